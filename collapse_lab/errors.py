@@ -1,0 +1,28 @@
+"""The two ways in which a run ends early on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Something the user can mend: what was expected, what was given, how to mend it (exit code 2)."""
+
+
+class Diverged(Exception):
+    """A fit whose loss is no longer a finite number, or has left every reasonable bound."""
+
+    def __init__(self, step: int, loss: float) -> None:
+        super().__init__(f"the loss was {loss} at step {step}")
+        self.step = step
+        self.loss = loss
+
+
+def did_you_mean(given: str, options: Iterable[str]) -> str:
+    """A clause that names the nearest of `options`, or lists a few of them when none is near."""
+    known = sorted(set(options))
+    near = get_close_matches(given, known, n=1, cutoff=0.5)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return f"known: {', '.join(known[:20])}" if known else "nothing may be given here"
