@@ -11,12 +11,7 @@ class UserError(Exception):
 
 
 class Diverged(Exception):
-    """A fit whose loss is no longer a finite number, or has left every reasonable bound."""
-
-    def __init__(self, step: int, loss: float) -> None:
-        super().__init__(f"the loss was {loss} at step {step}")
-        self.step = step
-        self.loss = loss
+    """A model whose loss or samples are no longer finite numbers, or have left every reasonable bound."""
 
 
 def did_you_mean(given: str, options: Iterable[str]) -> str:

@@ -112,6 +112,10 @@ class Dataset(Protocol):
 class PromptSet(Protocol):
     """A named set of prompts: which real rows belong to it, and which prompts are sampled for it."""
 
+    def bind(self, spec: Spec) -> PromptSet:
+        """Itself, checked against the words of a data set."""
+        ...
+
     def member(self, samples: Samples) -> np.ndarray:
         """Boolean mask (n,): the real rows that belong to this set."""
         ...
@@ -141,21 +145,22 @@ class GenerativeModel(Protocol):
     version: ClassVar[int]
     sampling_only: ClassVar[frozenset[str]]
 
-    def fit(self, data: Samples, schedule: Schedule, seeds: Seeds, progress: Progress) -> None: ...
+    def fit(self, data: Samples, budget: Budget, seeds: Seeds, progress: Progress) -> None: ...
     def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples: ...
+    def sampling_steps(self, n: int) -> int: ...
     def weights(self) -> Weights: ...
     def load(self, weights: Weights) -> None: ...
+    def to(self, device: str, /) -> object: ...
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Budget:
     """The training budget of one fit, resolved for its generation."""
 
     steps: int
     batch_size: int
     precision: str = "32-true"
     gradient_clip: float | None = 1.0
-    compile: bool = False
     device: str = "cpu"
 
 
@@ -183,6 +188,14 @@ class Extractor(Protocol):
     @property
     def fingerprint(self) -> Mapping[str, Any]: ...
     def extract(self, samples: Samples) -> FeatureSet: ...
+
+
+class FittedExtractor(Extractor, Protocol):
+    """An extractor that is trained here, on the real data, as a stage of the store."""
+
+    def fit(self, real: RealData, progress: Progress) -> None: ...
+    def weights(self) -> Weights: ...
+    def load(self, weights: Weights) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -225,6 +238,8 @@ class Curation(Protocol):
 
     `plan` says which conditions remain without looking at any sample, so that the whole run can be planned, and
     refused, before it starts; `apply` must return exactly those, in that order.
+
+    needs_classifier: whether `apply` scores samples with a trained classifier.
     """
 
     version: ClassVar[int]

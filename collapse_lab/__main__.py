@@ -1,0 +1,3 @@
+from collapse_lab.app import main
+
+main()

@@ -1,0 +1,116 @@
+"""From a composed configuration to a `Lab`: every node is bound to its constructor, then built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from collapse_lab.errors import UserError, did_you_mean
+from collapse_lab.lab import Lab, ModelPart, Part, Prompts
+from collapse_lab.schema import Root, bind, canonical, import_target
+from collapse_lab.types import Spec
+
+
+def build(cfg: DictConfig, root: Root) -> Lab:
+    """The lab that a configuration describes.
+
+    Raises:
+        UserError: whatever can be known to be wrong before anything is computed.
+    """
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(plain, dict)
+    masked = canonical(cfg)
+    dataset = make(plain["dataset"], "dataset")
+    population = make(plain["population"], "population")
+    lab = Lab(
+        seed=root.seed,
+        generations=root.generations,
+        n_train=root.n_train,
+        n_samples=root.n_samples,
+        device=pick_device(root.device),
+        dataset=dataset,
+        models=[
+            _model(name, {**plain["model"], **changes}, {**masked["model"], **changes})
+            for name, changes in population.members.items()
+        ],
+        population=population,
+        mixing=make(plain["mixing"], "mixing"),
+        curation=make(plain["curation"], "curation"),
+        curation_identity=bind(masked["curation"], "curation"),
+        prompts=_prompts(plain["prompts"], dataset.spec),
+        extractors={
+            name: Part(_factory(node, f"features.{name}"), bind(masked["features"][name], f"features.{name}"))
+            for name, node in plain["features"].items()
+        },
+        metrics=_pairs(plain["metrics"], masked["metrics"], "metrics"),
+        probes=_pairs(plain["probes"], masked["probes"], "probes"),
+        training=make(plain["trainer"], "trainer"),
+        store=make(plain["store"], "store"),
+    )
+    _check(lab, plain)
+    return lab
+
+
+def make(node: Mapping[str, Any], where: str) -> Any:
+    """The object of a `_target_` node, after its arguments are checked against the constructor."""
+    bind(node, where)
+    return _factory(node, where)()
+
+
+def _factory(node: Mapping[str, Any], where: str) -> Any:
+    def construct(*arguments: Any) -> Any:
+        try:
+            return instantiate({**node, "_convert_": "all", "_partial_": False}, *arguments)
+        except InstantiationException as error:
+            cause = error.__cause__
+            while cause is not None:
+                if isinstance(cause, UserError):
+                    raise UserError(f"{where}: {cause}") from error
+                cause = cause.__cause__
+            raise
+
+    return construct
+
+
+def _model(name: str, node: Mapping[str, Any], masked: Mapping[str, Any]) -> ModelPart:
+    where = "model" if name == "model" else f"population.members.{name}"
+    identity = bind({**masked, "_partial_": True}, where)
+    family = import_target(str(node["_target_"]), where)
+    return ModelPart(name, Part(_factory(node, where), identity), family.sampling_only)
+
+
+def _prompts(node: Mapping[str, Any], spec: Spec) -> Prompts:
+    sets = {name: make(each, f"prompts.sets.{name}").bind(spec) for name, each in node["sets"].items()}
+    for role in ("retrain", "base"):
+        if node[role] is not None and node[role] not in sets:
+            raise UserError(f"prompts.{role} names no prompt set: '{node[role]}'; {did_you_mean(node[role], sets)}")
+    return Prompts(sets, node["retrain"], node["base"])
+
+
+def _pairs(node: Mapping[str, Any], masked: Mapping[str, Any], where: str) -> dict[str, tuple[Any, Mapping[str, Any]]]:
+    return {name: (make(each, f"{where}.{name}"), bind(masked[name], f"{where}.{name}")) for name, each in node.items()}
+
+
+def _check(lab: Lab, plain: Mapping[str, Any]) -> None:
+    for name, (metric, _) in lab.metrics.items():
+        for space in metric.features or ():
+            if space not in lab.extractors:
+                raise UserError(f"metrics.{name}.features names '{space}'; {did_you_mean(space, lab.extractors)}")
+    if lab.population.lineage == "pretrained" and not plain["model"].get("pretrained"):
+        raise UserError("population.lineage=pretrained starts every fit from model.pretrained, and that is not given")
+
+
+def pick_device(wanted: str) -> str:
+    """`cuda` or `cpu`; `auto` takes the GPU if there is one."""
+    import torch
+
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise UserError("device=cuda was asked for and torch sees no GPU; give device=cpu or device=auto")
+    return "cuda" if available and wanted != "cpu" else "cpu"
+
+

@@ -1,0 +1,1 @@
+"""Real data, one file per data set; each is named by a yaml of `conf/dataset`."""

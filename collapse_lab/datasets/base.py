@@ -1,0 +1,186 @@
+"""What every set of pictures shares: its split, its size, its captions and its key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from collapse_lab.datasets.captions import captions_of, check_templates, vocabulary_of
+from collapse_lab.datasets.split import stratified
+from collapse_lab.errors import UserError
+from collapse_lab.types import Captions, RealData, Samples, Spec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A data set as it was read, before it is split.
+
+    images: (n, c, h, w) uint8. labels: (n,) int64, all -1 where the set has no classes.
+    captions: n captions of the set's own, or None where they are made of templates.
+    test: (n,) bool, the official test rows, or None where there is no official split.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    captions: Captions | None = None
+    test: np.ndarray | None = None
+
+
+def pixels(image: Image, size: int | None, channels: int) -> np.ndarray:
+    """A picture as (c, size, size) uint8: its central square, resized with antialiasing.
+
+    size: None keeps the whole picture as it is, (c, h, w).
+    channels: 1 for grey, 3 for colour; transparency is laid on white.
+    """
+    from PIL import Image as Pillow
+
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        white = Pillow.new("RGBA", layer.size, (255, 255, 255, 255))
+        image = Pillow.alpha_composite(white, layer)
+    image = image.convert("L" if channels == 1 else "RGB")
+    if size is not None:
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        box = (left, top, left + side, top + side)
+        image = image.resize((size, size), Pillow.Resampling.BICUBIC, box=box)
+    array = np.asarray(image, np.uint8)
+    return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+@dataclass(kw_only=True, eq=False)
+class ImageDataset(ABC):
+    """A set of pictures that is split for good into rows to train on and rows to compare with.
+
+    image_size: side in pixels to which the central square of each picture is resized; None keeps the set's.
+    reference_fraction: share of the rows of every label that are kept for reference, in (0, 1); None takes
+        the official test rows.
+    templates: sentences with `{}` for the word of the class or `{a}` for the word with its article; none of
+        them, no captions.
+    limit: train on this many rows only, the first of a fixed shuffle: a smaller limit is a part of a larger.
+    split_seed: draws the split and the limit. It is no run's seed: all runs compare with the same rows.
+
+    Raises UserError for a value out of range.
+    """
+
+    image_size: int | None = None
+    reference_fraction: float | None = None
+    templates: Sequence[str] = ()
+    limit: int | None = None
+    split_seed: int = 0
+
+    version: ClassVar[int] = 1
+    # arguments that say where the files lie, not what is in them
+    places: ClassVar[frozenset[str]] = frozenset({"root", "cache"})
+
+    def __post_init__(self) -> None:
+        if self.image_size is not None and self.image_size < 1:
+            raise UserError(f"image_size must be a positive number of pixels or null, got {self.image_size}")
+        if self.reference_fraction is not None and not 0 < self.reference_fraction < 1:
+            raise UserError(
+                f"reference_fraction must lie strictly between 0 and 1, got {self.reference_fraction}: "
+                "0.3 keeps three rows in ten for reference"
+            )
+        if self.limit is not None and self.limit < 1:
+            raise UserError(f"limit must be a positive number of training rows or null, got {self.limit}")
+        check_templates(self.templates)
+
+    @abstractmethod
+    def contents(self) -> Mapping[str, Any]:
+        """Checksums or listings that identify the files, without decoding a picture."""
+
+    @abstractmethod
+    def read(self) -> Rows:
+        """All the rows, in the set's own order."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> tuple[str, ...]:
+        """The word for each label."""
+
+    @property
+    @abstractmethod
+    def native_shape(self) -> tuple[int, int, int]:
+        """(c, h, w) of a picture as the set publishes it."""
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """Every caption that a row or a prompt may carry, sorted."""
+        return vocabulary_of(self.templates, self.classes)
+
+    @cached_property
+    def key(self) -> str:
+        """16 hex digits that change whenever a row, a label, a caption or the split would."""
+        arguments = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.places}
+        identity = [type(self).__name__, self.version, arguments, self.contents()]
+        text = json.dumps(identity, sort_keys=True, default=list)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @cached_property
+    def spec(self) -> Spec:
+        """Shape, classes and vocabulary, without reading the pictures."""
+        c, h, w = self.native_shape
+        shape = (c, h, w) if self.image_size is None else (c, self.image_size, self.image_size)
+        return Spec("image", shape, self.classes, self.vocabulary)
+
+    def load(self) -> RealData:
+        """The rows to train on, and the reference rows, read once for this object."""
+        return self._real
+
+    @cached_property
+    def _real(self) -> RealData:
+        import torch
+
+        rows = self.read()
+        if self.classes and not (rows.labels.min() >= 0 and rows.labels.max() < len(self.classes)):
+            raise UserError(
+                f"{type(self).__name__} should have labels in 0..{len(self.classes) - 1} and has them from "
+                f"{rows.labels.min()} to {rows.labels.max()}: replace its files, they are not this set's"
+            )
+        captions = rows.captions
+        if captions is None:
+            captions = captions_of(rows.labels, self.templates, self.classes)
+        images = self._resized(rows.images)
+        whole = Samples(torch.from_numpy(images), rows.labels.astype(np.int64), captions)
+        reference = self._reference(rows)
+        train = self._limited(np.flatnonzero(~reference))
+        return RealData(whole.take(train), whole.take(np.flatnonzero(reference)))
+
+    def _resized(self, images: np.ndarray) -> np.ndarray:
+        size = self.image_size
+        if size is None or images.shape[2:] == (size, size):
+            return np.ascontiguousarray(images)
+        from PIL import Image
+
+        channels = images.shape[1]
+        pictures = (x[0] if channels == 1 else x.transpose(1, 2, 0) for x in images)
+        return np.stack([pixels(Image.fromarray(x), size, channels) for x in pictures])
+
+    def _reference(self, rows: Rows) -> np.ndarray:
+        if self.reference_fraction is not None:
+            return stratified(rows.labels, self.reference_fraction, self.split_seed)
+        if rows.test is None:
+            raise UserError(
+                f"{type(self).__name__} has no official test rows: give reference_fraction, for example 0.3"
+            )
+        return rows.test
+
+    def _limited(self, train: np.ndarray) -> np.ndarray:
+        if self.limit is None:
+            return train
+        if self.limit > len(train):
+            raise UserError(
+                f"limit asks for {self.limit} training rows and there are {len(train)}: lower it or remove it"
+            )
+        rng = np.random.default_rng([self.split_seed, 1])
+        return np.sort(rng.permutation(train)[: self.limit])

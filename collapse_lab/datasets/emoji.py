@@ -1,0 +1,169 @@
+"""Captioned colour pictures: emoji drawn in three dimensions."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from collapse_lab.datasets.base import Rows, pixels
+from collapse_lab.datasets.captions import fill, picks
+from collapse_lab.datasets.fetch import Package
+from collapse_lab.datasets.packaged import PackagedDataset
+from collapse_lab.errors import UserError
+from collapse_lab.types import Captions
+
+PICTURES = "lobehub-fluent-emoji-3d-1.1.0.tgz"
+NAMES = "emojibase-data-17.0.0.tgz"
+# emojibase numbers its groups; 2 is for parts (hair, skin tones) that are no pictures of their own
+GROUPS = {
+    0: "smileys & emotion",
+    1: "people & body",
+    3: "animals & nature",
+    4: "food & drink",
+    5: "travel & places",
+    6: "activities",
+    7: "objects",
+    8: "symbols",
+    9: "flags",
+}
+GROUP = "{group}"
+
+
+@dataclass(kw_only=True, eq=False)
+class Emoji(PackagedDataset):
+    """1,852 colour pictures of 256x256 pixels with a name each, without their skin-tone variants.
+
+    The label is the group ("animals & nature"), the caption a template filled with the name ("red apple"),
+    where `{group}` becomes the group. Transparency is laid on white. The pictures are Microsoft's Fluent
+    Emoji (MIT), inside the npm package @lobehub/fluent-emoji-3d (MIT); the names are those of the Unicode
+    CLDR (Unicode licence), inside emojibase-data (MIT). `root` holds the two archives as `npm pack` leaves
+    them.
+    """
+
+    image_size: int | None = 32
+    templates: Sequence[str] = field(default_factory=lambda: ["{}"])
+
+    packages: ClassVar[tuple[Package, ...]] = (
+        Package(
+            "npm",
+            "@lobehub/fluent-emoji-3d",
+            "1.1.0",
+            "",
+            {PICTURES: "c1bb7eee7de090205a232518a9ab4adb3df458bfbe8a1f78232991194c8b2e58"},
+        ),
+        Package(
+            "npm",
+            "emojibase-data",
+            "17.0.0",
+            "",
+            {NAMES: "d01d0e2ca4e22cb402679532155342c71e2e871f25c32223c013b8b166ebdf5a"},
+        ),
+    )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The nine groups."""
+        return tuple(GROUPS.values())
+
+    @property
+    def native_shape(self) -> tuple[int, int, int]:
+        """Three channels of 256x256 pixels."""
+        return (3, 256, 256)
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """Every template filled with every name, sorted."""
+        return tuple(sorted({self._caption(t, *row) for t in self.templates for row in self._named.values()}))
+
+    def read(self) -> Rows:
+        """The pictures in the order of their code points."""
+        size = self.image_size or self.native_shape[1]
+        pictures: dict[str, np.ndarray] = {}
+        for code, raw in _members(self.files[PICTURES]):
+            if code in self._named and code not in pictures:
+                pictures[code] = _decoded(code, raw, size)
+        codes = sorted(pictures)
+        if not codes:
+            raise UserError(f"{self.files[PICTURES]} holds no picture that {self.files[NAMES]} names")
+        rows = [self._named[code] for code in codes]
+        order = list(GROUPS)
+        labels = np.array([order.index(group) for _, group in rows], np.int64)
+        images = np.stack([pictures[code] for code in codes])
+        return Rows(images, labels, self._captions(rows))
+
+    @cached_property
+    def _named(self) -> dict[str, tuple[str, int]]:
+        return names_and_groups(self.files[NAMES])
+
+    def _captions(self, rows: Sequence[tuple[str, int]]) -> Captions:
+        if not self.templates:
+            return Captions()
+        chosen = picks(len(rows), len(self.templates))
+        return Captions.of(
+            [self._caption(self.templates[t], *row) for t, row in zip(chosen, rows, strict=True)]
+        )
+
+    @staticmethod
+    def _caption(template: str, name: str, group: int) -> str:
+        return fill(template.replace(GROUP, GROUPS[group]), name)
+
+
+def code_of(file_name: str) -> str:
+    """The code points of an emoji in one spelling: small, without leading zeros and variation selectors."""
+    parts = file_name.lower().replace("_", "-").split("-")
+    return "-".join(part.lstrip("0") for part in parts if part != "fe0f")
+
+
+def name_of(label: str) -> str:
+    """A label of the CLDR as it reads inside a sentence: "flag: Chad" becomes "flag of Chad"."""
+    return label.replace("flag: ", "flag of ").replace("keycap: ", "keycap ").replace(": ", " with ")
+
+
+def names_and_groups(archive: Path) -> dict[str, tuple[str, int]]:
+    """Code -> (name, number of the group) of every emoji of the English list that belongs to a group."""
+    try:
+        with tarfile.open(archive) as tar:
+            file = tar.extractfile("package/en/data.json")
+            rows: list[dict[str, Any]] = json.load(file) if file else []
+    except (tarfile.TarError, KeyError, OSError, EOFError, json.JSONDecodeError) as error:
+        raise UserError(
+            f"{archive} should hold package/en/data.json ({error}): replace it by a fresh copy"
+        ) from error
+    return {
+        code_of(row["hexcode"]): (name_of(row["label"]), row["group"])
+        for row in rows
+        if row.get("group") in GROUPS
+    }
+
+
+def _members(archive: Path) -> list[tuple[str, bytes]]:
+    found = []
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                file = tar.extractfile(member) if member.name.endswith(".webp") else None
+                if file is not None:
+                    found.append((code_of(Path(member.name).stem), file.read()))
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise UserError(f"{archive} cannot be read ({error}): replace it by a fresh copy") from error
+    return found
+
+
+def _decoded(code: str, raw: bytes, size: int) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(raw)) as image:
+            return pixels(image, size, 3)
+    except (OSError, SyntaxError) as error:
+        raise UserError(
+            f"the picture {code} of {PICTURES} cannot be decoded ({error}): replace it"
+        ) from error

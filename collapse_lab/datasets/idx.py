@@ -1,0 +1,36 @@
+"""The IDX format, in which MNIST and its successors are published."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+
+from collapse_lab.errors import UserError
+
+
+def read_idx(path: Path, ndim: int) -> np.ndarray:
+    """An array of uint8 with `ndim` axes, from a plain or a gzipped IDX file.
+
+    Its header is two zero bytes, 8 for unsigned bytes, the number of axes, and each axis as a big-endian
+    32-bit integer. Raises UserError for another header or a wrong length.
+    """
+    raw = path.read_bytes()
+    try:
+        raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+    except (OSError, EOFError) as error:
+        raise UserError(f"{path} is a damaged gzip file ({error}): replace it by a fresh copy") from error
+    head = 4 + 4 * ndim
+    if len(raw) < head or raw[:4] != bytes([0, 0, 8, ndim]):
+        raise UserError(
+            f"{path} should begin as an IDX file of {ndim} axes of bytes ({bytes([0, 0, 8, ndim])!r}), it "
+            f"begins with {raw[:4]!r}: replace it by a fresh copy"
+        )
+    shape = tuple(int(n) for n in np.frombuffer(raw, ">u4", ndim, offset=4))
+    if len(raw) - head != int(np.prod(shape)):
+        raise UserError(
+            f"{path} announces {shape}, that is {int(np.prod(shape))} bytes, and holds {len(raw) - head}: "
+            "it is cut short or damaged; replace it by a fresh copy"
+        )
+    return np.frombuffer(raw, np.uint8, offset=head).reshape(shape)

@@ -1,0 +1,48 @@
+"""Hydra's errors in one clear sentence, with the nearest right name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from collapse_lab.errors import did_you_mean
+
+
+def explain(error: Exception, conf: Path) -> str:
+    """What was expected, what was given, how to mend it."""
+    text = str(error)
+    if match := re.search(r"Could not override '([^']+)'", text):
+        key = match[1]
+        return f"unknown key '{key}'; {did_you_mean(key, _keys(conf))}"
+    if match := re.search(r"(?:In '[^']*': )?Could not find '([^']+)'", text):
+        group, _, option = match[1].rpartition("/")
+        options = sorted(path.stem for path in (conf / group).glob("*.yaml"))
+        if not options:
+            groups = [p.relative_to(conf).as_posix() for p in conf.rglob("*") if p.is_dir()]
+            return f"unknown group '{group}'; {did_you_mean(group, groups)}"
+        return f"unknown value '{option}' of {group}; {did_you_mean(option, options)}"
+    if match := re.search(r"Could not override '?([\w/]+)'?\.\s*No match in the defaults list", text):
+        groups = [p.relative_to(conf).as_posix() for p in conf.rglob("*") if p.is_dir()]
+        return f"'{match[1]}' is no group of the configuration; {did_you_mean(match[1], groups)}"
+    if match := re.search(r"Missing mandatory value: (\S+)", text):
+        return f"{match[1]} has to be given: add {match[1]}=… to the command"
+    return " ".join(text.split())
+
+
+def _keys(conf: Path) -> list[str]:
+    """Every key of the default configuration, dotted."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        plain = OmegaConf.to_container(compose("config"), resolve=False)
+    return _flat(plain, "")
+
+
+def _flat(node: Any, prefix: str) -> list[str]:
+    if not isinstance(node, dict):
+        return []
+    return [name for key, value in node.items() for name in (f"{prefix}{key}", *_flat(value, f"{prefix}{key}."))]

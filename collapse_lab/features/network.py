@@ -1,0 +1,69 @@
+"""The small convolutional network behind the classifier's features."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def _block(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+        nn.GroupNorm(min(8, outputs), outputs),
+        nn.SiLU(),
+        nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+        nn.GroupNorm(min(8, outputs), outputs),
+        nn.SiLU(),
+    )
+
+
+class Network(nn.Module):
+    """logits = W phi(x) + b: blocks of two 3x3 convolutions, halved between until a side is 4 or less.
+
+    `embed` gives the penultimate phi (n, dimensions). Normalised by groups, so that a row's features are the
+    same whatever batch it comes in.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], classes: int, width: int, dimensions: int) -> None:
+        super().__init__()
+        channels, height, width_ = shape
+        layers: list[nn.Module] = [_block(channels, width)]
+        side, planes = min(height, width_), width
+        while side > 4:
+            layers += [nn.MaxPool2d(2), _block(planes, min(2 * planes, 4 * width))]
+            side, planes = side // 2, min(2 * planes, 4 * width)
+        pooled = max(1, min(side, 2))
+        self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(pooled), nn.Flatten())
+        self.neck = nn.Linear(planes * pooled**2, dimensions)
+        self.head = nn.Linear(dimensions, classes)
+
+    def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        """The penultimate features."""
+        return nn.functional.silu(self.neck(self.body(images)))
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
+        """The logits."""
+        logits: Tensor = self.head(self.embed(images))
+        return logits
+
+
+def jittered(images: Float[Tensor, "n c h w"], generator: torch.Generator) -> Float[Tensor, "n c h w"]:
+    """Each image shifted, turned and scaled a little and covered with faint noise.
+
+    It keeps the network from knowing the rows that it was trained on: features of training rows and of
+    held-out rows should differ no more than those of two held-out sets.
+    """
+    n = len(images)
+    draw = torch.rand(n, 4, generator=generator) * 2 - 1
+    angle, zoom = draw[:, 0] * 0.17, 1 + draw[:, 1] * 0.1
+    matrix = torch.stack(
+        [
+            torch.stack([zoom * angle.cos(), -zoom * angle.sin(), draw[:, 2] * 0.15], 1),
+            torch.stack([zoom * angle.sin(), zoom * angle.cos(), draw[:, 3] * 0.15], 1),
+        ],
+        1,
+    )
+    flow = nn.functional.affine_grid(matrix, list(images.shape), align_corners=False)
+    moved = nn.functional.grid_sample(images, flow, padding_mode="border", align_corners=False)
+    return moved + 0.05 * torch.randn(images.shape, generator=generator)

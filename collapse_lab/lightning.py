@@ -1,0 +1,119 @@
+"""One fit is one fresh Lightning Trainer: budget, precision, progress, divergence."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
+
+from collapse_lab.errors import Diverged, UserError
+from collapse_lab.seeds import Seeds
+from collapse_lab.types import Budget, Progress
+
+logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+
+LOOK_EVERY = 25  # reading the loss waits for the device, so it is looked at now and then
+
+
+@dataclass(frozen=True)
+class Training:
+    """The `trainer` group: how long and how a model is fitted.
+
+    steps: optimiser steps of a fit from fresh (or pretrained) weights.
+    finetune_steps: of a fit that starts from the previous generation's weights; None means `steps`.
+    """
+
+    steps: int
+    batch_size: int
+    finetune_steps: int | None = None
+    precision: str = "32-true"
+    gradient_clip: float | None = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "finetune_steps", "batch_size"):
+            value, least = getattr(self, name), 1 if name == "batch_size" else 0
+            if value is not None and value < least:
+                raise UserError(f"trainer.{name} is {least} or more; got {value}")
+
+    def budget(self, warm: bool, device: str) -> Budget:
+        """The budget of one fit; `warm` when it starts from the previous generation's weights."""
+        steps = self.finetune_steps if warm and self.finetune_steps is not None else self.steps
+        return Budget(steps, self.batch_size, self.precision, self.gradient_clip, device)
+
+
+class RandomRows:
+    """Batches of row numbers: one random permutation after another, cut into `steps` batches without remainder.
+
+    An epoch boundary may fall inside a batch, so that every batch is full, however small the training set.
+    """
+
+    def __init__(self, n: int, budget: Budget, seeds: Seeds) -> None:
+        self._n, self._budget, self._seeds = n, budget, seeds
+
+    def __len__(self) -> int:
+        return self._budget.steps
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        generator = self._seeds.child("order").torch()
+        rows = torch.empty(0, dtype=torch.int64)
+        for _ in range(self._budget.steps):
+            while len(rows) < self._budget.batch_size:
+                rows = torch.cat([rows, torch.randperm(self._n, generator=generator)])
+            yield rows[: self._budget.batch_size]
+            rows = rows[self._budget.batch_size :]
+
+
+class Watch(pl.Callback):
+    """Reports steps, and stops a fit whose loss is not a number.
+
+    The loss of a diffusion model or a classifier that learns at all never leaves [0, `bound`].
+    """
+
+    def __init__(self, progress: Progress, bound: float = 1e6) -> None:
+        self._progress, self._bound = progress, bound
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        self._progress.advance()
+        if batch_idx % LOOK_EVERY and batch_idx + 1 != trainer.max_steps:
+            return
+        loss = float(outputs["loss"])  # type: ignore[index]
+        if not math.isfinite(loss) or abs(loss) > self._bound:
+            raise Diverged(f"the loss was {loss} at step {batch_idx}")
+
+
+def fit(module: pl.LightningModule, rows: RandomRows, budget: Budget, progress: Progress) -> None:
+    """Runs the module's training_step over the batches of row numbers.
+
+    Raises:
+        Diverged: the loss is not finite.
+        KeyboardInterrupt: Ctrl-C, which Lightning would otherwise take for a graceful end.
+    """
+    if budget.steps == 0:
+        return
+    trainer = pl.Trainer(
+        max_steps=budget.steps,
+        accelerator="gpu" if budget.device == "cuda" else "cpu",
+        devices=1,
+        precision=budget.precision,  # type: ignore[arg-type]
+        gradient_clip_val=budget.gradient_clip,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[Watch(progress)],
+        # Without it Lightning finds SLURM by itself and would requeue the job beside submitit
+        plugins=[LightningEnvironment()],
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.fit(module, train_dataloaders=rows)
+    if trainer.interrupted:
+        raise KeyboardInterrupt

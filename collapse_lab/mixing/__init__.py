@@ -1,0 +1,1 @@
+"""Mixing policies: which rows the next generation trains on, decided from provenance alone."""

@@ -1,0 +1,36 @@
+"""Fresh: every generation sees real rows that none before it has seen."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from collapse_lab.errors import UserError
+from collapse_lab.mixing.base import Policy, Request, check_share, choose_synthetic, synthetic_count
+from collapse_lab.pool import Provenance
+from collapse_lab.seeds import Seeds
+
+
+class Fresh(Policy):
+    """n rows: round(ratio x n) of the latest generation, the rest real rows never used before (2307.01850)."""
+
+    def __init__(self, ratio: float, initial: int | str | None = None) -> None:
+        super().__init__(initial)
+        check_share("ratio", ratio)
+        self.ratio = ratio
+
+    def later(self, pool: Provenance, request: Request) -> np.ndarray:
+        k = synthetic_count(self.ratio, request.n)
+        m = request.n - k
+        real = pool.real
+        unused = real.ids[real.eligible & ~np.isin(real.ids, request.originals)]
+        if m * request.generation > len(unused):
+            raise UserError(
+                f"generation {request.generation} of mixing=fresh would be the one to exhaust the real rows: it needs "
+                f"{m * request.generation} beyond those of generation 0 and there are {len(unused)}; lower n_train, "
+                "generations or mixing.initial, or take a larger data set"
+            )
+        # One permutation for the whole chain, dealt out slice by slice, so no row comes up twice
+        place = request.seeds
+        order = unused[Seeds(place.seed, 0, place.model, "mix/fresh").numpy().permutation(len(unused))]
+        synthetic = choose_synthetic(pool.where(pool.born == request.generation - 1), k, request)
+        return np.concatenate([order[m * (request.generation - 1) : m * request.generation], synthetic])

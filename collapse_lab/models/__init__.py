@@ -1,0 +1,1 @@
+"""A LightningModule per generative family; families never import each other."""

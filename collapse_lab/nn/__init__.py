@@ -1,0 +1,1 @@
+"""Networks, tokens and samplers: pure torch, no configuration, no files."""

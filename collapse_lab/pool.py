@@ -1,0 +1,141 @@
+"""The pool: everything that may be trained on, with the provenance of every row."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from collapse_lab.types import REAL, Captions, Samples
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows that entered the pool together. Nothing is loaded until rows are viewed.
+
+    key: of the stage, or the data set, that made the rows.
+    source: 0 for real rows, k + 1 for model k of the population.
+    eligible: mask (n,), the rows that generations after 0 may train on; None means every row.
+    """
+
+    key: str
+    source: int
+    born: int
+    labels: np.ndarray
+    load: Callable[[], Samples]
+    eligible: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where each of n rows comes from; all that a mixing policy may look at.
+
+    ids: (n,) the rows' numbers in the pool.  source, born, labels: (n,), as in `Block`.
+    eligible: (n,) bool, whether generations after 0 may train on the row.
+    """
+
+    ids: np.ndarray
+    source: np.ndarray
+    born: np.ndarray
+    labels: np.ndarray
+    eligible: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def where(self, mask: np.ndarray) -> Provenance:
+        """The rows that the mask (n,) selects, in order."""
+        return Provenance(
+            self.ids[mask], self.source[mask], self.born[mask], self.labels[mask], self.eligible[mask]
+        )
+
+    @property
+    def real(self) -> Provenance:
+        return self.where(self.source == REAL)
+
+    @property
+    def synthetic(self) -> Provenance:
+        return self.where(self.source != REAL)
+
+
+class Pool:
+    """Append-only; row numbers never change."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Block] = []
+        self._offsets = [0]
+
+    def append(self, block: Block) -> None:
+        self._blocks.append(block)
+        self._offsets.append(self._offsets[-1] + len(block.labels))
+
+    def __len__(self) -> int:
+        return self._offsets[-1]
+
+    def provenance(self, since: int = 0) -> Provenance:
+        """Of all real rows, and of the synthetic rows born in generation `since` or later."""
+        chosen = [i for i, b in enumerate(self._blocks) if b.source == REAL or b.born >= since]
+        parts = [(self._blocks[i], self._offsets[i], self._offsets[i + 1]) for i in chosen]
+        return Provenance(
+            ids=_join([np.arange(lo, hi) for _, lo, hi in parts]),
+            source=_join([np.full(hi - lo, b.source) for b, lo, hi in parts]),
+            born=_join([np.full(hi - lo, b.born) for b, lo, hi in parts]),
+            labels=_join([b.labels for b, _, _ in parts]),
+            eligible=_join(
+                [np.ones(hi - lo, bool) if b.eligible is None else b.eligible for b, lo, hi in parts]
+            ).astype(bool),
+        )
+
+    def view(self, ids: np.ndarray) -> Samples:
+        """The rows, in the order asked for."""
+        import torch
+
+        block_of, row = self._locate(ids)
+        data: torch.Tensor | None = None
+        labels = np.empty(len(ids), np.int64)
+        texts = np.empty(len(ids), dtype=object)
+        captioned = False
+        for number in np.unique(block_of):
+            here = np.flatnonzero(block_of == number)
+            part = self._blocks[number].load().take(row[here])
+            if data is None:
+                data = torch.empty((len(ids), *part.data.shape[1:]), dtype=part.data.dtype)
+            data[torch.from_numpy(here)] = part.data
+            labels[here] = part.labels
+            if part.captions.table:
+                captioned = True
+                texts[here] = part.captions.texts()
+        if data is None:
+            raise ValueError("a view of no rows")
+        return Samples(data, labels, Captions.of(list(texts)) if captioned else Captions())
+
+    def digest(self, ids: np.ndarray) -> str:
+        """SHA-256 over which rows of which stages these are: equal for equal training sets of any two runs."""
+        block_of, row = self._locate(ids)
+        sha = hashlib.sha256()
+        for number in np.unique(block_of):
+            sha.update(self._blocks[number].key.encode())
+        order = np.unique(block_of, return_inverse=True)[1]
+        sha.update(np.ascontiguousarray(order, np.int64).tobytes())
+        sha.update(np.ascontiguousarray(row, np.int64).tobytes())
+        return sha.hexdigest()[:32]
+
+    def keys(self, ids: np.ndarray) -> list[str]:
+        """Keys of the blocks that the rows belong to, in the order in which they entered the pool."""
+        return [self._blocks[number].key for number in np.unique(self._locate(ids)[0])]
+
+    def counts(self, ids: np.ndarray) -> dict[str, int]:
+        """How many of the rows are real and how many synthetic."""
+        block_of, _ = self._locate(ids)
+        real = np.array([b.source == REAL for b in self._blocks])[block_of]
+        return {"real": int(real.sum()), "synthetic": int((~real).sum())}
+
+    def _locate(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        block_of = np.searchsorted(self._offsets, ids, side="right") - 1
+        return block_of, ids - np.asarray(self._offsets)[block_of]
+
+
+def _join(parts: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)

@@ -1,0 +1,64 @@
+"""Who trains, from which weights, and on whose output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+from collapse_lab.errors import UserError, did_you_mean
+
+Lineage = Literal["scratch", "previous", "pretrained"]
+
+
+class Population:
+    """K named models and the exposure of each to the others' output.
+
+    lineage: where the weights of generation 1 and later start: `scratch` (a fresh initialisation), `previous` (the
+        same model's last generation), `pretrained` (the weights that `model.pretrained` names). Generation 0 starts
+        from the pretrained weights if there are any, else from scratch.
+    members: name to what differs from the `model` group, e.g. {bold: {guidance_scale: 4}, plain: {}}.
+    exposure: (K, K) row-stochastic; row i says which share of model i's synthetic rows each model makes. None: each
+        model trains on its own output alone, so a single chain is a population of one.
+
+    Raises:
+        UserError: no member, an unknown lineage, rows of another length or that do not sum to 1.
+    """
+
+    def __init__(
+        self,
+        lineage: Lineage = "previous",
+        members: Mapping[str, Mapping[str, Any]] | None = None,
+        exposure: Sequence[Sequence[float]] | None = None,
+    ) -> None:
+        if lineage not in get_args(Lineage):
+            raise UserError(
+                f"population.lineage is one of {', '.join(get_args(Lineage))}; got '{lineage}': "
+                f"{did_you_mean(str(lineage), get_args(Lineage))}"
+            )
+        self.lineage = lineage
+        self.members = {name: dict(changes or {}) for name, changes in (members or {"model": {}}).items()}
+        self.exposure = _exposure(len(self.members), exposure)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.members)
+
+    def sources(self, member: int) -> dict[int, float]:
+        """Source number (k + 1 for model k) to share, for one member."""
+        return {k + 1: share for k, share in enumerate(self.exposure[member])}
+
+
+def _exposure(size: int, rows: Sequence[Sequence[float]] | None) -> list[list[float]]:
+    if rows is None:
+        return [[float(i == j) for j in range(size)] for i in range(size)]
+    if len(rows) != size or any(len(row) != size for row in rows):
+        raise UserError(
+            f"population.exposure has a row and a column per member ({size} x {size}); got {len(rows)} rows of "
+            f"{sorted({len(row) for row in rows})}"
+        )
+    for number, row in enumerate(rows):
+        if any(share < 0 for share in row) or abs(sum(row) - 1) > 1e-9:
+            raise UserError(
+                f"row {number} of population.exposure holds shares that sum to 1; got {list(row)}, whose sum is {sum(row):g}"
+            )
+    return [[float(share) for share in row] for row in rows]

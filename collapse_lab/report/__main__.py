@@ -1,0 +1,65 @@
+"""`python -m collapse_lab.report PATH...`: the page, or one figure, from run folders."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from collapse_lab.errors import UserError
+from collapse_lab.ledger import LEDGER
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0 when the page was written, 1 when a run in it is not complete, 2 for bad input."""
+    parser = argparse.ArgumentParser(
+        prog="python -m collapse_lab.report",
+        description="Writes one self-contained HTML page about one run, a sweep or several experiments.",
+        epilog="Exit code: 0 written; 1 written, but a run diverged or is not finished; 2 bad input.",
+    )
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="run folders, or folders of runs")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: report.html in PATH")
+    parser.add_argument(
+        "--figure", type=Path, metavar="FILE", help="write one figure (png, svg, pdf), not the page"
+    )
+    parser.add_argument(
+        "--metric",
+        action="append",
+        default=[],
+        help="of the figure; again for a panel beside it (default: FID)",
+    )
+    given = parser.parse_args(arguments)
+    try:
+        return _run(given)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(given: argparse.Namespace) -> int:
+    # matplotlib takes longer to import than --help may last
+    from collapse_lab.report.collect import collect
+    from collapse_lab.report.curves import save
+    from collapse_lab.report.page import write_report
+
+    collection = collect(given.paths)
+    if given.figure is not None:
+        written = save(collection, given.figure, given.metric)
+    else:
+        written = write_report(given.paths, given.out or _default(given.paths))
+    print(written)
+    for warning in collection.warnings:
+        print(f"note: {warning}", file=sys.stderr)
+    return 0 if all(run.status == "complete" for run in collection.runs) else 1
+
+
+def _default(paths: Sequence[Path]) -> Path:
+    if len(paths) > 1:
+        return Path("report.html")
+    folder = paths[0].parent if paths[0].name == LEDGER else paths[0]
+    return folder / "report.html"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,231 @@
+"""Run folders read into one collection: its runs, the knobs that differ between them, and its cells."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from collapse_lab.errors import UserError
+from collapse_lab.ledger import LEDGER, problems, read, runs_below
+from collapse_lab.report.names import Name, base_names
+from collapse_lab.types import Record
+
+# Where and how a run is computed, which its signature leaves out too.
+ASIDE = ("paths", "sinks", "store", "hydra", "device", "dry_run", "signature")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder: its resolved configuration and its ledger."""
+
+    folder: Path
+    config: Mapping[str, Any]
+    records: tuple[Record, ...]
+
+    @property
+    def name(self) -> str:
+        """The experiment."""
+        return str(self.config.get("name", self.folder.parent.name))
+
+    @property
+    def signature(self) -> str:
+        """The run folder's name."""
+        return self.folder.name
+
+    @property
+    def seed(self) -> Any:
+        """None where the configuration has none."""
+        return self.config.get("seed")
+
+    @property
+    def last(self) -> int:
+        """The last generation in the ledger, -1 where there is none."""
+        return max((r.generation for r in self.records), default=-1)
+
+    @property
+    def status(self) -> str:
+        """Either "complete", "diverged" or "unfinished (3 of 5)"."""
+        if any(r.status == "diverged" for r in self.records):
+            return "diverged"
+        due = self.config.get("generations")
+        if isinstance(due, int) and self.last < due:
+            return f"unfinished ({max(self.last, 0)} of {due})"
+        return "complete"
+
+    @property
+    def fingerprints(self) -> Mapping[str, Mapping[str, Any]]:
+        """What its features were made with; a diverged generation measured nothing and has none."""
+        return next((r.features for r in reversed(self.records) if r.features), {})
+
+    @cached_property
+    def flat(self) -> dict[str, Any]:
+        """The configuration with dotted keys, without what cannot change the result."""
+        return dict(_flatten({k: v for k, v in self.config.items() if k not in ASIDE}))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The runs that differ in nothing but their seed."""
+
+    knobs: Mapping[str, Any]
+    runs: tuple[Run, ...]
+
+    @property
+    def label(self) -> str:
+        """E.g. "ratio 0.1, guidance_scale 2"."""
+        return labelled(self.knobs)
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Everything that one report is about.
+
+    knobs: dotted names of the settings, seed aside, that differ between runs and do not just follow another.
+    """
+
+    runs: tuple[Run, ...]
+    knobs: tuple[str, ...]
+    cells: tuple[Cell, ...]
+
+    @cached_property
+    def names(self) -> list[Name]:
+        """Every metric of any run, key metrics first."""
+        return base_names({key for run in self.runs for record in run.records for key in record.metrics})
+
+    @property
+    def experiments(self) -> list[str]:
+        """Sorted, each once."""
+        return sorted({run.name for run in self.runs})
+
+    @property
+    def last(self) -> int:
+        """The last generation of any run."""
+        return max(run.last for run in self.runs)
+
+    @property
+    def dose(self) -> str | None:
+        """The knob of the dose-response figure: `ratio`, or else the numeric knob with most values."""
+        numeric = [k for k in self.knobs if all(_is_number(c.knobs[k]) for c in self.cells)]
+        if "ratio" in numeric:
+            return "ratio"
+        return max(numeric, key=lambda k: len({c.knobs[k] for c in self.cells}), default=None)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader must know before believing the page."""
+        found = [f"{run.name} {run.signature}: {p}" for run in self.runs for p in problems(run.records)]
+        found += [f"{r.name} {r.signature} is {r.status}" for r in self.runs if r.status != "complete"]
+        return found + self._unlike()
+
+    def _unlike(self) -> list[str]:
+        prints: dict[str, set[str]] = {}
+        for run in self.runs:
+            for features, fingerprint in run.fingerprints.items():
+                prints.setdefault(features, set()).add(repr(sorted(fingerprint.items())))
+        return [
+            f"the '{features}' features of these runs have {len(found)} unlike fingerprints: "
+            "their numbers must not be compared with each other"
+            for features, found in prints.items()
+            if len(found) > 1
+        ]
+
+
+def collect(paths: Sequence[Path]) -> Collection:
+    """Reads every run at or below `paths`, each once.
+
+    Raises:
+        UserError: a path is missing, a ledger is corrupt, or no run has a record.
+    """
+    folders = sorted({folder.resolve() for path in paths for folder in runs_below(path)})
+    runs = tuple(_read(folder) for folder in folders)
+    if not any(run.records for run in runs):
+        raise UserError(
+            f"no ledger with a record below {', '.join(map(str, paths))}: has a run finished a generation?"
+        )
+    knobs = _knobs(runs)
+    grouped: dict[Hashable, list[Run]] = {}
+    for run in runs:
+        grouped.setdefault(tuple(_frozen(run, k) for k in knobs), []).append(run)
+    cells = [
+        Cell(
+            {k: members[0].flat.get(k, "–") for k in knobs},
+            tuple(sorted(members, key=lambda r: _rank(r.seed))),
+        )
+        for members in grouped.values()
+    ]
+    cells.sort(key=lambda cell: [_rank(v) for v in cell.knobs.values()])
+    return Collection(runs, knobs, tuple(cells))
+
+
+def labelled(knobs: Mapping[str, Any]) -> str:
+    """Settings as a reader names them, e.g. "ratio 0.1, guidance_scale 2"."""
+    return ", ".join(shown(v) if k == "name" else f"{short(k)} {shown(v)}" for k, v in knobs.items())
+
+
+def shown(value: Any) -> str:
+    """A setting's value: 1.0 and 1 read alike."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def short(knob: str) -> str:
+    """The last part of a dotted name."""
+    return knob.rpartition(".")[2]
+
+
+def _read(folder: Path) -> Run:
+    path = folder / "config.yaml"
+    try:
+        config = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}); a run folder holds config.yaml and {LEDGER}"
+        ) from error
+    if not isinstance(config, dict):
+        raise UserError(f"{path} should hold a mapping of settings")
+    return Run(folder, config, tuple(read(folder / LEDGER)))
+
+
+def _knobs(runs: Sequence[Run]) -> tuple[str, ...]:
+    keys = {key for run in runs for key in run.flat}
+    differ = [key for key in keys if len({_frozen(run, key) for run in runs}) > 1]
+    # Leaves repeat the root's shortcuts in a resolved configuration: the knob is the one nearest to the root.
+    differ.sort(key=lambda key: (key != "seed", key != "name", key.count("."), key))
+    kept: list[str] = []
+    for key in differ:
+        if not any(_follows(runs, key, leader) for leader in kept):
+            kept.append(key)
+    return tuple(key for key in kept if key != "seed")
+
+
+def _follows(runs: Sequence[Run], key: str, leader: str) -> bool:
+    """Whether `leader` alone says what `key` is."""
+    return len({(_frozen(r, leader), _frozen(r, key)) for r in runs}) == len(
+        {_frozen(r, leader) for r in runs}
+    )
+
+
+def _frozen(run: Run, key: str) -> Hashable:
+    return repr(run.flat.get(key))
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    items: list[tuple[str, Any]] = []
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            items += _flatten(value, f"{prefix}{key}.")
+        else:
+            items.append((f"{prefix}{key}", value))
+    return items
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _rank(value: Any) -> tuple[bool, float, str]:
+    return (False, float(value), "") if _is_number(value) else (True, 0.0, str(value))

@@ -1,0 +1,205 @@
+"""One run: its folder, its ledger, and the loop between them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+
+from collapse_lab import schema
+from collapse_lab.errors import UserError
+from collapse_lab.ledger import LEDGER, Ledger, read
+from collapse_lab.schema import Root
+from collapse_lab.provenance import provenance
+from collapse_lab.sinks.console import Console, print_table
+from collapse_lab.sinks.silent import Silent
+from collapse_lab.store import make_folder
+from collapse_lab.types import Progress, RunInfo, Sink
+
+if TYPE_CHECKING:
+    from collapse_lab.plan import Step
+
+log = logging.getLogger(__name__)
+
+
+def run(cfg: DictConfig, root: Root, cell: Path | None) -> None:
+    """Runs one cell to its end, or does nothing if it is there already.
+
+    cell: where a sweep looks for this cell's outcome.
+    """
+    name, sign = root.name, schema.signature(cfg)
+    folder = make_folder(Path(cfg.paths.runs) / name / sign, "paths.runs")
+    start, status, reason = time.perf_counter(), "failed", ""
+    try:
+        with _sole(folder):
+            if _finished(folder, root, cfg):
+                _say_finished(folder)
+                status = "ok"
+                return
+            status = _compute(cfg, root, folder, RunInfo(name, sign, folder, _plain(cfg)))
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    except Exception as error:
+        reason = str(error)
+        raise
+    finally:
+        seconds = time.perf_counter() - start
+        outcome = {"run": str(folder), "status": status, "reason": reason, "seconds": seconds}
+        (folder / "status.json").write_text(json.dumps(outcome, indent=1))
+        if cell is not None:
+            cell.parent.mkdir(parents=True, exist_ok=True)
+            cell.write_text(json.dumps(outcome, indent=1))
+
+
+def dry_run(cfg: DictConfig, root: Root) -> None:
+    """Prints the rows that each generation would train on, and the stages that it would compute."""
+    from rich.console import Console as Terminal
+    from rich.table import Table
+
+    plan, ruler_stages = _planned(cfg, root)
+    table = Table(title=f"{root.name} {schema.signature(cfg)}: what would run")
+    for column in ("generation", "model", "real", "synthetic", "fit", "sample"):
+        table.add_column(column, justify="right")
+    done = to_do = 0
+    for stage in ruler_stages:
+        done, to_do = done + stage.ready, to_do + (not stage.ready)
+    for steps in plan:
+        for step in steps:
+            samples = [*step.samples.values(), *step.grids.values()]
+            ready = sum(stage.ready for stage in samples)
+            state = "stored" if step.fit.ready else "to do"
+            table.add_row(
+                str(step.generation),
+                step.model,
+                str(step.counts["real"]),
+                str(step.counts["synthetic"]),
+                f"{state} {step.fit.key[:8]}",
+                f"{ready} of {len(samples)} stored",
+            )
+            done += step.fit.ready + ready
+            to_do += (not step.fit.ready) + len(samples) - ready
+    Terminal(width=100).print(table)
+    print(f"{to_do} stages would run, {done} are in the store; nothing was computed")
+
+
+def _planned(cfg: DictConfig, root: Root) -> tuple[list[list[Step]], Sequence[Any]]:
+    from collapse_lab.build import build
+    from collapse_lab.extractors import Extractors
+    from collapse_lab.measure import Ruler
+    from collapse_lab.plan import Planner
+    from collapse_lab.work import Work
+
+    lab = build(cfg, root)
+    progress = Silent()
+    extractors = Extractors(lab, progress)
+    plan = Planner(lab, Work(lab, extractors, progress)).steps()
+    return plan, Ruler(lab, extractors).stages
+
+
+def _compute(cfg: DictConfig, root: Root, folder: Path, info: RunInfo) -> str:
+    from collapse_lab.build import build, make
+    from collapse_lab.extractors import Extractors
+    from collapse_lab.loop import Loop
+    from collapse_lab.measure import Ruler
+    from collapse_lab.plan import Planner
+    from collapse_lab.work import Work
+
+    lab = build(cfg, root)
+    sinks: list[Sink] = [make(node, f"sinks.{key}") for key, node in info.config["sinks"].items()]
+    progress = _progress(sinks)
+    extractors = Extractors(lab, progress)
+    work = Work(lab, extractors, progress)
+    plan = Planner(lab, work).steps()
+    for part in lab.models:
+        part.build(lab.dataset.spec)  # a wrong size or range is refused now, not after generation 0
+    _settle(cfg, folder, info)
+    lab.store.open()
+    ledger = Ledger(folder / LEDGER)
+    status = "failed"
+    for sink in sinks:
+        sink.open(info, ledger.records())
+    try:
+        loop = Loop(lab, work, Ruler(lab, extractors), ledger, sinks, folder)
+        status = loop.run(plan)
+        _report(folder)
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    finally:
+        progress.stop()
+        for sink in sinks:
+            sink.close(status)
+    return status
+
+
+def _sole(folder: Path) -> FileLock:
+    """The run's lock: two processes given the same cell take turns, and the second finds it done."""
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=1)
+        lock.release()
+    except Timeout:
+        log.warning("another process is computing %s; waiting for it", folder)
+    return lock
+
+
+def _finished(folder: Path, root: Root, cfg: DictConfig) -> bool:
+    if not (folder / LEDGER).exists():
+        return False
+    records = read(folder / LEDGER)
+    if any(record.status == "diverged" for record in records):
+        return True
+    members = OmegaConf.select(cfg, "population.members") or {"model": {}}
+    wanted = {(g, str(name)) for g in range(root.generations + 1) for name in members}
+    return wanted <= {(record.generation, record.model) for record in records}
+
+
+def _say_finished(folder: Path) -> None:
+    print(f"already complete: {folder}")
+    print_table(read(folder / LEDGER))
+    if not (folder / "report.html").exists():
+        _report(folder)
+    print(f"report: {folder / 'report.html'}")
+
+
+def _report(folder: Path) -> None:
+    from collapse_lab.report import write_report
+
+    write_report([folder], folder / "report.html")
+
+
+def _progress(sinks: Sequence[Sink]) -> Progress:
+    for sink in sinks:
+        if isinstance(sink, Console):
+            return sink
+    return Silent()
+
+
+def _settle(cfg: DictConfig, folder: Path, info: RunInfo) -> None:
+    """Writes what the run is, and refuses a folder that holds another."""
+    path = folder / "config.yaml"
+    if path.exists():
+        found = schema.signature(OmegaConf.load(path))  # type: ignore[arg-type]
+        if found != info.signature:
+            raise UserError(
+                f"{folder} holds a run of another configuration (its config.yaml has the signature {found}, this "
+                f"command {info.signature}); move that folder away, or give another paths.runs"
+            )
+        return
+    # Paths and device masked: the file is equal for equal runs, wherever they ran
+    OmegaConf.save(OmegaConf.create(schema.canonical(cfg)), path)
+    (folder / "provenance.json").write_text(json.dumps(provenance(_plain(cfg)), indent=1))
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    container = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+

@@ -1,0 +1,165 @@
+"""Weights & Biases as a mirror of the ledger; the only importer of wandb."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Concatenate, Literal, ParamSpec
+
+from collapse_lab.types import Record, RunInfo
+
+P = ParamSpec("P")
+_GRID = re.compile(r"(?P<model>.+)-g(?P<generation>\d+)\.png")
+
+log = logging.getLogger(__name__)
+
+
+def harmless(
+    method: Callable[Concatenate[Wandb, P], None],
+) -> Callable[Concatenate[Wandb, P], None]:
+    """The method, but its first failure is a warning and turns the sink off: the ledger has everything."""
+
+    @functools.wraps(method)
+    def guarded(self: Wandb, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        if self.failed:
+            return
+        try:
+            method(self, *args, **kwargs)
+        except Exception as error:
+            self.failed = True
+            with suppress(Exception):
+                self._finish(1)
+            log.warning(
+                "Weights & Biases is off for the rest of this run (%s: %s)", type(error).__name__, error
+            )
+
+    return guarded
+
+
+class Wandb:
+    """One W&B run per run: id = signature, group = experiment, `generation` as the step of every chart.
+
+    Offline, a resumed run is mirrored afresh from its ledger and the mirror before it is deleted, since two
+    offline parts of one run overwrite each other when they are uploaded.
+
+    mode: "offline" (no account, no network, no prompt), "online" or "disabled".
+    folder: where W&B keeps its files; None is the run folder.
+    """
+
+    def __init__(
+        self,
+        project: str = "collapse_lab",
+        mode: Literal["online", "offline", "disabled"] = "offline",
+        entity: str | None = None,
+        folder: str | None = None,
+    ) -> None:
+        self.project = project
+        self.mode = mode
+        self.entity = entity
+        self.folder = folder
+        self.failed = False
+        self._run: Any = None
+        self._records: list[Record] = []
+
+    @harmless
+    def open(self, run: RunInfo, past: Sequence[Record]) -> None:
+        """Starts the mirror and fills it with `past` and the grids that lie in the run folder."""
+        import wandb
+
+        home = Path(self.folder) if self.folder else run.folder
+        home.mkdir(parents=True, exist_ok=True)
+        if self.mode == "offline":
+            for stale in (home / "wandb").glob(f"offline-run-*-{run.signature}"):
+                shutil.rmtree(stale)
+        self._records = []
+        self._run = wandb.init(
+            project=self.project,
+            entity=self.entity,
+            id=run.signature,
+            name=f"{run.name} {run.signature}",
+            group=run.name,
+            resume="allow",
+            # A run that another job of the same process left open is not to be adopted.
+            reinit="create_new",
+            mode=self.mode,
+            dir=str(home),
+            config=dict(run.config),
+            settings=wandb.Settings(
+                silent=True, console="off", save_code=False, disable_git=True, x_disable_stats=True
+            ),
+        )
+        self._run.define_metric("generation")
+        self._run.define_metric("*", step_metric="generation")
+        # Online, the server still has what an earlier process sent.
+        sent = int(self._run.summary.get("records", 0)) if self.mode == "online" else 0
+        for i, record in enumerate(past):
+            self._log(record) if i >= sent else self._records.append(record)
+        # A kill may have left the grid of a generation that is not in the ledger: the engine draws it again.
+        shown = {(r.generation, r.model) for r in past[sent:]}
+        for generation, model, subset, path in _grids(run.folder):
+            if (generation, model) in shown:
+                self._show(generation, model, subset, path)
+
+    @harmless
+    def record(self, record: Record) -> None:
+        """Sends the numbers of one generation of one model."""
+        self._log(record)
+
+    @harmless
+    def grid(self, generation: int, model: str, subset: str, path: Path) -> None:
+        """Sends one grid of samples."""
+        self._show(generation, model, subset, path)
+
+    @harmless
+    def close(self, status: str) -> None:
+        """Sends all records as a table and ends the W&B run, as failed unless `status` is ok or diverged."""
+        import wandb
+
+        numbers = [_numbers(r) for r in self._records]
+        columns = list(dict.fromkeys(key for row in numbers for key in row))
+        rows = [[row.get(column) for column in columns] for row in numbers]
+        self._run.log({"ledger": wandb.Table(columns=columns, data=rows)})
+        self._run.summary["status"] = status
+        self._finish(0 if status in ("ok", "diverged") else 1)
+
+    def _finish(self, code: int) -> None:
+        # Without it the next job of a multirun would find this one still open.
+        run, self._run = self._run, None
+        if run is not None:
+            run.finish(exit_code=code)
+
+    def _log(self, record: Record) -> None:
+        self._records.append(record)
+        # A chart has one value per generation, so each further model of a population has charts of its own.
+        prefix = "" if record.model == self._records[0].model else f"{record.model}/"
+        numbers = {prefix + k: v for k, v in _numbers(record).items() if k not in ("generation", "model")}
+        self._run.log({"generation": record.generation, **numbers})
+        self._run.summary["records"] = len(self._records)
+
+    def _show(self, generation: int, model: str, subset: str, path: Path) -> None:
+        import wandb
+
+        image = wandb.Image(str(path), caption=f"{model}, generation {generation}")
+        self._run.log({"generation": generation, f"grids/{subset}/{model}": image})
+
+
+def _numbers(record: Record) -> dict[str, Any]:
+    return {
+        "generation": record.generation,
+        "model": record.model,
+        "status": record.status,
+        **{f"counts/{kind}": n for kind, n in record.counts.items()},
+        **record.metrics,
+        **{f"seconds/{phase}": spent for phase, spent in record.seconds.items()},
+    }
+
+
+def _grids(folder: Path) -> list[tuple[int, str, str, Path]]:
+    """(generation, model, subset, path) of each grid in a run folder, by generation."""
+    files = [(p, m) for p in (folder / "grids").glob("*/*.png") if (m := _GRID.fullmatch(p.name))]
+    return sorted((int(m["generation"]), m["model"], p.parent.name, p) for p, m in files)

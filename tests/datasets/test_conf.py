@@ -1,0 +1,64 @@
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.utils import get_class
+from omegaconf import OmegaConf
+
+CONF = Path(__file__).parents[2] / "conf" / "dataset"
+FILES = sorted(CONF.glob("*.yaml"))
+
+
+def resolved(path: Path, cache: str) -> dict[str, Any]:
+    whole = OmegaConf.create({"paths": {"data": cache}, "dataset": OmegaConf.load(path)})
+    node = OmegaConf.to_container(whole, resolve=True)
+    assert isinstance(node, dict)
+    arguments: dict[str, Any] = node["dataset"]
+    return arguments
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_yaml_names_every_argument_and_no_other(path: Path, tmp_path: Path) -> None:
+    arguments = resolved(path, str(tmp_path))
+    target = get_class(arguments.pop("_target_"))
+    assert set(arguments) == set(inspect.signature(target).parameters)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_each_set_says_its_licence(path: Path, tmp_path: Path) -> None:
+    said = inspect.getdoc(get_class(resolved(path, str(tmp_path))["_target_"])) or ""
+    assert any(word in said.lower() for word in ("licence", "cc by"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_key_and_shape_are_had_without_a_download(path: Path, tmp_path: Path) -> None:
+    arguments = resolved(path, str(tmp_path / "cache"))
+    if "???" in arguments.values():
+        pytest.skip("names a folder or a data set of the user's")
+    data = get_class(arguments.pop("_target_"))(**arguments)
+    assert len(data.key) == 16
+    assert data.classes
+    assert data.native_shape[0] in (1, 3)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_importing_is_light() -> None:
+    modules = [
+        "base",
+        "captions",
+        "cifar10",
+        "digits",
+        "emoji",
+        "fashion_mnist",
+        "fetch",
+        "hub",
+        "imagefolder",
+    ]
+    imports = "; ".join(f"import collapse_lab.datasets.{name}" for name in [*modules, "mnist"])
+    heavy = "{'torch', 'sklearn', 'pandas', 'pyarrow', 'datasets', 'PIL'} & set(sys.modules)"
+    code = f"import sys; {imports}; import collapse_lab.prompts; print({heavy})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

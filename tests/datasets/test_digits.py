@@ -1,0 +1,92 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from collapse_lab.datasets.digits import WORDS, Digits
+from collapse_lab.errors import UserError
+from collapse_lab.types import Samples
+
+TEMPLATES = ["a handwritten {}", "the digit {} in pencil"]
+
+
+def digits(**changes: Any) -> Digits:
+    arguments: dict[str, Any] = {"reference_fraction": 0.3, "templates": TEMPLATES}
+    return Digits(**(arguments | changes))
+
+
+def rows_of(samples: Samples) -> set[bytes]:
+    return {row.numpy().tobytes() for row in samples.data}
+
+
+def test_all_rows_are_there_in_the_promised_form() -> None:
+    data = digits()
+    real = data.load()
+    assert (len(real.train), len(real.reference)) == (1258, 539)
+    assert real.train.data.dtype == torch.uint8
+    assert tuple(real.train.data.shape[1:]) == data.spec.shape == (1, 8, 8)
+    assert (int(real.train.data.min()), int(real.train.data.max())) == (0, 255)
+    assert data.spec.classes == WORDS
+    assert len(data.spec.vocabulary) == 20
+    assert data.load() is real
+
+
+def test_splits_are_disjoint_stratified_and_stable() -> None:
+    real, again = digits().load(), digits().load()
+    assert not rows_of(real.train) & rows_of(real.reference)
+    assert torch.equal(real.reference.data, again.reference.data)
+    share = np.bincount(real.reference.labels) / np.bincount(np.r_[real.reference.labels, real.train.labels])
+    assert np.abs(share - 0.3).max() < 0.01
+
+
+def test_captions_say_the_label_and_are_the_same_in_every_split() -> None:
+    by_row: dict[bytes, str] = {}
+    for seed in (0, 1):
+        real = digits(split_seed=seed).load()
+        for part in (real.train, real.reference):
+            for row, label, text in zip(part.data, part.labels, part.captions.texts(), strict=True):
+                assert WORDS[label] in text.split()
+                assert by_row.setdefault(row.numpy().tobytes(), text) == text
+
+
+def test_a_smaller_limit_is_part_of_a_larger_and_leaves_the_reference() -> None:
+    small, large = digits(limit=50).load(), digits(limit=200).load()
+    assert (len(small.train), len(large.train)) == (50, 200)
+    assert rows_of(small.train) <= rows_of(large.train)
+    assert torch.equal(small.reference.data, large.reference.data)
+
+
+def test_resizing_keeps_the_mean() -> None:
+    small, large = digits().load().train.data.float(), digits(image_size=16).load().train.data.float()
+    assert large.shape[1:] == (1, 16, 16)
+    assert abs(float(small.mean() - large.mean())) < 2
+
+
+def test_the_key_follows_what_changes_the_rows() -> None:
+    changes: list[dict[str, Any]] = [
+        {"limit": 10},
+        {"split_seed": 1},
+        {"image_size": 16},
+        {"reference_fraction": 0.2},
+        {"templates": []},
+    ]
+    keys = {digits(**change).key for change in changes} | {digits().key}
+    assert len(keys) == 6
+    assert digits().key == digits(templates=tuple(TEMPLATES)).key
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"reference_fraction": 0.0}, {"reference_fraction": 1.0}, {"limit": 0}, {"image_size": 0}],
+)
+def test_values_out_of_range_are_refused_at_once(change: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=f"{next(iter(change))} must"):
+        digits(**change)
+
+
+def test_what_cannot_be_had_is_refused_when_loaded() -> None:
+    with pytest.raises(UserError, match="there are 1258"):
+        digits(limit=1259).load()
+    with pytest.raises(UserError, match="no official test rows"):
+        digits(reference_fraction=None).load()

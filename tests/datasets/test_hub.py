@@ -1,0 +1,110 @@
+import builtins
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from collapse_lab.datasets.hub import Hub
+from collapse_lab.errors import UserError
+
+datasets = pytest.importorskip("datasets")
+KINDS = ["cat", "dog"]
+
+
+def save(folder: Path, n: int = 12, split: bool = True) -> None:
+    """Pictures that hold their own row number, as a data set with a train and a test split."""
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "text": datasets.Value("string"),
+            "label": datasets.ClassLabel(names=KINDS),
+        }
+    )
+
+    def part(start: int, size: int) -> Any:
+        images = [np.full((10, 10, 3), i, np.uint8) for i in range(start, start + size)]
+        texts = [f"picture {i}" for i in range(start, start + size)]
+        labels = [i % 2 for i in range(start, start + size)]
+        return datasets.Dataset.from_dict(
+            {"image": images, "text": texts, "label": labels}, features=features
+        )
+
+    whole = datasets.DatasetDict({"train": part(0, n), "test": part(n, 4)}) if split else part(0, n)
+    whole.save_to_disk(str(folder))
+
+
+def hub_of(folder: Path, **changes: Any) -> Hub:
+    arguments: dict[str, Any] = {"name": str(folder), "caption_column": "text", "label_column": "label"}
+    return Hub(**(arguments | changes))
+
+
+def test_a_saved_data_set_is_read_with_its_own_splits(tmp_path: Path) -> None:
+    save(tmp_path)
+    data = hub_of(tmp_path, reference_split="test", image_size=5)
+    real = data.load()
+    assert real.train.data[:, 0, 2, 2].tolist() == list(range(12))
+    assert real.reference.data[:, 0, 2, 2].tolist() == [12, 13, 14, 15]
+    assert real.reference.captions.texts() == [f"picture {i}" for i in range(12, 16)]
+    assert real.train.labels.tolist() == [i % 2 for i in range(12)]
+    assert (data.spec.classes, data.spec.shape, len(data.spec.vocabulary)) == (("cat", "dog"), (3, 5, 5), 16)
+
+
+def test_one_split_is_divided_by_a_fraction(tmp_path: Path) -> None:
+    save(tmp_path, split=False)
+    data = hub_of(tmp_path, reference_fraction=0.5, caption_column=None, templates=["{a}"])
+    real = data.load()
+    assert (len(real.train), len(real.reference)) == (6, 6)
+    assert set(real.train.captions.texts()) == {"a cat", "a dog"}
+    assert data.spec.shape == (3, 10, 10)
+    assert data.key == hub_of(tmp_path, reference_fraction=0.5, caption_column=None, templates=["{a}"]).key
+
+
+def test_a_folder_of_parquet_is_read_too(tmp_path: Path) -> None:
+    save(tmp_path / "saved", split=False)
+    (tmp_path / "plain").mkdir()
+    datasets.load_from_disk(str(tmp_path / "saved")).to_parquet(str(tmp_path / "plain" / "train.parquet"))
+    data = hub_of(tmp_path / "plain", reference_fraction=0.5, cache=str(tmp_path / "cache"))
+    real = data.load()
+    rows = [*real.train.data[:, 0, 0, 0].tolist(), *real.reference.data[:, 0, 0, 0].tolist()]
+    assert sorted(rows) == list(range(12))
+
+
+def test_a_bad_picture_is_refused_or_left_out(tmp_path: Path) -> None:
+    features = datasets.Features({"image": datasets.Image(), "text": datasets.Value("string")})
+    save(tmp_path / "good", n=4, split=False)
+    good = datasets.load_from_disk(str(tmp_path / "good")).cast_column("image", datasets.Image(decode=False))
+    cells = [row["image"] for row in good] + [{"bytes": b"no picture", "path": None}]
+    rows = {"image": cells, "text": [str(i) for i in range(5)]}
+    datasets.Dataset.from_dict(rows, features=features).save_to_disk(str(tmp_path / "bad"))
+    with pytest.raises(UserError, match="of row 4 of"):
+        hub_of(tmp_path / "bad", label_column=None, reference_fraction=0.5).load()
+    data = hub_of(tmp_path / "bad", label_column=None, reference_fraction=0.5, on_bad="skip")
+    assert len(data.read().images) == 4
+    assert len(data.skipped) == 1
+
+
+def test_wrong_names_are_answered_with_the_nearest(tmp_path: Path) -> None:
+    save(tmp_path)
+    with pytest.raises(UserError, match="did you mean 'train'"):
+        hub_of(tmp_path, split="trian", reference_fraction=0.5).load()
+    with pytest.raises(UserError, match="did you mean 'image'"):
+        hub_of(tmp_path, image_column="imgae", reference_fraction=0.5).load()
+    with pytest.raises(UserError, match="not both"):
+        hub_of(tmp_path, reference_split="test", reference_fraction=0.5)
+    with pytest.raises(UserError, match="needs a revision"):
+        Hub(name="owner/pictures", reference_fraction=0.5)
+
+
+def test_without_the_library_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path)
+    real_import = builtins.__import__
+
+    def absent(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "datasets":
+            raise ImportError(name)
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", absent)
+    with pytest.raises(UserError, match=r"collapse-lab\[hub\]"):
+        hub_of(tmp_path, reference_fraction=0.5).load()

@@ -1,0 +1,140 @@
+import csv
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collapse_lab.datasets.imagefolder import ImageFolder
+from collapse_lab.errors import UserError
+from tests.datasets.archives import encoded
+
+COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)]
+WORDS = ["red", "green", "blue", "yellow"]
+
+
+def write_metadata(folder: Path, rows: list[dict[str, Any]], form: str) -> None:
+    path = folder / f"metadata.{form}"
+    if form == "csv":
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+    elif form == "jsonl":
+        path.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+    else:
+        pyarrow = pytest.importorskip("pyarrow")
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+
+
+def write_folder(folder: Path, form: str = "csv", n: int = 12) -> None:
+    (folder / "sub").mkdir()
+    rows = []
+    for i in range(n):
+        name = f"sub/{i}.png"
+        (folder / name).write_bytes(encoded(COLOURS[i % 4]))
+        rows.append({"file_name": name, "text": f"a {WORDS[i % 4]}, square {i}", "kind": WORDS[i % 4]})
+    write_metadata(folder, rows, form)
+
+
+def folder_of(path: Path, **changes: Any) -> ImageFolder:
+    arguments: dict[str, Any] = {"root": str(path), "reference_fraction": 0.25, "label_column": "kind"}
+    return ImageFolder(**(arguments | changes))
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_each_format_gives_pictures_captions_and_labels(tmp_path: Path, form: str) -> None:
+    write_folder(tmp_path, form)
+    data = folder_of(tmp_path, image_size=8)
+    real = data.load()
+    assert (len(real.train), len(real.reference)) == (9, 3)
+    assert data.spec.classes == ("blue", "green", "red", "yellow")
+    assert data.spec.shape == (3, 8, 8)
+    for part in (real.train, real.reference):
+        for x, label, text in zip(part.data, part.labels, part.captions.texts(), strict=True):
+            word = data.classes[label]
+            assert text.startswith(f"a {word}, square")
+            assert tuple(x[:, 3, 3].tolist()) == COLOURS[WORDS.index(word)]
+            assert text in data.spec.vocabulary
+
+
+def test_captions_can_come_from_labels_and_be_absent(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    made = folder_of(tmp_path, caption_column=None, templates=["it is {}"]).load().train
+    assert set(made.captions.texts()) <= {f"it is {w}" for w in WORDS}
+    bare = folder_of(tmp_path, caption_column=None, label_column=None)
+    assert (bare.load().train.labels == -1).all()
+    assert (bare.spec.classes, bare.spec.vocabulary, bare.load().train.captions.table) == ((), (), ())
+
+
+def test_number_labels_are_ranked_by_size(tmp_path: Path) -> None:
+    for i in range(4):
+        (tmp_path / f"{i}.png").write_bytes(encoded(COLOURS[i]))
+    rows = [{"file_name": f"{i}.png", "text": "", "kind": k} for i, k in enumerate([10, 9, 10, 2])]
+    write_metadata(tmp_path, rows, "csv")
+    data = folder_of(tmp_path)
+    assert data.spec.classes == ("2", "9", "10")
+    assert data.read().labels.tolist() == [2, 1, 2, 0]
+
+
+def test_a_bad_picture_is_refused_or_left_out(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    (tmp_path / "sub" / "5.png").write_bytes(b"no picture")
+    (tmp_path / "sub" / "7.png").unlink()
+    with pytest.raises(UserError, match=r"sub/5\.png cannot be read"):
+        folder_of(tmp_path).load()
+    data = folder_of(tmp_path, on_bad="skip")
+    rows = data.read()
+    assert [entry.split(":")[0] for entry in data.skipped] == ["sub/5.png", "sub/7.png"]
+    assert rows.captions is not None
+    assert [int(t.split()[-1]) for t in rows.captions.texts()] == [0, 1, 2, 3, 4, 6, 8, 9, 10, 11]
+    assert rows.labels.tolist() == [
+        data.classes.index(WORDS[i % 4]) for i in (0, 1, 2, 3, 4, 6, 8, 9, 10, 11)
+    ]
+
+
+def test_pictures_of_several_sizes_need_a_size(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    (tmp_path / "sub" / "3.png").write_bytes(encoded((1, 2, 3), side=20))
+    with pytest.raises(UserError, match="set image_size"):
+        folder_of(tmp_path).load()
+    assert folder_of(tmp_path, image_size=16, channels=1).load().train.data.shape[1:] == (1, 16, 16)
+
+
+def test_the_key_follows_files_and_metadata_but_not_the_place(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.mkdir()
+    write_folder(first)
+    key = folder_of(first).key
+    first.rename(second)
+    assert folder_of(second).key == key
+    (second / "sub" / "0.png").write_bytes(encoded((9, 9, 9)))
+    os.utime(second / "sub" / "0.png", ns=(1, 1))
+    changed = folder_of(second).key
+    assert changed != key
+    with (second / "metadata.csv").open("a") as file:
+        file.write("sub/0.png,again,red\n")
+    assert folder_of(second).key not in (key, changed)
+
+
+def test_bad_metadata_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="should be a folder"):
+        folder_of(tmp_path / "absent")
+    with pytest.raises(UserError, match=r"metadata\.jsonl.*it holds none"):
+        folder_of(tmp_path).load()
+    write_folder(tmp_path)
+    with pytest.raises(UserError, match="did you mean 'text'"):
+        folder_of(tmp_path, caption_column="texts").load()
+    (tmp_path / "metadata.jsonl").write_text("{not json")
+    with pytest.raises(UserError, match="should hold one of"):
+        folder_of(tmp_path).load()
+    (tmp_path / "metadata.csv").unlink()
+    with pytest.raises(UserError, match="cannot be read as jsonl"):
+        folder_of(tmp_path).load()
+    with pytest.raises(UserError, match="on_bad must be"):
+        folder_of(tmp_path, on_bad="ignore")
+    with pytest.raises(UserError, match="channels must be"):
+        folder_of(tmp_path, channels=4)

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import contextlib
+import io
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prdc import compute_prdc
+from torch import Tensor
+
+from collapse_lab.metrics.neighbours import nearest, squared_distances
+from collapse_lab.metrics.prdc import PRDC, membership, prdc
+from tests.metrics.cases import features, modes, normal, rng, rotation
+
+
+def package(generated: Tensor, reference: Tensor, k: int) -> dict[str, float]:
+    with contextlib.redirect_stdout(io.StringIO()):
+        found = compute_prdc(reference.numpy(), generated.numpy(), k)
+    return {name: float(value) for name, value in found.items()}
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+@pytest.mark.parametrize(("n", "m", "d"), [(300, 250, 16), (120, 400, 64), (50, 60, 2)])
+def test_exactly_the_package_where_nothing_ties(n: int, m: int, d: int, k: int) -> None:
+    generated, reference = normal(n, d, 1) * 0.9, normal(m, d, 2)
+    assert prdc(generated, reference, k) == pytest.approx(package(generated, reference, k), abs=1e-12)
+    in_single = prdc(generated.float(), reference.float(), k)
+    assert in_single == pytest.approx(
+        package(generated.float().double(), reference.float().double(), k), abs=1e-12
+    )
+
+
+def test_tiles_do_not_change_it() -> None:
+    x, y = normal(101, 7, 1), normal(75, 7, 2)
+    for whole, tiled in zip(membership(x, y, 5), membership(x, y, 5, tile=13), strict=True):
+        assert torch.equal(whole, tiled)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_a_set_against_itself_scores_one(scale: float, offset: float) -> None:
+    x = (normal(200, 32, 1) + offset) * scale
+    found = prdc(x, x.clone(), 5)
+    assert (found["precision"], found["recall"], found["coverage"]) == (1, 1, 1)
+    assert found["density"] == pytest.approx(
+        6 / 5
+    )  # each row lies in k balls of others on average, and its own
+
+
+def test_copies_lie_in_balls_of_radius_zero() -> None:
+    point = normal(1, 32, 3) + 10
+    x = point.repeat(20, 1)
+    assert prdc(x, x.clone(), 5) == {"precision": 1, "recall": 1, "density": 4, "coverage": 1}
+    assert package(x, x, 5)["precision"] == 0  # what < makes of it
+    away = prdc(x + 1e-3, x, 5)
+    assert away == {"precision": 0, "recall": 0, "density": 0, "coverage": 0}
+
+
+def test_ties_on_a_lattice() -> None:
+    line = torch.arange(6, dtype=torch.float64)[:, None]
+    found = membership(
+        line + 1, line, 1
+    )  # every radius is 1: each row's neighbours are exactly on the sphere
+    assert found.balls.tolist() == [3, 3, 3, 3, 2, 1]
+    assert found.recalled.tolist() == [True] * 6
+    assert (found.held > 0).tolist() == [True] * 6
+
+
+def test_collapsed_generator_is_precise_and_recalls_little() -> None:
+    reference = modes(500, 16, 1, range(10))
+    collapsed, noisy = modes(500, 16, 2, range(2), 0.3), modes(500, 16, 3, range(10), 2.5)
+    found = prdc(collapsed, reference, 5)
+    assert found["precision"] > 0.95
+    assert found["density"] > 1
+    assert found["recall"] < 0.1
+    assert found["coverage"] < 0.3
+    turned = prdc(reference, collapsed, 5)
+    assert (turned["precision"], turned["recall"]) == (found["recall"], found["precision"])
+    spread = prdc(noisy, reference, 5)
+    assert spread["precision"] < 0.3
+    assert spread["recall"] > 0.9
+
+
+@given(seed=st.integers(0, 10**6), n=st.integers(6, 40), m=st.integers(6, 40), d=st.integers(1, 10))
+@settings(max_examples=40, deadline=None)
+def test_blind_to_rotation_and_order(seed: int, n: int, m: int, d: int) -> None:
+    x, y = normal(n, d, seed), normal(m, d, seed + 1)
+    turn, order = rotation(d, seed), torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    expected = prdc(x, y, 3)
+    assert prdc(x @ turn, y @ turn, 3) == pytest.approx(expected)
+    assert prdc(x[order], y, 3) == pytest.approx(expected)
+    assert all(0 <= expected[name] <= 1 for name in ("precision", "recall", "coverage"))
+    assert 0 <= expected["density"] <= m / 3
+
+
+def test_radii_and_distances_follow_the_definition() -> None:
+    x, y = normal(30, 4, 1), normal(20, 4, 2)
+    whole = torch.cat([tile for _, tile in squared_distances(x, y, tile=7)])
+    torch.testing.assert_close(whole, torch.cdist(x, y) ** 2)
+    expected = (torch.cdist(x, x) ** 2).sort(1).values[:, 3]
+    torch.testing.assert_close(nearest(x, 3, tile=11)[0][:, -1], expected)
+
+
+def test_the_freed_rows_are_those_that_leaving_a_row_out_frees() -> None:
+    generated, reference = normal(60, 3, 1), normal(40, 3, 2)
+    found = membership(generated, reference, 4)
+    for row in range(40):
+        without = membership(generated, torch.cat([reference[:row], reference[row + 1 :]]), 4)
+        assert int(without.balls.sum()) == int(found.balls.sum() - found.held[row] + found.freed[row])
+
+
+@pytest.mark.parametrize(("n", "m"), [(200, 150), (7, 9), (6, 100)])
+def test_intervals_hold_the_values(n: int, m: int) -> None:
+    estimates = PRDC()(features(normal(n, 8, 1)), features(normal(m, 8, 2)), rng())
+    assert set(estimates) == {"precision", "recall", "density", "coverage"}
+    for name, e in estimates.items():
+        assert e.lo is not None
+        assert e.hi is not None
+        assert 0 <= e.lo <= e.value <= e.hi, name
+    plain = PRDC(bootstrap=0)(features(normal(n, 8, 1)), features(normal(m, 8, 2)), rng())
+    assert all(plain[name].value == e.value and plain[name].lo is None for name, e in estimates.items())

@@ -1,0 +1,112 @@
+"""Run folders with made-up, realistic numbers: FID rises with dose and generation while recall falls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml  # type: ignore[import-untyped]
+from PIL import Image
+
+from collapse_lab.ledger import Ledger
+from collapse_lab.types import Record
+
+BOUNDED = {
+    "precision": (0.82, 0.10),
+    "recall": (0.78, -0.62),
+    "coverage": (0.86, -0.5),
+    "agreement": (0.97, -0.3),
+}
+FLOOR = {"fid": 7.1, "kid": 0.0002, "precision": 0.86, "recall": 0.86, "density": 1.0, "coverage": 0.95}
+
+
+def metrics(generation: int, ratio: float, rng: np.random.Generator) -> dict[str, float]:
+    found: dict[str, float] = {}
+
+    def put(name: str, value: float, spread: float) -> None:
+        found[name] = value
+        found[f"{name}_lo"], found[f"{name}_hi"] = value - spread, value + spread
+        if name.rpartition("/")[2] in FLOOR:
+            found[f"{name}_floor"] = FLOOR[name.rpartition("/")[2]]
+
+    harm = ratio * (1 - np.exp(-0.35 * generation))
+    for subset, worse in (("seen", 1.0), ("unseen", 1.35)):
+        for features, scale in (("classifier", 1.0), ("pixels", 0.4)):
+            at = f"{subset}/{features}"
+            fid = scale * (24 + 130 * worse * harm + 0.6 * generation) * (1 + 0.04 * rng.normal())
+            put(f"{at}/fid", fid, 0.06 * fid)
+            put(f"{at}/kid", fid / 900, 0.004)
+            put(f"{at}/density", 0.9 + 0.4 * harm, 0.05)
+            for name, (start, change) in BOUNDED.items():
+                if name != "agreement" or features == "classifier":
+                    value = start + change * worse * harm * 0.7 + 0.012 * rng.normal()
+                    put(f"{at}/{name}", float(np.clip(value, 0, 1)), 0.02)
+    found["all/parameter_variance"] = 0.3 - 0.1 * harm
+    return {name: float(value) for name, value in found.items()}
+
+
+def grid(path: Path, generation: int, ratio: float, rng: np.random.Generator) -> None:
+    rows, columns, side = 4, 6, 8
+    image = np.zeros((rows * (side + 1) + 1, columns * (side + 1) + 1), np.uint8)
+    blur = np.hypot(*np.meshgrid(np.arange(side) - 3.5, np.arange(side) - 3.5))
+    for r in range(rows):
+        for c in range(columns):
+            radius = 2.4 + (1 - 0.18 * ratio * generation) * (0.9 * np.sin(r * 2.1 + c))
+            cell = 235 * np.exp(-((blur - radius) ** 2)) + 6 * generation * rng.random((side, side))
+            image[r * 9 + 1 : r * 9 + 9, c * 9 + 1 : c * 9 + 9] = np.clip(cell, 0, 255)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+
+
+def write_run(
+    folder: Path,
+    ratio: float = 1.0,
+    seed: int = 0,
+    generations: int = 5,
+    last: int | None = None,
+    status: str = "ok",
+    models: tuple[str, ...] = ("model",),
+    **settings: Any,
+) -> Path:
+    """A run folder as the engine leaves it; `last` ends it early, `status` is that of its last generation."""
+    folder.mkdir(parents=True)
+    config = {
+        "name": "nepotistic",
+        "seed": seed,
+        "generations": generations,
+        "ratio": ratio,
+        "n_train": 1000,
+        "mixing": {"_target_": "collapse_lab.mixing.Contaminate", "ratio": ratio},
+        "paths": {"runs": "/somewhere/private"},
+        **settings,
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    rng = np.random.default_rng([seed, round(ratio * 1000)])
+    ledger = Ledger(folder / "ledger.jsonl")
+    end = generations if last is None else last
+    for generation in range(end + 1):
+        synthetic = round(1000 * ratio) if generation else 0
+        for model in models:
+            ledger.append(
+                Record(
+                    generation,
+                    model,
+                    {"real": 1000 - synthetic, "synthetic": synthetic},
+                    metrics(generation, ratio, rng),
+                    {"fit": 12.5, "sample": 4.0, "measure": 1.5},
+                    "diverged" if status == "diverged" and generation == end else "ok",
+                    {"fit": f"fit-{generation}", "sample": f"sample-{generation}"},
+                    {"classifier": {"extractor": "cnn", "weights": "1f2e3d", "n": 500, "dtype": "float32"}},
+                )
+            )
+            for subset in ("seen", "unseen"):
+                grid(folder / "grids" / subset / f"{model}-g{generation:03d}.png", generation, ratio, rng)
+    return folder
+
+
+def write_sweep(root: Path, ratios: tuple[float, ...] = (0, 0.005, 0.1, 0.5, 1), seeds: int = 3) -> Path:
+    for ratio in ratios:
+        for seed in range(seeds):
+            write_run(root / f"r{ratio}-s{seed}", ratio, seed)
+    return root

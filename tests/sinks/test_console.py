@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console as Terminal
+
+from collapse_lab.sinks import console
+from collapse_lab.sinks.console import Console, closing_table
+from collapse_lab.types import Record, RunInfo
+
+
+def record(generation: int, model: str = "model", status: str = "ok") -> Record:
+    names = [
+        f"{s}/{f}/{m}"
+        for s in ("seen", "unseen")
+        for f in ("classifier", "pixels")
+        for m in ("fid", "recall")
+    ]
+    metrics = dict.fromkeys(names, 10.0 + generation)
+    metrics |= {f"{name}{end}": 1.25 for name in names for end in ("_lo", "_hi", "_floor")}
+    counts = {"real": 995, "synthetic": 5}
+    seconds = {"fit": 2.0, "sample": 1.0, "measure": 0.5}
+    return Record(generation, model, counts, metrics, seconds, status, {}, {})  # type: ignore[arg-type]
+
+
+def test_without_a_terminal_it_is_one_plain_line_per_generation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sink = Console(generations=2)
+    sink.open(RunInfo("nepotistic", "a1b2", tmp_path, {}), [record(0)])
+    for generation in (1, 2):
+        for phase in ("fit", "sample"):
+            sink.start(generation, "model", phase, 50)
+            for _ in range(50):
+                sink.advance()
+            sink.stop()
+        sink.record(record(generation))
+    sink.close("ok")
+    shown = capsys.readouterr()
+    assert "\x1b" not in shown.out + shown.err
+    first, *lines = shown.err.splitlines()
+    assert "a1b2" in first
+    assert "generation 0" in first
+    assert [line.split(" · ")[0] for line in lines] == ["generation 1/2", "generation 2/2"]
+    assert "995 real + 5 synthetic" in lines[0]
+    assert "3.5 s" in lines[0]
+    assert all(len(line) <= 100 for line in shown.out.splitlines())
+    assert [line.split()[0] for line in shown.out.splitlines() if " 995 " in line] == ["0", "1", "2"]
+
+
+def test_on_a_terminal_there_are_bars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal(force_terminal=True, width=120, record=True, file=(tmp_path / "out").open("w"))
+    monkeypatch.setattr(console, "Terminal", lambda **_: terminal)
+    sink = Console(generations=5)
+    sink.open(RunInfo("nepotistic", "a1b2", tmp_path, {}), [record(0), record(1)])
+    sink.start(2, "model", "fit", 300)
+    sink.advance(120)
+    assert sink._bars is not None
+    task = sink._bars.tasks[0]
+    assert task.description == "generation 2/5 · model · fit"
+    assert (task.completed, task.total) == (120, 300)
+    assert task.fields["chain"] == "(all: 0:00:14)"
+    sink.close("ok")
+    assert sink._bars is None
+
+
+def test_it_may_be_closed_at_any_moment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sink = Console()
+    sink.advance()
+    sink.stop()
+    sink.open(RunInfo("nepotistic", "a1b2", tmp_path, {}), [])
+    sink.start(0, "model", "fit", 10)
+    sink.close("interrupted")
+    assert "the run ended: interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("models", [("model",), ("a", "a rather long name of a model")])
+@pytest.mark.parametrize("status", ["ok", "diverged"])
+@pytest.mark.parametrize("generations", [1, 3000])
+def test_the_closing_table_fits_a_hundred_columns(
+    models: tuple[str, ...], status: str, generations: int
+) -> None:
+    records = [record(g, m, status) for g in range(generations) for m in models]
+    table = closing_table(records)
+    terminal = Terminal(width=200)
+    assert terminal.measure(table).maximum <= 100
+    assert table.row_count <= console.MOST_ROWS + 1
+    assert "seen\nclassifier\nfid" in [column.header for column in table.columns]
+    assert "1.25" in [column.footer for column in table.columns]
+
+
+def test_a_table_without_any_metric() -> None:
+    bare = Record(0, "model", {"real": 1, "synthetic": 0}, {}, {}, "diverged", {}, {})
+    assert closing_table([bare]).row_count == 1

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collapse_lab.errors import UserError
+from collapse_lab.ledger import Ledger, problems, read, runs_below, to_line
+from collapse_lab.types import Record
+
+NAMES = st.text(min_size=1, max_size=12)
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def record(generation: int = 0, model: str = "model", **changes: object) -> Record:
+    plain = Record(
+        generation, model, {"real": 9, "synthetic": 1}, {"seen/pixels/fid": 0.1}, {"fit": 1.5}, "ok", {}, {}
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+RECORDS = st.builds(
+    Record,
+    generation=st.integers(0, 5000),
+    model=NAMES,
+    counts=st.dictionaries(NAMES, st.integers(0, 2**40)),
+    metrics=st.dictionaries(NAMES, FINITE),
+    seconds=st.dictionaries(NAMES, FINITE),
+    status=st.sampled_from(["ok", "diverged"]),
+    keys=st.dictionaries(NAMES, st.text() | st.lists(st.text())),
+    features=st.dictionaries(NAMES, st.dictionaries(NAMES, st.text() | st.integers() | st.none())),
+)
+
+
+@given(st.lists(RECORDS, max_size=5))
+def test_what_is_appended_is_read_back_exactly(
+    tmp_path_factory: pytest.TempPathFactory, records: list[Record]
+) -> None:
+    ledger = Ledger(tmp_path_factory.mktemp("run") / "ledger.jsonl")
+    for one in records:
+        ledger.append(one)
+    assert Ledger(ledger.path).records() == records
+
+
+def test_the_fields_of_a_line_are_the_public_format(tmp_path: Path) -> None:
+    assert list(json.loads(to_line(record()))) == [
+        "generation",
+        "model",
+        "counts",
+        "metrics",
+        "seconds",
+        "status",
+        "keys",
+        "features",
+    ]
+
+
+@given(st.data())
+def test_a_torn_last_line_is_ignored_and_set_aside(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("run") / "ledger.jsonl"
+    ledger = Ledger(path)
+    ledger.append(record(0))
+    whole = path.read_bytes()
+    torn = to_line(record(1))[: data.draw(st.integers(1, len(to_line(record(1))) - 1))]
+    path.write_bytes(whole + torn)
+    assert read(path) == [record(0)]
+    again = Ledger(path)
+    assert path.read_bytes() == whole
+    assert (path.parent / "ledger.torn").read_bytes() == torn + b"\n"
+    again.append(record(1))
+    assert read(path) == [record(0), record(1)]
+
+
+@pytest.mark.parametrize("failing", ["write", "fsync"])
+def test_a_full_disk_harms_nothing_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.append(record(0))
+    before = ledger.path.read_bytes()
+    real_write = os.write
+
+    def full(descriptor: int, content: bytes = b"") -> int:
+        if len(content) > 10:
+            return real_write(descriptor, content[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, failing, full)
+        with pytest.raises(OSError, match="No space left"):
+            ledger.append(record(1))
+    assert ledger.path.read_bytes() == before
+    ledger.append(record(1))
+    assert ledger.records() == [record(0), record(1)]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_is_not_finite_is_never_written(tmp_path: Path, value: float) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    with pytest.raises(ValueError, match="'all/kid' of generation 3"):
+        ledger.append(record(3, metrics={"all/kid": value}))
+    assert ledger.path.read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{",
+        b"[]",
+        b"",
+        b'{"generation": 0}',
+        to_line(record()).replace(b"0.1", b"NaN").strip(),
+        to_line(record()).replace(b'"generation": 0', b'"generation": "0"').strip(),
+        to_line(record()).replace(b"0.1", b"null").strip(),
+    ],
+)
+def test_a_corrupt_line_is_named(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.write_bytes(to_line(record(0)) + line + b"\n" + to_line(record(2)))
+    with pytest.raises(UserError, match=r"ledger\.jsonl, line 2"):
+        read(path)
+
+
+def test_a_missing_ledger_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no ledger can be read"):
+        read(tmp_path / "ledger.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([], None),
+        ([record(0), record(1)], None),
+        ([record(0, "a"), record(0, "b"), record(1, "a"), record(1, "b")], None),
+        ([record(0), record(0)], "there twice"),
+        ([record(0), record(2)], "where generation 1 was due"),
+        ([record(1)], "where generation 0 was due"),
+        ([record(0, "a"), record(1, "a"), record(0, "b")], "comes after generation 1"),
+        ([record(0, status="diverged"), record(1)], "follows a diverged one"),
+        ([record(0, counts={"real": -1})], "-1 real rows"),
+    ],
+)
+def test_problems_of_a_chain(records: list[Record], expected: str | None) -> None:
+    found = problems(records)
+    assert found == [] if expected is None else len(found) == 1 and expected in found[0]
+
+
+def test_runs_are_found_without_entering_hidden_folders(tmp_path: Path) -> None:
+    for folder in ("a/1", "a/2", "b", ".store/x"):
+        Ledger(tmp_path / folder / "ledger.jsonl")
+    assert runs_below(tmp_path) == [tmp_path / "a/1", tmp_path / "a/2", tmp_path / "b"]
+    assert runs_below(tmp_path / "b" / "ledger.jsonl") == [tmp_path / "b"]
+    with pytest.raises(UserError, match="is not there"):
+        runs_below(tmp_path / "c")
