@@ -10,23 +10,28 @@ import hashlib
 import logging
 import os
 import sys
+import traceback
+from dataclasses import fields
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from collapse_lab import sweep
-from collapse_lab.errors import UserError
+from collapse_lab import schema, sweep
+from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.explain import explain
 
 HERE = Path(__file__).resolve().parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"  # a wheel, or a checkout
 
 log = logging.getLogger(__name__)
+
+# For a schedule that turns halfway. Workers of a launcher import this module for its task, and get it too
+OmegaConf.register_new_resolver("half", lambda n: n // 2, replace=True)
 
 
 def main() -> None:
@@ -44,6 +49,11 @@ def main() -> None:
         sys.exit(_fail(str(error), 2))
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(_fail(explain(error, CONF), 2))
+    except OSError as error:
+        if any(frame.name == "task" for frame in traceback.extract_tb(error.__traceback__)):
+            raise
+        # Hydra makes the folder of runs before any code of ours is called
+        sys.exit(_fail(f"cannot write to {error.filename} ({error.strerror}); give another folder with paths.runs=…", 2))
     finally:
         sweep.close()
 
@@ -52,26 +62,58 @@ def main() -> None:
 def _compose_and_run(cfg: DictConfig) -> None:
     try:
         task(cfg)
-    except UserError as error:
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        message = str(error) if isinstance(error, UserError) else explain(error, CONF)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise  # Hydra runs the other cells first, then raises it again
-        sys.exit(_fail(str(error), 2))
+            raise UserError(message) from error  # Hydra runs the other cells first, then raises it again
+        sys.exit(_fail(message, 2))
 
 
 def task(cfg: DictConfig) -> None:
     """One cell: everything that one composed configuration asks for."""
-    from collapse_lab import run, schema
+    from collapse_lab import run
 
     context = HydraConfig.get()
-    schema.check_shortcuts(cfg, list(context.overrides.task))
-    root = schema.read_root(cfg)
-    if root.dry_run:
-        run.dry_run(cfg, root)
-        return
+    overridden = list(context.overrides.task)
     cell = None
     if context.mode == RunMode.MULTIRUN:
         cell = Path(context.sweep.dir) / "cells" / f"{context.job.num:04d}.json"
-    run.run(cfg, root, cell)
+    with sweep.outcome(cell, overridden):
+        _check_added(overridden)
+        _drop_stubs(cfg, overridden)
+        for key in sorted(OmegaConf.missing_keys(cfg)):
+            raise UserError(f"{key} has to be given: add {key}=… to the command")
+        schema.check_shortcuts(cfg, overridden)
+        root = schema.read_root(cfg)
+        if root.dry_run:
+            run.dry_run(cfg, root)
+        else:
+            run.run(cfg, root, cell)
+
+
+def _check_added(overridden: list[str]) -> None:
+    """Refuses a key that `+` would add to the root of the configuration, where nothing would ever read it."""
+    known = [field.name for field in fields(schema.Root)] + [path.name for path in CONF.iterdir() if path.is_dir()]
+    for override in overridden:
+        key = override.split("=")[0].split("@")[0].lstrip("+")
+        if override.startswith("+") and key.replace("/", ".").split(".")[0] not in known:
+            raise UserError(f"unknown key '{key}'; {did_you_mean(key, known)}")
+
+
+def _drop_stubs(cfg: DictConfig, overridden: list[str]) -> None:
+    """Takes out what a scale says of features and metrics that this run does not have.
+
+    Raises:
+        UserError: the command line itself says it.
+    """
+    for group in ("features", "metrics"):
+        nodes = cfg.get(group, {})
+        stubs = [str(name) for name, node in nodes.items() if "_target_" not in node]
+        for name in stubs:
+            if any(f"{group}.{name}." in override for override in overridden):
+                raise UserError(f"{group} has no '{name}' in this run; {did_you_mean(name, set(nodes) - set(stubs))}")
+            with open_dict(cfg):
+                del nodes[name]
 
 
 def _fail(message: str, code: int) -> int:

@@ -7,11 +7,11 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.lab import Lab, ModelPart, Part, Prompts
-from collapse_lab.schema import Root, bind, canonical, import_target
+from collapse_lab.schema import Root, bind, canonical, import_target, resolved
 from collapse_lab.types import Spec
 
 
@@ -21,8 +21,7 @@ def build(cfg: DictConfig, root: Root) -> Lab:
     Raises:
         UserError: whatever can be known to be wrong before anything is computed.
     """
-    plain = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(plain, dict)
+    plain = resolved(cfg)
     masked = canonical(cfg)
     dataset = make(plain["dataset"], "dataset")
     population = make(plain["population"], "population")
@@ -112,5 +111,3 @@ def pick_device(wanted: str) -> str:
     if wanted == "cuda" and not available:
         raise UserError("device=cuda was asked for and torch sees no GPU; give device=cpu or device=auto")
     return "cuda" if available and wanted != "cpu" else "cpu"
-
-

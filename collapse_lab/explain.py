@@ -25,8 +25,9 @@ def explain(error: Exception, conf: Path) -> str:
     if match := re.search(r"Could not override '?([\w/]+)'?\.\s*No match in the defaults list", text):
         groups = [p.relative_to(conf).as_posix() for p in conf.rglob("*") if p.is_dir()]
         return f"'{match[1]}' is no group of the configuration; {did_you_mean(match[1], groups)}"
-    if match := re.search(r"Missing mandatory value: (\S+)", text):
-        return f"{match[1]} has to be given: add {match[1]}=… to the command"
+    if "Missing mandatory value" in text:
+        key = getattr(error, "full_key", None) or text.rpartition(" ")[2]
+        return f"{key} has to be given: add {key}=… to the command"
     return " ".join(text.split())
 
 

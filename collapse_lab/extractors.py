@@ -28,9 +28,7 @@ class Extractors:
         }
         self._loaded: set[str] = set()
         self.stages = {
-            name: self._stage(name, extractor)
-            for name, extractor in self._built.items()
-            if trained_here(extractor)
+            name: self._stage(name, extractor) for name, extractor in self._built.items() if trained_here(extractor)
         }
 
     @property

@@ -118,4 +118,3 @@ class Lab:
         """Masks of the train and of the reference rows that belong to one prompt set."""
         prompts = self.prompts.sets[subset]
         return prompts.member(self.real.train), prompts.member(self.real.reference)
-

@@ -78,9 +78,7 @@ def to_line(record: Record) -> bytes:
     for part in (record.metrics, record.seconds):
         for name, value in part.items():
             if not math.isfinite(value):
-                raise ValueError(
-                    f"'{name}' of generation {record.generation} is {value}: leave it out instead"
-                )
+                raise ValueError(f"'{name}' of generation {record.generation} is {value}: leave it out instead")
     return (json.dumps(asdict(record), allow_nan=False, default=_plain) + "\n").encode()
 
 
@@ -201,9 +199,7 @@ def _plain(value: Any) -> Any:
     # numpy and torch scalars
     if hasattr(value, "item"):
         return value.item()
-    raise TypeError(
-        f"a ledger holds plain numbers, texts, lists and dictionaries, not {type(value).__name__}"
-    )
+    raise TypeError(f"a ledger holds plain numbers, texts, lists and dictionaries, not {type(value).__name__}")
 
 
 def _refuse(constant: str) -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.seeds import Seeds
@@ -79,7 +79,12 @@ class Watch(pl.Callback):
         self._progress, self._bound = progress, bound
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
     ) -> None:
         self._progress.advance()
         if batch_idx % LOOK_EVERY and batch_idx + 1 != trainer.max_steps:

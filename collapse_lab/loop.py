@@ -73,9 +73,7 @@ class Loop:
             "measure": measuring,
         }
         keys = {"fit": step.fit.key, "sample": {name: stage.key for name, stage in step.samples.items()}}
-        return Record(
-            step.generation, step.model, dict(step.counts), metrics, seconds, status, keys, features
-        )
+        return Record(step.generation, step.model, dict(step.counts), metrics, seconds, status, keys, features)
 
     def _draw_grids(self, step: Step) -> None:
         if self.lab.dataset.spec.modality != "image":

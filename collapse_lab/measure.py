@@ -46,9 +46,7 @@ class Ruler:
             for split in ("train", "reference")
         }
         self._floors = {
-            (subset, name): self._floor_stage(subset, name)
-            for subset in lab.prompts.sets
-            for name in extractors.names
+            (subset, name): self._floor_stage(subset, name) for subset in lab.prompts.sets for name in extractors.names
         }
 
     @property
@@ -58,9 +56,7 @@ class Ruler:
 
     def features_of(self, step: Step) -> list[Stage]:
         """The stages that embed the samples of one step."""
-        return [
-            self._features(stage, name) for stage in step.samples.values() for name in self._extractors.names
-        ]
+        return [self._features(stage, name) for stage in step.samples.values() for name in self._extractors.names]
 
     def measure(self, step: Step, model: GenerativeModel | None) -> Reading:
         """All metrics of one step; `model` is what the probes look into."""

@@ -47,9 +47,7 @@ class Provenance:
 
     def where(self, mask: np.ndarray) -> Provenance:
         """The rows that the mask (n,) selects, in order."""
-        return Provenance(
-            self.ids[mask], self.source[mask], self.born[mask], self.labels[mask], self.eligible[mask]
-        )
+        return Provenance(self.ids[mask], self.source[mask], self.born[mask], self.labels[mask], self.eligible[mask])
 
     @property
     def real(self) -> Provenance:
@@ -92,17 +90,22 @@ class Pool:
         """The rows, in the order asked for."""
         import torch
 
+        from collapse_lab.images import as_float
+
         block_of, row = self._locate(ids)
         data: torch.Tensor | None = None
         labels = np.empty(len(ids), np.int64)
-        texts = np.empty(len(ids), dtype=object)
+        texts = np.full(len(ids), "", dtype=object)  # no caption is the empty prompt
         captioned = False
         for number in np.unique(block_of):
             here = np.flatnonzero(block_of == number)
             part = self._blocks[number].load().take(row[here])
+            rows = part.data
             if data is None:
-                data = torch.empty((len(ids), *part.data.shape[1:]), dtype=part.data.dtype)
-            data[torch.from_numpy(here)] = part.data
+                data = torch.empty((len(ids), *rows.shape[1:]), dtype=rows.dtype)
+            elif rows.dtype != data.dtype:  # real pictures are uint8, and a family may keep float32
+                data, rows = as_float(data), as_float(rows)
+            data[torch.from_numpy(here)] = rows
             labels[here] = part.labels
             if part.captions.table:
                 captioned = True

@@ -59,6 +59,7 @@ def _exposure(size: int, rows: Sequence[Sequence[float]] | None) -> list[list[fl
     for number, row in enumerate(rows):
         if any(share < 0 for share in row) or abs(sum(row) - 1) > 1e-9:
             raise UserError(
-                f"row {number} of population.exposure holds shares that sum to 1; got {list(row)}, whose sum is {sum(row):g}"
+                f"row {number} of population.exposure holds shares that sum to 1; got {list(row)}, "
+                f"whose sum is {sum(row):g}"
             )
     return [[float(share) for share in row] for row in rows]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +14,18 @@ from omegaconf import DictConfig, OmegaConf
 from collapse_lab import schema
 from collapse_lab.errors import UserError
 from collapse_lab.ledger import LEDGER, Ledger, read
-from collapse_lab.schema import Root
 from collapse_lab.provenance import provenance
+from collapse_lab.schema import Root
 from collapse_lab.sinks.console import Console, print_table
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.store import make_folder
 from collapse_lab.types import Progress, RunInfo, Sink
 
 if TYPE_CHECKING:
+    from collapse_lab.lab import Lab
+    from collapse_lab.measure import Ruler
     from collapse_lab.plan import Step
+    from collapse_lab.work import Work
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ def run(cfg: DictConfig, root: Root, cell: Path | None) -> None:
                 _say_finished(folder)
                 status = "ok"
                 return
-            status = _compute(cfg, root, folder, RunInfo(name, sign, folder, _plain(cfg)))
+            status = _compute(cfg, root, folder, RunInfo(name, sign, folder, schema.resolved(cfg)))
     except KeyboardInterrupt:
         status = "interrupted"
         raise
@@ -63,13 +65,11 @@ def dry_run(cfg: DictConfig, root: Root) -> None:
     from rich.console import Console as Terminal
     from rich.table import Table
 
-    plan, ruler_stages = _planned(cfg, root)
+    _, _, ruler, plan = _laid_out(cfg, root, Silent())
     table = Table(title=f"{root.name} {schema.signature(cfg)}: what would run")
     for column in ("generation", "model", "real", "synthetic", "fit", "sample"):
         table.add_column(column, justify="right")
-    done = to_do = 0
-    for stage in ruler_stages:
-        done, to_do = done + stage.ready, to_do + (not stage.ready)
+    stages = list(ruler.stages)
     for steps in plan:
         for step in steps:
             samples = [*step.samples.values(), *step.grids.values()]
@@ -83,42 +83,19 @@ def dry_run(cfg: DictConfig, root: Root) -> None:
                 f"{state} {step.fit.key[:8]}",
                 f"{ready} of {len(samples)} stored",
             )
-            done += step.fit.ready + ready
-            to_do += (not step.fit.ready) + len(samples) - ready
+            stages += [*step.stages, *ruler.features_of(step)]
+    done = sum(stage.ready for stage in stages)
     Terminal(width=100).print(table)
-    print(f"{to_do} stages would run, {done} are in the store; nothing was computed")
-
-
-def _planned(cfg: DictConfig, root: Root) -> tuple[list[list[Step]], Sequence[Any]]:
-    from collapse_lab.build import build
-    from collapse_lab.extractors import Extractors
-    from collapse_lab.measure import Ruler
-    from collapse_lab.plan import Planner
-    from collapse_lab.work import Work
-
-    lab = build(cfg, root)
-    progress = Silent()
-    extractors = Extractors(lab, progress)
-    plan = Planner(lab, Work(lab, extractors, progress)).steps()
-    return plan, Ruler(lab, extractors).stages
+    print(f"{len(stages) - done} stages would run, {done} are in the store; nothing was computed")
 
 
 def _compute(cfg: DictConfig, root: Root, folder: Path, info: RunInfo) -> str:
-    from collapse_lab.build import build, make
-    from collapse_lab.extractors import Extractors
+    from collapse_lab.build import make
     from collapse_lab.loop import Loop
-    from collapse_lab.measure import Ruler
-    from collapse_lab.plan import Planner
-    from collapse_lab.work import Work
 
-    lab = build(cfg, root)
     sinks: list[Sink] = [make(node, f"sinks.{key}") for key, node in info.config["sinks"].items()]
-    progress = _progress(sinks)
-    extractors = Extractors(lab, progress)
-    work = Work(lab, extractors, progress)
-    plan = Planner(lab, work).steps()
-    for part in lab.models:
-        part.build(lab.dataset.spec)  # a wrong size or range is refused now, not after generation 0
+    progress = next((sink for sink in sinks if isinstance(sink, Console)), Silent())
+    lab, work, ruler, plan = _laid_out(cfg, root, progress)
     _settle(cfg, folder, info)
     lab.store.open()
     ledger = Ledger(folder / LEDGER)
@@ -126,8 +103,7 @@ def _compute(cfg: DictConfig, root: Root, folder: Path, info: RunInfo) -> str:
     for sink in sinks:
         sink.open(info, ledger.records())
     try:
-        loop = Loop(lab, work, Ruler(lab, extractors), ledger, sinks, folder)
-        status = loop.run(plan)
+        status = Loop(lab, work, ruler, ledger, sinks, folder).run(plan)
         _report(folder)
     except KeyboardInterrupt:
         status = "interrupted"
@@ -137,6 +113,23 @@ def _compute(cfg: DictConfig, root: Root, folder: Path, info: RunInfo) -> str:
         for sink in sinks:
             sink.close(status)
     return status
+
+
+def _laid_out(cfg: DictConfig, root: Root, progress: Progress) -> tuple[Lab, Work, Ruler, list[list[Step]]]:
+    """Everything built and every training set drawn; what can be refused is refused here."""
+    from collapse_lab.build import build
+    from collapse_lab.extractors import Extractors
+    from collapse_lab.measure import Ruler
+    from collapse_lab.plan import Planner
+    from collapse_lab.work import Work
+
+    lab = build(cfg, root)
+    extractors = Extractors(lab, progress)
+    work = Work(lab, extractors, progress)
+    plan = Planner(lab, work).steps()
+    for model in lab.models:
+        model.build(lab.dataset.spec)  # a wrong size or range is refused now, not after generation 0
+    return lab, work, Ruler(lab, extractors), plan
 
 
 def _sole(folder: Path) -> FileLock:
@@ -175,13 +168,6 @@ def _report(folder: Path) -> None:
     write_report([folder], folder / "report.html")
 
 
-def _progress(sinks: Sequence[Sink]) -> Progress:
-    for sink in sinks:
-        if isinstance(sink, Console):
-            return sink
-    return Silent()
-
-
 def _settle(cfg: DictConfig, folder: Path, info: RunInfo) -> None:
     """Writes what the run is, and refuses a folder that holds another."""
     path = folder / "config.yaml"
@@ -195,11 +181,4 @@ def _settle(cfg: DictConfig, folder: Path, info: RunInfo) -> None:
         return
     # Paths and device masked: the file is equal for equal runs, wherever they ran
     OmegaConf.save(OmegaConf.create(schema.canonical(cfg)), path)
-    (folder / "provenance.json").write_text(json.dumps(provenance(_plain(cfg)), indent=1))
-
-
-def _plain(cfg: DictConfig) -> dict[str, Any]:
-    container = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
-
+    (folder / "provenance.json").write_text(json.dumps(provenance(schema.resolved(cfg)), indent=1))

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from collapse_lab.errors import UserError, did_you_mean
 
 SHORTCUTS = ("seed", "generations", "ratio", "n_train", "n_samples", "device")
+DEVICES = ("auto", "cpu", "cuda")
 # Read by the engine itself, so that they need no leaf to refer to them
 ENGINE = ("seed", "generations", "n_train", "n_samples", "device")
 # What cannot change a result is no part of a run's identity
@@ -52,10 +53,8 @@ class Root:
                 f"ratio is the synthetic share of a training set, between 0 and 1; got {self.ratio}"
                 + (f" (did you mean {self.ratio / 100:g}?)" if 1 < self.ratio <= 100 else "")
             )
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise UserError(
-                f"device is auto, cpu or cuda; got '{self.device}': {did_you_mean(self.device, ('auto', 'cpu', 'cuda'))}"
-            )
+        if self.device not in DEVICES:
+            raise UserError(f"device is auto, cpu or cuda; got '{self.device}': {did_you_mean(self.device, DEVICES)}")
 
 
 def read_root(cfg: DictConfig) -> Root:
@@ -83,7 +82,12 @@ def canonical(cfg: DictConfig) -> dict[str, Any]:
     for name in masked.paths:
         masked.paths[name] = f"<{name}>"
     masked.device = "<device>"
-    container = OmegaConf.to_container(masked, resolve=True)
+    return resolved(masked)
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """The configuration as plain dictionaries and lists."""
+    container = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
 
@@ -110,7 +114,9 @@ def bind(node: Mapping[str, Any], where: str) -> dict[str, Any]:
     for key in given:
         if key not in parameters and not takes_any:
             raise UserError(f"{where}.{key}: {target.__name__} has no such argument; {did_you_mean(key, parameters)}")
-    missing = [n for n, p in parameters.items() if p.default is p.empty and n not in given and p.kind is not p.VAR_KEYWORD]
+    missing = [
+        n for n, p in parameters.items() if p.default is p.empty and n not in given and p.kind is not p.VAR_KEYWORD
+    ]
     if missing and not partial:
         raise UserError(f"{where}: {target.__name__} needs {', '.join(missing)}")
     hints = _hints(target)
@@ -134,7 +140,11 @@ def check_type(where: str, value: Any, hint: Any) -> None:
     """Refuses a scalar of another type than the annotation's; what is no scalar is left to the constructor."""
     if value is not None and isinstance(value, Mapping) and "_target_" in value:
         return
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union else (hint,)
+    options = (
+        typing.get_args(hint)
+        if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+        else (hint,)
+    )
     scalars = [option for option in options if option in (int, float, str, bool, type(None))]
     if len(scalars) != len(options):
         return

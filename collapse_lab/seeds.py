@@ -58,7 +58,7 @@ class Seeds:
         """
         import torch
 
-        devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+        devices = list(range(torch.cuda.device_count()))
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(self.entropy)
             yield

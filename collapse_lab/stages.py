@@ -25,7 +25,7 @@ class Stage:
         persist: bool = True,
     ) -> None:
         self.kind, self.fields, self.parents, self.persist = kind, fields, list(parents), persist
-        self.key = stage_key(kind, {**fields, "parents": [parent.key for parent in parents]})
+        self.key: str = stage_key(kind, {**fields, "parents": [parent.key for parent in parents]})
         self._store, self._produce = store, produce
         self._payload: Payload | None = None
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -108,16 +108,15 @@ class Store:
             if not entry.exists():
                 return None
             self._set_aside(entry, f"{Path(missing.filename).name} is missing")
-        except (ValueError, KeyError) as broken:
+        except (ValueError, KeyError, TypeError, AttributeError) as broken:
             self._set_aside(entry, str(broken))
         return None
 
     def forget(self, kind: str, key: str) -> None:
         """Removes a committed stage; a process that has it open keeps its mapping."""
-        entry = self._entry(kind, key)
-        if entry.exists():
-            grave = self.root / ".tmp" / f"forgotten-{kind}-{key}-{os.getpid()}"
-            entry.rename(grave)
+        grave = self.root / ".tmp" / f"forgotten-{kind}-{key}-{os.getpid()}-{time.time_ns()}"
+        with suppress(FileNotFoundError):  # never committed, or another run was first
+            self._entry(kind, key).rename(grave)
             shutil.rmtree(grave, ignore_errors=True)
 
     def _entry(self, kind: str, key: str) -> Path:
@@ -155,9 +154,9 @@ class Store:
             final.parent.mkdir(parents=True, exist_ok=True)
             draft.rename(final)
             _fsync(final.parent)
-        except OSError as error:
+        except BaseException as error:
             shutil.rmtree(draft, ignore_errors=True)
-            if error.errno == errno.ENOSPC:
+            if _disk_is_full(error):
                 raise UserError(
                     f"the disk of {self.root} is full. Nothing that was committed is lost: make room (or set "
                     "store.keep=last, or paths.store to another disk) and give the same command again"
@@ -215,6 +214,14 @@ def make_folder(path: Path, knob: str) -> Path:
     except OSError as error:
         raise UserError(f"cannot write to {path} ({error.strerror}); give another folder with {knob}=…") from error
     return path
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    full = (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, OSError):
+        return error.errno in full
+    # safetensors wraps the system's errors in its own, which keeps the number in its text alone
+    return any(f"(os error {number})" in str(error) for number in full)
 
 
 def _fsync(path: Path) -> None:

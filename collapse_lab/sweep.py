@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +18,48 @@ _folder: Path | None = None
 
 class SweepStart(Callback):
     """Hydra calls it once, in the process that launches a sweep. (Its end is not told when a cell fails, so `close`
-    is called from the command line instead.)"""
+    is called from the command line instead.)
+    """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Forgets the outcomes of an earlier launch of the same sweep."""
-        global _folder  # noqa: PLW0603
+        global _folder
         _folder = Path(config.hydra.sweep.dir)
         shutil.rmtree(_folder / "cells", ignore_errors=True)
+
+
+@contextmanager
+def outcome(cell: Path | None, overridden: Sequence[str]) -> Iterator[None]:
+    """Leaves word of a cell where `close` looks for it, however early or hard the cell ends.
+
+    cell: the file that the run writes its own outcome to; None outside a sweep.
+    """
+    if cell is None:
+        yield
+        return
+    cell.parent.mkdir(parents=True, exist_ok=True)
+    cell.with_suffix(".line").write_text(" ".join(overridden))
+    try:
+        yield
+    except BaseException as error:
+        if not cell.exists():
+            cell.write_text(json.dumps({"run": "", "status": "failed", "reason": str(error), "seconds": 0.0}))
+        raise
 
 
 def close() -> None:
     """Writes the report of the sweep that this process launched, if it launched one."""
     if _folder is None:
         return
-    cells = [json.loads(path.read_text()) for path in sorted(_folder.glob("cells/*.json"))]
-    for cell in cells:
-        if cell["status"] not in ("ok", "diverged"):
-            print(f"{cell['status']}: {cell['run']} {cell['reason']}", file=sys.stderr)
-    runs = sorted({Path(cell["run"]) for cell in cells if (Path(cell["run"]) / "ledger.jsonl").exists()})
+    runs: set[Path] = set()
+    for line in sorted(_folder.glob("cells/*.line")):
+        cell = line.with_suffix(".json")
+        told = json.loads(cell.read_text()) if cell.exists() else {"run": "", "status": "lost", "reason": "no word of it"}
+        if told["status"] not in ("ok", "diverged"):
+            print(f"{told['status']}: {line.read_text()}: {told['reason']}", file=sys.stderr)
+        if told["run"] and (Path(told["run"]) / "ledger.jsonl").exists():
+            runs.add(Path(told["run"]))
     if runs:
         from collapse_lab.report import write_report
 
-        print(f"report of {len(runs)} cells: {write_report(runs, _folder / 'report.html')}")
+        print(f"report of {len(runs)} cells: {write_report(sorted(runs), _folder / 'report.html')}")

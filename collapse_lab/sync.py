@@ -22,9 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="Exit code: 0 all uploaded; 1 an upload failed; 2 bad input.",
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="run folders, or folders of runs")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be uploaded, and upload nothing"
-    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be uploaded, and upload nothing")
     given = parser.parse_args(arguments)
     try:
         mirrors = offline_runs(given.paths)

@@ -121,7 +121,7 @@ class PromptSet(Protocol):
         ...
 
     def conditions(self, n: int, train: Samples, spec: Spec) -> Conditions:
-        """n conditions, balanced over the set and the same every time they are asked for."""
+        """N conditions, balanced over the set and the same every time they are asked for."""
         ...
 
 
@@ -181,7 +181,8 @@ class FeatureSet:
 
 class Extractor(Protocol):
     """An embedding of samples. `fingerprint` says all that its values depend on: sets of unlike fingerprints
-    must never be compared."""
+    must never be compared.
+    """
 
     version: ClassVar[int]
 
@@ -228,9 +229,7 @@ class Probe(Protocol):
 
     version: ClassVar[int]
 
-    def __call__(
-        self, model: GenerativeModel, real: RealData, rng: np.random.Generator
-    ) -> Mapping[str, Estimate]: ...
+    def __call__(self, model: GenerativeModel, real: RealData, rng: np.random.Generator) -> Mapping[str, Estimate]: ...
 
 
 class Curation(Protocol):

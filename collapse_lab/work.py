@@ -91,9 +91,7 @@ class Work:
             eligible, _ = self._lab.members_of(self._lab.prompts.retrain)
             real = self._lab.real.train.take(np.flatnonzero(eligible))
             extractor = None if scorer is None else self._extractors.get(scorer)
-            return pack_samples(
-                curation.apply(unpack_samples(sampled.value()), real, extractor, seeds.numpy())
-            )
+            return pack_samples(curation.apply(unpack_samples(sampled.value()), real, extractor, seeds.numpy()))
 
         parents = [sampled] if scorer is None else [sampled, *self._extractors.parents(scorer)]
         fields = {"curation": identity, "dataset": self._lab.dataset.key, "seeds": seeds.path}

@@ -19,9 +19,7 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def record(generation: int = 0, model: str = "model", **changes: object) -> Record:
-    plain = Record(
-        generation, model, {"real": 9, "synthetic": 1}, {"seen/pixels/fid": 0.1}, {"fit": 1.5}, "ok", {}, {}
-    )
+    plain = Record(generation, model, {"real": 9, "synthetic": 1}, {"seen/pixels/fid": 0.1}, {"fit": 1.5}, "ok", {}, {})
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
@@ -39,9 +37,7 @@ RECORDS = st.builds(
 
 
 @given(st.lists(RECORDS, max_size=5))
-def test_what_is_appended_is_read_back_exactly(
-    tmp_path_factory: pytest.TempPathFactory, records: list[Record]
-) -> None:
+def test_what_is_appended_is_read_back_exactly(tmp_path_factory: pytest.TempPathFactory, records: list[Record]) -> None:
     ledger = Ledger(tmp_path_factory.mktemp("run") / "ledger.jsonl")
     for one in records:
         ledger.append(one)
@@ -80,9 +76,7 @@ def test_a_torn_last_line_is_ignored_and_set_aside(
 
 
 @pytest.mark.parametrize("failing", ["write", "fsync"])
-def test_a_full_disk_harms_nothing_committed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
-) -> None:
+def test_a_full_disk_harms_nothing_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
     ledger = Ledger(tmp_path / "ledger.jsonl")
     ledger.append(record(0))
     before = ledger.path.read_bytes()

@@ -31,9 +31,7 @@ class InOrder:
             conditions = step.plan(conditions)
         return conditions
 
-    def apply(
-        self, generated: Samples, real: Samples, scorer: Extractor | None, rng: np.random.Generator
-    ) -> Samples:
+    def apply(self, generated: Samples, real: Samples, scorer: Extractor | None, rng: np.random.Generator) -> Samples:
         """What remains after the last step."""
         for step in self.steps:
             generated = step.apply(generated, real, scorer, rng)

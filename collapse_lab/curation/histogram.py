@@ -45,9 +45,7 @@ class MatchHistogram:
         """All of them."""
         return conditions
 
-    def apply(
-        self, generated: Samples, real: Samples, scorer: Extractor | None, rng: np.random.Generator
-    ) -> Samples:
+    def apply(self, generated: Samples, real: Samples, scorer: Extractor | None, rng: np.random.Generator) -> Samples:
         """All rows, recoloured."""
         del scorer, rng
         if len(generated) == 0:

@@ -19,9 +19,7 @@ class Nothing:
         """All of them."""
         return conditions
 
-    def apply(
-        self, generated: Samples, real: Samples, scorer: Extractor | None, rng: np.random.Generator
-    ) -> Samples:
+    def apply(self, generated: Samples, real: Samples, scorer: Extractor | None, rng: np.random.Generator) -> Samples:
         """All of them."""
         del real, scorer, rng
         return generated

@@ -52,9 +52,7 @@ class DropWorst:
         rows = _joined([g[: self._remaining(len(g))] for g in groups(conditions.labels, conditions.captions)])
         return Conditions(conditions.labels[rows], conditions.captions.take(rows))
 
-    def apply(
-        self, generated: Samples, real: Samples, scorer: Extractor | None, rng: np.random.Generator
-    ) -> Samples:
+    def apply(self, generated: Samples, real: Samples, scorer: Extractor | None, rng: np.random.Generator) -> Samples:
         """The best-scored of each condition."""
         del real, rng
         _labelled(generated.labels)
@@ -66,9 +64,7 @@ class DropWorst:
         table = judge.log_probabilities(generated).double().numpy()
         score = table[np.arange(len(generated)), generated.labels]
         if np.isnan(score).any():
-            raise UserError(
-                "the classifier gives NaN for some of the generated images: the model has diverged"
-            )
+            raise UserError("the classifier gives NaN for some of the generated images: the model has diverged")
         kept = []
         for group in groups(generated.labels, generated.captions):
             best = np.argsort(-score[group], kind="stable")[: self._remaining(len(group))]

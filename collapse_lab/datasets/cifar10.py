@@ -96,9 +96,7 @@ def read_png(path: Path) -> np.ndarray:
     except (OSError, SyntaxError) as error:
         raise UserError(f"{path} cannot be read as a PNG ({error}): replace it by a fresh copy") from error
     if rows.shape[1] != PIXELS:
-        raise UserError(
-            f"{path} should be {PIXELS} pixels wide, one picture a row, and is {rows.shape[1]}: replace it"
-        )
+        raise UserError(f"{path} should be {PIXELS} pixels wide, one picture a row, and is {rows.shape[1]}: replace it")
     return rows.reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2)
 
 

@@ -32,9 +32,7 @@ def ranked(values: Sequence[Any], where: str) -> tuple[np.ndarray, tuple[str, ..
 def column(table: dict[str, list[Any]], name: str, where: str) -> list[Any]:
     """A column by its name. Raises UserError that names the nearest one where there is none."""
     if name not in table:
-        raise UserError(
-            f"{where} should have a column '{name}', it has {sorted(table)}: {did_you_mean(name, table)}"
-        )
+        raise UserError(f"{where} should have a column '{name}', it has {sorted(table)}: {did_you_mean(name, table)}")
     return table[name]
 
 

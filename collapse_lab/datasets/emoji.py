@@ -107,9 +107,7 @@ class Emoji(PackagedDataset):
         if not self.templates:
             return Captions()
         chosen = picks(len(rows), len(self.templates))
-        return Captions.of(
-            [self._caption(self.templates[t], *row) for t, row in zip(chosen, rows, strict=True)]
-        )
+        return Captions.of([self._caption(self.templates[t], *row) for t, row in zip(chosen, rows, strict=True)])
 
     @staticmethod
     def _caption(template: str, name: str, group: int) -> str:
@@ -134,13 +132,9 @@ def names_and_groups(archive: Path) -> dict[str, tuple[str, int]]:
             file = tar.extractfile("package/en/data.json")
             rows: list[dict[str, Any]] = json.load(file) if file else []
     except (tarfile.TarError, KeyError, OSError, EOFError, json.JSONDecodeError) as error:
-        raise UserError(
-            f"{archive} should hold package/en/data.json ({error}): replace it by a fresh copy"
-        ) from error
+        raise UserError(f"{archive} should hold package/en/data.json ({error}): replace it by a fresh copy") from error
     return {
-        code_of(row["hexcode"]): (name_of(row["label"]), row["group"])
-        for row in rows
-        if row.get("group") in GROUPS
+        code_of(row["hexcode"]): (name_of(row["label"]), row["group"]) for row in rows if row.get("group") in GROUPS
     }
 
 
@@ -164,6 +158,4 @@ def _decoded(code: str, raw: bytes, size: int) -> np.ndarray:
         with Image.open(io.BytesIO(raw)) as image:
             return pixels(image, size, 3)
     except (OSError, SyntaxError) as error:
-        raise UserError(
-            f"the picture {code} of {PICTURES} cannot be decoded ({error}): replace it"
-        ) from error
+        raise UserError(f"the picture {code} of {PICTURES} cannot be decoded ({error}): replace it") from error

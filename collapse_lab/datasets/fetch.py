@@ -118,9 +118,7 @@ def _download(package: Package, folder: Path) -> Path:
 def _run(command: Sequence[str], folder: Path, package: Package) -> None:
     said = f"`{' '.join(command)}` for {package.name}"
     try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
-        )
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
     except FileNotFoundError as error:
         raise UserError(
             f"{said} needs the program {command[0]}, which is not installed: install it, or give `root`, "
@@ -161,9 +159,7 @@ def _extract(package: Package, archive: Path, ready: Path) -> None:
                     with member:
                         _copy(member, ready / name)
     except (KeyError, FileNotFoundError, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{archive.name} does not hold what it should ({error}): run again, or give `root`"
-        ) from error
+        raise UserError(f"{archive.name} does not hold what it should ({error}): run again, or give `root`") from error
 
 
 def _copy(source: IO[bytes], path: Path) -> None:

@@ -155,8 +155,7 @@ def open_splits(hub: Hub, names: list[str]) -> list[Any]:
         import datasets
     except ImportError as error:
         raise UserError(
-            "a data set of the hub needs the package datasets, which is not installed: "
-            "pip install 'collapse-lab[hub]'"
+            "a data set of the hub needs the package datasets, which is not installed: pip install 'collapse-lab[hub]'"
         ) from error
     folder = hub._folder
     try:

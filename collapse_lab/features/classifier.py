@@ -20,9 +20,10 @@ ROWS = 1024  # of one batch of extraction
 
 
 class Classifier:
-    """Phi(x) of logits = W phi(x) + b, minimising E[-log p(label | x)] over augmented training rows.
+    """phi(x) of logits = head(phi(x)), minimising E[-log p(label | x)] over augmented training rows.
 
-    Features (n, dimensions) float32, with the class of the largest logit as `predicted`. Trained from its own
+    Features (n, d) float32 (`Network` says which layer, and why; d is 128 for images of 8x8 at width 16), with the
+    class of the largest logit as `predicted`. Trained from its own
     `seed` and not the run's, so that every run on a data set measures with the same network.
 
     Raises: UserError where the data set has no classes, or its samples are no images.
@@ -36,7 +37,7 @@ class Classifier:
         spec: Spec,
         *,
         width: int = 16,
-        dimensions: int = 64,
+        hidden: int = 64,
         steps: int = 400,
         batch_size: int = 128,
         lr: float = 4e-3,
@@ -52,7 +53,7 @@ class Classifier:
             raise UserError(f"features '{name}' are of images (c, h, w), not of {spec.modality} {spec.shape}")
         for argument, value in {
             "width": width,
-            "dimensions": dimensions,
+            "hidden": hidden,
             "steps": steps,
             "batch_size": batch_size,
         }.items():
@@ -62,14 +63,12 @@ class Classifier:
             raise UserError(f"features '{name}': lr is {lr}, and has to be above 0")
         self.spec = spec
         self.steps, self.batch_size, self.lr, self.seed = steps, batch_size, lr, seed
-        self.device, self.name, self.dimensions = device, name, dimensions
+        self.device, self.name = device, name
         self.held_out_accuracy: float | None = None
         self._seeds = Seeds(seed, 0, name, "classifier")
         channels, height, breadth = spec.shape
         with self._seeds.child("initial").scoped():
-            self._network = Network((channels, height, breadth), len(spec.classes), width, dimensions).to(
-                device
-            )
+            self._network = Network((channels, height, breadth), len(spec.classes), width, hidden).to(device)
 
     def fit(self, real: RealData, progress: Progress) -> None:
         """Train on real.train, then read off the accuracy on real.reference."""
@@ -85,7 +84,7 @@ class Classifier:
             logits = self._network(jittered(images[rows], jitter).to(self.device))
             loss = nn.functional.cross_entropy(logits, labels[rows].to(self.device), label_smoothing=0.05)
             if not bool(loss.isfinite()):
-                raise Diverged(step, loss.item())
+                raise Diverged(f"the classifier's loss was {loss.item()} at step {step}")
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
@@ -128,12 +127,13 @@ class Classifier:
             "weights": digest.hexdigest(),
             "resize": None,
             "dtype": "float32",
-            "dimensions": self.dimensions,
+            "dimensions": self._network.features,
+            "held_out_accuracy": self._fitted(),
             "torch": ".".join(torch.__version__.split(".")[:2]),
         }
 
     def extract(self, samples: Samples) -> FeatureSet:
-        """The penultimate features of `samples`, and the class that each is read as."""
+        """Phi of `samples`, and the class that each is read as."""
         self._fitted()
         values = self._embed(samples)
         predicted = self._logits(values).argmax(1)

@@ -19,13 +19,15 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class Network(nn.Module):
-    """logits = W phi(x) + b: blocks of two 3x3 convolutions, halved between until a side is 4 or less.
+    """logits = head(phi(x)), phi being blocks of two 3x3 convolutions, halved between until a side is 4 or less.
 
-    `embed` gives the penultimate phi (n, dimensions). Normalised by groups, so that a row's features are the
-    same whatever batch it comes in.
+    `embed` gives phi, the body's maps pooled to 2x2 and flattened (n, features), and not the layer behind it: a
+    layer next to the logits of ten classes gathers each class in a point once the loss is low (neural collapse,
+    arXiv:2008.08186), and a distance between such features hardly moves when a generator loses the variety within
+    its classes. Normalised by groups, so that a row's features are the same whatever batch it comes in.
     """
 
-    def __init__(self, shape: tuple[int, int, int], classes: int, width: int, dimensions: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], classes: int, width: int, hidden: int) -> None:
         super().__init__()
         channels, height, width_ = shape
         layers: list[nn.Module] = [_block(channels, width)]
@@ -35,12 +37,13 @@ class Network(nn.Module):
             side, planes = side // 2, min(2 * planes, 4 * width)
         pooled = max(1, min(side, 2))
         self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(pooled), nn.Flatten())
-        self.neck = nn.Linear(planes * pooled**2, dimensions)
-        self.head = nn.Linear(dimensions, classes)
+        self.features = planes * pooled**2
+        self.head = nn.Sequential(nn.Linear(self.features, hidden), nn.SiLU(), nn.Linear(hidden, classes))
 
     def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-        """The penultimate features."""
-        return nn.functional.silu(self.neck(self.body(images)))
+        """The pooled maps."""
+        maps: Tensor = self.body(images)
+        return maps
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
         """The logits."""

@@ -50,9 +50,7 @@ class Pixels:
         """The pixels of `samples`, one row each."""
         images = (as_float(samples.data) + 1) / 2
         if tuple(images.shape[1:]) != self.spec.shape:
-            raise UserError(
-                f"features '{self.name}' expect images {self.spec.shape}, not {tuple(images.shape[1:])}"
-            )
+            raise UserError(f"features '{self.name}' expect images {self.spec.shape}, not {tuple(images.shape[1:])}")
         if self.size is not None:
             images = torch.nn.functional.adaptive_avg_pool2d(images, self.size)
         return FeatureSet(images.flatten(1), torch.from_numpy(samples.labels))

@@ -89,8 +89,7 @@ def by_subsets(
     fraction = min(0.5, SUBSET / max(sizes))
     a, b = (min(size, max(least, round(fraction * size))) for size in sizes)
     found = [
-        statistic(rng.choice(sizes[0], a, replace=False), rng.choice(sizes[1], b, replace=False))
-        for _ in range(draws)
+        statistic(rng.choice(sizes[0], a, replace=False), rng.choice(sizes[1], b, replace=False)) for _ in range(draws)
     ]
     errors: np.ndarray = np.std(found, axis=0, ddof=1) * math.sqrt(fraction / (1 - fraction))
     return errors

@@ -30,9 +30,7 @@ def squared_distances(
         yield rows, torch.addmm(norm_y, x[rows], y.T, alpha=-2).add_(norm_x[rows, None])
 
 
-def nearest(
-    x: Float[Tensor, "n d"], k: int, tile: int = TILE
-) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
+def nearest(x: Float[Tensor, "n d"], k: int, tile: int = TILE) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
     """The k nearest other rows of each row, nearest first: squared distances and indices.
 
     Copies of a row count as others, at distance 0.

@@ -34,7 +34,5 @@ def checked(
                 "the samples or the extractor behind them have diverged"
             )
     if x.shape[1] != y.shape[1]:
-        raise UserError(
-            f"the feature sets have {x.shape[1]} and {y.shape[1]} dimensions: take both from one extractor"
-        )
+        raise UserError(f"the feature sets have {x.shape[1]} and {y.shape[1]} dimensions: take both from one extractor")
     return x.double(), y.double()

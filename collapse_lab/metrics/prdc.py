@@ -111,18 +111,14 @@ class PRDC:
         found = membership(fake, real, self.k)
         density = found.balls.double() / self.k
         by_ball = (len(real) - 1) * (found.held - found.freed).double() / (self.k * len(fake))
-        estimates = {
-            "density": around(float(density.mean()), [density, by_ball], rng, self.bootstrap, low=0.0)
-        }
+        estimates = {"density": around(float(density.mean()), [density, by_ball], rng, self.bootstrap, low=0.0)}
         errors = self._errors(fake, real, rng) if self.bootstrap >= 2 else [None] * 3
         sizes = {"precision": len(fake), "recall": len(real), "coverage": len(real)}
         for (name, n), value, error in zip(sizes.items(), found.shares(), errors, strict=True):
             estimates[name] = Estimate(value) if error is None else share(value, n, error)
         return estimates
 
-    def _errors(
-        self, fake: Float[Tensor, "n d"], real: Float[Tensor, "m d"], rng: np.random.Generator
-    ) -> list[float]:
+    def _errors(self, fake: Float[Tensor, "n d"], real: Float[Tensor, "m d"], rng: np.random.Generator) -> list[float]:
         """Standard errors of precision, recall and coverage."""
 
         def shares(some: Int[np.ndarray, " a"], others: Int[np.ndarray, " b"]) -> Float[np.ndarray, " s"]:

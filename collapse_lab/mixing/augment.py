@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from collapse_lab.errors import UserError
-from collapse_lab.mixing.base import Policy, Request, choose_synthetic, originals
+from collapse_lab.mixing.base import Policy, Request, choose_synthetic, originals, smallest_ratio
 from collapse_lab.pool import Provenance
 
 
@@ -24,11 +24,9 @@ class Augment(Policy):
     def later(self, pool: Provenance, request: Request) -> np.ndarray:
         real = originals(pool, request)
         k = round(self.lam * len(real))
-        if self.lam > 0 and k == 0:
+        if self.lam > 0 and k == 0 and len(real) > 0:
             raise UserError(
                 f"mixing.lam={self.lam} of {len(real)} real rows rounds to no synthetic row; the smallest that works "
-                f"is {0.5001 / len(real):.4g}"
+                f"is {smallest_ratio(len(real)):g}"
             )
-        return np.concatenate(
-            [real, choose_synthetic(pool.where(pool.born == request.generation - 1), k, request)]
-        )
+        return np.concatenate([real, choose_synthetic(pool.where(pool.born == request.generation - 1), k, request)])

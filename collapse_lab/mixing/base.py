@@ -82,7 +82,7 @@ def choose(ids: np.ndarray, n: int, seeds: Seeds, what: str) -> np.ndarray:
 
 
 def choose_synthetic(pool: Provenance, n: int, request: Request) -> np.ndarray:
-    """n synthetic rows, shared out among the sources by the request's exposure, exactly."""
+    """N synthetic rows, shared out among the sources by the request's exposure, exactly."""
     synthetic = pool.synthetic
     parts = [
         choose(
@@ -97,7 +97,7 @@ def choose_synthetic(pool: Provenance, n: int, request: Request) -> np.ndarray:
 
 
 def apportion(n: int, shares: Mapping[int, float]) -> dict[int, int]:
-    """n shared out by largest remainders: whole numbers that sum to n, each within 1 of share x n."""
+    """N shared out by largest remainders: whole numbers that sum to n, each within 1 of share x n."""
     exact = {source: n * share for source, share in shares.items()}
     counts = {source: math.floor(value + 1e-9) for source, value in exact.items()}
     by_remainder = sorted(shares, key=lambda s: (counts[s] - exact[s], s))
@@ -123,8 +123,9 @@ def synthetic_count(ratio: float, n: int) -> int:
 
 
 def smallest_ratio(n: int) -> float:
-    """The smallest ratio, to four decimals of 1/n, for which round(ratio x n) is 1."""
-    return float(f"{0.5001 / n:.4g}")
+    """The smallest ratio of four significant digits for which round(ratio x n) is 1."""
+    places = 3 - math.floor(math.log10(0.5 / n))
+    return float((10**places // (2 * n) + 1) / 10**places)  # rounded up: a half itself rounds to no row
 
 
 def check_share(name: str, value: float) -> None:

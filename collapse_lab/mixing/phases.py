@@ -28,8 +28,9 @@ class Phases(Policy):
     """
 
     def __init__(self, phases: Sequence[Phase], initial: int | str | None = None) -> None:
-        bounds = [phase.until for phase in phases[:-1]]
-        if not phases or phases[-1].until is not None or None in bounds or bounds != sorted({*bounds}, key=int):
+        bounds = [phase.until for phase in phases[:-1] if phase.until is not None]
+        rising = len(bounds) == len(phases) - 1 and bounds == sorted(set(bounds))
+        if not rising or phases[-1].until is not None:
             raise UserError(
                 "mixing.phases is a list of policies, each but the last with a rising `until` (the last generation "
                 f"it governs), the last without; got until={[phase.until for phase in phases]}"

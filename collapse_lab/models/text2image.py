@@ -148,9 +148,7 @@ class Text2Image(pl.LightningModule):
             raise Diverged(f"{int((~images.isfinite()).flatten(1).any(1).sum())} samples are not finite")
         return Samples(as_uint8(images), conditions.labels, conditions.captions)
 
-    def _sample_batch(
-        self, noise: Tensor, tokens: Tensor, generator: torch.Generator, progress: Progress
-    ) -> Tensor:
+    def _sample_batch(self, noise: Tensor, tokens: Tensor, generator: torch.Generator, progress: Progress) -> Tensor:
         text = self.text(tokens.to(self.device))
         if self.guidance_scale != 1:
             empty = torch.zeros_like(tokens[:1])
@@ -162,7 +160,8 @@ class Text2Image(pl.LightningModule):
                 conditional: Tensor = self.unet(x, t, text, return_dict=False)[0]
                 return conditional
             both = self.unet(torch.cat([x, x]), t, text, return_dict=False)[0]
-            return guided(*both.chunk(2), self.guidance_scale)
+            with_text, without = both.chunk(2)
+            return guided(with_text, without, self.guidance_scale)
 
         config = dict(self.noising.config)
         x = self.sampler.run(denoise, noise.to(self.device), config, generator, lambda: progress.advance(len(noise)))
@@ -192,7 +191,8 @@ def _check(
         raise UserError("model=text2image needs captions and this data set has none; give dataset.templates")
     if len(channels) != len(attention):
         raise UserError(
-            f"model.channels and model.attention have one entry per resolution; got {len(channels)} and {len(attention)}"
+            f"model.channels and model.attention have one entry per resolution; got {len(channels)} and "
+            f"{len(attention)}"
         )
     factor = 2 ** (len(channels) - 1)
     if spec.shape[1] % factor or spec.shape[2] % factor:

@@ -33,7 +33,8 @@ class Sampler:
         known = [name for name in dir(diffusers) if name.endswith("Scheduler")]
         if self.scheduler not in known:
             raise UserError(
-                f"model.sampler.scheduler '{self.scheduler}' is no diffusers scheduler; {did_you_mean(self.scheduler, known)}"
+                f"model.sampler.scheduler '{self.scheduler}' is no diffusers scheduler; "
+                f"{did_you_mean(self.scheduler, known)}"
             )
         if self.steps < 1:
             raise UserError(f"model.sampler.steps is 1 or more; got {self.steps}")
@@ -52,11 +53,16 @@ class Sampler:
         """
         import diffusers
 
-        scheduler = getattr(diffusers, self.scheduler).from_config(dict(training), **self.options)
+        kind = getattr(diffusers, self.scheduler)
+        options = dict(self.options)
+        if training["beta_schedule"] == "squaredcos_cap_v2" and "lambda_min_clipped" in inspect.signature(kind).parameters:
+            # The cosine schedule ends at a log-SNR of minus infinity, and a solver in log-SNR has to begin above it
+            options.setdefault("lambda_min_clipped", -5.1)
+        scheduler = kind.from_config(dict(training), **options)
         scheduler.set_timesteps(self.steps, device=noise.device)
         takes_generator = "generator" in inspect.signature(scheduler.step).parameters
         extra = {"generator": generator} if takes_generator else {}
-        x = noise * scheduler.init_noise_sigma
+        x: Tensor = noise * scheduler.init_noise_sigma
         for t in scheduler.timesteps:
             predicted = denoise(scheduler.scale_model_input(x, t), t)
             x = scheduler.step(predicted, t, x, **extra).prev_sample
@@ -66,5 +72,6 @@ class Sampler:
 
 def guided(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
     """eps_uncond + w (eps_cond - eps_uncond): w = 1 is no guidance, w = 0 no condition (arXiv:2207.12598, which
-    writes 1 + w for this w)."""
+    writes 1 + w for this w).
+    """
     return unconditional + scale * (conditional - unconditional)

@@ -99,17 +99,11 @@ def _filled(text: str, path: str) -> list[str]:
                 raise UserError(f"{path} has a slot {{{name}}} without words: {did_you_mean(name, slots)}")
         for words in product(*(slots[name] for name in names)):
             chosen = dict(zip(names, words, strict=True))
-            prompts.append(
-                "".join(str(chosen[p]) if i % 2 else p for i, p in enumerate(SLOT.split(template)))
-            )
+            prompts.append("".join(str(chosen[p]) if i % 2 else p for i, p in enumerate(SLOT.split(template))))
     return prompts
 
 
 def _lists(body: dict[str, Any]) -> bool:
     templates, slots = body.get("templates"), body.get("slots", {})
     texts = isinstance(templates, list) and all(isinstance(t, str) for t in templates)
-    return (
-        texts
-        and isinstance(slots, dict)
-        and all(isinstance(words, list) and words for words in slots.values())
-    )
+    return texts and isinstance(slots, dict) and all(isinstance(words, list) and words for words in slots.values())

@@ -22,9 +22,7 @@ class Labels(Prompts):
 
     def __post_init__(self) -> None:
         if not self.labels:
-            raise UserError(
-                "Labels should name at least one label, got none: give numbers or words of classes"
-            )
+            raise UserError("Labels should name at least one label, got none: give numbers or words of classes")
 
     def bind(self, spec: Spec) -> Labels:
         """The same with the words of this data set, checked. Raises UserError for an unknown label."""
@@ -39,9 +37,7 @@ class Labels(Prompts):
     def _number(self, label: int | str) -> int:
         if isinstance(label, str):
             if not self.classes:
-                raise UserError(
-                    f"labels={list(self.labels)} needs a data set with classes: give numbers instead"
-                )
+                raise UserError(f"labels={list(self.labels)} needs a data set with classes: give numbers instead")
             if label not in self.classes:
                 raise UserError(f"no class is called '{label}': {did_you_mean(label, self.classes)}")
             return tuple(self.classes).index(label)

@@ -20,9 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="run folders, or folders of runs")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: report.html in PATH")
-    parser.add_argument(
-        "--figure", type=Path, metavar="FILE", help="write one figure (png, svg, pdf), not the page"
-    )
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="write one figure (png, svg, pdf), not the page")
     parser.add_argument(
         "--metric",
         action="append",

@@ -144,9 +144,7 @@ def collect(paths: Sequence[Path]) -> Collection:
     folders = sorted({folder.resolve() for path in paths for folder in runs_below(path)})
     runs = tuple(_read(folder) for folder in folders)
     if not any(run.records for run in runs):
-        raise UserError(
-            f"no ledger with a record below {', '.join(map(str, paths))}: has a run finished a generation?"
-        )
+        raise UserError(f"no ledger with a record below {', '.join(map(str, paths))}: has a run finished a generation?")
     knobs = _knobs(runs)
     grouped: dict[Hashable, list[Run]] = {}
     for run in runs:
@@ -182,9 +180,7 @@ def _read(folder: Path) -> Run:
     try:
         config = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{path} cannot be read ({error}); a run folder holds config.yaml and {LEDGER}"
-        ) from error
+        raise UserError(f"{path} cannot be read ({error}); a run folder holds config.yaml and {LEDGER}") from error
     if not isinstance(config, dict):
         raise UserError(f"{path} should hold a mapping of settings")
     return Run(folder, config, tuple(read(folder / LEDGER)))
@@ -204,9 +200,7 @@ def _knobs(runs: Sequence[Run]) -> tuple[str, ...]:
 
 def _follows(runs: Sequence[Run], key: str, leader: str) -> bool:
     """Whether `leader` alone says what `key` is."""
-    return len({(_frozen(r, leader), _frozen(r, key)) for r in runs}) == len(
-        {_frozen(r, leader) for r in runs}
-    )
+    return len({(_frozen(r, leader), _frozen(r, key)) for r in runs}) == len({_frozen(r, leader) for r in runs})
 
 
 def _frozen(run: Run, key: str) -> Hashable:

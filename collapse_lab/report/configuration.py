@@ -39,11 +39,7 @@ def provenance(collection: Collection) -> Section:
         "page drawn with": {"python": platform.python_version()}
         | {p: _version(p) for p in ("collapse-lab", "matplotlib")}
     }
-    text = (
-        "\n".join(lines)
-        + "\n\n"
-        + yaml.safe_dump(prints | drawn, sort_keys=False, allow_unicode=True, width=100)
-    )
+    text = "\n".join(lines) + "\n\n" + yaml.safe_dump(prints | drawn, sort_keys=False, allow_unicode=True, width=100)
     return Section("Provenance", "text.html.j2", {"text": text}, folded=True)
 
 
@@ -54,11 +50,7 @@ def _made_with(folder: Path) -> Any:
     except (OSError, ValueError):
         return None
     # A page is passed on; where things lie on the machine that made it is nobody's business.
-    return {
-        key: told[key]
-        for key in ("commit", "dirty", "started", "python", "packages", "machine")
-        if key in told
-    }
+    return {key: told[key] for key in ("commit", "dirty", "started", "python", "packages", "machine") if key in told}
 
 
 def _common(a: Any, b: Any) -> Any:

@@ -52,8 +52,7 @@ def figure(collection: Collection, metrics: Sequence[str] = ()) -> Figure:
             swept = ", ".join(short(knob) for knob in collection.knobs) or "model"
             values = [", ".join(map(shown, cell.knobs.values())) or label for label, cell, _ in entries]
             handles = [
-                Line2D([], [], color=inks[i][0], marker=marker(i), label=value)
-                for i, value in enumerate(values)
+                Line2D([], [], color=inks[i][0], marker=marker(i), label=value) for i, value in enumerate(values)
             ]
             drawn.legend(handles=handles, title=swept, loc="outside right center")
         return drawn
@@ -184,9 +183,7 @@ def _line(ax: Axes, series: Series, colour: str) -> None:
     if np.isfinite(series.lo).any():
         ax.fill_between(series.x, series.lo, series.hi, color=colour, alpha=0.16, linewidth=0)
     if series.diverged:
-        ax.plot(
-            series.x[-1], series.mean[-1], marker="x", color=colour, markersize=9, markeredgewidth=2, zorder=4
-        )
+        ax.plot(series.x[-1], series.mean[-1], marker="x", color=colour, markersize=9, markeredgewidth=2, zorder=4)
         ax.annotate(
             "diverged",
             (series.x[-1], series.mean[-1]),

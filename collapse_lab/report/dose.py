@@ -37,11 +37,7 @@ def section(collection: Collection) -> Section | None:
         )
         for name, figure, _ in drawn
     ]
-    legend = (
-        [(f"d{i}", MARKERS.index(marker(i)), label) for i, label in enumerate(groups)]
-        if len(groups) > 1
-        else []
-    )
+    legend = [(f"d{i}", MARKERS.index(marker(i)), label) for i, label in enumerate(groups)] if len(groups) > 1 else []
     note = f"Each metric at the last generation of a chain, against {short(knob)}."
     if any(len(cell.runs) > 1 for cell in collection.cells):
         note += " Points are means over seeds, bars their 95\u00a0% t-intervals."

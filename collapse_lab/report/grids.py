@@ -31,9 +31,7 @@ class Row:
 
 def section(collection: Collection) -> Section | None:
     """None where no run has a grid. A sweep shows one row per cell, of its first seed."""
-    subsets = sorted(
-        {p.name for run in collection.runs for p in (run.folder / "grids").glob("*") if p.is_dir()}
-    )
+    subsets = sorted({p.name for run in collection.runs for p in (run.folder / "grids").glob("*") if p.is_dir()})
     parts = [(subset, rows) for subset in subsets if (rows := _rows(collection, subset))]
     if not parts:
         return None

@@ -81,9 +81,7 @@ class Name:
 def base_names(keys: Iterable[str]) -> list[Name]:
     """The metrics among `keys`, intervals and floors aside, key metrics first, subsets side by side."""
     given = set(keys)
-    names = [
-        Name.of(k) for k in given if not any(k.endswith(s) and k.removesuffix(s) in given for s in SUFFIXES)
-    ]
+    names = [Name.of(k) for k in given if not any(k.endswith(s) and k.removesuffix(s) in given for s in SUFFIXES)]
     return sorted(names, key=_order)
 
 

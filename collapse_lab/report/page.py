@@ -49,9 +49,7 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
 def render(collection: Collection) -> str:
     """The page as text."""
     drawn = [part for make in SECTIONS if (part := make(collection)) is not None]
-    bodies = [
-        (part, Markup(environment().get_template(part.template).render(part.context))) for part in drawn
-    ]
+    bodies = [(part, Markup(environment().get_template(part.template).render(part.context))) for part in drawn]
     first, *others = headline(collection) or ["No metric was measured."]
     return (
         environment()

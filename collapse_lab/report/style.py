@@ -97,9 +97,7 @@ def inline(figure: Figure, label: str, colours: list[tuple[str, str]], prefix: s
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' id="[A-Za-z.]+_\d+"', "", svg)
     svg = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font: \1 var(--sans)", svg)
-    inks = {INK: "currentColor", MUTED: "var(--muted)"} | {
-        c: f"var(--{prefix}{i})" for i, (c, _) in enumerate(colours)
-    }
+    inks = {INK: "currentColor", MUTED: "var(--muted)"} | {c: f"var(--{prefix}{i})" for i, (c, _) in enumerate(colours)}
     svg = re.sub(r"#[0-9a-f]{6}", lambda found: inks.get(found[0], found[0]), svg)
     svg = re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg [^>]*?) height="[^"]*"', r"\1", svg, count=1)

@@ -35,9 +35,7 @@ def scope(collection: Collection) -> str:
 
 def headline(collection: Collection) -> list[str]:
     """The first sentence is about FID, the others about recall and prompt agreement, where they are known."""
-    firsts = (
-        next((n for n in collection.names if n.metric == m), None) for m in ("fid", "recall", "agreement")
-    )
+    firsts = (next((n for n in collection.names if n.metric == m), None) for m in ("fid", "recall", "agreement"))
     told = [name for name in firsts if name is not None] or collection.names[:1]
     sentences = [sentence for name in told if (sentence := _sentence(collection, name))]
     if sentences and len(collection.cells) > 1:
@@ -86,10 +84,7 @@ def _of_cells(collection: Collection, name: Name, what: str) -> str:
     if len(known) < 2:
         return ""
     (least, at_least), (most, at_most) = known[0], known[-1]
-    return (
-        f"{what} ran from {number(least)} at {at_least} to {number(most)} "
-        f"at {at_most}{_floor(collection, name)}."
-    )
+    return f"{what} ran from {number(least)} at {at_least} to {number(most)} at {at_most}{_floor(collection, name)}."
 
 
 def _verb(first: float, last: float) -> str:

@@ -76,10 +76,7 @@ def cells(collection: Collection) -> Section:
             spent = sum(sum(r.seconds.values()) for r in run.records) / 60
             rows.append(
                 [
-                    *(
-                        Field(shown(v), v if isinstance(v, int | float) else str(v))
-                        for v in cell.knobs.values()
-                    ),
+                    *(Field(shown(v), v if isinstance(v, int | float) else str(v)) for v in cell.knobs.values()),
                     _text("–" if run.seed is None else run.seed),
                     _text(run.status),
                     _number(run.last),

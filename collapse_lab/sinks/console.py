@@ -139,9 +139,7 @@ def closing_table(records: Sequence[Record]) -> Table:
 def _table(records: Sequence[Record], metrics: Sequence[str]) -> Table:
     models = len({r.model for r in records}) > 1
     diverged = any(r.status != "ok" for r in records)
-    floors = {
-        name: r.metrics[f"{name}_floor"] for r in records for name in metrics if f"{name}_floor" in r.metrics
-    }
+    floors = {name: r.metrics[f"{name}_floor"] for r in records for name in metrics if f"{name}_floor" in r.metrics}
     table = Table(box=box.SIMPLE_HEAD, show_footer=bool(floors))
     table.add_column("g", justify="right")
     if models:

@@ -34,9 +34,7 @@ def harmless(
             self.failed = True
             with suppress(Exception):
                 self._finish(1)
-            log.warning(
-                "Weights & Biases is off for the rest of this run (%s: %s)", type(error).__name__, error
-            )
+            log.warning("Weights & Biases is off for the rest of this run (%s: %s)", type(error).__name__, error)
 
     return guarded
 

@@ -58,9 +58,7 @@ def main() -> None:
     parser.add_argument("--dimensions", type=int, default=512)
     args = parser.parse_args()
     generator = torch.Generator().manual_seed(0)
-    x, y = (
-        torch.randn(args.rows, args.dimensions, generator=generator, dtype=torch.float64) for _ in range(2)
-    )
+    x, y = (torch.randn(args.rows, args.dimensions, generator=generator, dtype=torch.float64) for _ in range(2))
     pairs: list[tuple[str, str, Callable[[], object], Callable[[], object]]] = [
         ("fid", "clean-fid's formula", lambda: frechet_distance(x, y), lambda: clean_fid(x, y)),
         ("fid", "torchmetrics", lambda: frechet_distance(x, y), lambda: torchmetrics_fid(x, y)),

@@ -19,9 +19,7 @@ RNG = np.random.default_rng(0)
 REAL = samples(conditions(50, 99), 99)
 
 
-@given(
-    n=st.integers(0, 60), seed=st.integers(0, 1000), captions=st.integers(0, 3), fraction=st.floats(0, 0.99)
-)
+@given(n=st.integers(0, 60), seed=st.integers(0, 1000), captions=st.integers(0, 3), fraction=st.floats(0, 0.99))
 @settings(max_examples=80, deadline=None)
 def test_apply_returns_what_was_planned(n: int, seed: int, captions: int, fraction: float) -> None:
     asked = conditions(n, seed, captions=captions if n else 0)
@@ -36,9 +34,7 @@ def test_apply_returns_what_was_planned(n: int, seed: int, captions: int, fracti
         assert len(kept) == len(kept.labels)
 
 
-@pytest.mark.parametrize(
-    ("fraction", "count", "kept"), [(0.2, 10, 8), (0.29, 100, 71), (0.5, 3, 2), (0.9, 1, 1)]
-)
+@pytest.mark.parametrize(("fraction", "count", "kept"), [(0.2, 10, 8), (0.29, 100, 71), (0.5, 3, 2), (0.9, 1, 1)])
 def test_the_floor_of_the_fraction_is_dropped(fraction: float, count: int, kept: int) -> None:
     asked = Conditions(np.zeros(count, np.int64), Captions())
     assert len(DropWorst(fraction).plan(asked)) == kept

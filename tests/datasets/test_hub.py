@@ -26,9 +26,7 @@ def save(folder: Path, n: int = 12, split: bool = True) -> None:
         images = [np.full((10, 10, 3), i, np.uint8) for i in range(start, start + size)]
         texts = [f"picture {i}" for i in range(start, start + size)]
         labels = [i % 2 for i in range(start, start + size)]
-        return datasets.Dataset.from_dict(
-            {"image": images, "text": texts, "label": labels}, features=features
-        )
+        return datasets.Dataset.from_dict({"image": images, "text": texts, "label": labels}, features=features)
 
     whole = datasets.DatasetDict({"train": part(0, n), "test": part(n, 4)}) if split else part(0, n)
     whole.save_to_disk(str(folder))

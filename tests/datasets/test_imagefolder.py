@@ -91,9 +91,7 @@ def test_a_bad_picture_is_refused_or_left_out(tmp_path: Path) -> None:
     assert [entry.split(":")[0] for entry in data.skipped] == ["sub/5.png", "sub/7.png"]
     assert rows.captions is not None
     assert [int(t.split()[-1]) for t in rows.captions.texts()] == [0, 1, 2, 3, 4, 6, 8, 9, 10, 11]
-    assert rows.labels.tolist() == [
-        data.classes.index(WORDS[i % 4]) for i in (0, 1, 2, 3, 4, 6, 8, 9, 10, 11)
-    ]
+    assert rows.labels.tolist() == [data.classes.index(WORDS[i % 4]) for i in (0, 1, 2, 3, 4, 6, 8, 9, 10, 11)]
 
 
 def test_pictures_of_several_sizes_need_a_size(tmp_path: Path) -> None:

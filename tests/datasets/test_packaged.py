@@ -20,9 +20,7 @@ from tests.datasets.archives import (
 )
 
 
-@pytest.mark.parametrize(
-    ("kind", "suffix"), [(MNIST, ""), (MNIST, ".gz"), (FashionMNIST, ""), (FashionMNIST, ".gz")]
-)
+@pytest.mark.parametrize(("kind", "suffix"), [(MNIST, ""), (MNIST, ".gz"), (FashionMNIST, ""), (FashionMNIST, ".gz")])
 def test_mnist_keeps_order_labels_and_official_split(tmp_path: Path, kind: type[MNIST], suffix: str) -> None:
     labels = write_mnist(tmp_path, suffix=suffix)
     data = kind(root=str(tmp_path), templates=["a {}"])
@@ -102,9 +100,7 @@ def test_damaged_cifar_is_refused(tmp_path: Path) -> None:
 
 def test_emoji_are_named_grouped_and_laid_on_white(tmp_path: Path) -> None:
     write_emoji(tmp_path)
-    data = Emoji(
-        root=str(tmp_path), image_size=8, reference_fraction=0.25, templates=["{}, of {group}"], limit=None
-    )
+    data = Emoji(root=str(tmp_path), image_size=8, reference_fraction=0.25, templates=["{}, of {group}"], limit=None)
     rows = data.read()
     assert rows.captions is not None
     found = dict(zip(rows.captions.texts(), rows.images[:, :, 4, 4].tolist(), strict=True))

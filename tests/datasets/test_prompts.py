@@ -32,9 +32,7 @@ def spread(values: list[object], among: int) -> int:
 
 
 @given(
-    st.sampled_from(
-        [Everything(), Labels([0, "sea bird"]), Words(["photo", "night"]), HeldOut(0.5, "in", 3)]
-    ),
+    st.sampled_from([Everything(), Labels([0, "sea bird"]), Words(["photo", "night"]), HeldOut(0.5, "in", 3)]),
     st.integers(1, 60),
 )
 def test_every_prefix_is_balanced_and_fixed(prompts: Prompts, n: int) -> None:
@@ -138,9 +136,7 @@ def test_a_text_file_is_asked_in_its_order(tmp_path: Path) -> None:
 
 def test_a_template_file_is_filled_in_every_way(tmp_path: Path) -> None:
     path = tmp_path / "prompts.yaml"
-    path.write_text(
-        'templates: ["a {colour} {thing}", "the {thing}"]\nslots: {colour: [red, 1], thing: [car, bus]}'
-    )
+    path.write_text('templates: ["a {colour} {thing}", "the {thing}"]\nslots: {colour: [red, 1], thing: [car, bus]}')
     expected = ("a red car", "a red bus", "a 1 car", "a 1 bus", "the car", "the bus")
     assert File(str(path)).prompts == expected
     for wrong, said in [

@@ -77,9 +77,7 @@ def test_loaded_weights_give_equal_features() -> None:
 def test_a_row_has_the_same_features_in_any_batch() -> None:
     rows = digits().reference
     whole = trained().extract(rows).values[7:8]
-    torch.testing.assert_close(
-        trained().extract(rows.take(np.array([7]))).values, whole, rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(trained().extract(rows.take(np.array([7]))).values, whole, rtol=1e-4, atol=1e-5)
 
 
 def test_uint8_and_float_images_are_read_alike() -> None:
@@ -100,7 +98,7 @@ def test_log_probabilities_are_those_of_the_predictions() -> None:
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16), (3, 32, 32), (3, 64, 64), (1, 9, 13), (1, 2, 2)])
 def test_every_shape_of_image(shape: tuple[int, int, int]) -> None:
     spec = Spec("image", shape, ("a", "b", "c"))
-    classifier, watched = Classifier(spec, width=4, dimensions=16, steps=2, batch_size=8), Unwatched()
+    classifier, watched = Classifier(spec, width=4, hidden=16, steps=2, batch_size=8), Unwatched()
     classifier.fit(RealData(noise(spec, 12), noise(spec, 6, 1)), watched)
     found = classifier.extract(noise(spec, 5, 2))
     assert found.values.shape == (5, 16)

@@ -27,9 +27,7 @@ def test_other_data_are_refused() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_grid_holds_every_pixel(channels: int) -> None:
-    images = torch.randint(0, 256, (5, channels, 8, 8), generator=torch.Generator().manual_seed(0)).to(
-        torch.uint8
-    )
+    images = torch.randint(0, 256, (5, channels, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     picture = np.asarray(grid(images, columns=3))
     assert picture.shape[:2] == (6 * (8 + 1 + 8), 6 * (8 + 1 + 8 + 1 + 8))
     small = picture[::6, ::6].reshape(17, 26, channels)

@@ -34,9 +34,7 @@ def rotation(d: int, seed: int) -> Tensor:
     return basis
 
 
-def features(
-    values: Tensor, labels: Sequence[int] | None = None, predicted: Sequence[int] | None = None
-) -> FeatureSet:
+def features(values: Tensor, labels: Sequence[int] | None = None, predicted: Sequence[int] | None = None) -> FeatureSet:
     """A feature set of these rows."""
     return FeatureSet(
         values,

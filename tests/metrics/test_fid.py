@@ -43,9 +43,7 @@ def test_agrees_with_the_formula_of_clean_fid(pair: str) -> None:
     assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("n", "m", "d"), [(20, 30, 64), (20, 200, 64), (200, 20, 64), (64, 64, 64), (2, 2, 8)]
-)
+@pytest.mark.parametrize(("n", "m", "d"), [(20, 30, 64), (20, 200, 64), (200, 20, 64), (64, 64, 64), (2, 2, 8)])
 def test_fewer_rows_than_dimensions_follow_the_nuclear_norm(n: int, m: int, d: int) -> None:
     x, y = normal(n, d, 1), normal(m, d, 2, shift=0.1)
     a, b = x - x.mean(0), y - y.mean(0)

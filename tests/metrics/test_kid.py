@@ -32,9 +32,7 @@ def test_blocks_do_not_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_unbiased_where_the_sets_are_alike() -> None:
-    values = torch.tensor(
-        [kernel_distance(normal(60, 8, 2 * s), normal(60, 8, 2 * s + 1)) for s in range(200)]
-    )
+    values = torch.tensor([kernel_distance(normal(60, 8, 2 * s), normal(60, 8, 2 * s + 1)) for s in range(200)])
     assert abs(float(values.mean())) < 3 * float(values.std()) / 200**0.5
     assert float((values < 0).double().mean()) > 0.3
 

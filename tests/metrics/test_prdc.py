@@ -27,9 +27,7 @@ def test_exactly_the_package_where_nothing_ties(n: int, m: int, d: int, k: int) 
     generated, reference = normal(n, d, 1) * 0.9, normal(m, d, 2)
     assert prdc(generated, reference, k) == pytest.approx(package(generated, reference, k), abs=1e-12)
     in_single = prdc(generated.float(), reference.float(), k)
-    assert in_single == pytest.approx(
-        package(generated.float().double(), reference.float().double(), k), abs=1e-12
-    )
+    assert in_single == pytest.approx(package(generated.float().double(), reference.float().double(), k), abs=1e-12)
 
 
 def test_tiles_do_not_change_it() -> None:
@@ -44,9 +42,7 @@ def test_a_set_against_itself_scores_one(scale: float, offset: float) -> None:
     x = (normal(200, 32, 1) + offset) * scale
     found = prdc(x, x.clone(), 5)
     assert (found["precision"], found["recall"], found["coverage"]) == (1, 1, 1)
-    assert found["density"] == pytest.approx(
-        6 / 5
-    )  # each row lies in k balls of others on average, and its own
+    assert found["density"] == pytest.approx(6 / 5)  # each row lies in k balls of others on average, and its own
 
 
 def test_copies_lie_in_balls_of_radius_zero() -> None:
@@ -60,9 +56,7 @@ def test_copies_lie_in_balls_of_radius_zero() -> None:
 
 def test_ties_on_a_lattice() -> None:
     line = torch.arange(6, dtype=torch.float64)[:, None]
-    found = membership(
-        line + 1, line, 1
-    )  # every radius is 1: each row's neighbours are exactly on the sphere
+    found = membership(line + 1, line, 1)  # every radius is 1: each row's neighbours are exactly on the sphere
     assert found.balls.tolist() == [3, 3, 3, 3, 2, 1]
     assert found.recalled.tolist() == [True] * 6
     assert (found.held > 0).tolist() == [True] * 6

@@ -85,9 +85,7 @@ def test_knobs_seeds_and_cells(sweep: Path) -> None:
     assert collection.knobs == ("ratio",)
     assert [cell.knobs["ratio"] for cell in collection.cells] == [0, 0.005, 0.1, 0.5, 1]
     assert [run.seed for run in collection.cells[0].runs] == [0, 1, 2]
-    assert (
-        scope(collection) == "5 cells · 15 runs · 3 seeds · generations 0 to 5 · ratio: 0, 0.005, 0.1, 0.5, 1"
-    )
+    assert scope(collection) == "5 cells · 15 runs · 3 seeds · generations 0 to 5 · ratio: 0, 0.005, 0.1, 0.5, 1"
     assert collection.warnings == []
 
 

@@ -11,12 +11,7 @@ from collapse_lab.types import Record, RunInfo
 
 
 def record(generation: int, model: str = "model", status: str = "ok") -> Record:
-    names = [
-        f"{s}/{f}/{m}"
-        for s in ("seen", "unseen")
-        for f in ("classifier", "pixels")
-        for m in ("fid", "recall")
-    ]
+    names = [f"{s}/{f}/{m}" for s in ("seen", "unseen") for f in ("classifier", "pixels") for m in ("fid", "recall")]
     metrics = dict.fromkeys(names, 10.0 + generation)
     metrics |= {f"{name}{end}": 1.25 for name in names for end in ("_lo", "_hi", "_floor")}
     counts = {"real": 995, "synthetic": 5}
@@ -78,9 +73,7 @@ def test_it_may_be_closed_at_any_moment(tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize("models", [("model",), ("a", "a rather long name of a model")])
 @pytest.mark.parametrize("status", ["ok", "diverged"])
 @pytest.mark.parametrize("generations", [1, 3000])
-def test_the_closing_table_fits_a_hundred_columns(
-    models: tuple[str, ...], status: str, generations: int
-) -> None:
+def test_the_closing_table_fits_a_hundred_columns(models: tuple[str, ...], status: str, generations: int) -> None:
     records = [record(g, m, status) for g in range(generations) for m in models]
     table = closing_table(records)
     terminal = Terminal(width=200)

@@ -94,9 +94,7 @@ def values(rows: list[dict[str, Any]], key: str) -> list[tuple[int, Any]]:
     return [(row["generation"], row[key]) for row in rows if key in row]
 
 
-def test_every_number_arrives_once_with_its_generation(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_every_number_arrives_once_with_its_generation(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     sink = Wandb()
     sink.open(info(tmp_path), [])
     for generation in range(3):

@@ -1,0 +1,51 @@
+"""What every test stands on: shapes checked at run time, one thread, no network, and what is skipped when."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import pytest
+import torch
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+# For what is imported from here on, and for every process that a test starts
+os.environ |= {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1"}
+torch.set_num_threads(1)
+
+# From here on an array of another shape or dtype than its annotation is an error at the call. It has to come before
+# anything imports these modules: what is imported already stays unchecked.
+CHECKED: Sequence[str] = (
+    "collapse_lab.metrics",
+    "collapse_lab.images",
+    "collapse_lab.features.network",
+    "collapse_lab.nn",
+)
+install_import_hook(CHECKED, "beartype.beartype")
+
+# A deadline is a timed assertion, and says more of the machine than of the code
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
+
+# marker: the variable that lets its tests run (`-m marker` does too), and why they do not run otherwise
+ASKED_FOR = {
+    "hub": ("COLLAPSE_LAB_FETCH", "downloads; set COLLAPSE_LAB_FETCH=1 or give -m hub"),
+    "slow": ("COLLAPSE_LAB_SLOW", "takes minutes; set COLLAPSE_LAB_SLOW=1 or give -m slow"),
+    "paper": ("COLLAPSE_LAB_PAPER", "at the size of a paper; set COLLAPSE_LAB_PAPER=1 or give -m paper"),
+}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = str(config.getoption("markexpr"))
+    reasons = {
+        marker: reason
+        for marker, (variable, reason) in ASKED_FOR.items()
+        if marker not in wanted.split() and os.environ.get(variable) != "1"
+    }
+    if not torch.cuda.is_available():
+        reasons["gpu"] = "torch sees no CUDA device"
+    for item in items:
+        for marker in item.iter_markers():
+            if marker.name in reasons:
+                item.add_marker(pytest.mark.skip(reason=reasons[marker.name]))

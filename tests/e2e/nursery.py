@@ -1,0 +1,152 @@
+"""A process that has everything imported and forks a child for each command, so that a command costs no import.
+
+    python -m tests.e2e.nursery          a JSON list of jobs on each line of stdin, their ends on a line of stdout
+
+A child is the program from `main` on, with the command line and the output of its job, and can be killed at a moment
+or at a call. The nursery itself computes nothing and starts no thread, so a fork of it is as good as a fresh start.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+HEAVY = ("torch", "diffusers", "pytorch_lightning", "sklearn.datasets", "matplotlib.pyplot", "rich.table")
+LIGHT = ("sinks.wandb", "sync", "report.__main__")  # wandb starts threads of its own
+
+
+def main() -> None:
+    for name in HEAVY:
+        importlib.import_module(name)
+    package = importlib.import_module("collapse_lab")
+    for module in pkgutil.walk_packages(package.__path__, "collapse_lab."):
+        if not module.name.endswith((*LIGHT, "__main__")):
+            importlib.import_module(module.name)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        print(json.dumps(rear(json.loads(line))), flush=True)
+
+
+def rear(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Starts all jobs at once, and waits for the end of each."""
+    start = time.perf_counter()
+    running = {fork(job): number for number, job in enumerate(jobs)}
+    ends: list[dict[str, Any]] = [{} for _ in jobs]
+    while running:
+        for pid, number in list(running.items()):
+            passed = time.perf_counter() - start
+            due = jobs[number].get("kill_after")
+            if due is not None and passed > due:
+                os.kill(pid, signal.SIGKILL)
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                del running[pid]
+                ends[number] = {"code": os.waitstatus_to_exitcode(status), "seconds": passed}
+        time.sleep(0.002)
+    return ends
+
+
+def fork(job: dict[str, Any]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        code = 70  # what went wrong is no end that the program has
+        try:
+            for name, descriptor in (("out", 1), ("err", 2)):
+                os.dup2(os.open(job[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            code = child(job)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    return pid
+
+
+def child(job: dict[str, Any]) -> int:
+    from collapse_lab import app
+
+    os.environ.update(job["env"])
+    if job["stages"]:
+        log_stages(job["stages"])
+    if job["signal_at"]:
+        signal_at(*job["signal_at"])
+    sys.argv = ["collapse_lab", *job["args"]]
+    try:
+        app.main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def log_stages(path: str) -> None:
+    """Writes a line for each stage that is really computed, by whichever process."""
+    from collapse_lab.store import Store
+
+    obtain = Store.obtain
+
+    def logged(self: Store, kind: str, key: str, produce: Any, describe: Any) -> Any:
+        def produced() -> Any:
+            with Path(path).open("a") as log:  # one short write in append mode is whole, whoever else writes
+                log.write(f"{kind}/{key}\n")
+            return produce()
+
+        return obtain(self, kind, key, produced, describe)
+
+    Store.obtain = logged  # type: ignore[method-assign]
+
+
+def signal_at(number: int, call: str, nth: int) -> None:
+    """Sends this process a signal at the nth call of a function, before the call does anything.
+
+    At `write/2`, the nth write of a line of the ledger, one half of it is written first; at `save/2` one half of a
+    configuration.
+    """
+    half = call == "write/2"
+    owner, name = {
+        "advance": ("collapse_lab.sinks.console:Console", "advance"),
+        "start": ("collapse_lab.sinks.console:Console", "start"),
+        "measure": ("collapse_lab.measure:Ruler", "measure"),
+        "grid": ("collapse_lab.loop:Loop", "_draw_grids"),
+        "report": ("collapse_lab.run:", "_report"),
+        "settle": ("collapse_lab.run:", "_settle"),
+        "fsync": ("os:", "fsync"),
+        "write/2": ("os:", "write"),
+        "rename": ("os:", "rename"),
+        "save/2": ("omegaconf:OmegaConf", "save"),
+    }[call]
+    module, _, klass = owner.partition(":")
+    place: Any = importlib.import_module(module)
+    place = getattr(place, klass) if klass else place
+    original, calls = getattr(place, name), 0
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += not half or bytes(args[1]).startswith(b'{"generation"')
+        if calls == nth:
+            calls += 1
+            if half:
+                original(args[0], args[1][: len(args[1]) // 2])
+            if call == "save/2":
+                text = "name: nepotistic\nseed: 0\n"
+                Path(args[1]).write_text(text)
+            os.kill(os.getpid(), number)
+        return original(*args, **kwargs)
+
+    setattr(place, name, counted)
+
+
+if __name__ == "__main__":
+    main()

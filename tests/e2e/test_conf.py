@@ -1,0 +1,156 @@
+"""What every file of conf/ promises; a new one is found by walking, and put through the same."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+from safetensors.torch import load_file, save_file
+
+from collapse_lab import app, schema
+from collapse_lab.seeds import Seeds
+from collapse_lab.sinks.silent import Silent
+from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec
+from tests.e2e.command import environment
+from tests.e2e.conftest import Nursery
+
+FILES = sorted(path.relative_to(app.CONF) for path in app.CONF.glob("**/*.yaml") if path.parent != app.CONF)
+FROM_DATA = {"spec"}  # what a constructor is given by the data set and not by a file
+ADDED = ("experiment", "scale")  # groups that are not in the defaults
+
+
+def composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(app.CONF), version_base="1.3"):
+        return compose("config", [*overrides], return_hydra_config=True)
+
+
+def chosen(file: Path) -> str:
+    group, name = file.parent.as_posix(), file.stem
+    if isinstance(OmegaConf.select(DEFAULTS, group), str):
+        return f"{group}={name}"
+    return f"+{group}={name}" if group in ADDED else f"{group}={name}"
+
+
+DEFAULTS = OmegaConf.create(
+    {k: v for entry in OmegaConf.load(app.CONF / "config.yaml").defaults if isinstance(entry, DictConfig) for k, v in entry.items()}
+)
+
+
+def nodes(value: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every node with a `_target_` of ours, outermost only: binding it binds what it holds."""
+    if isinstance(value, dict):
+        if str(value.get("_target_", "")).startswith("collapse_lab."):
+            yield where, value
+            return
+        for key, item in value.items():
+            yield from nodes(item, f"{where}.{key}" if where else str(key))
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_a_file_composes_and_binds(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    cfg = composed(chosen(file))
+    picked = OmegaConf.select(cfg, "hydra.runtime.choices")[file.parent.as_posix()]
+    assert picked in (file.stem, [file.stem])
+    plain = schema.resolved(cfg)
+    del plain["hydra"]
+    for where, node in nodes(plain, ""):
+        # A stub of a scale aside, everything in the configuration is something that can be built
+        identity = schema.bind({**node, "_partial_": True}, where)
+        assert identity["class"] == node["_target_"] or identity["class"].startswith("collapse_lab.")
+
+
+def top_nodes(file: Path) -> list[dict[str, Any]]:
+    """The objects that a file itself describes: the file, or each of its entries."""
+    plain = OmegaConf.to_container(OmegaConf.load(app.CONF / file), resolve=False)
+    assert isinstance(plain, dict)
+    held = [plain, *plain.values()]
+    return [{str(k): v for k, v in node.items()} for node in held if isinstance(node, dict) and "_target_" in node]
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if top_nodes(file)], ids=str)
+def test_a_file_names_every_argument_and_no_other(file: Path) -> None:
+    for node in top_nodes(file):
+        given = {key for key in node if not key.startswith("_")}
+        assert given == set(inspect.signature(get_class(node["_target_"])).parameters) - FROM_DATA
+
+
+def toy(modality: str = "image") -> tuple[Spec, Samples]:
+    """24 noisy pictures of two classes, with captions."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(24) % 2
+    words = ("zero", "one")
+    captions = Captions.of([f"a {words[label]}" for label in labels])
+    data = torch.from_numpy(rng.integers(0, 256, (24, 1, 8, 8), dtype=np.uint8))
+    return Spec("image", (1, 8, 8), words, ("a one", "a zero")), Samples(data, labels, captions)
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.parent.name == "model"], ids=str)
+def test_a_family_fits_samples_saves_loads_and_resamples(file: Path, tmp_path: Path) -> None:
+    node = schema.resolved(composed(chosen(file), "device=cpu"))["model"]
+    spec, rows = toy()
+    seeds, progress = Seeds(0, 0, "model", "fit"), Silent()
+
+    def build() -> Any:
+        with seeds.child("init").scoped():
+            return instantiate({**node, "_convert_": "all"}, spec)
+
+    def fitted() -> Any:
+        model = build()
+        model.fit(rows, Budget(steps=3, batch_size=8), seeds, progress)
+        return model
+
+    conditions = Conditions(rows.labels[:6], rows.captions.take(np.arange(6)))
+    model, place = fitted(), Seeds(0, 0, "model", "sample")
+    first = model.sample(conditions, place, progress)
+    assert first.data.shape == (6, *spec.shape)
+    assert first.data.dtype == torch.uint8
+    assert torch.equal(model.sample(conditions, place, progress).data, first.data)
+    assert not torch.equal(model.sample(conditions, Seeds(1, 0, "model", "sample"), progress).data, first.data)
+
+    save_file(dict(model.weights()), tmp_path / "weights.safetensors")
+    loaded = build()
+    loaded.load(load_file(tmp_path / "weights.safetensors"))
+    assert torch.equal(loaded.sample(conditions, place, progress).data, first.data)
+
+    twin = fitted()  # the same seeds and rows, the same weights
+    assert all(torch.equal(value, twin.weights()[name]) for name, value in model.weights().items())
+    assert any(not torch.equal(value, build().weights()[name]) for name, value in model.weights().items())
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.parent.name == "experiment"], ids=str)
+def test_an_experiment_has_a_tiny_twin(file: Path, nursery: Nursery, tmp_path: Path) -> None:
+    end = nursery.run([f"+experiment={file.stem}", "+scale=tiny", "dry_run=true", f"paths.runs={tmp_path}"])
+    assert end.code == 0, end.err
+    assert "nothing was computed" in end.out
+
+
+@pytest.mark.parametrize(
+    "args", [["features=[pixels]", "metrics=[fid]"], ["metrics=[]"], ["sinks=[]"], ["mixing=accumulate"]], ids=str
+)
+def test_the_tiny_scale_goes_with_any_choice(args: list[str], nursery: Nursery, tmp_path: Path) -> None:
+    end = nursery.run(["+experiment=nepotistic", "+scale=tiny", *args, "dry_run=true", f"paths.runs={tmp_path}"])
+    assert end.code == 0, end.err
+
+
+def test_help_and_import_are_light() -> None:
+    code = (
+        "import sys; sys.argv = ['collapse_lab', '--help']\n"
+        "from collapse_lab.app import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print(sorted({'torch', 'diffusers', 'wandb', 'pytorch_lightning', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
+    assert "ratio:" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,106 @@
+"""Ended at any moment and started again, a run comes to what it would have been."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGINT, SIGKILL
+
+import numpy as np
+import pytest
+
+from tests.e2e.command import CHAIN, only_run, tensors, timeless
+from tests.e2e.conftest import Nursery
+
+# With a curated stage, so that every kind of stage is there; with few metrics, so that it is short
+ARGS = [*CHAIN, "ratio=0.5", "curation=histogram", "metrics=[fid,agreement]"]
+
+
+@dataclass(frozen=True)
+class Whole:
+    runs: Path
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def whole(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """The chain that nothing has disturbed."""
+    runs = tmp_path_factory.mktemp("whole")
+    end = nursery.run([*ARGS, f"paths.runs={runs}"])
+    assert end.code == 0, end.err
+    return Whole(runs, end.seconds)
+
+
+def check_same(runs: Path, whole: Whole) -> None:
+    assert timeless(only_run(runs)) == timeless(only_run(whole.runs))
+    assert tensors(runs / ".store") == tensors(whole.runs / ".store")
+    grids = [{p.name: p.read_bytes() for p in only_run(r).glob("grids/seen/*.png")} for r in (runs, whole.runs)]
+    assert grids[0] == grids[1]
+    assert (only_run(runs) / "report.html").read_text().rstrip().endswith("</html>")
+
+
+def test_kill_9_at_20_random_moments(nursery: Nursery, whole: Whole, tmp_path: Path) -> None:
+    moments = iter(np.random.default_rng(9).uniform(0, whole.seconds, 400))
+    kills = trials = 0
+    while kills < 20:
+        end = nursery.run([*ARGS, f"paths.runs={tmp_path / str(trials)}"], kill_after=next(moments))
+        if end.code == 0:  # it got there in spite of its kills: the next kills are another trial's
+            check_same(tmp_path / str(trials), whole)
+            trials += 1
+        else:
+            assert end.code == -SIGKILL, end.err
+            kills += 1
+    end = nursery.run([*ARGS, f"paths.runs={tmp_path / str(trials)}"])
+    assert end.code == 0, end.err
+    check_same(tmp_path / str(trials), whole)
+
+
+# Moments too short for a clock to find, in an order in which each is still to come after the one before
+MOMENTS = [
+    ("settle", 1),  # the folder is there, and what it is for is not written yet
+    ("advance", 5),  # amidst the first fit
+    ("fsync", 1),  # amidst a commit: the tensors are written, the manifest is not
+    ("rename", 1),  # all is written, and not yet under its name
+    ("fsync", 5),  # under its name, and the folder above not synced
+    ("start", 2),  # the samples are due
+    ("measure", 1),
+    ("grid", 1),
+    ("write/2", 1),  # one half of a line of the ledger
+    ("fsync", 40),
+    ("rename", 7),
+    ("write/2", 1),
+    ("report", 1),  # the ledger is complete
+]
+
+
+def test_kill_9_at_the_moments_that_count(nursery: Nursery, whole: Whole, tmp_path: Path) -> None:
+    for call, nth in MOMENTS:
+        end = nursery.run([*ARGS, f"paths.runs={tmp_path}"], signal_at=(SIGKILL, call, nth))
+        assert end.code == -SIGKILL, (call, nth, end.err)
+    end = nursery.run([*ARGS, f"paths.runs={tmp_path}"])
+    assert end.code == 0, end.err
+    check_same(tmp_path, whole)
+    torn = (only_run(tmp_path) / "ledger.torn").read_text().splitlines()
+    assert all(line.startswith('{"generation"') for line in torn)
+    assert len(torn) == 2
+
+
+def test_kill_9_amidst_writing_the_configuration(nursery: Nursery, whole: Whole, tmp_path: Path) -> None:
+    end = nursery.run([*ARGS, f"paths.runs={tmp_path}"], signal_at=(SIGKILL, "save/2", 1))
+    assert end.code == -SIGKILL, end.err
+    end = nursery.run([*ARGS, f"paths.runs={tmp_path}"])
+    assert end.code == 0, end.err
+    check_same(tmp_path, whole)
+    assert (only_run(tmp_path) / "provenance.json").exists()
+
+
+def test_ctrl_c_ends_cleanly_and_goes_on(nursery: Nursery, whole: Whole, tmp_path: Path) -> None:
+    for call, nth in [("settle", 1), ("advance", 5), ("fsync", 2), ("start", 2), ("measure", 2), ("grid", 1)]:
+        end = nursery.run([*ARGS, f"paths.runs={tmp_path}"], signal_at=(SIGINT, call, nth))
+        assert end.code == 130, (call, end.err)
+        assert "Traceback" not in end.err
+        assert end.err.splitlines()[-1].startswith("collapse_lab: stopped.")
+        assert "the same command goes on" in end.err
+    end = nursery.run([*ARGS, f"paths.runs={tmp_path}"])
+    assert end.code == 0, end.err
+    check_same(tmp_path, whole)

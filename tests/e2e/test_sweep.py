@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from tests.e2e.command import CHAIN, entries, ledger, run
+from tests.e2e.conftest import Nursery
+
+ARGS = ["-m", *CHAIN, "generations=1", "metrics=[fid]"]
+
+
+def check_sweep(runs: Path, out: str) -> None:
+    """Two ratios by two seeds: generation 0 once for each seed, and one report that names every cell."""
+    fits = [json.loads((f / "manifest.json").read_text())["fields"] for f in entries(runs / ".store", "fit").values()]
+    assert sorted(fit["seeds"][:2] for fit in fits) == [[0, 0], [0, 1], [0, 1], [1, 0], [1, 1], [1, 1]]
+    folders = sorted((runs / "nepotistic").iterdir())
+    assert len(folders) == 4
+    first = [ledger(folder)[0] for folder in folders]
+    # The very same fit: its wall time, to the last bit, is that of the one process which did it
+    assert len({(line["keys"]["fit"], line["seconds"]["fit"]) for line in first}) == 2
+    assert sorted(ledger(folder)[1]["counts"]["synthetic"] for folder in folders) == [0, 0, 16, 16]
+    (page,) = runs.glob("sweeps/*/report.html")
+    assert all(folder.name in page.read_text() for folder in folders)
+    assert f"report of 4 cells: {page}" in out
+
+
+def test_one_after_another(nursery: Nursery, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    end = nursery.run([*ARGS, "ratio=0,0.5", "seed=0,1", f"paths.runs={tmp_path / 'runs'}"], stages=log)
+    assert end.code == 0, end.err
+    check_sweep(tmp_path / "runs", end.out)
+    stages = log.read_text().splitlines()
+    assert len(stages) == len(set(stages))
+    assert sum(stage.startswith("fit/") for stage in stages) == 6
+
+
+def test_side_by_side(tmp_path: Path) -> None:
+    done = run([*ARGS, "hydra/launcher=local", "ratio=0,0.5", "seed=0,1", f"paths.runs={tmp_path}"])
+    assert done.returncode == 0, done.stderr
+    check_sweep(tmp_path, done.stdout)
+
+
+def test_a_failing_cell_stops_no_other(nursery: Nursery, tmp_path: Path) -> None:
+    # One is refused by its type alone, one once the rows are counted
+    end = nursery.run([*ARGS, "ratio=1.5,0.00001,0.5", f"paths.runs={tmp_path}"])
+    assert end.code == 2
+    assert "Traceback" not in end.err
+    lines = end.err.splitlines()
+    assert any(line.startswith("failed:") and "ratio=1.5:" in line and "between 0 and 1" in line for line in lines)
+    assert any(line.startswith("failed:") and "ratio=1e-05:" in line and "rounds to none" in line for line in lines)
+    assert sum(line.startswith("failed:") for line in lines) == 2
+    (page,) = tmp_path.glob("sweeps/*/report.html")
+    (good,) = [f for f in (tmp_path / "nepotistic").iterdir() if (f / "ledger.jsonl").exists()]
+    assert good.name in page.read_text()
+    assert [line["counts"]["synthetic"] for line in ledger(good)] == [0, 16]
+
+
+def test_the_same_sweep_again_computes_nothing(nursery: Nursery, tmp_path: Path) -> None:
+    args = [*ARGS, "ratio=0,0.5", "generations=0", f"paths.runs={tmp_path / 'runs'}"]
+    assert nursery.run(args, stages=tmp_path / "first").code == 0
+    end = nursery.run(args, stages=tmp_path / "second")
+    assert end.code == 0, end.err
+    assert end.out.count("already complete") == 2
+    assert not (tmp_path / "second").exists()
+
+
+def test_the_preset_for_slurm_reads_its_fields_from_the_environment(nursery: Nursery, tmp_path: Path) -> None:
+    asked = {"PARTITION": "short", "ACCOUNT": "lab", "GPUS": "1", "CPUS": "3", "MEMORY_GB": "9", "MINUTES": "50"}
+    args = [*ARGS, "hydra/launcher=slurm", f"paths.runs={tmp_path}", "--cfg", "hydra", "--resolve"]
+    end = nursery.run(args, **{f"COLLAPSE_LAB_{name}": value for name, value in asked.items()})
+    assert end.code == 0, end.err
+    launcher: Any = OmegaConf.create(end.out).hydra.launcher
+    assert launcher._target_.endswith("SlurmLauncher")
+    assert (launcher.partition, launcher.account, launcher.gpus_per_node) == ("short", "lab", 1)
+    assert (launcher.cpus_per_task, launcher.mem_gb, launcher.timeout_min) == (3, 9, 50)
+    assert launcher.array_parallelism == 64
+    assert launcher.submitit_folder.startswith(f"{tmp_path}/sweeps/")

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from collapse_lab.errors import UserError
+from collapse_lab.mixing.accumulate import Accumulate
+from collapse_lab.mixing.augment import Augment
+from collapse_lab.mixing.base import Policy, apportion, choose, smallest_ratio, synthetic_count
+from collapse_lab.mixing.contaminate import Contaminate
+from collapse_lab.mixing.fresh import Fresh
+from collapse_lab.mixing.replace import Replace
+from collapse_lab.seeds import Seeds
+from tests.mixing.cases import SHARES, World, exposures, worlds
+
+SEEDS = Seeds(3, 1, "model", "mix")
+
+
+@given(st.integers(0, 100_000), st.integers(1, 4).flatmap(exposures))
+def test_shares_are_apportioned_exactly(n: int, shares: dict[int, float]) -> None:
+    counts = apportion(n, shares)
+    assert sum(counts.values()) == n
+    assert counts.keys() == shares.keys()
+    for source, share in shares.items():
+        assert abs(counts[source] - n * share) < 1
+        assert counts[source] == 0 or share > 0
+
+
+@pytest.mark.parametrize(
+    ("n", "shares", "expected"),
+    [
+        (10, {1: 0.5, 2: 0.5}, {1: 5, 2: 5}),
+        (5, {1: 0.5, 2: 0.5}, {1: 3, 2: 2}),
+        (10, {1: 1 / 3, 2: 1 / 3, 3: 1 / 3}, {1: 4, 2: 3, 3: 3}),
+        (100, {1: 0.07, 2: 0.93}, {1: 7, 2: 93}),  # 100 * 0.07 is 7.000000000000001
+        (10, {1: 0.1, 2: 0.2, 3: 0.3, 4: 0.4}, {1: 1, 2: 2, 3: 3, 4: 4}),
+        (3, {1: 0.0, 2: 1.0}, {1: 0, 2: 3}),
+        (0, {1: 0.4, 2: 0.6}, {1: 0, 2: 0}),
+    ],
+)
+def test_shares_worked_by_hand(n: int, shares: dict[int, float], expected: dict[int, int]) -> None:
+    assert apportion(n, shares) == expected
+
+
+@given(st.integers(1, 1_000_000), SHARES)
+def test_the_synthetic_rows_are_the_rounded_share(n: int, ratio: float) -> None:
+    if ratio > 0 and round(ratio * n) == 0:
+        with pytest.raises(UserError, match="rounds to none") as refused:
+            synthetic_count(ratio, n)
+        works, raised = re.findall(r"works is (\S+), or raise n_train to (\d+)", str(refused.value))[0]
+        assert synthetic_count(float(works), n) == 1
+        assert synthetic_count(ratio, int(raised)) >= 1
+    else:
+        assert synthetic_count(ratio, n) == round(ratio * n)
+
+
+@given(st.integers(1, 10_000_000))
+def test_the_smallest_ratio_that_works_works_and_is_the_smallest(n: int) -> None:
+    ratio = smallest_ratio(n)
+    assert round(ratio * n) == 1
+    assert float(f"{ratio:g}") == ratio
+    # One less in its fourth digit, and there is no row any more
+    less = float(f"{ratio - 10 ** (np.floor(np.log10(ratio)) - 3):.4g}")
+    assert round(less * n) == 0
+
+
+@pytest.mark.parametrize("ratio", [-0.1, 1.01, 50, float("nan"), float("inf")])
+def test_a_ratio_that_is_no_share_is_refused(ratio: float) -> None:
+    for make in (Contaminate, Fresh):
+        with pytest.raises(UserError, match="between 0 and 1"):
+            make(ratio)
+
+
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50))
+def test_choices_of_one_seed_are_nested(size: int, more: int, fewer: int) -> None:
+    assume(fewer <= more <= size)
+    ids = np.arange(size) * 3
+    large, small = choose(ids, more, SEEDS, "rows"), choose(ids, fewer, SEEDS, "rows")
+    assert (large[:fewer] == small).all()
+    assert len(np.unique(large)) == more
+    assert np.isin(large, ids).all()
+
+
+def test_more_rows_than_there_are_is_an_error_that_says_how_many() -> None:
+    with pytest.raises(UserError, match="8 real rows are asked for and there are 7"):
+        choose(np.arange(7), 8, SEEDS, "real rows")
+
+
+def test_another_place_in_the_tree_of_seeds_draws_other_rows() -> None:
+    ids = np.arange(1000)
+    draws = [choose(ids, 10, Seeds(s, g, m, "mix"), "rows") for s in (0, 1) for g in (1, 2) for m in ("a", "b")]
+    assert len({tuple(draw) for draw in draws}) == 8
+
+
+@given(worlds(), st.integers(1, 80), st.sampled_from([None, "all", 5]))
+def test_generation_0_is_real_rows_only(world: World, n: int, initial: int | str | None) -> None:
+    real = len(world.eligible)
+    expected = {None: n, "all": real, 5: 5}[initial]
+    for policy in (Contaminate(0.9, initial), Replace(initial), Accumulate(initial), Augment(2.0, initial)):
+        request = world.request(n, generation=0)
+        if expected > real:
+            with pytest.raises(UserError, match=f"{expected} real rows are asked for and there are {real}"):
+                policy.draw(world.pool, request)
+            continue
+        ids = policy.draw(world.pool, request)
+        # Rows that later generations must not see are welcome here
+        assert len(np.unique(ids)) == len(ids) == expected
+        assert (ids < real).all()
+
+
+@pytest.mark.parametrize("initial", [0, -3, "al", 1.5])
+def test_a_wrong_initial_is_refused(initial: object) -> None:
+    with pytest.raises(UserError, match=r"mixing\.initial"):
+        Replace(initial)  # type: ignore[arg-type]
+
+
+def test_a_policy_is_an_abstract_of_what_comes_after() -> None:
+    assert Policy.__abstractmethods__ == {"later"}
+    assert (Replace().horizon, Accumulate().horizon) == (1, None)

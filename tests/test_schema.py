@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from collapse_lab.app import CONF
+from collapse_lab.errors import UserError
+from collapse_lab.schema import Root, bind, canonical, check_shortcuts, read_root, signature
+
+ME = __name__
+
+
+class Plain:
+    version: ClassVar[int] = 3
+
+    def __init__(self, size: int, rate: float = 0.5, name: str | None = None, deep: bool = False) -> None: ...
+
+
+class Nested:
+    def __init__(self, part: Plain, parts: Sequence[Plain] = (), options: dict[str, Any] | None = None) -> None: ...
+
+
+@dataclass
+class Settings:
+    width: int = 4
+    words: Sequence[str] = ("a",)
+
+
+def anything(first: int, **rest: Any) -> None: ...
+
+
+def node(target: str, **arguments: Any) -> dict[str, Any]:
+    return {"_target_": f"{ME}.{target}", **arguments}
+
+
+def test_an_identity_is_class_version_and_every_argument_with_its_default() -> None:
+    assert bind(node("Plain", size=2), "x") == {
+        "class": f"{ME}.Plain",
+        "version": 3,
+        "arguments": {"size": 2, "rate": 0.5, "name": None, "deep": False},
+    }
+    assert bind(node("Settings"), "x") == {
+        "class": f"{ME}.Settings",
+        "version": 0,
+        "arguments": {"width": 4, "words": ["a"]},
+    }
+
+
+def test_a_default_written_out_is_the_same_identity() -> None:
+    assert bind(node("Plain", size=2), "x") == bind(node("Plain", deep=False, rate=0.5, size=2), "x")
+    assert bind(node("Plain", size=2), "x") != bind(node("Plain", size=2, rate=0.25), "x")
+
+
+def test_nested_nodes_are_bound_too() -> None:
+    plain = node("Plain", size=1)
+    found = bind(node("Nested", part=plain, parts=[plain], options={"a": plain, "b": [1]}), "x")
+    inner = bind(plain, "x")
+    assert found["arguments"] == {"part": inner, "parts": [inner], "options": {"a": inner, "b": [1]}}
+    with pytest.raises(UserError, match=r"x\.parts\.1\.siez: Plain has no such argument; did you mean 'size'"):
+        bind(node("Nested", part=plain, parts=[plain, node("Plain", siez=1)]), "x")
+
+
+def test_what_a_constructor_takes_by_name_alone_is_part_of_the_identity() -> None:
+    assert bind(node("anything", first=1, other=2), "x") != bind(node("anything", first=1, other=3), "x")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (node("Plain", size=2, rats=0.1), r"^model\.rats: Plain has no such argument; did you mean 'rate'\?"),
+        (node("Plain", rate=0.1), r"^model: Plain needs size$"),
+        (node("Plain", size="2"), r"^model\.size takes int; got '2'"),
+        (node("Plain", size=2.0), r"^model\.size takes int; got 2\.0"),
+        (node("Plain", size=True), r"^model\.size takes int; got True"),
+        (node("Plain", size=None), r"^model\.size takes int; got None"),
+        (node("Plain", size=[2]), r"^model\.size takes int"),
+        (node("Plain", size=1, rate=True), r"^model\.rate takes float; got True"),
+        (node("Plain", size=1, name=3), r"^model\.name takes str or null; got 3"),
+        (node("Plain", size=1, deep=1), r"^model\.deep takes bool; got 1"),
+        (node("Plian"), r"^model\._target_ .*Plian' cannot be imported"),
+        ({"_target_": "no.such.module.Thing"}, r"^model\._target_ .* cannot be imported"),
+        ({"_target_": "bare"}, r"^model\._target_ .* cannot be imported"),
+    ],
+)
+def test_a_wrong_node_is_refused_by_name(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        bind(given, "model")
+
+
+def test_a_partial_node_may_leave_the_rest_to_the_caller() -> None:
+    assert bind({**node("Plain"), "_partial_": True}, "x")["arguments"].keys() == {"rate", "name", "deep"}
+    assert bind(node("Plain", size=1, rate=1), "x")["arguments"]["rate"] == 1
+
+
+def root(**changes: Any) -> Root:
+    plain = {
+        "name": "x",
+        "seed": 0,
+        "generations": 5,
+        "ratio": 0.1,
+        "n_train": 9,
+        "n_samples": 9,
+        "device": "cpu",
+        "dry_run": False,
+    }
+    return Root(**(plain | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"ratio": 1.1}, "between 0 and 1; got 1.1"),
+        ({"ratio": 10}, r"did you mean 0\.1\?"),
+        ({"ratio": -0.1}, "between 0 and 1"),
+        ({"ratio": float("nan")}, "between 0 and 1"),
+        ({"ratio": "half"}, "ratio takes float; got 'half'"),
+        ({"seed": -1}, "seed is 0 or more"),
+        ({"seed": 1.5}, "seed takes int"),
+        ({"generations": -1}, "generations is 0 or more"),
+        ({"n_train": 0}, "n_train is 1 or more"),
+        ({"n_samples": 1}, "n_samples is 2 or more"),
+        ({"device": "gpu"}, "device is auto, cpu or cuda; got 'gpu'"),
+        ({"device": "cdua"}, "did you mean 'cuda'"),
+        ({"dry_run": "yes"}, "dry_run takes bool"),
+        ({"name": 7}, "name takes str"),
+    ],
+)
+def test_a_root_value_out_of_range_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        root(**changes)
+
+
+def test_the_ends_of_the_ranges_are_in_them() -> None:
+    assert root(ratio=0, seed=0, generations=0, n_train=1, n_samples=2).ratio == 0
+    assert root(ratio=1).ratio == 1
+
+
+@pytest.fixture(scope="module", autouse=True)
+def conf() -> Iterator[None]:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def composed(*overrides: str) -> DictConfig:
+    return compose("config", overrides=["+experiment=nepotistic", *overrides])
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "paths.runs=/elsewhere",
+        "paths.store=/elsewhere",
+        "paths.data=/elsewhere",
+        "sinks=[]",
+        "store=metrics",
+        "store.every=7",
+        "device=cpu",
+        "dry_run=true",
+    ],
+)
+def test_what_cannot_change_a_result_is_no_part_of_the_signature(override: str) -> None:
+    assert signature(composed(override)) == signature(composed())
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=1",
+        "generations=6",
+        "ratio=0.2",
+        "n_train=500",
+        "n_samples=500",
+        "name=other",
+        "mixing=replace",
+        "mixing.initial=700",
+        "model.lr=0.002",
+        "model.sampler.steps=21",
+        "trainer.steps=1501",
+        "prompts.sets.seen.labels=[0,1]",
+        "population.lineage=scratch",
+        "curation=histogram",
+        "metrics.fid.bootstrap=201",
+        "features=[pixels]",
+        "dataset.limit=900",
+    ],
+)
+def test_everything_else_is(override: str) -> None:
+    assert signature(composed(override)) != signature(composed())
+
+
+def test_the_canonical_configuration_names_no_place_of_this_machine() -> None:
+    text = OmegaConf.to_yaml(OmegaConf.create(canonical(composed("paths.runs=/here", "paths.data=/there"))))
+    assert "/here" not in text
+    assert "/there" not in text
+    assert read_root(composed("ratio=0.2")).ratio == 0.2
+
+
+@pytest.mark.parametrize("override", ["ratio=0.5", "++ratio=0.5"])
+def test_a_shortcut_that_nothing_reads_is_refused(override: str) -> None:
+    with pytest.raises(UserError, match=r"ratio was given, and nothing .* \(mixing is Replace\)"):
+        check_shortcuts(composed("mixing=replace", override), ["mixing=replace", override])
+    with pytest.raises(UserError, match="mixing is Contaminate"):
+        check_shortcuts(composed("mixing.ratio=0.1", override), ["mixing.ratio=0.1", override])
+
+
+def test_a_shortcut_that_something_reads_is_welcome() -> None:
+    for mixing in ("contaminate", "fresh", "heal"):
+        check_shortcuts(composed(f"mixing={mixing}", "ratio=0.5"), ["ratio=0.5"])
+    engine = ["seed=1", "generations=2", "n_train=5", "n_samples=5", "device=cpu"]
+    check_shortcuts(composed("mixing=replace", *engine), ["mixing=replace", *engine])

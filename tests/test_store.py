@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import errno
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from collapse_lab.errors import UserError
+from collapse_lab.store import MANIFEST, META, TENSORS, Payload, Store, make_folder
+from tests.stored import KEY, OTHER, drafts, entry, opened, put
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return opened(tmp_path / "store")
+
+
+def test_what_is_put_in_comes_out_bit_for_bit(store: Store) -> None:
+    odd = torch.tensor([float("nan"), -0.0, 1e-45, float("inf")])
+    view = torch.arange(12.0).reshape(3, 4).T
+    given = Payload({"odd": odd, "view": view, "half": odd.half(), "none": torch.zeros(0, 3)}, {"k": [1, None]})
+    store.obtain("fit", KEY, lambda: given, {})
+    found = Store(store.root).read("fit", KEY)
+    assert found is not None
+    assert found.meta == given.meta
+    assert found.tensors.keys() == given.tensors.keys()
+    for name, tensor in given.tensors.items():
+        assert found.tensors[name].dtype == tensor.dtype
+        assert found.tensors[name].numpy().tobytes() == tensor.contiguous().numpy().tobytes()
+
+
+def test_an_entry_has_a_manifest_that_says_what_it_is(store: Store) -> None:
+    put(store, fields={"lr": 0.1}, parents=["x"])
+    assert {path.name for path in entry(store).iterdir()} == {MANIFEST, META, TENSORS}
+    manifest = json.loads((entry(store) / MANIFEST).read_text())
+    assert manifest["kind"] == "fit"
+    assert manifest["key"] == KEY
+    assert manifest["fields"] == {"lr": 0.1}
+    assert manifest["parents"] == ["x"]
+    assert manifest["files"].keys() == {META, TENSORS}
+    assert manifest["files"][TENSORS]["bytes"] == (entry(store) / TENSORS).stat().st_size
+    assert drafts(store) == []
+
+
+def test_kinds_and_keys_do_not_meet(store: Store) -> None:
+    put(store)
+    assert not store.has("sample", KEY)
+    assert store.read("fit", OTHER) is None
+    assert store.read("sample", KEY) is None
+
+
+def test_an_entry_appears_whole_or_not_at_all(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename = Path.rename
+    seen: list[set[str]] = []
+
+    def watched(self: Path, target: Path) -> Path:
+        assert not store.has("fit", KEY)
+        seen.append({path.name for path in self.iterdir()})
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", watched)
+    put(store)
+    assert seen == [{MANIFEST, META, TENSORS}]
+    assert store.has("fit", KEY)
+
+
+@pytest.mark.parametrize("name", [TENSORS, META])
+def test_a_flipped_bit_is_set_aside_and_computed_again_and_said(
+    store: Store, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(store)
+    put(store, OTHER)
+    broken = bytearray((entry(store) / name).read_bytes())
+    broken[-1] ^= 1
+    (entry(store) / name).write_bytes(broken)
+    with caplog.at_level(logging.WARNING):
+        again = put(store, value=2.0)
+    assert again.meta["value"] == 2.0
+    assert f"{name} has SHA-256" in caplog.text
+    aside = list((store.root / ".aside").iterdir())
+    assert len(aside) == 1
+    assert str(aside[0]) in caplog.text
+    assert (aside[0] / name).read_bytes() == broken
+    found = store.read("fit", KEY)
+    assert found is not None
+    assert found.meta["value"] == 2.0
+    assert store.has("fit", OTHER)
+
+
+@pytest.mark.parametrize("name", [TENSORS, META, MANIFEST])
+def test_a_missing_file_is_set_aside_and_said(store: Store, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    put(store)
+    (entry(store) / name).unlink()
+    assert put(store, value=2.0).meta["value"] == 2.0
+    assert f"{name} is missing" in caplog.text
+    assert store.has("fit", KEY)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "null", "[]", "{}", '{"files": [1]}', '{"files": {"meta.json": 1}}', "\udcff"]
+)
+def test_a_manifest_that_says_nothing_is_set_aside(store: Store, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    put(store)
+    (entry(store) / MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
+    assert put(store, value=2.0).meta["value"] == 2.0
+    assert "set aside" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("keep", "every", "committed"),
+    [
+        ("all", 1, [0, 1, 2, 3, 4]),
+        ("last", 3, [0, 1, 2, 3, 4]),
+        ("metrics", 1, [0, 1, 2, 3, 4]),
+        ("metrics", 3, [0, 3]),
+    ],
+)
+def test_which_generations_are_committed(tmp_path: Path, keep: Any, every: int, committed: list[int]) -> None:
+    store = Store(tmp_path, keep, every)
+    assert [g for g in range(5) if store.commits(g)] == committed
+
+
+def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"store\.keep is one of all, last, metrics"):
+        Store(tmp_path, "none")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"store\.every"):
+        Store(tmp_path, "metrics", 0)
+
+
+def test_a_folder_that_cannot_be_written_to_names_its_knob(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot write to .*paths\.store="):
+        Store(tmp_path / "file" / "store").open()
+
+    # Permissions do not stop root, whom tests in a container often are
+    def refused(self: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "touch", refused)
+    with pytest.raises(UserError, match=r"\(Permission denied\); give another folder with paths\.runs="):
+        make_folder(tmp_path / "runs", "paths.runs")
+
+
+def test_opening_leaves_no_probe(store: Store) -> None:
+    assert [path for path in store.root.rglob("*") if path.is_file()] == []
