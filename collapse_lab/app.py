@@ -49,11 +49,14 @@ def main() -> None:
         sys.exit(_fail(str(error), 2))
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(_fail(explain(error, CONF), 2))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         if any(frame.name == "task" for frame in traceback.extract_tb(error.__traceback__)):
             raise
-        # Hydra makes the folder of runs before any code of ours is called
-        sys.exit(_fail(f"cannot write to {error.filename} ({error.strerror}); give another folder with paths.runs=…", 2))
+        # Hydra's own, before any code of ours is called: it makes the folder of runs, and reads its own flags
+        message = str(error)
+        if isinstance(error, OSError):
+            message = f"cannot write to {error.filename} ({error.strerror}); give another folder with paths.runs=…"
+        sys.exit(_fail(message, 2))
     finally:
         sweep.close()
 

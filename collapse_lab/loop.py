@@ -31,6 +31,7 @@ class Loop:
     def run(self, plan: Sequence[Sequence[Step]]) -> Literal["ok", "diverged"]:
         """The status of the chain: a model that diverges ends it, with all that came before kept."""
         recorded = {(record.generation, record.model): record for record in self.ledger.records()}
+        self.ruler.prepare()
         for generation, steps in enumerate(plan):
             for step in steps:
                 record = recorded.get((generation, step.model)) or self._advance(step)

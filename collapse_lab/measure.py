@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from collapse_lab.errors import UserError
 from collapse_lab.extractors import Extractors
 from collapse_lab.lab import Lab
 from collapse_lab.plan import Step
@@ -54,6 +55,22 @@ class Ruler:
         """What is computed once for all generations."""
         return [*self._extractors.stages.values(), *self._real.values(), *self._floors.values()]
 
+    def prepare(self) -> None:
+        """Computes the floors, which need as many rows as the metrics will: what cannot be measured is refused now.
+
+        Raises:
+            UserError: a prompt set without enough reference rows, or a metric that the sizes do not admit.
+        """
+        for subset in self._lab.prompts.sets:
+            count = int(self._lab.members_of(subset)[1].sum())
+            if count < 2:
+                raise UserError(
+                    f"prompt set '{subset}' has {count} reference rows, and a comparison takes 2 or more; give a "
+                    "larger set, or a larger dataset.reference_fraction"
+                )
+        for stage in self._floors.values():
+            stage.value()
+
     def features_of(self, step: Step) -> list[Stage]:
         """The stages that embed the samples of one step."""
         return [self._features(stage, name) for stage in step.samples.values() for name in self._extractors.names]
@@ -85,10 +102,11 @@ class Ruler:
 
     def _probe(self, step: Step, model: GenerativeModel) -> dict[str, float]:
         out: dict[str, float] = {}
-        for name, (probe, _) in self._lab.probes.items():
-            place = Seeds(self._lab.seed, step.generation, step.model, f"probe/{name}")
-            for key, estimate in probe(model, self._lab.real, place.numpy()).items():
-                out |= flatten(f"all/{key}", estimate)
+        for subset in step.samples:
+            real = self._lab.real.reference.take(np.flatnonzero(self._lab.members_of(subset)[1]))
+            for name, (probe, _) in self._lab.probes.items():
+                for key, estimate in probe(model, real, Seeds(0, 0, "real", f"probe/{name}").numpy()).items():
+                    out |= flatten(f"{subset}/{key}", estimate)
         return out
 
     def _metrics_of(self, name: str) -> Mapping[str, tuple[Any, Mapping[str, Any]]]:

@@ -163,4 +163,8 @@ class Planner:
 
 
 def _samples_of(stage: Stage) -> Samples:
-    return unpack_samples(stage.value())
+    held = stage.held
+    samples = unpack_samples(stage.value())
+    if not held and stage.persist:
+        stage.release()  # a policy that reads every generation would otherwise gather them all in memory
+    return samples

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+CONFIG = "config.yaml"
+
 
 def run(cfg: DictConfig, root: Root, cell: Path | None) -> None:
     """Runs one cell to its end, or does nothing if it is there already.
@@ -41,10 +44,10 @@ def run(cfg: DictConfig, root: Root, cell: Path | None) -> None:
     try:
         with _sole(folder):
             if _finished(folder, root, cfg):
-                _say_finished(folder)
-                status = "ok"
-                return
-            status = _compute(cfg, root, folder, RunInfo(name, sign, folder, schema.resolved(cfg)))
+                status = _say_finished(folder)
+            else:
+                status = _compute(cfg, root, folder, RunInfo(name, sign, folder, schema.resolved(cfg)))
+            print(f"report: {folder / 'report.html'}")
     except KeyboardInterrupt:
         status = "interrupted"
         raise
@@ -54,10 +57,15 @@ def run(cfg: DictConfig, root: Root, cell: Path | None) -> None:
     finally:
         seconds = time.perf_counter() - start
         outcome = {"run": str(folder), "status": status, "reason": reason, "seconds": seconds}
-        (folder / "status.json").write_text(json.dumps(outcome, indent=1))
         if cell is not None:
             cell.parent.mkdir(parents=True, exist_ok=True)
             cell.write_text(json.dumps(outcome, indent=1))
+        if (folder / CONFIG).exists():
+            (folder / "status.json").write_text(json.dumps(outcome, indent=1))
+        else:  # refused before it began: it leaves no trace
+            (folder / ".lock").unlink(missing_ok=True)
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def dry_run(cfg: DictConfig, root: Root) -> None:
@@ -154,12 +162,13 @@ def _finished(folder: Path, root: Root, cfg: DictConfig) -> bool:
     return wanted <= {(record.generation, record.model) for record in records}
 
 
-def _say_finished(folder: Path) -> None:
+def _say_finished(folder: Path) -> str:
+    records = read(folder / LEDGER)
     print(f"already complete: {folder}")
-    print_table(read(folder / LEDGER))
+    print_table(records)
     if not (folder / "report.html").exists():
         _report(folder)
-    print(f"report: {folder / 'report.html'}")
+    return "diverged" if any(record.status == "diverged" for record in records) else "ok"
 
 
 def _report(folder: Path) -> None:
@@ -170,7 +179,7 @@ def _report(folder: Path) -> None:
 
 def _settle(cfg: DictConfig, folder: Path, info: RunInfo) -> None:
     """Writes what the run is, and refuses a folder that holds another."""
-    path = folder / "config.yaml"
+    path = folder / CONFIG
     if path.exists():
         found = schema.signature(OmegaConf.load(path))  # type: ignore[arg-type]
         if found != info.signature:

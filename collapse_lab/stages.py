@@ -30,9 +30,14 @@ class Stage:
         self._payload: Payload | None = None
 
     @property
+    def held(self) -> bool:
+        """Whether its payload is in memory."""
+        return self._payload is not None
+
+    @property
     def ready(self) -> bool:
         """Whether its payload is at hand, in memory or committed."""
-        return self._payload is not None or self._store.has(self.kind, self.key)
+        return self.held or self._store.has(self.kind, self.key)
 
     def value(self) -> Payload:
         """Its payload; whatever it rests on is computed first.

@@ -13,6 +13,9 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+# Of a cell that left no word: killed, or with its node
+LOST = {"run": "", "status": "lost", "reason": "it ended without a word"}
+
 _folder: Path | None = None
 
 
@@ -38,7 +41,7 @@ def outcome(cell: Path | None, overridden: Sequence[str]) -> Iterator[None]:
         yield
         return
     cell.parent.mkdir(parents=True, exist_ok=True)
-    cell.with_suffix(".line").write_text(" ".join(overridden))
+    cell.with_suffix(".line").write_text("\n".join(overridden))
     try:
         yield
     except BaseException as error:
@@ -52,11 +55,13 @@ def close() -> None:
     if _folder is None:
         return
     runs: set[Path] = set()
-    for line in sorted(_folder.glob("cells/*.line")):
+    lines = {path: path.read_text().split("\n") for path in sorted(_folder.glob("cells/*.line"))}
+    for line, overridden in lines.items():
         cell = line.with_suffix(".json")
-        told = json.loads(cell.read_text()) if cell.exists() else {"run": "", "status": "lost", "reason": "no word of it"}
+        told = json.loads(cell.read_text()) if cell.exists() else LOST
         if told["status"] not in ("ok", "diverged"):
-            print(f"{told['status']}: {line.read_text()}: {told['reason']}", file=sys.stderr)
+            own = [each for each in overridden if any(each not in other for other in lines.values())]
+            print(f"{told['status']}: {' '.join(own or overridden)}: {told['reason']}", file=sys.stderr)
         if told["run"] and (Path(told["run"]) / "ledger.jsonl").exists():
             runs.add(Path(told["run"]))
     if runs:

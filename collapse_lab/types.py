@@ -225,11 +225,15 @@ class Metric(Protocol):
 
 
 class Probe(Protocol):
-    """Looks inside one fitted model: perplexity, log-likelihood, variance of its weights."""
+    """Looks inside one fitted model: perplexity, log-likelihood, denoising loss.
+
+    It is called for every prompt set, with that set's reference rows, and with the same random numbers in every
+    generation, so that what changes is the model.
+    """
 
     version: ClassVar[int]
 
-    def __call__(self, model: GenerativeModel, real: RealData, rng: np.random.Generator) -> Mapping[str, Estimate]: ...
+    def __call__(self, model: GenerativeModel, real: Samples, rng: np.random.Generator) -> Mapping[str, Estimate]: ...
 
 
 class Curation(Protocol):

@@ -10,6 +10,8 @@ import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
+from tests import typecheck
+
 # For what is imported from here on, and for every process that a test starts
 os.environ |= {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1"}
 torch.set_num_threads(1)
@@ -22,7 +24,7 @@ CHECKED: Sequence[str] = (
     "collapse_lab.features.network",
     "collapse_lab.nn",
 )
-install_import_hook(CHECKED, "beartype.beartype")
+install_import_hook(CHECKED, f"{typecheck.__name__}.numeric")
 
 # A deadline is a timed assertion, and says more of the machine than of the code
 settings.register_profile("untimed", deadline=None)

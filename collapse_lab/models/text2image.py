@@ -106,20 +106,42 @@ class Text2Image(pl.LightningModule):
     def on_fit_start(self) -> None:
         self._ema.to(self.device)
 
+    def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
+        """Row numbers stay on the CPU, where the rows are."""
+        return batch
+
     def training_step(self, rows: Tensor) -> Tensor:
-        rows = rows.cpu()
         x = as_float(self._data.data[rows])
         tokens = self._tokens[self._caption[rows]]
         dropped = torch.rand(len(rows), generator=self._noise) < self.prompt_dropout
         tokens[dropped, 1:] = 0
         t = torch.randint(self.noising.config.num_train_timesteps, (len(rows),), generator=self._noise)
         noise = torch.randn(x.shape, generator=self._noise)
+        predicted, target = self._denoise(x, tokens, t, noise)
+        return torch.nn.functional.mse_loss(predicted, target)
+
+    def _denoise(self, x: Tensor, tokens: Tensor, t: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         x, tokens, t, noise = (each.to(self.device) for each in (x, tokens, t, noise))
         noisy = self.noising.add_noise(x, noise, t)
         v_prediction = self.noising.config.prediction_type == "v_prediction"
         target = self.noising.get_velocity(x, noise, t) if v_prediction else noise
         predicted = self.unet(noisy, t, self.text(tokens), return_dict=False)[0]
-        return torch.nn.functional.mse_loss(predicted, target)
+        return predicted, target
+
+    @torch.no_grad()
+    def denoising_losses(self, samples: Samples, times: Tensor, noise: Tensor) -> Tensor:
+        """The training objective of each row, text kept, at `times` in [0, 1) of the process and with `noise` (n, …).
+
+        Returns (n,) float32.
+        """
+        self.eval()
+        tokens = self.tokenize(samples.captions.table)[torch.from_numpy(samples.captions.index)]
+        t = (times * self.noising.config.num_train_timesteps).long()
+        losses = []
+        for lo, hi in _spans(len(samples), self.sampling_batch):
+            predicted, target = self._denoise(as_float(samples.data[lo:hi]), tokens[lo:hi], t[lo:hi], noise[lo:hi])
+            losses.append((predicted - target).square().flatten(1).mean(1).cpu())
+        return torch.cat(losses)
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
         self._ema.step(self.parameters())

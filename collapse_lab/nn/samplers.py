@@ -55,7 +55,8 @@ class Sampler:
 
         kind = getattr(diffusers, self.scheduler)
         options = dict(self.options)
-        if training["beta_schedule"] == "squaredcos_cap_v2" and "lambda_min_clipped" in inspect.signature(kind).parameters:
+        in_log_snr = "lambda_min_clipped" in inspect.signature(kind).parameters
+        if in_log_snr and training["beta_schedule"] == "squaredcos_cap_v2":
             # The cosine schedule ends at a log-SNR of minus infinity, and a solver in log-SNR has to begin above it
             options.setdefault("lambda_min_clipped", -5.1)
         scheduler = kind.from_config(dict(training), **options)

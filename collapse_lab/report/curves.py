@@ -44,7 +44,7 @@ def figure(collection: Collection, metrics: Sequence[str] = ()) -> Figure:
         inks = colours(collection)
         for ax, metric in zip(axes, chosen, strict=True):
             name = known[metric]
-            draw(ax, collection, name, inks, _top(collection, _siblings(name, list(known.values()))))
+            draw(ax, collection, name, inks, _limits(collection, name))
             better = f", {name.better} is better" if name.better else ""
             ax.set_title(name.plain + better + (f"\n{name.where}" if name.where else ""))
         entries = lines(collection)
@@ -125,13 +125,13 @@ def _section(collection: Collection, title: str, names: list[Name], folded: bool
 
 
 def svg_panels(collection: Collection, names: Sequence[Name]) -> list[tuple[Name, str]]:
-    """Each metric with its panel as an <svg> element for the page; siblings share their scale."""
+    """Each metric with its panel as an <svg> element for the page."""
     inks = colours(collection)
     panels = []
     for name in names:
         drawn, ax = panel()
         with styled():
-            draw(ax, collection, name, inks, _top(collection, _siblings(name, names)))
+            draw(ax, collection, name, inks, _limits(collection, name))
         panels.append((name, inline(drawn, f"{name.plain}, {name.where or 'all'}, over generations", inks)))
     return panels
 
@@ -198,18 +198,16 @@ def _siblings(name: Name, names: Sequence[Name]) -> list[Name]:
     return [n for n in names if (n.features, n.metric) == (name.features, name.metric)]
 
 
-def _top(collection: Collection, siblings: Sequence[Name]) -> tuple[float, float] | None:
-    """Limits that hold every line and floor of `siblings`, from 0 where no value is below it."""
-    values: list[float] = []
-    for name in siblings:
-        values += list(floor(collection, name.key) or ())
-        for series in over_generations(collection, name.key):
-            # A band of two or three seeds can be far wider than the curves: it may be cut, the means may not.
-            values += [float(v) for v in series.mean]
+def _limits(collection: Collection, name: Name) -> tuple[float, float] | None:
+    """Limits that hold every line and the floor: [0, 1] for a share, from 0 where no value is below it."""
+    values = list(floor(collection, name.key) or ())
+    for series in over_generations(collection, name.key):
+        # A band of two or three seeds can be far wider than the curves: it may be cut, the means may not.
+        values += [float(v) for v in series.mean]
     if not values:
         return None
     least, greatest = min(values), max(values)
-    if siblings[0].top is not None and least >= 0:
-        return (0.0, siblings[0].top * 1.03)
+    if name.top is not None and least >= 0:
+        return (0.0, name.top * 1.03)
     span = (greatest - least) or abs(greatest) or 1.0
     return (0.0 if 0 <= least < 0.6 * greatest else least - 0.08 * span, greatest + 0.12 * span)

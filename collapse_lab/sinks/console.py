@@ -17,7 +17,7 @@ from collapse_lab.types import Record, RunInfo
 WIDTH = 100
 MOST_METRICS = 6
 MOST_ROWS = 40
-_KINDS = ("fid", "precision", "recall", "coverage", "agreement")
+_KINDS = ("fid", "recall", "agreement", "precision", "coverage")
 
 
 class Console:
@@ -166,7 +166,7 @@ def _table(records: Sequence[Record], metrics: Sequence[str]) -> Table:
 
 
 def key_metrics(records: Sequence[Record]) -> list[str]:
-    """The metrics worth a column, the first ones first: FID, then precision, recall, coverage, agreement.
+    """The metrics worth a column, the first ones first: FID, then recall, agreement, precision, coverage.
 
     Those in pixels come after all others: they are a check on the embedding rather than the result.
     """

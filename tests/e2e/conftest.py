@@ -42,7 +42,7 @@ class Nursery:
         **env: str,
     ) -> list[End]:
         """Several commands started at the same moment. stages: a log of every stage that one of them computes."""
-        jobs = [
+        jobs: list[dict[str, Any]] = [
             {
                 "args": [*args],
                 "out": str(self._place / f"{number}.out"),

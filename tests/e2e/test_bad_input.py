@@ -29,8 +29,9 @@ CASES: list[tuple[list[str], list[str]]] = [
     (["ratio=1.5"], ["between 0 and 1", "1.5"]),
     (["ratio=-0.1"], ["between 0 and 1", "-0.1"]),
     (["ratio=0,0.1"], ["--multirun"]),
-    # 0.5001 / 64 rows, to four figures
-    (["ratio=0.00001"], ["rounds to none", "smallest ratio that works is 0.007814"]),
+    # round(0.007813 * 64) is 1, and 0.007812 would give none
+    (["ratio=0.00001"], ["rounds to none", "smallest ratio that works is 0.007813"]),
+    (["-m", "--cfg", "job"], ["Only one of", "--multirun"]),
     (["mixing=replace", "ratio=0.5"], ["ratio was given", "nothing in this configuration reads it"]),
     (["n_train=100000"], ["90000 real rows are asked for", "there are 631"]),
     (["n_samples=8", "ratio=1"], ["64 synthetic rows", "there are 8", "raise n_samples"]),

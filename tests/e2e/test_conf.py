@@ -25,7 +25,7 @@ from tests.e2e.command import environment
 from tests.e2e.conftest import Nursery
 
 FILES = sorted(path.relative_to(app.CONF) for path in app.CONF.glob("**/*.yaml") if path.parent != app.CONF)
-FROM_DATA = {"spec"}  # what a constructor is given by the data set and not by a file
+GIVEN = {"spec", "device"}  # what the data set and the machine decide, and no file
 ADDED = ("experiment", "scale")  # groups that are not in the defaults
 
 
@@ -35,15 +35,9 @@ def composed(*overrides: str) -> DictConfig:
 
 
 def chosen(file: Path) -> str:
-    group, name = file.parent.as_posix(), file.stem
-    if isinstance(OmegaConf.select(DEFAULTS, group), str):
-        return f"{group}={name}"
-    return f"+{group}={name}" if group in ADDED else f"{group}={name}"
-
-
-DEFAULTS = OmegaConf.create(
-    {k: v for entry in OmegaConf.load(app.CONF / "config.yaml").defaults if isinstance(entry, DictConfig) for k, v in entry.items()}
-)
+    """The override that chooses a file; only groups without a default need a plus."""
+    group = file.parent.as_posix()
+    return f"{'+' if group in ADDED else ''}{group}={file.stem}"
 
 
 def nodes(value: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -82,7 +76,7 @@ def top_nodes(file: Path) -> list[dict[str, Any]]:
 def test_a_file_names_every_argument_and_no_other(file: Path) -> None:
     for node in top_nodes(file):
         given = {key for key in node if not key.startswith("_")}
-        assert given == set(inspect.signature(get_class(node["_target_"])).parameters) - FROM_DATA
+        assert given == set(inspect.signature(get_class(node["_target_"])).parameters) - GIVEN
 
 
 def toy(modality: str = "image") -> tuple[Spec, Samples]:
@@ -149,7 +143,8 @@ def test_help_and_import_are_light() -> None:
         "from collapse_lab.app import main\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code\n"
-        "print(sorted({'torch', 'diffusers', 'wandb', 'pytorch_lightning', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+        "heavy = {'torch', 'diffusers', 'wandb', 'pytorch_lightning', 'sklearn', 'matplotlib'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
     assert "ratio:" in done.stdout

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from tests.e2e.conftest import Nursery
 
 FIELDS = ["generation", "model", "counts", "metrics", "seconds", "status", "keys", "features"]
 TRAIN_ROWS = 1258  # of the 1,797 digits, less those kept for reference
+SUBSETS, SPACES = ("seen", "unseen"), ("classifier", "pixels")
 KINDS = ("fid", "kid", "precision", "recall", "density", "coverage")
-NAMES = {f"{subset}/{space}/{kind}" for subset in ("seen", "unseen") for space in ("classifier", "pixels") for kind in KINDS}
-NAMES |= {f"{subset}/classifier/agreement" for subset in ("seen", "unseen")}
+NAMES = {"/".join(parts) for parts in product(SUBSETS, SPACES, KINDS)}
+NAMES |= {f"{subset}/classifier/agreement" for subset in SUBSETS}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def test_both_prompt_sets_are_measured_with_interval_and_floor(runs: Path) -> No
     for line in ledger(only_run(runs)):
         assert set(line["metrics"]) == expected
         assert all(line["metrics"][f"{n}_lo"] <= line["metrics"][f"{n}_hi"] for n in NAMES)
-        assert all(line["features"][space][subset]["n"] == 16 for space in line["features"] for subset in ("seen", "unseen"))
+        assert {line["features"][space][subset]["n"] for space, subset in product(SPACES, SUBSETS)} == {16}
 
 
 def test_keys_of_the_ledger_are_stages_of_the_store(runs: Path) -> None:

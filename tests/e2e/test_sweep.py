@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from collapse_lab.app import CONF
 from tests.e2e.command import CHAIN, entries, ledger, run
 from tests.e2e.conftest import Nursery
 
@@ -67,14 +70,15 @@ def test_the_same_sweep_again_computes_nothing(nursery: Nursery, tmp_path: Path)
     assert not (tmp_path / "second").exists()
 
 
-def test_the_preset_for_slurm_reads_its_fields_from_the_environment(nursery: Nursery, tmp_path: Path) -> None:
+def test_the_preset_for_slurm_reads_its_fields_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {"PARTITION": "short", "ACCOUNT": "lab", "GPUS": "1", "CPUS": "3", "MEMORY_GB": "9", "MINUTES": "50"}
-    args = [*ARGS, "hydra/launcher=slurm", f"paths.runs={tmp_path}", "--cfg", "hydra", "--resolve"]
-    end = nursery.run(args, **{f"COLLAPSE_LAB_{name}": value for name, value in asked.items()})
-    assert end.code == 0, end.err
-    launcher: Any = OmegaConf.create(end.out).hydra.launcher
+    for name, value in asked.items():
+        monkeypatch.setenv(f"COLLAPSE_LAB_{name}", value)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", [*CHAIN, "hydra/launcher=slurm", "paths.runs=here"], return_hydra_config=True)
+    launcher: Any = OmegaConf.create(OmegaConf.to_container(cfg.hydra.launcher, resolve=True))
     assert launcher._target_.endswith("SlurmLauncher")
     assert (launcher.partition, launcher.account, launcher.gpus_per_node) == ("short", "lab", 1)
     assert (launcher.cpus_per_task, launcher.mem_gb, launcher.timeout_min) == (3, 9, 50)
     assert launcher.array_parallelism == 64
-    assert launcher.submitit_folder.startswith(f"{tmp_path}/sweeps/")
+    assert launcher.submitit_folder.startswith("here/sweeps/")

@@ -1,0 +1,1 @@
+"""Looks inside one fitted model, one file each."""

@@ -1,0 +1,85 @@
+"""A text-to-image model of the smallest size, and images to train it on."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from collapse_lab.datasets.digits import Digits
+from collapse_lab.models.text2image import Text2Image
+from collapse_lab.nn.samplers import Sampler
+from collapse_lab.seeds import Seeds
+from collapse_lab.sinks.silent import Silent
+from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec, Weights
+
+DATA = Digits(reference_fraction=0.3, templates=["a handwritten {}"], limit=64)
+QUIET = Silent()
+
+
+def place(generation: int = 0, role: str = "fit") -> Seeds:
+    return Seeds(0, generation, "model", role)
+
+
+def budget(steps: int = 6, batch_size: int = 8, device: str = "cpu", **changes: Any) -> Budget:
+    return Budget(steps, batch_size, device=device, **changes)
+
+
+def tiny(spec: Spec | None = None, **changes: Any) -> Text2Image:
+    """Built as the engine builds it: initialised from its place alone."""
+    small: dict[str, Any] = {
+        "channels": (8, 16),
+        "attention": (False, False),
+        "attention_head_dim": 8,
+        "norm_groups": 4,
+        "text_width": 16,
+        "text_heads": 2,
+        "sampler": Sampler(steps=4),
+    }
+    with place().child("init").scoped():
+        return Text2Image(spec or DATA.spec, **(small | changes))
+
+
+def fitted(generation: int = 0, steps: int = 6, start: Weights | None = None, **changes: Any) -> Text2Image:
+    model = tiny(**changes)
+    if start is not None:
+        model.load(start)
+    model.fit(DATA.load().train, budget(steps), place(generation), QUIET)
+    return model
+
+
+@cache
+def weights() -> Weights:
+    """Of a fit that need not be repeated."""
+    return fitted().weights()
+
+
+def loaded(**changes: Any) -> Text2Image:
+    model = tiny(**changes)
+    model.load(weights())
+    return model
+
+
+def conditions(texts: list[str]) -> Conditions:
+    return Conditions(np.arange(len(texts), dtype=np.int64), Captions.of(texts))
+
+
+def prompts(n: int = 5) -> Conditions:
+    return conditions([DATA.spec.vocabulary[i % 10] for i in range(n)])
+
+
+def draw(model: Text2Image, wanted: Conditions | None = None, generation: int = 0) -> Samples:
+    return model.sample(wanted or prompts(), place(generation, "sample/all"), QUIET)
+
+
+def same(one: Weights, other: Weights) -> bool:
+    """Bit for bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def levels(one: Tensor, other: Tensor) -> int:
+    """The largest difference of two sets of uint8 images."""
+    return int((one.int() - other.int()).abs().max())

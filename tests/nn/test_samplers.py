@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from collapse_lab.errors import UserError
+from collapse_lab.nn.samplers import Sampler, guided
+
+DDIM, DPM = "DDIMScheduler", "DPMSolverMultistepScheduler"
+SHAPE = (3, 1, 8, 8)
+
+
+def noise(seed: int = 0) -> Tensor:
+    return torch.randn(SHAPE, generator=torch.Generator().manual_seed(seed))
+
+
+def run(sampler: Sampler, denoise: Any, x: Tensor, training: Any, seed: int = 0) -> Tensor:
+    with torch.no_grad():
+        return sampler.run(denoise, x, training, torch.Generator().manual_seed(seed), lambda: None)
+
+
+@pytest.fixture(scope="module")
+def unet() -> Any:
+    torch.manual_seed(0)
+    return diffusers.UNet2DModel(
+        sample_size=8,
+        in_channels=1,
+        out_channels=1,
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        norm_num_groups=4,
+        down_block_types=("DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D"),
+        add_attention=False,
+    ).eval()
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("schedule", ["linear", "squaredcos_cap_v2"])
+@pytest.mark.parametrize(("name", "steps"), [(DDIM, 7), (DDIM, 20), (DPM, 7), (DPM, 20)])
+def test_the_loop_is_that_of_diffusers_own_pipelines(
+    unet: Any, name: str, steps: int, schedule: str, prediction: str
+) -> None:
+    training = diffusers.DDPMScheduler(beta_schedule=schedule, prediction_type=prediction)
+    # diffusers' own advice for the cosine schedule, which ends at a log-SNR of minus infinity
+    clipped = {"lambda_min_clipped": -5.1} if name == DPM and schedule == "squaredcos_cap_v2" else {}
+    scheduler = getattr(diffusers, name).from_config(training.config, **clipped)
+    pipeline = (diffusers.DDIMPipeline if name == DDIM else diffusers.DDPMPipeline)(unet, scheduler)
+    pipeline.set_progress_bar_config(disable=True)
+    theirs = pipeline(
+        batch_size=SHAPE[0],
+        generator=torch.Generator().manual_seed(5),
+        num_inference_steps=steps,
+        output_type="np",
+    ).images
+    ours = run(Sampler(name, steps), lambda x, t: unet(x, t).sample, noise(5), training.config)
+    # A pipeline hands out [0, 1], channels last
+    ours = (ours / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
+    torch.testing.assert_close(ours, torch.from_numpy(theirs), rtol=0, atol=1e-5)
+
+
+def test_with_the_exact_denoiser_of_a_normal_the_samples_are_normal() -> None:
+    # Of N(m, s^2) the noise in x_t is known, and the probability flow carries x_T to m + s x_T
+    m, s = 0.3, 0.4
+    training = diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2", clip_sample=False)
+
+    def exact(x: Tensor, t: Tensor) -> Tensor:
+        a: Tensor = training.alphas_cumprod[t]
+        return (1 - a).sqrt() * (x - a.sqrt() * m) / (a * s**2 + 1 - a)
+
+    def error(name: str, steps: int) -> float:
+        found = run(Sampler(name, steps, {"timestep_spacing": "trailing"}), exact, noise(), training.config)
+        return float((found - (m + s * noise())).abs().max())
+
+    coarse, fine, solver = error(DDIM, 20), error(DDIM, 200), error(DPM, 20)
+    assert coarse < 0.15
+    assert fine < coarse / 5  # a method of first order
+    assert solver < coarse / 5  # one of second order gets there in as many steps
+
+
+def test_every_step_is_reported_and_sees_one_level() -> None:
+    levels: list[int] = []
+    steps: list[int] = []
+    training = diffusers.DDPMScheduler()
+
+    def denoise(x: Tensor, t: Tensor) -> Tensor:
+        levels.append(int(t))
+        return x
+
+    Sampler(DDIM, 9).run(denoise, noise(), training.config, torch.Generator(), lambda: steps.append(1))
+    assert len(levels) == len(steps) == 9
+    assert levels == sorted(levels, reverse=True)
+
+
+def test_a_stochastic_sampler_draws_from_the_generator_alone() -> None:
+    training = diffusers.DDPMScheduler()
+    draws: list[Tensor] = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(len(draws))
+        draws.append(run(Sampler("DDPMScheduler", 5), lambda x, t: 0.1 * x, noise(), training.config, seed))
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+
+
+def test_options_reach_the_scheduler() -> None:
+    training = diffusers.DDPMScheduler(clip_sample=True)
+    clipped = run(Sampler(DDIM, 5), lambda x, t: 0 * x, noise(), training.config)
+    free = run(Sampler(DDIM, 5, {"clip_sample": False}), lambda x, t: 0 * x, noise(), training.config)
+    assert clipped.abs().max() <= 1
+    assert free.abs().max() > 1
+
+
+def test_wrong_samplers_are_refused() -> None:
+    with pytest.raises(UserError, match="did you mean 'DDIMScheduler'"):
+        Sampler("DDIMSheduler")
+    with pytest.raises(UserError, match=r"sampler\.steps is 1 or more"):
+        Sampler(DDIM, 0)
+
+
+@given(st.floats(-5, 10), st.integers(0, 1000))
+def test_guidance_is_the_line_through_both_predictions(scale: float, seed: int) -> None:
+    conditional, unconditional = noise(seed), noise(seed + 1)
+    found = guided(conditional, unconditional, scale)
+    torch.testing.assert_close(found, scale * conditional + (1 - scale) * unconditional, rtol=1e-4, atol=1e-5)
+
+
+def test_no_guidance_and_no_condition() -> None:
+    conditional, unconditional = noise(1), noise(2)
+    assert torch.equal(guided(conditional, unconditional, 0), unconditional)
+    torch.testing.assert_close(guided(conditional, unconditional, 1), conditional)
+    assert torch.equal(guided(conditional, conditional, 7.5), conditional)
+
+
+def test_shapes_are_checked_while_testing() -> None:
+    # That the import hook of conftest.py is at work: without it this would broadcast, or fail far from here
+    with pytest.raises(Exception, match="noise"):
+        run(Sampler(DDIM, 1), lambda x, t: x, noise().long(), diffusers.DDPMScheduler().config)

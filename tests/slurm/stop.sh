@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Ends the cluster that start.sh started in a folder, and its jobs; the folder stays, to be read.
+set -uo pipefail
+
+folder="$(cd "$1" && pwd)" || exit 1
+export SLURM_CONF="$folder/slurm.conf"
+
+scancel --quiet --user=root || true
+for _ in $(seq 50); do
+  [ -z "$(squeue --noheader 2>/dev/null)" ] && break
+  sleep 0.2
+done
+for daemon in slurmd-n1 slurmd-n2 slurmctld munged; do
+  [ -e "$folder/$daemon.pid" ] || continue
+  pid="$(cat "$folder/$daemon.pid")"
+  kill "$pid"
+  for _ in $(seq 100); do
+    kill -0 "$pid" 2>/dev/null || continue 2
+    sleep 0.1
+  done
+  echo "stop.sh: $daemon does not end, and is killed" >&2
+  kill -KILL "$pid"
+done
