@@ -30,9 +30,6 @@ CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"  # a 
 
 log = logging.getLogger(__name__)
 
-# For a schedule that turns halfway. Workers of a launcher import this module for its task, and get it too
-OmegaConf.register_new_resolver("half", lambda n: n // 2, replace=True)
-
 
 def main() -> None:
     """Runs what the command line says; exit code 0 when all is well, 2 for bad input, 130 after Ctrl-C."""
@@ -81,6 +78,10 @@ def task(cfg: DictConfig) -> None:
     cell = None
     if context.mode == RunMode.MULTIRUN:
         cell = Path(context.sweep.dir) / "cells" / f"{context.job.num:04d}.json"
+        if "BasicLauncher" not in context.launcher["_target_"]:
+            os.environ["TTY_COMPATIBLE"] = (
+                "0"  # rich's own switch: the bars of several cells would overwrite each other
+            )
     with sweep.outcome(cell, overridden):
         _check_added(overridden)
         _drop_stubs(cfg, overridden)

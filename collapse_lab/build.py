@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.lab import Lab, ModelPart, Part, Prompts
@@ -21,7 +21,8 @@ def build(cfg: DictConfig, root: Root) -> Lab:
     Raises:
         UserError: whatever can be known to be wrong before anything is computed.
     """
-    plain = resolved(cfg)
+    device = pick_device(root.device)
+    plain = resolved(OmegaConf.merge(cfg, {"device": device}))  # type: ignore[arg-type]
     masked = canonical(cfg)
     dataset = make(plain["dataset"], "dataset")
     population = make(plain["population"], "population")
@@ -30,7 +31,7 @@ def build(cfg: DictConfig, root: Root) -> Lab:
         generations=root.generations,
         n_train=root.n_train,
         n_samples=root.n_samples,
-        device=pick_device(root.device),
+        device=device,
         dataset=dataset,
         models=[
             _model(name, {**plain["model"], **changes}, {**masked["model"], **changes})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -117,8 +118,14 @@ def fit(module: pl.LightningModule, rows: RandomRows, budget: Budget, progress: 
         # Without it Lightning finds SLURM by itself and would requeue the job beside submitit
         plugins=[LightningEnvironment()],
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        trainer.fit(module, train_dataloaders=rows)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trainer.fit(module, train_dataloaders=rows)
+    except SystemExit as end:
+        if not trainer.interrupted:
+            raise
+        # Lightning has Ctrl-C ignored from here on, and leaves with the exit code of a failure
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from end

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from collapse_lab.provenance import provenance
 from collapse_lab.schema import Root
 from collapse_lab.sinks.console import Console, print_table
 from collapse_lab.sinks.silent import Silent
-from collapse_lab.store import make_folder
+from collapse_lab.store import make_folder, write_whole
 from collapse_lab.types import Progress, RunInfo, Sink
 
 if TYPE_CHECKING:
@@ -38,34 +37,41 @@ def run(cfg: DictConfig, root: Root, cell: Path | None) -> None:
 
     cell: where a sweep looks for this cell's outcome.
     """
-    name, sign = root.name, schema.signature(cfg)
-    folder = make_folder(Path(cfg.paths.runs) / name / sign, "paths.runs")
-    start, status, reason = time.perf_counter(), "failed", ""
-    try:
-        with _sole(folder):
-            if _finished(folder, root, cfg):
-                status = _say_finished(folder)
-            else:
-                status = _compute(cfg, root, folder, RunInfo(name, sign, folder, schema.resolved(cfg)))
-            print(f"report: {folder / 'report.html'}")
-    except KeyboardInterrupt:
-        status = "interrupted"
-        raise
-    except Exception as error:
-        reason = str(error)
-        raise
-    finally:
-        seconds = time.perf_counter() - start
-        outcome = {"run": str(folder), "status": status, "reason": reason, "seconds": seconds}
-        if cell is not None:
-            cell.parent.mkdir(parents=True, exist_ok=True)
-            cell.write_text(json.dumps(outcome, indent=1))
-        if (folder / CONFIG).exists():
-            (folder / "status.json").write_text(json.dumps(outcome, indent=1))
-        else:  # refused before it began: it leaves no trace
-            (folder / ".lock").unlink(missing_ok=True)
-            with suppress(OSError):
-                folder.rmdir()
+    info = RunInfo(
+        root.name,
+        schema.signature(cfg),
+        Path(cfg.paths.runs) / root.name / schema.signature(cfg),
+        schema.resolved(cfg),
+    )
+    outcome = Outcome(info.folder, cell)
+    with outcome:
+        _refuse_another(info)
+        if _finished(info.folder, root):
+            outcome.status = _say_finished(info.folder)
+        else:
+            outcome.status = _compute(cfg, root, info)
+        print(f"report: {info.folder / 'report.html'}")
+
+
+class Outcome:
+    """Writes how a run ended: into its folder, and to where its sweep looks for it."""
+
+    def __init__(self, folder: Path, cell: Path | None) -> None:
+        self.status = "failed"
+        self._folder, self._cell, self._start = folder, cell, time.perf_counter()
+
+    def __enter__(self) -> None:
+        """Nothing to do but to be there at the end."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else self.status
+        seconds = time.perf_counter() - self._start
+        said = {"run": str(self._folder), "status": status, "reason": str(error or ""), "seconds": seconds}
+        if self._cell is not None:
+            self._cell.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self._cell, json.dumps(said, indent=1))
+        if (self._folder / CONFIG).exists():  # else it was refused before it began, and leaves no trace
+            write_whole(self._folder / "status.json", json.dumps(said, indent=1))
 
 
 def dry_run(cfg: DictConfig, root: Root) -> None:
@@ -97,29 +103,33 @@ def dry_run(cfg: DictConfig, root: Root) -> None:
     print(f"{len(stages) - done} stages would run, {done} are in the store; nothing was computed")
 
 
-def _compute(cfg: DictConfig, root: Root, folder: Path, info: RunInfo) -> str:
+def _compute(cfg: DictConfig, root: Root, info: RunInfo) -> str:
     from collapse_lab.build import make
     from collapse_lab.loop import Loop
 
     sinks: list[Sink] = [make(node, f"sinks.{key}") for key, node in info.config["sinks"].items()]
     progress = next((sink for sink in sinks if isinstance(sink, Console)), Silent())
     lab, work, ruler, plan = _laid_out(cfg, root, progress)
-    _settle(cfg, folder, info)
+    make_folder(info.folder, "paths.runs")
     lab.store.open()
-    ledger = Ledger(folder / LEDGER)
-    status = "failed"
-    for sink in sinks:
-        sink.open(info, ledger.records())
-    try:
-        status = Loop(lab, work, ruler, ledger, sinks, folder).run(plan)
-        _report(folder)
-    except KeyboardInterrupt:
-        status = "interrupted"
-        raise
-    finally:
-        progress.stop()
+    with _sole(info.folder):
+        if _finished(info.folder, root):  # by another process, meanwhile
+            return _say_finished(info.folder)
+        _settle(cfg, info)
+        ledger = Ledger(info.folder / LEDGER)
+        status = "failed"
         for sink in sinks:
-            sink.close(status)
+            sink.open(info, ledger.records())
+        try:
+            status = Loop(lab, work, ruler, ledger, sinks, info.folder).run(plan)
+            _report(info.folder)
+        except KeyboardInterrupt:
+            status = "interrupted"
+            raise
+        finally:
+            progress.stop()
+            for sink in sinks:
+                sink.close(status)
     return status
 
 
@@ -151,13 +161,13 @@ def _sole(folder: Path) -> FileLock:
     return lock
 
 
-def _finished(folder: Path, root: Root, cfg: DictConfig) -> bool:
-    if not (folder / LEDGER).exists():
+def _finished(folder: Path, root: Root) -> bool:
+    if not ((folder / LEDGER).exists() and (folder / CONFIG).exists()):
         return False
     records = read(folder / LEDGER)
     if any(record.status == "diverged" for record in records):
         return True
-    members = OmegaConf.select(cfg, "population.members") or {"model": {}}
+    members = OmegaConf.load(folder / CONFIG).population.members or {"model": {}}
     wanted = {(g, str(name)) for g in range(root.generations + 1) for name in members}
     return wanted <= {(record.generation, record.model) for record in records}
 
@@ -177,17 +187,21 @@ def _report(folder: Path) -> None:
     write_report([folder], folder / "report.html")
 
 
-def _settle(cfg: DictConfig, folder: Path, info: RunInfo) -> None:
-    """Writes what the run is, and refuses a folder that holds another."""
-    path = folder / CONFIG
-    if path.exists():
-        found = schema.signature(OmegaConf.load(path))  # type: ignore[arg-type]
-        if found != info.signature:
-            raise UserError(
-                f"{folder} holds a run of another configuration (its config.yaml has the signature {found}, this "
-                f"command {info.signature}); move that folder away, or give another paths.runs"
-            )
+def _refuse_another(info: RunInfo) -> None:
+    path = info.folder / CONFIG
+    if not path.exists():
         return
-    # Paths and device masked: the file is equal for equal runs, wherever they ran
-    OmegaConf.save(OmegaConf.create(schema.canonical(cfg)), path)
-    (folder / "provenance.json").write_text(json.dumps(provenance(schema.resolved(cfg)), indent=1))
+    found = schema.signature(OmegaConf.load(path))  # type: ignore[arg-type]
+    if found != info.signature:
+        raise UserError(
+            f"{info.folder} holds a run of another configuration (its config.yaml has the signature {found}, this "
+            f"command {info.signature}); move that folder away, or give another paths.runs"
+        )
+
+
+def _settle(cfg: DictConfig, info: RunInfo) -> None:
+    """Writes what the run is, once."""
+    if not (info.folder / CONFIG).exists():
+        write_whole(info.folder / "provenance.json", json.dumps(provenance(info.config), indent=1))
+        # Paths and device masked: the file is equal for equal runs, wherever they ran
+        write_whole(info.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(schema.canonical(cfg))))

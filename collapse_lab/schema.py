@@ -24,6 +24,10 @@ ENGINE = ("seed", "generations", "n_train", "n_samples", "device")
 VOLATILE = ("paths", "sinks", "store", "device", "dry_run")
 
 
+# For a schedule that turns halfway. Registered on import, so that the workers of a launcher have it too
+OmegaConf.register_new_resolver("half", lambda n: n // 2, replace=True)
+
+
 @dataclass(frozen=True)
 class Root:
     """The typed root of the configuration.

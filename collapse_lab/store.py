@@ -224,6 +224,14 @@ def _disk_is_full(error: BaseException) -> bool:
     return any(f"(os error {number})" in str(error) for number in full)
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Writes a small file so that a reader, or a kill, finds the old text or the new and nothing between."""
+    draft = path.with_name(f".{path.name}-{os.getpid()}")
+    draft.write_text(text)
+    _fsync(draft)
+    draft.replace(path)
+
+
 def _fsync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -25,7 +25,7 @@ from tests.e2e.command import environment
 from tests.e2e.conftest import Nursery
 
 FILES = sorted(path.relative_to(app.CONF) for path in app.CONF.glob("**/*.yaml") if path.parent != app.CONF)
-GIVEN = {"spec", "device"}  # what the data set and the machine decide, and no file
+GIVEN = {"spec"}  # what the data set decides, and no file
 ADDED = ("experiment", "scale")  # groups that are not in the defaults
 
 
