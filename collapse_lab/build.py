@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -10,6 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from collapse_lab.errors import UserError, did_you_mean
+from collapse_lab.files import checksum
 from collapse_lab.lab import Lab, ModelPart, Part, Prompts
 from collapse_lab.schema import Root, bind, canonical, import_target, resolved
 from collapse_lab.types import Spec
@@ -79,6 +81,10 @@ def _factory(node: Mapping[str, Any], where: str) -> Any:
 def _model(name: str, node: Mapping[str, Any], masked: Mapping[str, Any]) -> ModelPart:
     where = "model" if name == "model" else f"population.members.{name}"
     identity = bind({**masked, "_partial_": True}, where)
+    pretrained = Path(node.get("pretrained") or "")
+    if pretrained.name and pretrained.exists():
+        # Weights replaced at the same path are other weights
+        identity["arguments"]["pretrained"] = checksum(pretrained)
     family = import_target(str(node["_target_"]), where)
     return ModelPart(name, Part(_factory(node, where), identity), family.sampling_only)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from collapse_lab.errors import UserError
+from collapse_lab.files import sync
 from collapse_lab.types import Record
 
 LEDGER = "ledger.jsonl"
@@ -42,7 +43,7 @@ class Ledger:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch()
         _mend(self.path)
-        _sync_folder(self.path.parent)
+        sync(self.path.parent)
 
     def append(self, record: Record) -> None:
         """Writes one line and syncs it; when that fails, the file is as long as it was before.
@@ -185,14 +186,6 @@ def _write_all(descriptor: int, content: bytes) -> None:
     # A nearly full disk takes a part of the line and reports success; only the next write raises.
     while content:
         content = content[os.write(descriptor, content) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _plain(value: Any) -> Any:

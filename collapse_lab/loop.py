@@ -53,7 +53,8 @@ class Loop:
         return record
 
     def _measured(self, step: Step) -> Record:
-        for stage in [step.fit, *step.samples.values()]:
+        grids = step.grids.values() if self.lab.dataset.spec.modality == "image" else ()
+        for stage in [step.fit, *step.samples.values(), *grids]:
             if "diverged" in stage.value().meta:
                 raise Diverged(stage.value().meta["diverged"])
         model = self.work.fitted(step.model, step.fit) if self.lab.probes else None

@@ -29,7 +29,8 @@ GRID = 50
 class Step:
     """One model in one generation.
 
-    ids: rows of the pool that it is trained on.  samples, grids: by prompt set.  curated: what enters the pool.
+    counts: real and synthetic rows that it is trained on.  samples, grids: by prompt set.
+    curated: what enters the pool.
     """
 
     generation: int

@@ -57,7 +57,7 @@ def _exposure(size: int, rows: Sequence[Sequence[float]] | None) -> list[list[fl
             f"{sorted({len(row) for row in rows})}"
         )
     for number, row in enumerate(rows):
-        if any(share < 0 for share in row) or abs(sum(row) - 1) > 1e-9:
+        if not (all(share >= 0 for share in row) and abs(sum(row) - 1) <= 1e-9):  # NaN fails both
             raise UserError(
                 f"row {number} of population.exposure holds shares that sum to 1; got {list(row)}, "
                 f"whose sum is {sum(row):g}"

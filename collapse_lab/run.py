@@ -13,12 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from collapse_lab import schema
 from collapse_lab.errors import UserError
+from collapse_lab.files import disk_is_full, make_folder, write_whole
 from collapse_lab.ledger import LEDGER, Ledger, read
 from collapse_lab.provenance import provenance
 from collapse_lab.schema import Root
 from collapse_lab.sinks.console import Console, print_table
 from collapse_lab.sinks.silent import Silent
-from collapse_lab.store import make_folder, write_whole
 from collapse_lab.types import Progress, RunInfo, Sink
 
 if TYPE_CHECKING:
@@ -125,6 +125,13 @@ def _compute(cfg: DictConfig, root: Root, info: RunInfo) -> str:
             _report(info.folder)
         except KeyboardInterrupt:
             status = "interrupted"
+            raise
+        except OSError as error:
+            if disk_is_full(error):
+                raise UserError(
+                    f"the disk of {info.folder} is full. What is in the ledger is whole: make room, and give the same "
+                    "command again"
+                ) from error
             raise
         finally:
             progress.stop()

@@ -99,7 +99,16 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
 def signature(cfg: DictConfig) -> str:
     """12 hex digits of SHA-256 over what can change a result."""
     kept = {key: value for key, value in canonical(cfg).items() if key not in VOLATILE}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(_whole(kept), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _whole(value: Any) -> Any:
+    """The value with 1.0 written as 1, as one may on a command line."""
+    if isinstance(value, Mapping):
+        return {key: _whole(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def bind(node: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -127,11 +136,14 @@ def bind(node: Mapping[str, Any], where: str) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     for name, parameter in parameters.items():
         if name in given:
-            if name in hints:
-                check_type(f"{where}.{name}", given[name], hints[name])
-            arguments[name] = _identity(given[name], f"{where}.{name}")
+            hint = hints.get(name, Any)
+            check_type(f"{where}.{name}", given[name], hint)
+            value = float(given[name]) if _means_float(given[name], hint) else given[name]
+            arguments[name] = _identity(value, f"{where}.{name}")
         elif parameter.default is not parameter.empty:
             arguments[name] = _identity(parameter.default, f"{where}.{name}")
+    # What a `**kwargs` takes is part of the identity too
+    arguments |= {name: _identity(given[name], f"{where}.{name}") for name in given if name not in parameters}
     version = getattr(target, "version", None)
     return {
         "class": f"{target.__module__}.{target.__qualname__}",
@@ -142,7 +154,7 @@ def bind(node: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def check_type(where: str, value: Any, hint: Any) -> None:
     """Refuses a scalar of another type than the annotation's; what is no scalar is left to the constructor."""
-    if value is not None and isinstance(value, Mapping) and "_target_" in value:
+    if isinstance(value, Mapping) and "_target_" in value:
         return
     options = (
         typing.get_args(hint)
@@ -156,6 +168,12 @@ def check_type(where: str, value: Any, hint: Any) -> None:
     if not fits:
         wanted = " or ".join("null" if option is type(None) else option.__name__ for option in scalars)
         raise UserError(f"{where} takes {wanted}; got {value!r}")
+
+
+def _means_float(value: Any, hint: Any) -> bool:
+    """Whether a whole number stands where a float is meant: guidance_scale=2 is guidance_scale=2.0."""
+    options = typing.get_args(hint) or (hint,)
+    return isinstance(value, int) and not isinstance(value, bool) and float in options and int not in options
 
 
 def _fits(value: Any, option: type) -> bool:

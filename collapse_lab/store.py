@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from filelock import FileLock, Timeout
 
 from collapse_lab.errors import UserError
+from collapse_lab.files import disk_is_full, make_folder, sync
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,10 +46,10 @@ def stage_key(kind: str, fields: Mapping[str, Any]) -> str:
 class Store:
     """Committed stages under `root/<kind>/<key>/`, each with a manifest of sizes and SHA-256 sums.
 
-    keep: `all` keeps every stage. `last` drops the fits and samples of a generation once the one after next is in
-        the ledger. `metrics` also commits only every `every`-th generation, so that a chain of thousands of
-        generations costs neither disk nor fsyncs; what a restart then misses is computed again from the last
-        committed generation, and comes out the same. Generation 0 stays in any case: other cells share it.
+    keep: `all` keeps every stage. `last` drops the fits and samples of a generation once no later one reads them.
+        `metrics` also commits only every `every`-th generation, so that a chain of thousands of generations costs
+        neither disk nor fsyncs; what a restart then misses is computed again from the last committed generation, and
+        comes out the same. Generation 0 stays in any case: other cells share it.
     """
 
     def __init__(self, root: str | Path, keep: Keep = "all", every: int = 1) -> None:
@@ -153,10 +153,10 @@ class Store:
             self._write(draft, payload, {"kind": kind, "key": key, **describe})
             final.parent.mkdir(parents=True, exist_ok=True)
             draft.rename(final)
-            _fsync(final.parent)
+            sync(final.parent)
         except BaseException as error:
             shutil.rmtree(draft, ignore_errors=True)
-            if _disk_is_full(error):
+            if disk_is_full(error):
                 raise UserError(
                     f"the disk of {self.root} is full. Nothing that was committed is lost: make room (or set "
                     "store.keep=last, or paths.store to another disk) and give the same command again"
@@ -180,8 +180,8 @@ class Store:
                 os.fsync(file.fileno())
         manifest = {**describe, "seconds": payload.seconds, "files": files}
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        _fsync(draft / MANIFEST)
-        _fsync(draft)
+        sync(draft / MANIFEST)
+        sync(draft)
 
     def _set_aside(self, entry: Path, why: str) -> None:
         aside = self.root / ".aside" / f"{entry.parent.parent.name}-{entry.name}-{time.time_ns()}"
@@ -198,43 +198,3 @@ def timed(produce: Callable[[], Payload]) -> Payload:
     start = time.perf_counter()
     payload = produce()
     return Payload(payload.tensors, payload.meta, time.perf_counter() - start)
-
-
-def make_folder(path: Path, knob: str) -> Path:
-    """The folder, made if need be and known to take a file.
-
-    Raises:
-        UserError: it cannot be made or written to; the message names the `knob` that moves it.
-    """
-    probe = path / f".probe-{os.getpid()}"
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UserError(f"cannot write to {path} ({error.strerror}); give another folder with {knob}=…") from error
-    return path
-
-
-def _disk_is_full(error: BaseException) -> bool:
-    full = (errno.ENOSPC, errno.EDQUOT)
-    if isinstance(error, OSError):
-        return error.errno in full
-    # safetensors wraps the system's errors in its own, which keeps the number in its text alone
-    return any(f"(os error {number})" in str(error) for number in full)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a small file so that a reader, or a kill, finds the old text or the new and nothing between."""
-    draft = path.with_name(f".{path.name}-{os.getpid()}")
-    draft.write_text(text)
-    _fsync(draft)
-    draft.replace(path)
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -91,7 +91,8 @@ class Classifier:
             schedule.step()
             progress.advance()
         progress.stop()
-        self.held_out_accuracy = self._accuracy(real.reference)
+        # As it will be read back: the store holds float32
+        self.held_out_accuracy = float(np.float32(self._accuracy(real.reference)))
 
     def weights(self) -> dict[str, Tensor]:
         """The network's tensors and `held_out_accuracy`.

@@ -60,6 +60,15 @@ class Policy(ABC):
         """Ids for a generation after 0."""
 
 
+class RatioPolicy(Policy):
+    """A policy with a synthetic share `ratio` in [0, 1]."""
+
+    def __init__(self, ratio: float, initial: int | str | None = None) -> None:
+        super().__init__(initial)
+        check_share("ratio", ratio)
+        self.ratio = ratio
+
+
 def originals(pool: Provenance, request: Request) -> np.ndarray:
     """Ids of the real rows of generation 0 that later generations may train on."""
     real = pool.real

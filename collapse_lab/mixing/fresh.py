@@ -5,18 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from collapse_lab.errors import UserError
-from collapse_lab.mixing.base import Policy, Request, check_share, choose_synthetic, synthetic_count
+from collapse_lab.mixing.base import RatioPolicy, Request, choose_synthetic, synthetic_count
 from collapse_lab.pool import Provenance
 from collapse_lab.seeds import Seeds
 
 
-class Fresh(Policy):
+class Fresh(RatioPolicy):
     """n rows: round(ratio x n) of the latest generation, the rest real rows never used before (2307.01850)."""
-
-    def __init__(self, ratio: float, initial: int | str | None = None) -> None:
-        super().__init__(initial)
-        check_share("ratio", ratio)
-        self.ratio = ratio
 
     def later(self, pool: Provenance, request: Request) -> np.ndarray:
         k = synthetic_count(self.ratio, request.n)

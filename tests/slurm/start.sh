@@ -50,7 +50,6 @@ SwitchType=switch/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
-SchedulerParameters=batch_sched_delay=1,sched_interval=2
 ReturnToService=2
 JobRequeue=1
 KillWait=5

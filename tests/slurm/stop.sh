@@ -5,6 +5,9 @@ set -uo pipefail
 folder="$(cd "$1" && pwd)" || exit 1
 export SLURM_CONF="$folder/slurm.conf"
 
+# A process that nobody has waited for yet (a zombie) has ended
+ended() { ! grep -qs '^State:[[:space:]]*[^Z[:space:]]' "/proc/$1/status"; }
+
 scancel --quiet --user=root || true
 for _ in $(seq 50); do
   [ -z "$(squeue --noheader 2>/dev/null)" ] && break
@@ -15,7 +18,7 @@ for daemon in slurmd-n1 slurmd-n2 slurmctld munged; do
   pid="$(cat "$folder/$daemon.pid")"
   kill "$pid"
   for _ in $(seq 100); do
-    kill -0 "$pid" 2>/dev/null || continue 2
+    ended "$pid" && continue 2
     sleep 0.1
   done
   echo "stop.sh: $daemon does not end, and is killed" >&2
