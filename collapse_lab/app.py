@@ -15,6 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -44,7 +45,7 @@ def main() -> None:
         sys.exit(_fail("stopped. What is done is kept: the same command goes on from there", 130))
     except UserError as error:
         sys.exit(_fail(str(error), 2))
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         sys.exit(_fail(explain(error, CONF), 2))
     except (OSError, ValueError) as error:
         if any(frame.name == "task" for frame in traceback.extract_tb(error.__traceback__)):

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("collapse-lab", "torch", "torchvision", "diffusers", "pytorch-lightning", "hydra-core", "numpy")
+PACKAGES = ("collapse-lab", "torch", "diffusers", "pytorch-lightning", "hydra-core", "numpy")
 
 
 def provenance(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class File(Prompts):
 
 
 def _filled(text: str, path: str) -> list[str]:
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     shape = 'templates: ["a {colour} car"] and slots: {colour: [red, blue]}'
     try:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from collapse_lab.errors import UserError
 from collapse_lab.ledger import LEDGER, problems, read, runs_below

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from collapse_lab.report.collect import ASIDE, Collection
 from collapse_lab.report.section import Section
