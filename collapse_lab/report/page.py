@@ -16,8 +16,8 @@ from collapse_lab.report.summary import headline, scope
 
 SECTIONS: tuple[Callable[[Collection], Section | None], ...] = (
     curves.first_section,
-    grids.section,
     dose.section,
+    grids.section,
     curves.key_section,
     curves.other_section,
     tables.cells,
