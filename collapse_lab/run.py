@@ -47,7 +47,7 @@ def run(cfg: DictConfig, root: Root, cell: Path | None) -> None:
     with outcome:
         _refuse_another(info)
         if _finished(info.folder, root):
-            outcome.status = _say_finished(info.folder)
+            outcome.status, outcome.computed = _say_finished(info.folder), False
         else:
             outcome.status = _compute(cfg, root, info)
         print(f"report: {info.folder / 'report.html'}")
@@ -57,7 +57,7 @@ class Outcome:
     """Writes how a run ended: into its folder, and to where its sweep looks for it."""
 
     def __init__(self, folder: Path, cell: Path | None) -> None:
-        self.status = "failed"
+        self.status, self.computed = "failed", True
         self._folder, self._cell, self._start = folder, cell, time.perf_counter()
 
     def __enter__(self) -> None:
@@ -70,7 +70,8 @@ class Outcome:
         if self._cell is not None:
             self._cell.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self._cell, json.dumps(said, indent=1))
-        if (self._folder / CONFIG).exists():  # else it was refused before it began, and leaves no trace
+        # A run that was complete keeps the word of the process that computed it; one that was refused leaves no trace
+        if self.computed and (self._folder / CONFIG).exists():
             write_whole(self._folder / "status.json", json.dumps(said, indent=1))
 
 

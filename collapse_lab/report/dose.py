@@ -23,20 +23,13 @@ def section(collection: Collection) -> Section | None:
         return None
     groups = _groups(collection, knob)
     inks = palette(len(groups), ordered=False)
-    drawn = []
+    panels = []
     for name in [n for n in collection.names if n.is_key][:MOST_PANELS]:
         figure, ax = panel()
         with styled():
             _draw(ax, collection, name, knob, groups, [light for light, _ in inks])
-        drawn.append((name, figure, ax))
-    _share_scales([(name, ax) for name, _, ax in drawn])
-    panels = [
-        (
-            name,
-            inline(figure, f"{name.plain}, {name.where or 'all'}, against {short(knob)}", inks, prefix="d"),
-        )
-        for name, figure, _ in drawn
-    ]
+        title = f"{name.plain}, {name.where or 'all'}, against {short(knob)}"
+        panels.append((name, inline(figure, title, inks, prefix="d")))
     legend = [(f"d{i}", MARKERS.index(marker(i)), label) for i, label in enumerate(groups)] if len(groups) > 1 else []
     note = f"Each metric at the last generation of a chain, against {short(knob)}."
     if any(len(cell.runs) > 1 for cell in collection.cells):
@@ -85,13 +78,6 @@ def _draw(
     elif ax.get_ylim()[0] < 0 or name.better == "lower":
         ax.set_ylim(bottom=min(0.0, *(v for line in ax.lines for v in np.asarray(line.get_ydata(), float))))
     ax.set_xlabel(short(knob))
-
-
-def _share_scales(drawn: Sequence[tuple[Name, Axes]]) -> None:
-    """One scale for the subsets of a metric, so that they compare by eye."""
-    for name, ax in drawn:
-        siblings = [a for n, a in drawn if (n.features, n.metric) == (name.features, name.metric)]
-        ax.set_ylim(min(a.get_ylim()[0] for a in siblings), max(a.get_ylim()[1] for a in siblings))
 
 
 def positions(doses: Sequence[float]) -> dict[float, float]:
