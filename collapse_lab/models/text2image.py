@@ -148,7 +148,12 @@ class Text2Image(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(
-            self.parameters(), self.lr, weight_decay=self.weight_decay, betas=(0.9, 0.99), fused=True
+            self.parameters(),
+            self.lr,
+            weight_decay=self.weight_decay,
+            betas=(0.9, 0.99),
+            # On a GPU the fused step unscales by itself, which Lightning refuses together with clipping in 16-mixed
+            fused=self.device.type == "cpu",
         )
         schedule = get_cosine_schedule_with_warmup(optimizer, round(self.warmup * self._steps), self._steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
