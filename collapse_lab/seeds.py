@@ -60,5 +60,8 @@ class Seeds:
 
         devices = list(range(torch.cuda.device_count()))
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(self.entropy)
+            # torch.manual_seed would also queue a call, with its stack, for GPUs that are not there
+            torch.default_generator.manual_seed(self.entropy)
+            if devices:
+                torch.cuda.manual_seed_all(self.entropy)
             yield
