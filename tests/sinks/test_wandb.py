@@ -51,6 +51,8 @@ def entries(content: bytes) -> Iterator[bytes]:
             at += left
             continue
         _, length, kind = header.unpack_from(content, at)
+        if at + header.size + length > len(content):  # still being written
+            return
         entry += content[at + header.size : at + header.size + length]
         at += header.size + length
         if kind in (1, 4):  # a whole entry, or the last part of one
