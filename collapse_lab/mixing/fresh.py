@@ -11,7 +11,10 @@ from collapse_lab.seeds import Seeds
 
 
 class Fresh(RatioPolicy):
-    """n rows: round(ratio x n) of the latest generation, the rest real rows never used before (2307.01850)."""
+    """n rows: round(ratio x n) of the latest generation, the rest real rows never used before (2307.01850).
+
+    Never used by this policy at this ratio: phases of unlike ratios in one chain may deal a real row twice.
+    """
 
     def later(self, pool: Provenance, request: Request) -> np.ndarray:
         k = synthetic_count(self.ratio, request.n)
