@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import product
 from pathlib import Path
 
@@ -25,6 +26,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run([*CHAIN, "ratio=0.1", f"paths.runs={place}"])
     assert done.returncode == 0, done.stderr
     return place
+
+
+@pytest.fixture
+def own_runs(runs: Path, tmp_path: Path) -> Path:
+    """A copy of `runs` for a test that adds to it: the others hold in any order."""
+    return Path(shutil.copytree(runs, tmp_path / "runs"))
 
 
 def again(runs: Path, *more: str) -> list[str]:
@@ -118,22 +125,22 @@ def test_the_config_can_be_printed(nursery: Nursery, tmp_path: Path) -> None:
     assert printed.store.root == f"{tmp_path}/.store"
 
 
-def test_another_generation_costs_that_generation_alone(runs: Path, nursery: Nursery, tmp_path: Path) -> None:
-    first, before = only_run(runs), contents(runs / ".store")
-    end = nursery.run(again(runs, "generations=3"), stages=tmp_path / "stages")
+def test_another_generation_costs_that_generation_alone(own_runs: Path, nursery: Nursery, tmp_path: Path) -> None:
+    first, before = only_run(own_runs), contents(own_runs / ".store")
+    end = nursery.run(again(own_runs, "generations=3"), stages=tmp_path / "stages")
     assert end.code == 0, end.err
-    longer = next(folder for folder in (runs / "nepotistic").iterdir() if folder != first)
+    longer = next(folder for folder in (own_runs / "nepotistic").iterdir() if folder != first)
     assert timeless(longer)[:3] == timeless(first)
     assert ledger(longer)[3]["generation"] == 3
-    after = contents(runs / ".store")
+    after = contents(own_runs / ".store")
     assert {name: after[name] for name in before} == before
     kinds = [line.split("/")[0] for line in (tmp_path / "stages").read_text().splitlines()]
     # A fit; samples and a grid for two prompt sets; two feature spaces of two samples
     assert {kind: kinds.count(kind) for kind in kinds} == {"fit": 1, "sample": 4, "features": 4}
 
 
-def test_another_ratio_shares_generation_0(runs: Path, nursery: Nursery, tmp_path: Path) -> None:
-    end = nursery.run([*CHAIN, "ratio=0.5", f"paths.runs={runs}"], stages=tmp_path / "stages")
+def test_another_ratio_shares_generation_0(own_runs: Path, nursery: Nursery, tmp_path: Path) -> None:
+    end = nursery.run([*CHAIN, "ratio=0.5", f"paths.runs={own_runs}"], stages=tmp_path / "stages")
     assert end.code == 0, end.err
     kinds = [line.split("/")[0] for line in (tmp_path / "stages").read_text().splitlines()]
     assert {kind: kinds.count(kind) for kind in kinds} == {"fit": 2, "sample": 8, "features": 8}

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,8 @@ def test_a_script_takes_later_overrides(cluster: dict[str, str], tmp_path: Path)
         [script, "slurm", *own, "ratio=0,0.5", "seed=0", f"paths.runs={tmp_path}"],
         capture_output=True,
         text=True,
-        env=environment(**cluster),
+        # Without a .venv in the checkout the script takes the `python` of the PATH
+        env=environment(**cluster, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}"),
         stdin=subprocess.DEVNULL,
         timeout=300,
     )
