@@ -7,7 +7,6 @@ typing error answer at once.
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import sys
 import traceback
@@ -28,8 +27,6 @@ from collapse_lab.explain import explain
 
 HERE = Path(__file__).resolve().parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"  # a wheel, or a checkout
-
-log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -80,9 +77,8 @@ def task(cfg: DictConfig) -> None:
     if context.mode == RunMode.MULTIRUN:
         cell = Path(context.sweep.dir) / "cells" / f"{context.job.num:04d}.json"
         if "BasicLauncher" not in context.launcher["_target_"]:
-            os.environ["TTY_COMPATIBLE"] = (
-                "0"  # rich's own switch: the bars of several cells would overwrite each other
-            )
+            # rich's own switch: the bars of several cells would overwrite each other
+            os.environ["TTY_COMPATIBLE"] = "0"
     with sweep.outcome(cell, overridden):
         _check_added(overridden)
         _drop_stubs(cfg, overridden)

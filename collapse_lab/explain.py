@@ -19,16 +19,19 @@ def explain(error: Exception, conf: Path) -> str:
         group, _, option = match[1].rpartition("/")
         options = sorted(path.stem for path in (conf / group).glob("*.yaml"))
         if not options:
-            groups = [p.relative_to(conf).as_posix() for p in conf.rglob("*") if p.is_dir()]
-            return f"unknown group '{group}'; {did_you_mean(group, groups)}"
+            return f"unknown group '{group}'; {did_you_mean(group, _groups(conf))}"
         return f"unknown value '{option}' of {group}; {did_you_mean(option, options)}"
     if match := re.search(r"Could not override '?([\w/]+)'?\.\s*No match in the defaults list", text):
-        groups = [p.relative_to(conf).as_posix() for p in conf.rglob("*") if p.is_dir()]
-        return f"'{match[1]}' is no group of the configuration; {did_you_mean(match[1], groups)}"
+        return f"'{match[1]}' is no group of the configuration; {did_you_mean(match[1], _groups(conf))}"
     if "Missing mandatory value" in text:
         key = getattr(error, "full_key", None) or text.rpartition(" ")[2]
         return f"{key} has to be given: add {key}=… to the command"
     return " ".join(text.split())
+
+
+def _groups(conf: Path) -> list[str]:
+    """Every group of the configuration, as a path."""
+    return [path.relative_to(conf).as_posix() for path in conf.rglob("*") if path.is_dir()]
 
 
 def _keys(conf: Path) -> list[str]:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from collapse_lab.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 def make_folder(path: Path, knob: str) -> Path:
@@ -45,13 +52,31 @@ def write_whole(path: Path, text: str) -> None:
 
 def checksum(path: Path) -> str:
     """SHA-256, in hex, of a file, or of the names and contents of all files below a folder."""
-    if path.is_file():
+    if not path.is_dir():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256()
     for each in sorted(p for p in path.rglob("*") if p.is_file()):
         digest.update(f"{each.relative_to(path).as_posix()}\0{checksum(each)}\0".encode())
     return digest.hexdigest()
+
+
+@contextmanager
+def locked(path: Path, work: str) -> Iterator[None]:
+    """Holds the lock at `path`; says whose `work` is waited for when another process holds it.
+
+    The lock belongs to the operating system, so that of a dead process is free at once.
+    """
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        log.warning("waiting for another process that is computing %s", work)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def sync(path: Path) -> None:

@@ -162,7 +162,8 @@ class Ruler:
             values: dict[str, float] = {}
             for key, (metric, _) in chosen.items():
                 place = Seeds(0, 0, "real", f"floor/{key}")
-                values |= {k: e.value for k, e in metric(real, reference, place.numpy()).items()}
+                estimates = metric(real, reference, place.numpy()).items()
+                values |= {k: e.value for k, e in estimates if math.isfinite(e.value)}
             return Payload(meta=values)
 
         fields = {

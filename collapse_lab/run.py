@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from collapse_lab import schema
 from collapse_lab.errors import UserError
-from collapse_lab.files import disk_is_full, make_folder, write_whole
+from collapse_lab.files import disk_is_full, locked, make_folder, write_whole
 from collapse_lab.ledger import LEDGER, Ledger, read
 from collapse_lab.provenance import provenance
 from collapse_lab.schema import Root
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
     from collapse_lab.plan import Step
     from collapse_lab.work import Work
 
-log = logging.getLogger(__name__)
-
 CONFIG = "config.yaml"
 
 
@@ -37,12 +33,8 @@ def run(cfg: DictConfig, root: Root, cell: Path | None) -> None:
 
     cell: where a sweep looks for this cell's outcome.
     """
-    info = RunInfo(
-        root.name,
-        schema.signature(cfg),
-        Path(cfg.paths.runs) / root.name / schema.signature(cfg),
-        schema.resolved(cfg),
-    )
+    sign = schema.signature(cfg)
+    info = RunInfo(root.name, sign, Path(cfg.paths.runs) / root.name / sign, schema.resolved(cfg))
     outcome = Outcome(info.folder, cell)
     with outcome:
         _refuse_another(info)
@@ -113,7 +105,7 @@ def _compute(cfg: DictConfig, root: Root, info: RunInfo) -> str:
     lab, work, ruler, plan = _laid_out(cfg, root, progress)
     make_folder(info.folder, "paths.runs")
     lab.store.open()
-    with _sole(info.folder):
+    with locked(info.folder / ".lock", str(info.folder)):
         if _finished(info.folder, root):  # by another process, meanwhile
             return _say_finished(info.folder)
         _settle(cfg, info)
@@ -156,17 +148,6 @@ def _laid_out(cfg: DictConfig, root: Root, progress: Progress) -> tuple[Lab, Wor
     for model in lab.models:
         model.build(lab.dataset.spec)  # a wrong size or range is refused now, not after generation 0
     return lab, work, Ruler(lab, extractors), plan
-
-
-def _sole(folder: Path) -> FileLock:
-    """The run's lock: two processes given the same cell take turns, and the second finds it done."""
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=1)
-        lock.release()
-    except Timeout:
-        log.warning("another process is computing %s; waiting for it", folder)
-    return lock
 
 
 def _finished(folder: Path, root: Root) -> bool:

@@ -8,16 +8,14 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from filelock import FileLock, Timeout
-
 from collapse_lab.errors import UserError
-from collapse_lab.files import disk_is_full, make_folder, sync
+from collapse_lab.files import checksum, disk_is_full, locked, make_folder, sync
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,13 +77,12 @@ class Store:
     def obtain(self, kind: str, key: str, produce: Callable[[], Payload], describe: Mapping[str, Any]) -> Payload:
         """The stage's payload: read if it is committed, else produced here under its lock and committed.
 
-        A process that asks for a stage that another is producing waits for it. The lock belongs to the operating
-        system, so that of a dead process is free at once.
+        A process that asks for a stage that another is producing waits for it, or takes over from a dead one.
         """
         found = self.read(kind, key)
         if found is not None:
             return found
-        with self._lock(kind, key):
+        with locked(self.root / ".locks" / f"{kind}-{key}", f"{kind} {key[:8]}"):
             found = self.read(kind, key)
             if found is not None:
                 return found
@@ -99,8 +96,7 @@ class Store:
         try:
             manifest = json.loads((entry / MANIFEST).read_bytes())
             for name, expected in manifest["files"].items():
-                with (entry / name).open("rb") as file:
-                    found = hashlib.file_digest(file, "sha256").hexdigest()
+                found = checksum(entry / name)
                 if found != expected["sha256"]:
                     raise ValueError(f"{name} has SHA-256 {found[:12]}…, its manifest says {expected['sha256'][:12]}…")
             return Payload(self._tensors(entry), json.loads((entry / META).read_bytes()), manifest["seconds"])
@@ -121,19 +117,6 @@ class Store:
 
     def _entry(self, kind: str, key: str) -> Path:
         return self.root / kind / key[:2] / key
-
-    @contextmanager
-    def _lock(self, kind: str, key: str) -> Iterator[None]:
-        lock = FileLock(self.root / ".locks" / f"{kind}-{key}")
-        try:
-            lock.acquire(timeout=1)
-        except Timeout:
-            log.warning("waiting for another process that is computing %s %s", kind, key[:8])
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
 
     @staticmethod
     def _tensors(entry: Path) -> Mapping[str, Tensor]:
@@ -172,12 +155,8 @@ class Store:
         (draft / META).write_text(json.dumps(dict(payload.meta)))
         files = {}
         for path in sorted(draft.iterdir()):
-            with path.open("rb") as file:
-                files[path.name] = {
-                    "bytes": path.stat().st_size,
-                    "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
-                }
-                os.fsync(file.fileno())
+            sync(path)
+            files[path.name] = {"bytes": path.stat().st_size, "sha256": checksum(path)}
         manifest = {**describe, "seconds": payload.seconds, "files": files}
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=1))
         sync(draft / MANIFEST)

@@ -6,7 +6,6 @@ registry's ordinary client. The data sets' own servers are not asked: whoever ha
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from collapse_lab.errors import UserError
+from collapse_lab.files import checksum
 
 LIMIT_SECONDS = 1800
 
@@ -42,12 +42,6 @@ class Package:
     def folder(self) -> str:
         """The name of its folder in the cache."""
         return "-".join(filter(None, [self.name.replace("@", "").replace("/", "-"), self.version]))
-
-
-def sha256(path: Path) -> str:
-    """64 hex digits of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def obtain(package: Package, cache: str | Path) -> dict[str, Path]:
@@ -79,7 +73,7 @@ def obtain(package: Package, cache: str | Path) -> dict[str, Path]:
 def _check(path: Path, expected: str, mend: str) -> None:
     if not path.is_file():
         raise UserError(f"{path} is missing: {mend}")
-    given = sha256(path)
+    given = checksum(path)
     if given != expected:
         raise UserError(f"{path} has SHA-256 {given}, expected {expected}: {mend}")
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from collapse_lab.datasets.base import ImageDataset, Rows, pixels
 from collapse_lab.datasets.columns import OnBad, Stack, captions_column, check_choices, column, ranked
-from collapse_lab.datasets.fetch import sha256
 from collapse_lab.errors import UserError
+from collapse_lab.files import checksum
 from collapse_lab.types import Captions
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class ImageFolder(ImageDataset):
             stat = path.stat() if path.is_file() else None
             listing.append([name, stat.st_size, stat.st_mtime_ns] if stat else [name])
         digest = hashlib.sha256(json.dumps(listing).encode()).hexdigest()
-        return {"metadata": sha256(self._metadata), "files": digest}
+        return {"metadata": checksum(self._metadata), "files": digest}
 
     @property
     def classes(self) -> tuple[str, ...]:

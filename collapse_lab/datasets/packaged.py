@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from collapse_lab.datasets.base import ImageDataset
-from collapse_lab.datasets.fetch import Package, obtain, sha256
+from collapse_lab.datasets.fetch import Package, obtain
 from collapse_lab.errors import UserError
+from collapse_lab.files import checksum
 
 
 @dataclass(kw_only=True, eq=False)
@@ -30,7 +31,7 @@ class PackagedDataset(ImageDataset):
     def contents(self) -> Mapping[str, Any]:
         """SHA-256 of every file: as published, or as found under `root`."""
         if self.root is not None:
-            return {name: sha256(path) for name, path in self._given.items()}
+            return {name: checksum(path) for name, path in self._given.items()}
         return {name: digest for package in self.packages for name, digest in package.files.items()}
 
     @cached_property

@@ -1,4 +1,4 @@
-"""A classifier's penultimate features, trained once per data set."""
+"""A classifier's features, trained once per data set."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ class Classifier:
     """phi(x) of logits = head(phi(x)), minimising E[-log p(label | x)] over augmented training rows.
 
     Features (n, d) float32 (`Network` says which layer, and why; d is 128 for images of 8x8 at width 16), with the
-    class of the largest logit as `predicted`. Trained from its own
-    `seed` and not the run's, so that every run on a data set measures with the same network.
+    class of the largest logit as `predicted`. Trained from its own `seed` and not the run's, so that every run on a
+    data set measures with the same network.
 
     Raises: UserError where the data set has no classes, or its samples are no images.
     """
 
     version: ClassVar[int] = 1
-    needs_fit: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -20,7 +20,6 @@ class Pixels:
     """
 
     version: ClassVar[int] = 1
-    needs_fit: ClassVar[bool] = False
 
     def __init__(self, spec: Spec, *, size: int | None = None, name: str = "pixels") -> None:
         if spec.modality != "image" or len(spec.shape) != 3:

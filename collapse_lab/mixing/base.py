@@ -91,7 +91,7 @@ def choose(ids: np.ndarray, n: int, seeds: Seeds, what: str) -> np.ndarray:
 
 
 def choose_synthetic(pool: Provenance, n: int, request: Request) -> np.ndarray:
-    """N synthetic rows, shared out among the sources by the request's exposure, exactly."""
+    """n synthetic rows, shared out among the sources by the request's exposure, exactly."""
     synthetic = pool.synthetic
     parts = [
         choose(
@@ -106,7 +106,7 @@ def choose_synthetic(pool: Provenance, n: int, request: Request) -> np.ndarray:
 
 
 def apportion(n: int, shares: Mapping[int, float]) -> dict[int, int]:
-    """N shared out by largest remainders: whole numbers that sum to n, each within 1 of share x n."""
+    """n shared out by largest remainders: whole numbers that sum to n, each within 1 of share x n."""
     exact = {source: n * share for source, share in shares.items()}
     counts = {source: math.floor(value + 1e-9) for source, value in exact.items()}
     by_remainder = sorted(shares, key=lambda s: (counts[s] - exact[s], s))

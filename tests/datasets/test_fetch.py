@@ -10,10 +10,11 @@ from collapse_lab.datasets import fetch
 from collapse_lab.datasets.cifar10 import CIFAR10
 from collapse_lab.datasets.emoji import Emoji
 from collapse_lab.datasets.fashion_mnist import FashionMNIST
-from collapse_lab.datasets.fetch import Package, obtain, sha256
+from collapse_lab.datasets.fetch import Package, obtain
 from collapse_lab.datasets.mnist import MNIST
 from collapse_lab.datasets.packaged import PackagedDataset
 from collapse_lab.errors import UserError
+from collapse_lab.files import checksum
 from tests.datasets.archives import write_tar
 
 HELLO = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # SHA-256 of "hello"
@@ -61,7 +62,7 @@ def test_those_who_ask_at_once_fetch_once(npm: Path) -> None:
 
 
 def test_an_archive_can_be_kept_whole(npm: Path) -> None:
-    whole = package(sha256(npm / "registry.tgz"), "owner-words-1.0.0.tgz")
+    whole = package(checksum(npm / "registry.tgz"), "owner-words-1.0.0.tgz")
     path = obtain(whole, npm / "cache")["owner-words-1.0.0.tgz"]
     assert path.read_bytes() == (npm / "registry.tgz").read_bytes()
 
