@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +18,11 @@ from collapse_lab.plan import Step
 from collapse_lab.seeds import Seeds
 from collapse_lab.stages import Stage
 from collapse_lab.store import Payload
-from collapse_lab.types import Estimate, FeatureSet, GenerativeModel, Samples
+from collapse_lab.types import Estimate, FeatureSet, GenerativeModel, Metric, Samples, Split
 from collapse_lab.work import unpack_samples
+
+SPLITS: tuple[Split, ...] = ("train", "reference")
+OPTIONAL = ("predicted", "texts")  # what not every extractor gives, in the order of FeatureSet
 
 
 @dataclass(frozen=True)
@@ -36,18 +38,20 @@ class Ruler:
     """Measures every prompt set in every feature space by every metric.
 
     floor: a metric between n real rows of the training split and the reference, n being the number of generated
-        rows (fewer where the split holds fewer; `n_floor` in the ledger says how many).
+        rows (fewer where the split holds fewer; `n_floor` in the ledger says how many). For a metric against the
+        training split, its rows are of the reference.
     """
 
     def __init__(self, lab: Lab, extractors: Extractors) -> None:
         self._lab, self._extractors = lab, extractors
-        self._real = {
-            (name, split): self._real_stage(name, split)
-            for name in extractors.names
-            for split in ("train", "reference")
-        }
+        self._found: dict[tuple[str, Split], tuple[np.ndarray, np.ndarray]] = {}
+        self._real = {(name, split): self._real_stage(name, split) for name in extractors.names for split in SPLITS}
         self._floors = {
-            (subset, name): self._floor_stage(subset, name) for subset in lab.prompts.sets for name in extractors.names
+            (subset, name, metric): self._floor_stage(subset, name, metric)
+            for subset in lab.prompts.sets
+            for name in extractors.names
+            for metric in self._metrics_of(name)
+            if lab.metrics[metric][0].floored
         }
 
     @property
@@ -89,12 +93,13 @@ class Ruler:
         return Reading(metrics, features, time.perf_counter() - start)
 
     def _compare(self, step: Step, subset: str, name: str, generated: FeatureSet) -> dict[str, float]:
-        reference, _ = self._reference(subset, name)
-        floors = self._floors[subset, name].value().meta
         out: dict[str, float] = {}
-        for metric_name, (metric, _) in self._metrics_of(name).items():
+        for metric_name in self._metrics_of(name):
+            metric, _ = self._lab.metrics[metric_name]
             place = Seeds(self._lab.seed, step.generation, step.model, f"metric/{subset}/{name}/{metric_name}")
-            for key, estimate in metric(generated, reference, place.numpy()).items():
+            floor = self._floors.get((subset, name, metric_name))
+            floors = {} if floor is None else floor.value().meta
+            for key, estimate in metric(generated, self._real_rows(subset, name, metric), place.numpy()).items():
                 out |= flatten(f"{subset}/{name}/{key}", estimate)
                 if key in floors:
                     out[f"{subset}/{name}/{key}_floor"] = floors[key]
@@ -109,29 +114,38 @@ class Ruler:
                     out |= flatten(f"{subset}/{key}", estimate)
         return out
 
-    def _metrics_of(self, name: str) -> Mapping[str, tuple[Any, Mapping[str, Any]]]:
-        return {
-            key: value
-            for key, value in self._lab.metrics.items()
-            if value[0].features is None or name in value[0].features
-        }
+    def _metrics_of(self, name: str) -> list[str]:
+        """Names of the metrics that are computed in one feature space."""
+        return [
+            key for key, (metric, _) in self._lab.metrics.items() if metric.features is None or name in metric.features
+        ]
 
     def _fingerprint(self, name: str) -> dict[str, Any]:
         sizes = {}
         for subset in self._lab.prompts.sets:
-            reference, floor = self._reference(subset, name)
-            sizes[subset] = {"n": self._lab.n_samples, "n_reference": len(reference), "n_floor": len(floor)}
+            real, floor = (len(rows) for rows in self._numbers(subset, "reference"))
+            sizes[subset] = {"n": self._lab.n_samples, "n_reference": real, "n_floor": floor}
         return {**self._extractors.get(name).fingerprint, **sizes}
 
-    def _reference(self, subset: str, name: str) -> tuple[FeatureSet, FeatureSet]:
-        """Features of the reference rows of a prompt set, and of the real rows that stand in for generated ones."""
-        in_train, in_reference = self._lab.members_of(subset)
-        rows = np.flatnonzero(in_train)
-        order = Seeds(0, 0, "real", "floor").numpy().permutation(len(rows))[: self._lab.n_samples]
-        reference = take(self._real_features(name, "reference"), np.flatnonzero(in_reference))
-        return reference, take(self._real_features(name, "train"), rows[order])
+    def _numbers(self, subset: str, against: Split) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the real rows of a prompt set in the split compared with, and of the floor's in the other."""
+        if (subset, against) not in self._found:
+            splits = [np.flatnonzero(mask) for mask in self._lab.members_of(subset)]
+            other, real = splits if against == "reference" else splits[::-1]
+            order = Seeds(0, 0, "real", "floor").numpy().permutation(len(other))[: self._lab.n_samples]
+            self._found[subset, against] = real, other[order]
+        return self._found[subset, against]
 
-    def _real_features(self, name: str, split: str) -> FeatureSet:
+    def _real_rows(self, subset: str, name: str, metric: Metric) -> FeatureSet:
+        """Features of the real rows that generated ones are compared with."""
+        return take(self._real_features(name, metric.against), self._numbers(subset, metric.against)[0])
+
+    def _floor_rows(self, subset: str, name: str, metric: Metric) -> FeatureSet:
+        """Features of the real rows that stand in for generated ones."""
+        other: Split = "train" if metric.against == "reference" else "reference"
+        return take(self._real_features(name, other), self._numbers(subset, metric.against)[1])
+
+    def _real_features(self, name: str, split: Split) -> FeatureSet:
         return unpack_features(self._real[name, split].value())
 
     def _features(self, sampled: Stage, name: str) -> Stage:
@@ -142,7 +156,7 @@ class Ruler:
         parents = [sampled, *self._extractors.parents(name)]
         return Stage(self._lab.store, "features", fields, produce, parents, sampled.persist)
 
-    def _real_stage(self, name: str, split: str) -> Stage:
+    def _real_stage(self, name: str, split: Split) -> Stage:
         def produce() -> Payload:
             rows: Samples = getattr(self._lab.real, split)
             return pack_features(self._extractors.get(name).extract(rows))
@@ -154,20 +168,16 @@ class Ruler:
         }
         return Stage(self._lab.store, "features", fields, produce, self._extractors.parents(name))
 
-    def _floor_stage(self, subset: str, name: str) -> Stage:
-        chosen = {k: v for k, v in self._metrics_of(name).items() if v[0].floored}
+    def _floor_stage(self, subset: str, name: str, metric_name: str) -> Stage:
+        metric, identity = self._lab.metrics[metric_name]
 
         def produce() -> Payload:
-            reference, real = self._reference(subset, name)
-            values: dict[str, float] = {}
-            for key, (metric, _) in chosen.items():
-                place = Seeds(0, 0, "real", f"floor/{key}")
-                estimates = metric(real, reference, place.numpy()).items()
-                values |= {k: e.value for k, e in estimates if math.isfinite(e.value)}
-            return Payload(meta=values)
+            place = Seeds(0, 0, "real", f"floor/{metric_name}")
+            found = metric(self._floor_rows(subset, name, metric), self._real_rows(subset, name, metric), place.numpy())
+            return Payload(meta={key: each.value for key, each in found.items() if math.isfinite(each.value)})
 
         fields = {
-            "metrics": {key: identity for key, (_, identity) in chosen.items()},
+            "metric": identity,
             "rows": [hashlib.sha256(mask.tobytes()).hexdigest()[:32] for mask in self._lab.members_of(subset)],
             "n": self._lab.n_samples,
         }
@@ -184,18 +194,19 @@ def flatten(name: str, estimate: Estimate) -> dict[str, float]:
 def pack_features(features: FeatureSet) -> Payload:
     """A feature set as a stage's payload."""
     tensors = {"values": features.values, "labels": features.labels}
-    if features.predicted is not None:
-        tensors["predicted"] = features.predicted
+    tensors |= {key: value for key in OPTIONAL if (value := getattr(features, key)) is not None}
     return Payload(tensors)
 
 
 def unpack_features(payload: Payload) -> FeatureSet:
     """A feature set from a stage's payload."""
-    return FeatureSet(payload.tensors["values"], payload.tensors["labels"], payload.tensors.get("predicted"))
+    tensors = payload.tensors
+    return FeatureSet(tensors["values"], tensors["labels"], *(tensors.get(key) for key in OPTIONAL))
 
 
 def take(features: FeatureSet, rows: np.ndarray) -> FeatureSet:
     """Some rows of a feature set."""
     index = torch.from_numpy(rows)
-    predicted = None if features.predicted is None else features.predicted[index]
-    return FeatureSet(features.values[index], features.labels[index], predicted)
+    optional = (getattr(features, key) for key in OPTIONAL)
+    chosen = (None if part is None else part[index] for part in optional)
+    return FeatureSet(features.values[index], features.labels[index], *chosen)

@@ -6,7 +6,7 @@ one of these protocols, and one yaml in `conf/` that names it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the report, --help and a
     from collapse_lab.seeds import Seeds
 
 Modality = Literal["image", "points", "tokens"]
+Split = Literal["train", "reference"]
 Weights = Mapping[str, "Tensor"]
 REAL = 0  # the `source` of a real row; model k of a population is source k + 1
 
@@ -31,12 +32,14 @@ class Spec:
     shape: of one sample, e.g. (1, 8, 8) for an 8x8 grey image.
     classes: the word for each label, () where rows have no label.
     vocabulary: every distinct caption that a row or a prompt of this data set may carry, sorted.
+    decode: how rows of tokens (n, *shape) read as n texts, None where samples are no tokens.
     """
 
     modality: Modality
     shape: tuple[int, ...]
     classes: tuple[str, ...] = ()
     vocabulary: tuple[str, ...] = ()
+    decode: Callable[[Tensor], list[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -169,11 +172,13 @@ class FeatureSet:
     """An embedding of n samples: values (n, d), the conditions asked for, and the class read off each sample.
 
     predicted: (n,) int64 where the extractor is a classifier, else None.
+    texts: (n, d) where the extractor embeds each sample's caption in the same space, else None.
     """
 
     values: Float[Tensor, "n d"]
     labels: Int[Tensor, " n"]
     predicted: Int[Tensor, " n"] | None = None
+    texts: Float[Tensor, "n d"] | None = None
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
@@ -209,19 +214,20 @@ class Estimate:
 
 
 class Metric(Protocol):
-    """Compares generated with reference features.
+    """Compares generated with real features.
 
     features: names of the feature spaces it is computed in; None means all of them.
-    floored: whether real against real is a meaningful floor for it.
+    against: the split of the real rows that generated ones are compared with. Memorisation asks for `train`,
+        everything else for `reference`.
+    floored: whether real against real is a meaningful floor for it. The floor's rows come from the other split.
     """
 
     version: ClassVar[int]
     floored: ClassVar[bool]
+    against: ClassVar[Split]
     features: Sequence[str] | None
 
-    def __call__(
-        self, generated: FeatureSet, reference: FeatureSet, rng: np.random.Generator
-    ) -> Mapping[str, Estimate]: ...
+    def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]: ...
 
 
 class Probe(Protocol):

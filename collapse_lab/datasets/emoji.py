@@ -15,9 +15,9 @@ import numpy as np
 
 from collapse_lab.datasets.base import Rows, pixels
 from collapse_lab.datasets.captions import fill, picks
-from collapse_lab.datasets.fetch import Package
 from collapse_lab.datasets.packaged import PackagedDataset
 from collapse_lab.errors import UserError
+from collapse_lab.fetch import Package
 from collapse_lab.types import Captions
 
 PICTURES = "lobehub-fluent-emoji-3d-1.1.0.tgz"

@@ -9,10 +9,10 @@ import numpy as np
 
 from collapse_lab.datasets.base import Rows
 from collapse_lab.datasets.digits import WORDS
-from collapse_lab.datasets.fetch import Package
 from collapse_lab.datasets.idx import read_idx
 from collapse_lab.datasets.packaged import PackagedDataset
 from collapse_lab.errors import UserError
+from collapse_lab.fetch import Package
 
 
 @dataclass(kw_only=True, eq=False)

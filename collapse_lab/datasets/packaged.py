@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from collapse_lab.datasets.base import ImageDataset
-from collapse_lab.datasets.fetch import Package, obtain
 from collapse_lab.errors import UserError
+from collapse_lab.fetch import Package, obtain
 from collapse_lab.files import checksum
 
 

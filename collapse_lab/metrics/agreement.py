@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from collapse_lab.errors import UserError
 from collapse_lab.metrics.intervals import wilson
-from collapse_lab.types import Estimate, FeatureSet
+from collapse_lab.types import Estimate, FeatureSet, Split
 
 
+@dataclass
 class Agreement:
     """Share of samples whose predicted class is the label that was asked for, with Wilson's interval.
 
@@ -24,15 +26,12 @@ class Agreement:
 
     version: ClassVar[int] = 1
     floored: ClassVar[bool] = True
+    against: ClassVar[Split] = "reference"
+    features: Sequence[str] | None = None
 
-    def __init__(self, features: Sequence[str] | None = None) -> None:
-        self.features = features
-
-    def __call__(
-        self, generated: FeatureSet, reference: FeatureSet, rng: np.random.Generator
-    ) -> Mapping[str, Estimate]:
+    def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """`agreement`, or nothing."""
-        del reference, rng  # the labels asked for are the reference
+        del real, rng  # the labels asked for are the reference
         if generated.predicted is None:
             return {}
         if generated.predicted.shape != generated.labels.shape:

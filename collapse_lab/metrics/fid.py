@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from collapse_lab.metrics.intervals import around
 from collapse_lab.metrics.pairs import checked
-from collapse_lab.types import Estimate, FeatureSet
+from collapse_lab.types import Estimate, FeatureSet, Split
 
 
 class Overlap(NamedTuple):
@@ -87,6 +88,7 @@ def frechet_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> float:
     return _distance(*checked(x, y))[0]
 
 
+@dataclass
 class FID:
     """frechet_distance of generated and reference features.
 
@@ -96,14 +98,11 @@ class FID:
 
     version: ClassVar[int] = 1
     floored: ClassVar[bool] = True
+    against: ClassVar[Split] = "reference"
+    features: Sequence[str] | None = None
+    bootstrap: int = 200
 
-    def __init__(self, features: Sequence[str] | None = None, bootstrap: int = 200) -> None:
-        self.features = features
-        self.bootstrap = bootstrap
-
-    def __call__(
-        self, generated: FeatureSet, reference: FeatureSet, rng: np.random.Generator
-    ) -> Mapping[str, Estimate]:
+    def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """`fid`."""
-        value, *influence = _distance(*checked(generated.values, reference.values))
+        value, *influence = _distance(*checked(generated.values, real.values))
         return {"fid": around(value, influence, rng, self.bootstrap, low=0.0)}

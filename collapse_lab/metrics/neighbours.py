@@ -46,3 +46,19 @@ def nearest(x: Float[Tensor, "n d"], k: int, tile: int = TILE) -> tuple[Float[Te
         distances[here, here + rows.start] = torch.inf
         squares[rows], index[rows] = distances.topk(k, dim=1, largest=False)
     return squares.clamp_(min=0), index
+
+
+def nearest_in(
+    x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], k: int, tile: int = TILE
+) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
+    """The k nearest rows of y of each row of x, nearest first: squared distances and indices into y.
+
+    Raises:
+        UserError: k < 1 or k > m.
+    """
+    if not 1 <= k <= len(y):
+        raise UserError(f"k = {k} neighbours were asked for in a set of {len(y)} rows: k lies in 1 … m")
+    squares, index = x.new_empty(len(x), k), x.new_empty(len(x), k, dtype=torch.int64)
+    for rows, distances in squared_distances(x, y, tile):
+        squares[rows], index[rows] = distances.topk(k, dim=1, largest=False)
+    return squares.clamp_(min=0), index

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from collapse_lab.metrics.intervals import around, by_subsets, share
 from collapse_lab.metrics.neighbours import TIE, TILE, nearest, squared_distances
 from collapse_lab.metrics.pairs import checked
-from collapse_lab.types import Estimate, FeatureSet
+from collapse_lab.types import Estimate, FeatureSet, Split
 
 
 class Membership(NamedTuple):
@@ -85,6 +86,7 @@ def prdc(generated: Float[Tensor, "n d"], reference: Float[Tensor, "m d"], k: in
     return {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
 
 
+@dataclass
 class PRDC:
     """prdc of generated and reference features, with intervals of what is expected at these n and m.
 
@@ -97,23 +99,20 @@ class PRDC:
 
     version: ClassVar[int] = 1
     floored: ClassVar[bool] = True
+    against: ClassVar[Split] = "reference"
+    features: Sequence[str] | None = None
+    bootstrap: int = 40
+    k: int = 5
 
-    def __init__(self, features: Sequence[str] | None = None, bootstrap: int = 40, k: int = 5) -> None:
-        self.features = features
-        self.bootstrap = bootstrap
-        self.k = k
-
-    def __call__(
-        self, generated: FeatureSet, reference: FeatureSet, rng: np.random.Generator
-    ) -> Mapping[str, Estimate]:
+    def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """`precision`, `recall`, `density` and `coverage`."""
-        fake, real = checked(generated.values, reference.values)
-        found = membership(fake, real, self.k)
+        fake, true = checked(generated.values, real.values)
+        found = membership(fake, true, self.k)
         density = found.balls.double() / self.k
-        by_ball = (len(real) - 1) * (found.held - found.freed).double() / (self.k * len(fake))
+        by_ball = (len(true) - 1) * (found.held - found.freed).double() / (self.k * len(fake))
         estimates = {"density": around(float(density.mean()), [density, by_ball], rng, self.bootstrap, low=0.0)}
-        errors = self._errors(fake, real, rng) if self.bootstrap >= 2 else [None] * 3
-        sizes = {"precision": len(fake), "recall": len(real), "coverage": len(real)}
+        errors = self._errors(fake, true, rng) if self.bootstrap >= 2 else [None] * 3
+        sizes = {"precision": len(fake), "recall": len(true), "coverage": len(true)}
         for (name, n), value, error in zip(sizes.items(), found.shares(), errors, strict=True):
             estimates[name] = Estimate(value) if error is None else share(value, n, error)
         return estimates

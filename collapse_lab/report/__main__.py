@@ -37,9 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     # matplotlib takes longer to import than --help may last
-    from collapse_lab.report.collect import collect
     from collapse_lab.report.curves import save
     from collapse_lab.report.page import write_report
+    from collapse_lab.results.collect import collect
 
     collection = collect(given.paths)
     if given.figure is not None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from collapse_lab.report.collect import ASIDE, Collection
 from collapse_lab.report.section import Section
+from collapse_lab.results.collect import ASIDE, Collection
 
 _ABSENT = object()
 

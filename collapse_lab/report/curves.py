@@ -12,11 +12,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from collapse_lab.errors import UserError, did_you_mean
-from collapse_lab.report.collect import Collection, short, shown
-from collapse_lab.report.names import Name
 from collapse_lab.report.section import Section
-from collapse_lab.report.series import Series, floor, lines, over_generations
 from collapse_lab.report.style import MARKERS, MUTED, inline, marker, palette, panel, styled
+from collapse_lab.results.collect import Collection, short, shown
+from collapse_lab.results.names import Name
+from collapse_lab.results.series import Series, floor, lines, over_generations
 
 
 def colours(collection: Collection) -> list[tuple[str, str]]:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from collapse_lab.report.collect import Cell, Collection, labelled, short
-from collapse_lab.report.names import Name
 from collapse_lab.report.section import Section
-from collapse_lab.report.series import floor, point
 from collapse_lab.report.style import MARKERS, MUTED, inline, marker, palette, panel, styled
+from collapse_lab.results.collect import Cell, Collection, labelled, short
+from collapse_lab.results.names import Name
+from collapse_lab.results.series import floor, point
 
 MOST_PANELS = 6
 

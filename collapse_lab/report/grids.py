@@ -7,9 +7,9 @@ from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
 
-from collapse_lab.report.collect import Collection, Run
 from collapse_lab.report.section import Section
-from collapse_lab.report.series import evenly
+from collapse_lab.results.collect import Collection, Run
+from collapse_lab.results.series import evenly
 
 MOST_ROWS = 8
 MOST_GENERATIONS = 8

@@ -10,9 +10,9 @@ from markupsafe import Markup
 
 from collapse_lab.errors import UserError
 from collapse_lab.report import configuration, curves, dose, grids, tables
-from collapse_lab.report.collect import Collection, collect
 from collapse_lab.report.section import Section, environment
 from collapse_lab.report.summary import headline, scope
+from collapse_lab.results.collect import Collection, collect
 
 SECTIONS: tuple[Callable[[Collection], Section | None], ...] = (
     curves.first_section,

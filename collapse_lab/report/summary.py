@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from collapse_lab.report.collect import Cell, Collection, short, shown
-from collapse_lab.report.names import Name
-from collapse_lab.report.series import floor, point
+from collapse_lab.results.collect import Cell, Collection, short, shown
+from collapse_lab.results.names import Name
+from collapse_lab.results.series import floor, point
 
 # Below this share of its start, a change is called none at all.
 FLAT = 0.05

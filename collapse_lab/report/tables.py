@@ -8,11 +8,11 @@ from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any
 
-from collapse_lab.report.collect import Collection, Run, short, shown
-from collapse_lab.report.names import Name
 from collapse_lab.report.section import Section
-from collapse_lab.report.series import evenly, final, floor, point
 from collapse_lab.report.summary import number
+from collapse_lab.results.collect import Collection, Run, short, shown
+from collapse_lab.results.names import Name
+from collapse_lab.results.series import evenly, final, floor, point
 from collapse_lab.types import Record
 
 MOST_COLUMNS = 6

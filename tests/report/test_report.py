@@ -18,12 +18,12 @@ from PIL import Image
 from collapse_lab.errors import UserError
 from collapse_lab.report import write_report
 from collapse_lab.report.__main__ import main
-from collapse_lab.report.collect import collect
 from collapse_lab.report.dose import positions
-from collapse_lab.report.names import Name, base_names
-from collapse_lab.report.series import over_generations
 from collapse_lab.report.summary import headline, scope
 from collapse_lab.report.tables import csv_uri
+from collapse_lab.results.collect import collect
+from collapse_lab.results.names import Name, base_names
+from collapse_lab.results.series import over_generations
 from tests.report.synthetic import write_run, write_sweep
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from collapse_lab.errors import UserError
 from collapse_lab.ledger import LEDGER, problems, read, runs_below
-from collapse_lab.report.names import Name, base_names
+from collapse_lab.results.names import Name, base_names
 from collapse_lab.types import Record
 
 # Where and how a run is computed, which its signature leaves out too.

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from collapse_lab.datasets import fetch
+from collapse_lab import fetch
 from collapse_lab.datasets.cifar10 import CIFAR10
 from collapse_lab.datasets.emoji import Emoji
 from collapse_lab.datasets.fashion_mnist import FashionMNIST
-from collapse_lab.datasets.fetch import Package, obtain
 from collapse_lab.datasets.mnist import MNIST
 from collapse_lab.datasets.packaged import PackagedDataset
 from collapse_lab.errors import UserError
+from collapse_lab.fetch import Package, obtain
 from collapse_lab.files import checksum
 from tests.datasets.archives import write_tar
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from collapse_lab.report.collect import Cell, Collection, Run
+from collapse_lab.results.collect import Cell, Collection, Run
 
 MOST_LINES = 24
 
