@@ -27,7 +27,7 @@ def _itself(x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
 
 
 def _discrepancy(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Discrepancy:
-    return discrepancy(*checked(x, y), _kernel, _itself)
+    return discrepancy(x, y, _kernel, _itself)
 
 
 def kernel_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> float:
@@ -40,7 +40,7 @@ def kernel_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> float:
     Raises: UserError as `checked`.
     Source: Bińkowski et al., arXiv:1801.01401.
     """
-    return _discrepancy(x, y).value
+    return _discrepancy(*checked(x, y)).value
 
 
 @dataclass
@@ -56,5 +56,5 @@ class KID:
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """`kid`."""
         with torch.inference_mode():
-            value, *influence = _discrepancy(generated.values, real.values)
+            value, *influence = _discrepancy(*checked(generated.values, real.values))
         return {"kid": around(value, influence, rng, self.bootstrap)}

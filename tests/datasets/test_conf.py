@@ -53,7 +53,6 @@ def test_importing_is_light() -> None:
         "digits",
         "emoji",
         "fashion_mnist",
-        "fetch",
         "hub",
         "imagefolder",
     ]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.image.kid import poly_kernel, poly_mmd
 
-import collapse_lab.metrics.kid as module
+import collapse_lab.metrics.kernels as module
 from collapse_lab.metrics.kid import KID, kernel_distance
 from tests.metrics.cases import features, modes, normal, rng, rotation
 
