@@ -6,19 +6,18 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from collapse_lab.datasets.captions import captions_of, check_templates, vocabulary_of
+from collapse_lab.datasets.only import check_only, numbers_of, renumbered
+from collapse_lab.datasets.picture import pixels
 from collapse_lab.datasets.split import stratified
 from collapse_lab.errors import UserError
 from collapse_lab.types import Captions, RealData, Samples, Spec
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 @dataclass(frozen=True)
@@ -36,28 +35,6 @@ class Rows:
     test: np.ndarray | None = None
 
 
-def pixels(image: Image, size: int | None, channels: int) -> np.ndarray:
-    """A picture as (c, size, size) uint8: its central square, resized with antialiasing.
-
-    size: None keeps the whole picture as it is, (c, h, w).
-    channels: 1 for grey, 3 for colour; transparency is laid on white.
-    """
-    from PIL import Image as Pillow
-
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        white = Pillow.new("RGBA", layer.size, (255, 255, 255, 255))
-        image = Pillow.alpha_composite(white, layer)
-    image = image.convert("L" if channels == 1 else "RGB")
-    if size is not None:
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        box = (left, top, left + side, top + side)
-        image = image.resize((size, size), Pillow.Resampling.BICUBIC, box=box)
-    array = np.asarray(image, np.uint8)
-    return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
-
-
 @dataclass(kw_only=True, eq=False)
 class ImageDataset(ABC):
     """A set of pictures that is split for good into rows to train on and rows to compare with.
@@ -65,6 +42,8 @@ class ImageDataset(ABC):
     image_size: side in pixels to which the central square of each picture is resized; None keeps the set's.
     reference_fraction: share of the rows of every label that are kept for reference, in (0, 1); None takes
         the official test rows.
+    only: classes to keep, by their words or numbers, labelled anew in this order; None keeps all. A row is for
+        training or for reference as it is in the whole set, and keeps its caption.
     templates: sentences with `{}` for the word of the class or `{a}` for the word with its article; none of
         them, no captions.
     limit: train on this many rows only, the first of a fixed shuffle: a smaller limit is a part of a larger.
@@ -75,6 +54,7 @@ class ImageDataset(ABC):
 
     image_size: int | None = None
     reference_fraction: float | None = None
+    only: Sequence[int | str] | None = None
     templates: Sequence[str] = ()
     limit: int | None = None
     split_seed: int = 0
@@ -93,6 +73,7 @@ class ImageDataset(ABC):
             )
         if self.limit is not None and self.limit < 1:
             raise UserError(f"limit must be a positive number of training rows or null, got {self.limit}")
+        check_only(self.only)
         check_templates(self.templates)
 
     @abstractmethod
@@ -106,7 +87,7 @@ class ImageDataset(ABC):
     @property
     @abstractmethod
     def classes(self) -> tuple[str, ...]:
-        """The word for each label."""
+        """The word for each label of the whole set."""
 
     @property
     @abstractmethod
@@ -116,12 +97,28 @@ class ImageDataset(ABC):
     @property
     def vocabulary(self) -> tuple[str, ...]:
         """Every caption that a row or a prompt may carry, sorted."""
-        return vocabulary_of(self.templates, self.classes)
+        return vocabulary_of(self.templates, self.words)
+
+    @cached_property
+    def kept(self) -> tuple[int, ...]:
+        """The numbers of the classes that are kept, in the order of their new labels."""
+        return numbers_of(self.only, self.classes)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The word for each label of the classes that are kept."""
+        return tuple(self.classes[number] for number in self.kept)
+
+    def keeps(self, labels: np.ndarray) -> np.ndarray:
+        """Which rows of the whole set, with labels (n,), are kept, as a mask (n,) bool."""
+        return np.ones(len(labels), bool) if self.only is None else np.isin(labels, self.kept)
 
     @cached_property
     def key(self) -> str:
         """16 hex digits that change whenever a row, a label, a caption or the split would."""
         arguments = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.places}
+        if self.only is None:
+            del arguments["only"]  # a whole set's key is what it was before classes could be chosen
         identity = [type(self).__name__, self.version, arguments, self.contents()]
         text = json.dumps(identity, sort_keys=True, default=list)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -131,7 +128,7 @@ class ImageDataset(ABC):
         """Shape, classes and vocabulary, without reading the pictures."""
         c, h, w = self.native_shape
         shape = (c, h, w) if self.image_size is None else (c, self.image_size, self.image_size)
-        return Spec("image", shape, self.classes, self.vocabulary)
+        return Spec("image", shape, self.words, self.vocabulary)
 
     def load(self) -> RealData:
         """The rows to train on, and the reference rows, read once for this object."""
@@ -141,20 +138,38 @@ class ImageDataset(ABC):
     def _real(self) -> RealData:
         import torch
 
-        rows = self.read()
+        rows, reference = self._chosen(self._captioned(self.read()))
+        whole = Samples(torch.from_numpy(self._resized(rows.images)), rows.labels, rows.captions or Captions())
+        train = self._limited(np.flatnonzero(~reference))
+        return RealData(whole.take(train), whole.take(np.flatnonzero(reference)))
+
+    def _captioned(self, rows: Rows) -> Rows:
+        """The rows with their captions. Raises UserError for a label without a word."""
         if self.classes and not (rows.labels.min() >= 0 and rows.labels.max() < len(self.classes)):
             raise UserError(
                 f"{type(self).__name__} should have labels in 0..{len(self.classes) - 1} and has them from "
                 f"{rows.labels.min()} to {rows.labels.max()}: replace its files, they are not this set's"
             )
-        captions = rows.captions
-        if captions is None:
-            captions = captions_of(rows.labels, self.templates, self.classes)
-        images = self._resized(rows.images)
-        whole = Samples(torch.from_numpy(images), rows.labels.astype(np.int64), captions)
-        reference = self._reference(rows)
-        train = self._limited(np.flatnonzero(~reference))
-        return RealData(whole.take(train), whole.take(np.flatnonzero(reference)))
+        if rows.captions is not None:
+            return rows
+        return replace(rows, captions=captions_of(rows.labels, self.templates, self.classes))
+
+    def _chosen(self, rows: Rows) -> tuple[Rows, np.ndarray]:
+        """The rows of the classes that are kept, and which of them are for reference."""
+        labels, reference = rows.labels.astype(np.int64), self._reference(rows)
+        if self.only is None:
+            return replace(rows, labels=labels), reference
+        kept = np.flatnonzero(self.keeps(labels))
+        labels, reference = renumbered(labels[kept], self.kept), reference[kept]
+        if reference.all() or not reference.any():
+            raise UserError(
+                f"only={list(self.only)} leaves {int((~reference).sum())} rows to train on and "
+                f"{int(reference.sum())} for reference, and both must have some: keep more classes"
+            )
+        captions = rows.captions.take(kept) if rows.captions else Captions()
+        if captions.table:
+            captions = Captions.of(captions.texts())  # a table without the words of the classes left out
+        return Rows(rows.images[kept], labels, captions), reference
 
     def _resized(self, images: np.ndarray) -> np.ndarray:
         size = self.image_size

@@ -13,9 +13,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from collapse_lab.datasets.base import Rows, pixels
+from collapse_lab.datasets.base import Rows
 from collapse_lab.datasets.captions import fill, picks
 from collapse_lab.datasets.packaged import PackagedDataset
+from collapse_lab.datasets.picture import pixels
 from collapse_lab.errors import UserError
 from collapse_lab.fetch import Package
 from collapse_lab.types import Captions
@@ -80,8 +81,10 @@ class Emoji(PackagedDataset):
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """Every template filled with every name, sorted."""
-        return tuple(sorted({self._caption(t, *row) for t in self.templates for row in self._named.values()}))
+        """Every template filled with every name of the kept groups, sorted."""
+        groups = {list(GROUPS)[number] for number in self.kept}
+        named = [row for row in self._named.values() if row[1] in groups]
+        return tuple(sorted({self._caption(t, *row) for t in self.templates for row in named}))
 
     def read(self) -> Rows:
         """The pictures in the order of their code points."""

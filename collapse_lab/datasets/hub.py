@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from collapse_lab.datasets.base import ImageDataset, Rows, pixels
+from collapse_lab.datasets.base import ImageDataset, Rows
 from collapse_lab.datasets.columns import OnBad, Stack, captions_column, check_choices, ranked
+from collapse_lab.datasets.picture import pixels
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.types import Captions
 
@@ -90,7 +91,9 @@ class Hub(ImageDataset):
     @property
     def vocabulary(self) -> tuple[str, ...]:
         """Every caption of the column, or of the templates and the labels."""
-        return super().vocabulary if self.caption_column is None else tuple(sorted(set(self._texts)))
+        if self.caption_column is None:
+            return super().vocabulary
+        return tuple(sorted(set(np.asarray(self._texts, object)[self.keeps(self._labelled[0])])))
 
     def read(self) -> Rows:
         """The rows of `split`, then those of `reference_split`."""

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from collapse_lab.datasets.base import ImageDataset, Rows, pixels
+from collapse_lab.datasets.base import ImageDataset, Rows
 from collapse_lab.datasets.columns import OnBad, Stack, captions_column, check_choices, column, ranked
+from collapse_lab.datasets.picture import pixels
 from collapse_lab.errors import UserError
 from collapse_lab.files import checksum
 from collapse_lab.types import Captions
@@ -84,7 +85,7 @@ class ImageFolder(ImageDataset):
         """Every caption of the metadata, or of the templates and the labels."""
         if self.caption_column is None:
             return super().vocabulary
-        return tuple(sorted(set(self._texts)))
+        return tuple(sorted(set(np.asarray(self._texts, object)[self.keeps(self._labelled[0])])))
 
     def read(self) -> Rows:
         """The rows of the metadata, in its order."""

@@ -4,12 +4,17 @@ import gzip
 import io
 import json
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
+from scipy.io import savemat
 
+from collapse_lab.datasets.cub200 import CUB200
 from collapse_lab.datasets.emoji import NAMES, PICTURES
+from collapse_lab.datasets.flowers102 import Flowers102
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -84,3 +89,78 @@ def write_emoji(folder: Path) -> None:
     }
     files = {f"package/assets/{name}.webp": encoded(c, "RGBA", "WEBP") for name, c in pictures.items()}
     write_tar(folder / PICTURES, files)
+
+
+def jpeg(array: np.ndarray) -> bytes:
+    sink = io.BytesIO()
+    Image.fromarray(array).save(sink, "JPEG", quality=100, subsampling=0)
+    return sink.getvalue()
+
+
+def write_files(folder: Path, files: dict[str, bytes], archive: str | None) -> None:
+    """Into a tar, the last file first, so that its order is not the official one; or else unpacked."""
+    if archive is not None:
+        write_tar(folder / archive, dict(reversed(files.items())))
+        return
+    for name, raw in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(raw)
+
+
+def flower_pictures(n: int = 12) -> dict[str, bytes]:
+    """Grey pictures of several sizes, picture i of the grey level 20 i, with a white frame outside the square."""
+    pictures = {}
+    for i in range(1, n + 1):
+        array = np.full((24, 48 + 2 * i, 3), 255, np.uint8)
+        array[:, 4:-4] = 20 * i
+        pictures[f"jpg/image_{i:05d}.jpg"] = jpeg(array)
+    return pictures
+
+
+def write_flowers(folder: Path, packed: bool = True, n: int = 12) -> None:
+    """Labels 1, 2, 3, 1, ...; the pictures 1 to 4 are trnid, 5 to 6 valid, the rest tstid."""
+    write_files(folder, flower_pictures(n), "102flowers.tgz" if packed else None)
+    write_flower_lists(folder, [i % 3 + 1 for i in range(n)], range(7, n + 1))
+
+
+def write_flower_lists(folder: Path, labels: Sequence[int], test: Sequence[int]) -> None:
+    savemat(folder / "imagelabels.mat", {"labels": np.array([labels], np.uint8)})
+    savemat(folder / "setid.mat", {"trnid": np.arange(1, 5)[None], "valid": [[5, 6]], "tstid": np.array([list(test)])})
+
+
+SPECIES = ("001.Black_footed_Albatross", "002.Laysan_Albatross", "003.Sooty_Albatross")
+BIRD_SIZE = (120, 90)  # width, height
+
+
+def bird_files(n: int = 9) -> dict[str, bytes]:
+    """The lists and the pictures of n birds: the red tells the column, the green the row, the blue 20 times the id."""
+    width, height = BIRD_SIZE
+    names = [f"{SPECIES[(i - 1) % 3]}/Bird_{i:04d}_{100 - i}.jpg" for i in range(1, n + 1)]
+    lists = {
+        "images.txt": [f"{i} {name}" for i, name in enumerate(names, 1)],
+        "classes.txt": [f"{i} {name}" for i, name in enumerate(SPECIES, 1)],
+        "image_class_labels.txt": [f"{i} {(i - 1) % 3 + 1}" for i in range(1, n + 1)],
+        "train_test_split.txt": [f"{i} {int(i <= n - 3)}" for i in range(1, n + 1)],
+        "bounding_boxes.txt": [f"{i} {30.0 + i} 25.0 40.0 20.0" for i in range(1, n + 1)],
+    }
+    files = {f"CUB_200_2011/{name}": ("\n".join(lines) + "\n").encode() for name, lines in lists.items()}
+    files |= {"CUB_200_2011/README": b"read me", "attributes.txt": b"1 has_bill_shape::curved\n"}
+    for i, name in enumerate(names, 1):
+        red, green = np.meshgrid(np.arange(width), np.arange(height))
+        array = np.stack([red, green, np.full_like(red, 20 * i)], axis=-1).astype(np.uint8)
+        files[f"CUB_200_2011/images/{name}"] = jpeg(array)
+    return files
+
+
+def write_birds(folder: Path, packed: bool = True, files: dict[str, bytes] | None = None) -> None:
+    write_files(folder, files or bird_files(), "CUB_200_2011.tgz" if packed else None)
+
+
+def flowers(root: Path, **changes: Any) -> Flowers102:
+    arguments: dict[str, Any] = {"root": str(root), "cache": str(root.parent / "cache"), "image_size": 8}
+    return Flowers102(**(arguments | changes))
+
+
+def birds(root: Path, **changes: Any) -> CUB200:
+    arguments: dict[str, Any] = {"root": str(root), "cache": str(root.parent / "cache"), "image_size": 8}
+    return CUB200(**(arguments | changes))

@@ -1,0 +1,136 @@
+"""Caltech-UCSD Birds 200, edition of 2011, from its own archive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from collapse_lab.datasets.archived import ArchivedDataset, Index, check_complete
+from collapse_lab.datasets.picture import Box
+from collapse_lab.errors import UserError
+
+IMAGES, LABELS, SPLIT = "images.txt", "image_class_labels.txt", "train_test_split.txt"
+BOXES, CLASSES = "bounding_boxes.txt", "classes.txt"
+BELOW = "images/"
+
+
+@dataclass(kw_only=True, eq=False)
+class CUB200(ArchivedDataset):
+    """11,788 photographs of birds of 200 species, cropped to the bird, as (3, 64, 64) uint8.
+
+    By Wah, Branson, Welinder, Perona and Belongie (Caltech, CNS-TR-2011-001), who name no licence and allow research
+    and teaching without profit; the photographs are their makers'. `root` holds `CUB_200_2011.tgz` or the folder
+    `CUB_200_2011` that it unpacks to. 5,994 rows are officially for training and 5,794 for testing. arXiv:2306.06130
+    shows every picture ten times an epoch, which changes nothing where a budget counts optimiser steps over
+    shuffled rows, so there is no knob for it.
+
+    crop: "box", the bird's bounding box, squared and enlarged, which is the paper's; "centre", the central square.
+    margin: how much larger than the longer side of the box the square is: 0.25 is a quarter.
+    """
+
+    crop: Literal["box", "centre"] = "box"
+    margin: float = 0.25
+
+    folder: ClassVar[str] = "CUB_200_2011"
+    archive: ClassVar[str] = "CUB_200_2011"
+    texts: ClassVar[tuple[str, ...]] = (IMAGES, LABELS, SPLIT, BOXES, CLASSES)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.crop not in ("box", "centre"):
+            raise UserError(f"crop must be 'box' or 'centre', got '{self.crop}'")
+        if not self.margin >= 0:
+            raise UserError(f"margin must be zero or more, got {self.margin}: 0.25 enlarges the box by a quarter")
+
+    def index(self) -> Index:
+        """The pictures in the order of their ids."""
+        names, species = self._table(IMAGES), self._table(CLASSES)
+        check_complete(self.tree.path, names.values(), self.pictures(BELOW), IMAGES)
+        labels, split = self._of_each(LABELS, names), self._of_each(SPLIT, names)
+        order = {number: place for place, number in enumerate(species)}
+        if unknown := sorted(set(labels.values()) - {str(number) for number in species}):
+            raise self._wrong(LABELS, f"hold the ids of {CLASSES}", f"{unknown[0]!r} is none of them")
+        if unknown := sorted(set(split.values()) - {"0", "1"}):
+            raise self._wrong(SPLIT, "say 1 (training) or 0 (test)", f"{unknown[0]!r} is neither")
+        if self.crop == "box":
+            _ = self._boxes
+        return Index(
+            tuple(BELOW + name for name in names.values()),
+            np.array([order[int(label)] for label in labels.values()], np.int64),
+            np.array([side == "0" for side in split.values()]),
+            tuple(word(name) for name in species.values()),
+        )
+
+    def region(self, name: str, width: int, height: int) -> Box | None:
+        """The enlarged square about the bird."""
+        return squared(self._boxes[name], self.margin, width, height) if self.crop == "box" else None
+
+    @cached_property
+    def _boxes(self) -> dict[str, Box]:
+        """Name of a picture -> x, y, width, height, as published."""
+        names = self._table(IMAGES)
+        boxes: dict[str, Box] = {}
+        for number, row in self._of_each(BOXES, names).items():
+            try:
+                x, y, width, height = map(float, row.split())
+            except ValueError:
+                raise self._wrong(BOXES, "hold an id, x, y, width and height", f"{number} has {row!r}") from None
+            if not (width > 0 and height > 0):
+                raise self._wrong(BOXES, "hold boxes with an area", f"that of {number} is {width} x {height}")
+            boxes[BELOW + names[number]] = (x, y, width, height)
+        return boxes
+
+    def _of_each(self, name: str, names: dict[int, str]) -> dict[int, str]:
+        table = self._table(name)
+        if table.keys() != names.keys():
+            raise self._wrong(
+                name, f"have one line for each of the {len(names)} pictures of {IMAGES}", f"it has {len(table)}"
+            )
+        return {number: table[number] for number in names}
+
+    def _table(self, name: str) -> dict[int, str]:
+        """Id -> the rest of its line, in the order of the ids."""
+        table: dict[int, str] = {}
+        for line in filter(None, map(str.strip, self.tree.text(name).splitlines())):
+            number, _, rest = line.partition(" ")
+            if not number.isdigit() or not rest or int(number) in table:
+                raise self._wrong(name, "have lines of a new id and a value", f"one is {line!r}")
+            table[int(number)] = rest
+        if not table:
+            raise self._wrong(name, "have lines of an id and a value", "it is empty")
+        return dict(sorted(table.items()))
+
+    def _wrong(self, name: str, expected: str, given: str) -> UserError:
+        return UserError(
+            f"{name} of {self.tree.path} should {expected}, and {given}: replace the files by the official archive"
+        )
+
+
+def word(name: str) -> str:
+    """A species as it reads inside a sentence: "001.Black_footed_Albatross" becomes "black footed albatross"."""
+    return name.partition(".")[2].replace("_", " ").lower() or name
+
+
+def squared(box: Box, margin: float, width: int, height: int) -> Box:
+    """A square of side (1 + margin) max(w, h) about the middle of a box (x, y, w, h), as left, top, right, bottom.
+
+    Where it would leave the picture it is narrowed from both sides, so that the bird stays in the middle; resizing to
+    a square then stretches it. Source: the preprocessing of github.com/beresandras/clear-diffusion-keras, on which
+    arXiv:2306.06130 builds, but for its rounding to whole pixels.
+
+    Raises UserError for a box whose middle lies outside the picture.
+    """
+    x, y, w, h = box
+    across, down = x + w / 2, y + h / 2
+    if not (0 < across < width and 0 < down < height):
+        raise UserError(
+            f"the bounding box {box} has its middle outside its picture of {width} x {height} pixels: the boxes or the "
+            "pictures are not the official ones; replace them"
+        )
+    side = (1 + margin) * max(w, h)
+    half_width = min(side, 2 * across, 2 * (width - across)) / 2
+    half_height = min(side, 2 * down, 2 * (height - down)) / 2
+    return (across - half_width, down - half_height, across + half_width, down + half_height)

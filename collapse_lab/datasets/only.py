@@ -1,0 +1,51 @@
+"""Some classes of a data set, chosen by their words or numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from collapse_lab.errors import UserError, did_you_mean
+
+
+def check_only(only: Sequence[int | str] | None) -> None:
+    """Raise UserError for a bare word, for no class at all and for one that is given twice."""
+    if only is None:
+        return
+    if isinstance(only, str) or not only:
+        raise UserError(f"only must be a list of classes to keep, or null for all, got {only!r}: write only=[bird]")
+    if len(set(only)) != len(only):
+        raise UserError(f"only must name each class once, got {list(only)}: remove the repeated ones")
+
+
+def numbers_of(only: Sequence[int | str] | None, classes: Sequence[str]) -> tuple[int, ...]:
+    """The numbers of the classes to keep, in the order given; None keeps all.
+
+    Raises UserError for a class that there is not, and for a set without classes.
+    """
+    if only is None:
+        return tuple(range(len(classes)))
+    if not classes:
+        raise UserError(f"only={list(only)} chooses classes, and this data set has none: set only to null")
+    numbers = tuple(_number(name, classes) for name in only)
+    if len(set(numbers)) != len(numbers):
+        raise UserError(f"only={list(only)} names a class by its word and by its number: remove one of them")
+    return numbers
+
+
+def renumbered(labels: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+    """Labels (n,), all of them among `numbers`, as their places there, (n,) int64."""
+    place = np.full(max(numbers) + 1, -1, np.int64)
+    place[list(numbers)] = np.arange(len(numbers))
+    return np.asarray(place[labels])
+
+
+def _number(name: int | str, classes: Sequence[str]) -> int:
+    if isinstance(name, str):
+        if name not in classes:
+            raise UserError(f"only: no class is called '{name}': {did_you_mean(name, classes)}")
+        return list(classes).index(name)
+    if not 0 <= name < len(classes):
+        raise UserError(f"only: classes are numbered from 0 to {len(classes) - 1}, got {name}: give one of them")
+    return name

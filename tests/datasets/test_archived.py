@@ -1,0 +1,152 @@
+import io
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from collapse_lab.datasets import archived
+from collapse_lab.datasets.cub200 import CUB200
+from collapse_lab.datasets.flowers102 import Flowers102
+from collapse_lab.errors import UserError
+from tests.datasets.archives import (
+    bird_files,
+    birds,
+    encoded,
+    flower_pictures,
+    flowers,
+    write_birds,
+    write_files,
+    write_flower_lists,
+    write_flowers,
+    write_tar,
+)
+
+
+def test_a_picture_that_cannot_be_decoded_is_named(root: Path) -> None:
+    write_files(root, flower_pictures() | {"jpg/image_00005.jpg": b"no picture"}, "102flowers.tgz")
+    write_flower_lists(root, [1] * 12, range(7, 13))
+    with pytest.raises(UserError, match=r"the picture image_00005\.jpg of .*102flowers\.tgz cannot be decoded"):
+        flowers(root).load()
+
+
+@pytest.mark.parametrize("name", ["/jpg/image_00001.jpg", "jpg/../../image_00001.jpg", "../x.jpg"])
+def test_an_archive_that_reaches_outside_is_refused(root: Path, name: str) -> None:
+    write_flowers(root)
+    write_tar(root / "102flowers.tgz", flower_pictures() | {name: encoded((1, 2, 3), form="JPEG")})
+    with pytest.raises(UserError, match="holds a file outside its own folder"):
+        flowers(root).load()
+
+
+def test_a_link_is_no_picture(root: Path) -> None:
+    write_flowers(root)
+    with tarfile.open(root / "102flowers.tgz", "w:gz") as tar:
+        for name, raw in flower_pictures().items():
+            info = tarfile.TarInfo(name)
+            if name.endswith("3.jpg"):
+                info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            info.size = 0 if info.issym() else len(raw)
+            tar.addfile(info, io.BytesIO(raw))
+    with pytest.raises(UserError, match=r"1 are missing, the first image_00003\.jpg"):
+        flowers(root).load()
+
+
+def test_a_damaged_archive_is_refused(root: Path) -> None:
+    write_flowers(root)
+    path = root / "102flowers.tgz"
+    whole = path.read_bytes()
+    for raw in (whole[: len(whole) // 2], b"no archive", b"", whole[:-300] + b"\0" * 300):
+        path.write_bytes(raw)
+        with pytest.raises(UserError, match=r"102flowers\.tgz (cannot be read|should hold the 12 pictures)"):
+            flowers(root).load()
+
+
+def test_a_file_that_is_packed_twice_is_refused(root: Path) -> None:
+    write_flowers(root)
+    with tarfile.open(root / "102flowers.tgz", "w") as tar:
+        for _ in range(2):
+            tar.addfile(tarfile.TarInfo("jpg/image_00001.jpg"))
+    with pytest.raises(UserError, match=r"holds jpg/image_00001\.jpg twice"):
+        flowers(root).load()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_hidden_files_do_not_count(root: Path, packed: bool) -> None:
+    write_flowers(root, packed)
+    hidden = {"jpg/._image_00001.jpg": b"of a Mac", "jpg/.thumbs/image_00001.jpg": b"of a viewer"}
+    write_files(root, flower_pictures() | hidden, "102flowers.tgz" if packed else None)
+    assert len(flowers(root).read().labels) == 12
+
+
+def fail(*args: object) -> np.ndarray:
+    raise AssertionError(f"decoded again: {args}")
+
+
+WRITERS: list[tuple[Callable[[Path], None], Callable[..., CUB200 | Flowers102]]] = [
+    (write_flowers, flowers),
+    (write_birds, birds),
+]
+
+
+@pytest.mark.parametrize(("write", "make"), WRITERS, ids=["flowers", "birds"])
+def test_pictures_are_decoded_once(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    write: Callable[[Path], None],
+    make: Callable[..., CUB200 | Flowers102],
+) -> None:
+    write(root)
+    first = make(root).load()
+    monkeypatch.setattr(archived, "pixels", fail)
+    again = make(root, reference_fraction=0.5, only=[0, 1], templates=["{}"], limit=2)
+    assert again.spec.classes == make(root).classes[:2]
+    assert len(again.load().train) == 2
+    second = make(root).load()
+    assert (second.train.data == first.train.data).all()
+    assert second.reference.labels.tolist() == first.reference.labels.tolist()
+    with pytest.raises(AssertionError, match="decoded again"):
+        make(root, image_size=9).load()
+    if make is birds:
+        with pytest.raises(AssertionError, match="decoded again"):
+            make(root, margin=0.3).load()
+
+
+def test_a_decoding_that_is_cut_short_leaves_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_flowers(root)
+
+    def full(path: Path) -> None:
+        raise OSError(28, f"no space for {path}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archived, "sync", full)
+        with pytest.raises(OSError, match="no space"):
+            flowers(root).load()
+    shelf = root.parent / "cache" / "decoded"
+    assert [path.suffix for path in shelf.iterdir()] == [".lock"]
+    assert len(flowers(root).load().train) == 6
+    (kept,) = shelf.glob("*.npz")
+    kept.write_bytes(kept.read_bytes()[:200])
+    with pytest.raises(UserError, match=r"is damaged .*: delete it"):
+        flowers(root).load()
+
+
+def test_the_key_follows_the_files_but_not_the_place(root: Path) -> None:
+    write_birds(root)
+    key = birds(root).key
+    moved = root.rename(root.with_name("moved"))
+    assert birds(moved, cache="elsewhere").key == key
+    write_birds(moved, files=bird_files(n=6))
+    assert birds(moved).key != key
+    assert len({birds(moved).key, birds(moved, margin=0.5).key, birds(moved, crop="centre").key}) == 3
+
+
+def test_the_key_of_an_unpacked_set_follows_sizes_times_and_lists(root: Path) -> None:
+    write_flowers(root, packed=False)
+    keys = {flowers(root).key}
+    os.utime(root / "jpg" / "image_00001.jpg", ns=(1, 1))
+    keys.add(flowers(root).key)
+    write_flower_lists(root, [1] * 12, range(7, 13))
+    keys.add(flowers(root).key)
+    assert len(keys) == 3
