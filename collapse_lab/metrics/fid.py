@@ -8,12 +8,14 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from collapse_lab.metrics.intervals import around
+from collapse_lab.metrics.intervals import around, without_noise_of_the_slope
 from collapse_lab.metrics.pairs import checked
 from collapse_lab.types import Estimate, FeatureSet, Split
+
+ROUNDING = torch.finfo(torch.float64).eps
 
 
 class Overlap(NamedTuple):
@@ -35,43 +37,88 @@ def _by_rows(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Overlap:
 
 
 def _by_columns(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Overlap:
-    first, second = x.T @ x / (len(x) - 1), y.T @ y / (len(y) - 1)
-    scale, axes = _range(first)
-    root = axes * scale.sqrt()  # S1 = root rootᵀ
-    squares, basis = _range(root.T @ second @ root)
-    pull_x = ((x @ (axes / scale.sqrt()) @ basis) ** 2) @ squares.sqrt()
-    pull_y = ((y @ root @ basis) ** 2) @ squares.rsqrt()
+    root, inverse, middle = _roots(x, y)
+    squares, basis = _range(middle)
+    # T1 = R⁻ᵀ (Rᵀ S2 R)^½ R⁻¹ and T2 = R (Rᵀ S2 R)^-½ Rᵀ, for any R with R Rᵀ = S1
+    pull_x = ((x @ (inverse @ (basis * squares**0.25))) ** 2).sum(1)
+    pull_y = ((y @ (root @ (basis * squares**-0.25))) ** 2).sum(1)
     return Overlap(squares.sqrt().sum(), pull_x, pull_y)
 
 
-def _range(matrix: Float[Tensor, "d d"]) -> tuple[Float[Tensor, " r"], Float[Tensor, "d r"]]:
-    """The eigenvalues that are above rounding, and their eigenvectors.
+def _roots(
+    x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]
+) -> tuple[Float[Tensor, "d r"], Float[Tensor, "d r"], Float[Tensor, "r r"]]:
+    """R with R Rᵀ = S1, its transposed inverse (on the range of S1), and Rᵀ S2 R."""
+    first, second = x.T @ x / (len(x) - 1), y.T @ y / (len(y) - 1)
+    factor, failed = torch.linalg.cholesky_ex(first)
+    pivots = factor.diagonal()
+    if int(failed) == 0 and float(pivots.min()) > ROUNDING**0.5 * float(pivots.max()):
+        inverse = torch.linalg.solve_triangular(factor.T, torch.eye(len(factor), dtype=factor.dtype), upper=True)
+        return factor, inverse, factor.T @ second @ factor
+    scale, axes = _range(first)  # without full rank there is no such factor
+    deviations = scale.sqrt()
+    root, inverse = axes * deviations, axes / deviations
+    return root, inverse, root.T @ second @ root
 
-    The square root of a zero eigenvalue that came out as 1e-16 would be 1e-8, once for every missing rank.
-    """
+
+def _range(matrix: Float[Tensor, "d d"]) -> tuple[Float[Tensor, " r"], Float[Tensor, "d r"]]:
+    """The eigenvalues that are above rounding, and their eigenvectors."""
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
-    kept = values > len(values) * torch.finfo(values.dtype).eps * torch.linalg.vector_norm(values)
+    kept = _above_rounding(values)
     return values[kept], vectors[:, kept]
 
 
+def _above_rounding(eigenvalues: Float[Tensor, " d"]) -> Bool[Tensor, " d"]:
+    # The square root of a zero eigenvalue that came out as 1e-16 would be 1e-8, once for every missing rank
+    return eigenvalues > len(eigenvalues) * ROUNDING * float(eigenvalues.norm())
+
+
 def _overlap(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Overlap:
+    return _by_rows(x, y) if _few(x, y) else _by_columns(x, y)
+
+
+def _trace(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
+    """That of `_overlap` alone, for which no eigenvector is needed."""
+    if _few(x, y):
+        values: Tensor = torch.linalg.svdvals(x @ y.T) / ((len(x) - 1) * (len(y) - 1)) ** 0.5
+    else:
+        middle = _roots(x, y)[2]
+        squares = torch.linalg.eigvalsh((middle + middle.T) / 2)
+        values = squares[_above_rounding(squares)].sqrt()
+    return values.sum()
+
+
+def _few(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> bool:
     # With fewer rows than dimensions the singular values of n x m inner products are the cheaper way, and the
     # exact one: no square root of a covariance that has no full rank is taken.
-    return _by_rows(x, y) if min(len(x), len(y)) <= x.shape[1] else _by_columns(x, y)
+    return min(len(x), len(y)) <= x.shape[1]
+
+
+class Centred(NamedTuple):
+    """Both sets around their means, and what of the distance is not their overlap."""
+
+    x: Float[Tensor, "n d"]
+    y: Float[Tensor, "m d"]
+    shift: Float[Tensor, " d"]
+    rest: float
+
+
+def _centred(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Centred:
+    shift = x.mean(0) - y.mean(0)
+    x, y = x - x.mean(0), y - y.mean(0)
+    variance = (x**2).sum() / (len(x) - 1) + (y**2).sum() / (len(y) - 1)
+    return Centred(x, y, shift, float(shift @ shift + variance))
 
 
 def _distance(
     x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]
 ) -> tuple[float, Float[Tensor, " n"], Float[Tensor, " m"]]:
     """The distance, and the influence of each row of x and of y on it."""
-    shift = x.mean(0) - y.mean(0)
-    x, y = x - x.mean(0), y - y.mean(0)
+    x, y, shift, rest = _centred(x, y)
     overlap = _overlap(x, y)
-    variance = (x**2).sum() / (len(x) - 1) + (y**2).sum() / (len(y) - 1)
-    value = max(0.0, float(shift @ shift + variance - 2 * overlap.trace))
     influence_x = 2 * x @ shift + (x**2).sum(1) - overlap.pull_x
     influence_y = -2 * y @ shift + (y**2).sum(1) - overlap.pull_y
-    return value, influence_x, influence_y
+    return max(0.0, rest - 2 * float(overlap.trace)), influence_x, influence_y
 
 
 def frechet_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> float:
@@ -85,7 +132,8 @@ def frechet_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> float:
     Raises: UserError as `checked`.
     Source: Dowson and Landau, Journal of Multivariate Analysis 12 (1982); of generators arXiv:1706.08500.
     """
-    return _distance(*checked(x, y))[0]
+    x, y, _, rest = _centred(*checked(x, y))
+    return max(0.0, rest - 2 * float(_trace(x, y)))
 
 
 @dataclass
@@ -93,10 +141,11 @@ class FID:
     """frechet_distance of generated and reference features.
 
     The interval is of the distance expected at these n and m (which carries their bias; the floor at the same
-    n shows how much). It resamples each row's influence (the gradient of the distance in S1 is I - T1).
+    n shows how much). It resamples each row's influence (the gradient of the distance in S1 is I - T1), less the
+    noise of the gradient itself, and is symmetric on the scale of the distance's root.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     floored: ClassVar[bool] = True
     against: ClassVar[Split] = "reference"
     features: Sequence[str] | None = None
@@ -104,5 +153,13 @@ class FID:
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """`fid`."""
-        value, *influence = _distance(*checked(generated.values, real.values))
-        return {"fid": around(value, influence, rng, self.bootstrap, low=0.0)}
+        x, y = checked(generated.values, real.values)
+        if self.bootstrap < 2:
+            return {"fid": Estimate(frechet_distance(x, y))}
+        value, *influence = _distance(x, y)
+        if min(len(x), len(y)) >= 4:
+            _, *of_half = _distance(
+                *(rows[torch.from_numpy(rng.permutation(len(rows))[::2].copy())] for rows in (x, y))
+            )
+            influence = without_noise_of_the_slope(influence, of_half)
+        return {"fid": around(value, influence, rng, self.bootstrap, low=0.0, root=True)}

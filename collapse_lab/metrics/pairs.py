@@ -12,7 +12,15 @@ from collapse_lab.errors import UserError
 def checked(
     x: Float[Tensor, "*x_shape"], y: Float[Tensor, "*y_shape"]
 ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "m d"]]:
-    """(x, y) in float64, once both are fit to be compared.
+    """`valid` in float64."""
+    x, y = valid(x, y)
+    return x.double(), y.double()
+
+
+def valid(
+    x: Float[Tensor, "*x_shape"], y: Float[Tensor, "*y_shape"]
+) -> tuple[Float[Tensor, "n d"], Float[Tensor, "m d"]]:
+    """(x, y), once both are fit to be compared.
 
     Shapes: x (n, d) and y (m, d) with n, m >= 2 and the same d >= 1.
 
@@ -35,4 +43,4 @@ def checked(
             )
     if x.shape[1] != y.shape[1]:
         raise UserError(f"the feature sets have {x.shape[1]} and {y.shape[1]} dimensions: take both from one extractor")
-    return x.double(), y.double()
+    return x, y

@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from collapse_lab.metrics.clouds import clouds, inside, tile
 from collapse_lab.metrics.intervals import around, by_subsets, share
-from collapse_lab.metrics.neighbours import TIE, TILE, nearest, squared_distances
-from collapse_lab.metrics.pairs import checked
+from collapse_lab.metrics.neighbours import TILE, reach
+from collapse_lab.metrics.pairs import valid
 from collapse_lab.types import Estimate, FeatureSet, Split
 
 
@@ -41,31 +42,32 @@ class Membership(NamedTuple):
 
 
 def membership(
-    generated: Float[Tensor, "n d"], reference: Float[Tensor, "m d"], k: int = 5, tile: int = TILE
+    generated: Float[Tensor, "n d"], reference: Float[Tensor, "m d"], k: int = 5, rows: int = TILE
 ) -> Membership:
     """The ball of a row reaches to its k-th nearest other row of its own set; within is |a - b| <= radius.
 
     With <=, sets that are alike score 1, and a ball of radius 0 (more than k copies of a row) holds its
-    copies; the papers write <= too, some of their code <.
+    copies; the papers write <= too, some of their code <. Memory: O((n + m) d + rows · n), in single precision;
+    what that leaves in doubt is compared in double precision.
 
-    Raises: UserError as `checked`, and where k is not below n and m.
+    Raises: UserError as `valid`, and where k is not below n and m.
     """
-    fake, real = checked(generated, reference)
-    reach_fake = nearest(fake, k, tile)[0][:, -1]
-    squares, others = nearest(real, max(k, min(k + 1, len(real) - 1)), tile)
-    reach_real, beyond = squares[:, k - 1], squares[:, -1]
-    balls, recalled = fake.new_zeros(len(fake), dtype=torch.int64), []
-    held, grown = [], []
-    for rows, distances in squared_distances(real, fake, tile, slack=TIE):
-        inside = distances <= reach_real[rows, None]
-        balls += inside.sum(0)
-        held.append(inside.sum(1))
-        grown.append((distances <= beyond[rows, None]).sum(1))
-        recalled.append((distances <= reach_fake).any(1))
-    inside_balls = torch.cat(held)
-    more = (torch.cat(grown) - inside_balls).repeat_interleave(k)
-    freed = torch.zeros_like(inside_balls).index_add_(0, others[:, :k].flatten(), more)
-    return Membership(balls, torch.cat(recalled), inside_balls, freed)
+    fake, real = clouds(*valid(generated, reference))
+    reach_fake = reach(fake, k, rows)[0].T
+    reach_real, others = reach(real, k, rows, beyond=min(1, len(real) - 1 - k))
+    balls, recalled = torch.zeros(len(fake), dtype=torch.int64), torch.zeros(len(real), dtype=torch.bool)
+    held, grown = (torch.zeros(len(real), dtype=torch.int64) for _ in range(2))
+    for start in range(0, len(real), rows):
+        here = slice(start, min(start + rows, len(real)))
+        distances = tile(real, fake, here)
+        i, j = inside(real, fake, here, distances, reach_real[here, :1])
+        balls += j.bincount(minlength=len(fake))
+        held[here] = i.bincount(minlength=len(distances))
+        grown[here] = inside(real, fake, here, distances, reach_real[here, -1:])[0].bincount(minlength=len(distances))
+        recalled[inside(real, fake, here, distances, reach_fake)[0] + start] = True
+    more = (grown - held).repeat_interleave(k)
+    freed = torch.zeros_like(held).index_add_(0, others.flatten(), more)
+    return Membership(balls, recalled, held, freed)
 
 
 def prdc(generated: Float[Tensor, "n d"], reference: Float[Tensor, "m d"], k: int = 5) -> dict[str, float]:
@@ -106,7 +108,7 @@ class PRDC:
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """`precision`, `recall`, `density` and `coverage`."""
-        fake, true = checked(generated.values, real.values)
+        fake, true = valid(generated.values, real.values)
         found = membership(fake, true, self.k)
         density = found.balls.double() / self.k
         by_ball = (len(true) - 1) * (found.held - found.freed).double() / (self.k * len(fake))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from prdc import compute_prdc
 from torch import Tensor
 
-from collapse_lab.metrics.neighbours import nearest, squared_distances
+from collapse_lab.metrics.clouds import clouds, double_tile, exact, tile
+from collapse_lab.metrics.neighbours import nearest, nearest_in
 from collapse_lab.metrics.prdc import PRDC, membership, prdc
 from tests.metrics.cases import features, modes, normal, rng, rotation
 
@@ -32,7 +33,7 @@ def test_exactly_the_package_where_nothing_ties(n: int, m: int, d: int, k: int) 
 
 def test_tiles_do_not_change_it() -> None:
     x, y = normal(101, 7, 1), normal(75, 7, 2)
-    for whole, tiled in zip(membership(x, y, 5), membership(x, y, 5, tile=13), strict=True):
+    for whole, tiled in zip(membership(x, y, 5), membership(x, y, 5, rows=13), strict=True):
         assert torch.equal(whole, tiled)
 
 
@@ -91,10 +92,19 @@ def test_blind_to_rotation_and_order(seed: int, n: int, m: int, d: int) -> None:
 
 def test_radii_and_distances_follow_the_definition() -> None:
     x, y = normal(30, 4, 1), normal(20, 4, 2)
-    whole = torch.cat([tile for _, tile in squared_distances(x, y, tile=7)])
-    torch.testing.assert_close(whole, torch.cdist(x, y) ** 2)
-    expected = (torch.cdist(x, x) ** 2).sort(1).values[:, 3]
-    torch.testing.assert_close(nearest(x, 3, tile=11)[0][:, -1], expected)
+    squares = torch.cdist(x, y) ** 2
+    a, b = clouds(x, y)
+    torch.testing.assert_close(double_tile(a, b, slice(None)) * a.scale**2, squares)
+    error = (tile(a, b, slice(None)).double() - squares / a.scale**2).abs()
+    assert bool((error <= (a.doubt[:, None] + b.doubt)).all())
+    i, j = torch.tensor([0, 5]), torch.tensor([3, 19])
+    torch.testing.assert_close(exact(a, b, i, j) * a.scale**2, squares[i, j])
+    own = (torch.cdist(x, x) ** 2).sort(1)
+    torch.testing.assert_close(nearest(x, 3, rows=11)[0], own.values[:, 1:4])
+    assert torch.equal(nearest(x, 3, rows=11)[1], own.indices[:, 1:4])
+    across = squares.sort(1)
+    torch.testing.assert_close(nearest_in(x, y, 4, rows=11)[0], across.values[:, :4])
+    assert torch.equal(nearest_in(x, y, 4, rows=11)[1], across.indices[:, :4])
 
 
 def test_the_freed_rows_are_those_that_leaving_a_row_out_frees() -> None:
