@@ -16,6 +16,8 @@ from collapse_lab.lab import Lab, ModelPart, Part, Prompts
 from collapse_lab.schema import Root, bind, canonical, import_target, resolved
 from collapse_lab.types import Spec
 
+SCHEDULE = "by_generation"
+
 
 def build(cfg: DictConfig, root: Root) -> Lab:
     """The lab that a configuration describes.
@@ -64,9 +66,9 @@ def make(node: Mapping[str, Any], where: str) -> Any:
 
 
 def _factory(node: Mapping[str, Any], where: str) -> Any:
-    def construct(*arguments: Any) -> Any:
+    def construct(*arguments: Any, **changes: Any) -> Any:
         try:
-            return instantiate({**node, "_convert_": "all", "_partial_": False}, *arguments)
+            return instantiate({**node, **changes, "_convert_": "all", "_partial_": False}, *arguments)
         except InstantiationException as error:
             cause = error.__cause__
             while cause is not None:
@@ -80,13 +82,28 @@ def _factory(node: Mapping[str, Any], where: str) -> Any:
 
 def _model(name: str, node: Mapping[str, Any], masked: Mapping[str, Any]) -> ModelPart:
     where = "model" if name == "model" else f"population.members.{name}"
-    identity = bind({**masked, "_partial_": True}, where)
+    family = import_target(str(node["_target_"]), where)
+    schedules = {key: list(value[SCHEDULE]) for key, value in node.items() if _is_schedule(value)}
+    for key, values in schedules.items():
+        if key not in family.sampling_only or not values:
+            raise UserError(
+                f"{where}.{key}.{SCHEDULE} is a list of values, one per generation, of what acts after training: "
+                f"{', '.join(sorted(family.sampling_only))}; got {key}={values}"
+            )
+    # Every value of a schedule is checked as it would be alone, in whichever generation it comes
+    for number in range(max(map(len, schedules.values()), default=0)):
+        part = {key: values[min(number, len(values) - 1)] for key, values in schedules.items()}
+        bind({**masked, **part, "_partial_": True}, where)
+    identity = bind({**masked, **{key: values[0] for key, values in schedules.items()}, "_partial_": True}, where)
     pretrained = Path(node.get("pretrained") or "")
     if pretrained.name and pretrained.exists():
         # Weights replaced at the same path are other weights
         identity["arguments"]["pretrained"] = checksum(pretrained)
-    family = import_target(str(node["_target_"]), where)
-    return ModelPart(name, Part(_factory(node, where), identity), family.sampling_only)
+    return ModelPart(name, Part(_factory(node, where), identity), family.sampling_only, schedules)
+
+
+def _is_schedule(value: Any) -> bool:
+    return isinstance(value, Mapping) and set(value) == {SCHEDULE}
 
 
 def _prompts(node: Mapping[str, Any], spec: Spec) -> Prompts:

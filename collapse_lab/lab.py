@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -41,14 +41,19 @@ class Part:
 
 @dataclass(frozen=True)
 class ModelPart:
-    """A generative family as configured for one member of the population."""
+    """A generative family as configured for one member of the population.
+
+    schedules: arguments that change over the generations, each a value per generation, the last of which holds on.
+    """
 
     name: str
     part: Part
     sampling_only: frozenset[str]
+    schedules: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
-    def build(self, spec: Spec) -> GenerativeModel:
-        model: GenerativeModel = self.part.build(spec)
+    def build(self, spec: Spec, generation: int) -> GenerativeModel:
+        """The model of one generation, before it is fitted or loaded."""
+        model: GenerativeModel = self.part.build(spec, **self._scheduled(generation))
         return model
 
     @cached_property
@@ -56,11 +61,13 @@ class ModelPart:
         """What a fit depends on: all but the arguments that act after training."""
         return self.part.without(self.sampling_only)
 
-    @cached_property
-    def sample_identity(self) -> dict[str, Any]:
+    def sample_identity(self, generation: int) -> dict[str, Any]:
         """What sampling depends on besides the fit."""
-        arguments = self.part.identity["arguments"]
+        arguments = {**self.part.identity["arguments"], **self._scheduled(generation)}
         return {name: arguments[name] for name in sorted(self.sampling_only & arguments.keys())}
+
+    def _scheduled(self, generation: int) -> dict[str, Any]:
+        return {name: values[min(generation, len(values) - 1)] for name, values in self.schedules.items()}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collapse_lab.lab import Lab
 from collapse_lab.ledger import Ledger
 from collapse_lab.measure import Ruler
 from collapse_lab.plan import Step
-from collapse_lab.types import Record, Sink
+from collapse_lab.types import GenerativeModel, Record, Sink
 from collapse_lab.work import Work, unpack_samples
 
 
@@ -34,15 +34,16 @@ class Loop:
         self.ruler.prepare()
         for generation, steps in enumerate(plan):
             for step in steps:
-                record = recorded.get((generation, step.model)) or self._advance(step)
+                first = next(each for each in plan[0] if each.model == step.model)
+                record = recorded.get((generation, step.model)) or self._advance(step, first)
                 if record.status == "diverged":
                     return "diverged"
             self._tidy(plan, generation)
         return "ok"
 
-    def _advance(self, step: Step) -> Record:
+    def _advance(self, step: Step, first: Step) -> Record:
         try:
-            record = self._measured(step)
+            record = self._measured(step, first)
         except Diverged:
             record = self._record(step, {}, {}, 0.0, "diverged")
         else:
@@ -52,14 +53,16 @@ class Loop:
             sink.record(record)
         return record
 
-    def _measured(self, step: Step) -> Record:
+    def _measured(self, step: Step, first: Step) -> Record:
         grids = step.grids.values() if self.lab.dataset.spec.modality == "image" else ()
         for stage in [step.fit, *step.samples.values(), *grids]:
             if "diverged" in stage.value().meta:
                 raise Diverged(stage.value().meta["diverged"])
-        model = self.work.fitted(step.model, step.fit) if self.lab.probes else None
-        reading = self.ruler.measure(step, model)
+        reading = self.ruler.measure(step, self._look, first)
         return self._record(step, reading.metrics, reading.features, reading.seconds, "ok")
+
+    def _look(self, step: Step) -> GenerativeModel:
+        return self.work.fitted(step.model, step.fit, step.generation)
 
     @staticmethod
     def _record(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from collapse_lab.plan import Step
 from collapse_lab.seeds import Seeds
 from collapse_lab.stages import Stage
 from collapse_lab.store import Payload
-from collapse_lab.types import Estimate, FeatureSet, GenerativeModel, Metric, Samples, Split
+from collapse_lab.types import Estimate, FeatureSet, GenerativeModel, Metric, Samples, Split, Subject
 from collapse_lab.work import unpack_samples
 
 SPLITS: tuple[Split, ...] = ("train", "reference")
@@ -79,16 +81,16 @@ class Ruler:
         """The stages that embed the samples of one step."""
         return [self._features(stage, name) for stage in step.samples.values() for name in self._extractors.names]
 
-    def measure(self, step: Step, model: GenerativeModel | None) -> Reading:
-        """All metrics of one step; `model` is what the probes look into."""
+    def measure(self, step: Step, look: Callable[[Step], GenerativeModel], first: Step) -> Reading:
+        """All metrics of one step; `look` gives what the probes look into, `first` is the member's generation 0."""
         start = time.perf_counter()
         metrics: dict[str, float] = {}
         for subset, sampled in step.samples.items():
             for name in self._extractors.names:
                 generated = unpack_features(self._features(sampled, name).value())
                 metrics |= self._compare(step, subset, name, generated)
-        if model is not None:
-            metrics |= self._probe(step, model)
+        if self._lab.probes:
+            metrics |= self._probe(step, look, first)
         features = {name: self._fingerprint(name) for name in self._extractors.names}
         return Reading(metrics, features, time.perf_counter() - start)
 
@@ -105,12 +107,14 @@ class Ruler:
                     out[f"{subset}/{name}/{key}_floor"] = floors[key]
         return out
 
-    def _probe(self, step: Step, model: GenerativeModel) -> dict[str, float]:
+    def _probe(self, step: Step, look: Callable[[Step], GenerativeModel], first: Step) -> dict[str, float]:
         out: dict[str, float] = {}
-        for subset in step.samples:
+        model = look(step)
+        for subset, sampled in step.samples.items():
             real = self._lab.real.reference.take(np.flatnonzero(self._lab.members_of(subset)[1]))
+            subject = Subject(model, partial(look, first), real, unpack_samples(sampled.value()))
             for name, (probe, _) in self._lab.probes.items():
-                for key, estimate in probe(model, real, Seeds(0, 0, "real", f"probe/{name}").numpy()).items():
+                for key, estimate in probe(subject, Seeds(0, 0, "real", f"probe/{name}").numpy()).items():
                     out |= flatten(f"{subset}/{key}", estimate)
         return out
 

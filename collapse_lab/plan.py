@@ -148,7 +148,7 @@ class Planner:
         place = generation if seed_generation is None else seed_generation
         seeds = Seeds(self._lab.seed, place, model.name, role)
         fields = {
-            "sampling": model.sample_identity,
+            "sampling": model.sample_identity(generation),
             "conditions": digest(conditions),
             "seeds": seeds.path,
         }

@@ -146,7 +146,7 @@ def _laid_out(cfg: DictConfig, root: Root, progress: Progress) -> tuple[Lab, Wor
     work = Work(lab, extractors, progress)
     plan = Planner(lab, work).steps()
     for model in lab.models:
-        model.build(lab.dataset.spec)  # a wrong size or range is refused now, not after generation 0
+        model.build(lab.dataset.spec, 0)  # a wrong size or range is refused now, not after generation 0
     return lab, work, Ruler(lab, extractors), plan
 
 

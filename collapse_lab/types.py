@@ -93,10 +93,14 @@ class RealData:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What to sample: n labels (-1: none) and n prompts, fixed before anything is generated."""
+    """What to sample: n labels (-1: none) and n prompts, fixed before anything is generated.
+
+    context: (n, length) tokens that each sample continues, where samples are tokens.
+    """
 
     labels: np.ndarray
     captions: Captions
+    context: Int[Tensor, "n length"] | None = None
 
     def __len__(self) -> int:
         return int(self.labels.shape[0])
@@ -230,16 +234,30 @@ class Metric(Protocol):
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]: ...
 
 
-class Probe(Protocol):
-    """Looks inside one fitted model: perplexity, log-likelihood, denoising loss.
+@dataclass(frozen=True)
+class Subject:
+    """What a probe looks at: one model of one generation, and one prompt set.
 
-    It is called for every prompt set, with that set's reference rows, and with the same random numbers in every
-    generation, so that what changes is the model.
+    first: the same member's model of generation 0, loaded when it is asked for.
+    real: reference rows of the prompt set.  generated: what the model was sampled for it.
+    """
+
+    model: GenerativeModel
+    first: Callable[[], GenerativeModel]
+    real: Samples
+    generated: Samples
+
+
+class Probe(Protocol):
+    """Looks inside fitted models: perplexity, log-likelihood, denoising loss.
+
+    It is called for every prompt set, with the same random numbers in every generation, so that what changes is the
+    model. A name that it gives is in the ledger behind the prompt set: `<subset>/<name>`.
     """
 
     version: ClassVar[int]
 
-    def __call__(self, model: GenerativeModel, real: Samples, rng: np.random.Generator) -> Mapping[str, Estimate]: ...
+    def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]: ...
 
 
 class Curation(Protocol):

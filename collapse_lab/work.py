@@ -67,7 +67,7 @@ class Work:
         """Samples the fitted model for the conditions."""
 
         def produce() -> Payload:
-            fitted = self.fitted(model.name, fit)
+            fitted = self.fitted(model.name, fit, generation)
             phase = seeds.role.replace("/", " ")
             self._progress.start(generation, model.name, phase, fitted.sampling_steps(len(conditions)))
             try:
@@ -97,11 +97,11 @@ class Work:
         fields = {"curation": identity, "dataset": self._lab.dataset.key, "seeds": seeds.path}
         return Stage(self._lab.store, "curated", fields, produce, parents, sampled.persist)
 
-    def fitted(self, name: str, fit: Stage) -> GenerativeModel:
-        """The model whose weights a fit produced, on the run's device."""
+    def fitted(self, name: str, fit: Stage, generation: int) -> GenerativeModel:
+        """The model of a generation, with the weights that its fit produced, on the run's device."""
         if self._at_hand is None or self._at_hand[0] != fit.key:
             part = next(model for model in self._lab.models if model.name == name)
-            fresh = self._fresh(part, Seeds(self._lab.seed, 0, name, "fit"))
+            fresh = self._fresh(part, Seeds(self._lab.seed, generation, name, "fit"))
             fresh.load(fit.value().tensors)
             fresh.to(self._lab.device)
             self._at_hand = (fit.key, fresh)
@@ -109,7 +109,7 @@ class Work:
 
     def _fresh(self, model: ModelPart, seeds: Seeds) -> GenerativeModel:
         with seeds.child("init").scoped():
-            return model.build(self._lab.dataset.spec)
+            return model.build(self._lab.dataset.spec, seeds.generation)
 
 
 def pack_samples(samples: Samples) -> Payload:
@@ -128,8 +128,10 @@ def unpack_samples(payload: Payload) -> Samples:
 
 
 def digest(conditions: Conditions) -> str:
-    """SHA-256 over labels and prompts."""
+    """SHA-256 over labels, prompts and what is to be continued."""
     sha = hashlib.sha256(np.ascontiguousarray(conditions.labels, np.int64).tobytes())
     for text in conditions.captions.texts():
         sha.update(text.encode() + b"\0")
+    if conditions.context is not None:
+        sha.update(conditions.context.contiguous().numpy().tobytes())
     return sha.hexdigest()[:32]

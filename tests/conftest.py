@@ -23,6 +23,7 @@ CHECKED: Sequence[str] = (
     "collapse_lab.images",
     "collapse_lab.features.network",
     "collapse_lab.nn",
+    "collapse_lab.theory",
 )
 install_import_hook(CHECKED, f"{typecheck.__name__}.numeric")
 

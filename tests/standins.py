@@ -87,7 +87,7 @@ def part(target: type, **arguments: Any) -> Part:
     """As build.py makes it, without hydra."""
     name = f"{target.__module__}.{target.__qualname__}"
     identity = bind({"_target_": name, "_partial_": True, **arguments}, "here")
-    return Part(lambda spec: target(spec, **arguments), identity)
+    return Part(lambda spec, **changes: target(spec, **{**arguments, **changes}), identity)
 
 
 class StopAt(Silent):
@@ -108,6 +108,7 @@ class Chain:
     folder: Path
     mixing: Policy = field(default_factory=lambda: Contaminate(0.5))
     members: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"model": {}})
+    schedules: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     exposure: Sequence[Sequence[float]] | None = None
     lineage: Any = "previous"
     generations: int = 3
@@ -132,7 +133,7 @@ class Chain:
             device="cpu",
             dataset=DIGITS,
             models=[
-                ModelPart(name, part(Gaussian, **changes), Gaussian.sampling_only)
+                ModelPart(name, part(Gaussian, **changes), Gaussian.sampling_only, self.schedules)
                 for name, changes in self.members.items()
             ],
             population=Population(self.lineage, self.members, self.exposure),

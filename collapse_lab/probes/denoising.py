@@ -11,7 +11,7 @@ from torch import Tensor
 
 from collapse_lab.errors import UserError
 from collapse_lab.metrics.intervals import around
-from collapse_lab.types import Estimate, GenerativeModel, Samples
+from collapse_lab.types import Estimate, Samples, Subject
 
 
 @runtime_checkable
@@ -37,10 +37,11 @@ class DenoisingLoss:
             raise UserError(f"probes.denoising.draws is 1 or more; got {draws}")
         self.draws, self.bootstrap = draws, bootstrap
 
-    def __call__(self, model: GenerativeModel, real: Samples, rng: np.random.Generator) -> Mapping[str, Estimate]:
-        family: object = model
+    def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
+        family: object = subject.model
+        real = subject.real
         if not isinstance(family, Denoises):
-            raise UserError(f"probes=[denoising] needs a diffusion model; {type(model).__name__} is none")
+            raise UserError(f"probes=[denoising] needs a diffusion model; {type(family).__name__} is none")
         losses = torch.zeros(len(real))
         for draw in range(self.draws):
             times = torch.from_numpy((rng.random(len(real)) + draw) / self.draws)

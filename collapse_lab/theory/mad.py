@@ -1,0 +1,170 @@
+"""Self-consuming loops of Gaussians: fully synthetic with a biased sampler, real data kept, real data fresh.
+
+λ is the sampling bias of the paper: rows are drawn from N(μ_g, λ Σ_g), below 1 for a sampler that prefers quality to
+variety, and generation 0 trains on real rows, which have none. Everything is exact, for Gaussian data or any other of
+finite variance refitted by its mean and covariance; in d dimensions it holds for the covariance in every direction,
+and for its trace and |μ_g - μ|².
+
+A fit of r rows of mean a and s synthetic ones of mean b has the mean (r a + s b)/n, n = r + s, and the sum of squares
+S_r + S_s + (r s/n)(a - b)²: so v_g = E variance_g and m_g = E (μ_g - μ)² follow a linear recursion.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from collapse_lab.errors import UserError
+from collapse_lab.theory.chain import Estimator, Moments, Sizes, at, divisor, last, positive
+from collapse_lab.theory.gaussian import expected_variance
+
+
+class FixedPoint(NamedTuple):
+    """The limits of E variance_g and E (μ_g - μ)²."""
+
+    variance: float
+    mean_error: float
+
+
+def biased_variance(
+    generations: Int[np.ndarray, " g"], sizes: Sizes, bias: float, estimator: Estimator, variance: float = 1.0
+) -> Float[np.ndarray, " g"]:
+    """E variance_g = λ^g σ² (unbiased), times Π_{i≤g} (1 - 1/M_i) (ML): the fully synthetic loop. Exact.
+
+    Raises: UserError as `sizes_until`; the bias is not above 0.
+    Source: arXiv:2307.01850 (fully synthetic loop); derived here.
+    """
+    positive("bias", bias)
+    kept: np.ndarray = bias**generations * expected_variance(generations, sizes, estimator, variance)
+    return kept
+
+
+def fresh_moments(
+    generations: Int[np.ndarray, " g"],
+    real: int,
+    synthetic: int,
+    initial: int,
+    bias: float,
+    estimator: Estimator,
+    variance: float = 1.0,
+) -> Moments:
+    """v' = [σ² (r - 1 + s/n) + λ v (s - 1 + r/n) + (r s/n) m]/(n - 1 or n), m' = (r σ² + s λ v + s² m)/n². Exact.
+
+    Every generation trains on r = `real` rows never seen before and s = `synthetic` rows of the one before,
+    generation 0 on `initial` real rows.
+
+    Raises: UserError: a count or the bias is out of range.
+    Source: arXiv:2307.01850 (fresh data loop, which it simulates); derived here.
+    """
+    matrix, forcing = _fresh(real, synthetic, bias, estimator, variance)
+    return _iterate(generations, matrix, forcing, _first(initial, estimator, variance))
+
+
+def fresh_fixed_point(
+    real: int, synthetic: int, bias: float, estimator: Estimator, variance: float = 1.0
+) -> FixedPoint:
+    """The solution of the recursion of `fresh_moments`: it does not depend on `initial`. Exact.
+
+    For λ = 1 and maximum likelihood m = σ² n/(r² + 2 r s + s) and v = σ² - m: for every s the mean is known better
+    than from r real rows alone, and never better than from 2 r + 1 of them.
+
+    Raises: UserError: a count or the bias is out of range; there is none, as with r = 0 and λ = 1.
+    Source: arXiv:2307.01850 (its limit independent of the first generation); derived here.
+    """
+    return _solve(*_fresh(real, synthetic, bias, estimator, variance))
+
+
+def augmented_moments(
+    generations: Int[np.ndarray, " g"],
+    real: int,
+    synthetic: int,
+    bias: float,
+    estimator: Estimator,
+    variance: float = 1.0,
+) -> Moments:
+    """v' = [σ² (r - 1) + λ v (s - 1 + r/n) + (r s/n) m]/(n - 1 or n), m' = (s λ v + s² m)/n²; mean_error σ²/r + m.
+
+    Every generation trains on the same r real rows, and s rows of the one before (`augment` of the lab); m is about
+    the mean of those real rows, about which the chain wanders with no drift. Exact.
+
+    Raises: UserError: a count or the bias is out of range.
+    Source: derived here, for the latest generation only; arXiv:2307.01850 (synthetic augmentation loop).
+    """
+    matrix, forcing = _augmented(real, synthetic, bias, estimator, variance)
+    start = np.array([_first(real, estimator, variance)[0], 0.0])
+    found = _iterate(generations, matrix, forcing, start)
+    return Moments(found.variance, found.mean_error + variance / real)
+
+
+def augmented_fixed_point(
+    real: int, synthetic: int, bias: float, estimator: Estimator, variance: float = 1.0
+) -> FixedPoint:
+    """The limits of `augmented_moments`. Exact.
+
+    Raises: UserError: a count or the bias is out of range; there is none, as for a bias well above 1.
+    Source: derived here.
+    """
+    found = _solve(*_augmented(real, synthetic, bias, estimator, variance))
+    return FixedPoint(found.variance, found.mean_error + variance / real)
+
+
+def _fresh(
+    real: int, synthetic: int, bias: float, estimator: Estimator, variance: float
+) -> tuple[Float[np.ndarray, "2 2"], Float[np.ndarray, " 2"]]:
+    """Matrix and forcing of (v, m)."""
+    matrix, denominator = _synthetic_part(real, synthetic, bias, estimator, variance)
+    n = real + synthetic
+    return matrix, variance * np.array([(real - 1 + synthetic / n) / denominator, real / n**2])
+
+
+def _augmented(
+    real: int, synthetic: int, bias: float, estimator: Estimator, variance: float
+) -> tuple[Float[np.ndarray, "2 2"], Float[np.ndarray, " 2"]]:
+    matrix, denominator = _synthetic_part(real, synthetic, bias, estimator, variance)
+    if real < 2:
+        raise UserError(f"an augmented loop keeps at least 2 real rows; got {real}")
+    return matrix, np.array([variance * (real - 1) / denominator, 0.0])
+
+
+def _synthetic_part(
+    real: int, synthetic: int, bias: float, estimator: Estimator, variance: float
+) -> tuple[Float[np.ndarray, "2 2"], float]:
+    positive("bias", bias)
+    positive("variance", variance)
+    if real < 0 or synthetic < 0 or real + synthetic < 2:
+        raise UserError(f"a generation needs at least 2 rows; got {real} real and {synthetic} synthetic ones")
+    r, s, n = real, synthetic, real + synthetic
+    denominator = float(divisor(np.array([n], float), estimator)[0])
+    own = bias * (s - 1 + r / n) if s else 0.0
+    return np.array([[own / denominator, r * s / n / denominator], [s * bias / n**2, (s / n) ** 2]]), denominator
+
+
+def _first(initial: int, estimator: Estimator, variance: float) -> Float[np.ndarray, " 2"]:
+    start = expected_variance(np.zeros(1, np.int64), initial, estimator, variance)
+    return np.array([start[0], variance / initial])
+
+
+def _iterate(
+    generations: Int[np.ndarray, " g"],
+    matrix: Float[np.ndarray, "2 2"],
+    forcing: Float[np.ndarray, " 2"],
+    start: Float[np.ndarray, " 2"],
+) -> Moments:
+    states = [start]
+    for _ in range(last(generations)):
+        states.append(matrix @ states[-1] + forcing)
+    values = at(generations, np.array(states))
+    return Moments(values[:, 0], values[:, 1])
+
+
+def _solve(matrix: Float[np.ndarray, "2 2"], forcing: Float[np.ndarray, " 2"]) -> FixedPoint:
+    radius = float(np.abs(np.linalg.eigvals(matrix)).max())
+    if radius >= 1 - 1e-12:
+        raise UserError(
+            f"this loop has no fixed point: its spectral radius is {radius:.6g}, not below 1; add real rows or "
+            "lower the bias"
+        )
+    variance, mean_error = np.linalg.solve(np.eye(2) - matrix, forcing)
+    return FixedPoint(float(variance), float(mean_error))

@@ -1,0 +1,91 @@
+"""Linear regression whose labels are regenerated: linear growth if they replace, a bound if they accumulate.
+
+Generation g is the least-squares fit ŵ_g of T rows (x, y) with x of N(0, S) in d dimensions, no intercept, and
+y = xᵀŵ_{g-1} + noise of variance σ² (the real w for generation 0), alone (`replace`) or together with all the rows
+before (`accumulate`). The test error is E (xᵀŵ_g - xᵀw)², without the noise of the test labels. T ≥ d + 2, else it
+is infinite. Everything is exact for Gaussian noise or any other of variance σ², and for any S of full rank: only
+E (XᵀX)⁻¹ = S⁻¹/(T - d - 1) is used, and the error is measured with S. The papers state it for S = I.
+
+Under accumulate, with A_g = Σ_{i≤g} X_iᵀX_i, the normal equations give
+    A_g ŵ_g = A_{g-1} ŵ_{g-1} + X_gᵀX_g ŵ_{g-1} + X_gᵀ(noise)   so   ŵ_g = ŵ_{g-1} + A_g⁻¹ X_gᵀ(noise),
+and each generation adds σ² E Tr(S A_g⁻¹ X_gᵀX_g A_g⁻¹). If the rows x are the `same` in every generation that is
+1/n² of the first fit's error, n = g + 1. If they are `fresh` it is σ² E Tr(S A_g⁻¹)/n, as the X_iᵀX_i are
+exchangeable, with A_g a Wishart matrix of nT degrees of freedom.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.special import psi
+
+from collapse_lab.errors import UserError
+from collapse_lab.theory.chain import at, last, positive
+
+Design = Literal["same", "fresh"]
+
+
+def single_fit_error(rows: int, dimension: int, noise: float = 1.0) -> float:
+    """σ² d/(T - d - 1), the test error of one fit of T real rows; `noise` is σ². Exact.
+
+    Raises: UserError: T < d + 2, where it is infinite.
+    Source: the mean of an inverse Wishart matrix; arXiv:2404.01413.
+    """
+    positive("noise", noise)
+    positive("dimension", dimension)
+    if rows < dimension + 2:
+        raise UserError(
+            f"least squares in {dimension} dimensions has a finite test error from {dimension + 2} rows on; got {rows}"
+        )
+    return noise * dimension / (rows - dimension - 1)
+
+
+def replace_error(
+    generations: Int[np.ndarray, " g"], rows: int, dimension: int, noise: float = 1.0
+) -> Float[np.ndarray, " g"]:
+    """σ² d/(T - d - 1) · (g + 1), whether the rows x are the same in every generation or fresh. Exact.
+
+    Raises: UserError as `single_fit_error`; a generation is negative.
+    Source: arXiv:2404.01413 (replace), after arXiv:2402.07712; derived here.
+    """
+    last(generations)
+    return single_fit_error(rows, dimension, noise) * (generations + 1.0)
+
+
+def accumulate_error(
+    generations: Int[np.ndarray, " g"], rows: int, dimension: int, design: Design, noise: float = 1.0
+) -> Float[np.ndarray, " g"]:
+    """σ² d/(T - d - 1) · Σ_{i=1}^{g+1} 1/i² (same x), or σ² d Σ_{i=1}^{g+1} 1/(i (iT - d - 1)) (fresh x). Exact.
+
+    The paper's sum is the first; fresh rows give less, as iT - d - 1 ≥ i (T - d - 1), so that its bound holds too.
+
+    Raises: UserError as `single_fit_error`; a generation is negative; another design.
+    Source: arXiv:2404.01413 (accumulate); the second form is derived here.
+    """
+    once = single_fit_error(rows, dimension, noise)
+    i = np.arange(1, last(generations) + 2)
+    terms = once / i**2 if _same(design) else noise * dimension / (i * (i * rows - dimension - 1))
+    return at(generations, np.cumsum(terms))
+
+
+def accumulate_limit(rows: int, dimension: int, design: Design, noise: float = 1.0) -> float:
+    """σ² d/(T - d - 1) · π²/6 (same x), or σ² d/(d + 1) · (ψ(1) - ψ(1 - (d + 1)/T)) (fresh x).
+
+    Limits of `accumulate_error`, and bounds of it at every generation. Exact. The first bounds both.
+
+    Raises: UserError as `single_fit_error`; another design.
+    Source: arXiv:2404.01413 (the bound π²/6); the second is derived here.
+    """
+    once = single_fit_error(rows, dimension, noise)
+    if _same(design):
+        return once * math.pi**2 / 6
+    return noise * dimension / (dimension + 1) * float(psi(1) - psi(1 - (dimension + 1) / rows))
+
+
+def _same(design: Design) -> bool:
+    if design not in ("same", "fresh"):
+        raise UserError(f"design is same or fresh rows x in every generation; got {design!r}")
+    return design == "same"

@@ -1,0 +1,108 @@
+"""The path that nearly every Gaussian chain takes, which is not the path of the mean.
+
+log σ_g² = log σ² + Σ_{i≤g} (log χ²_{M_i-1} - log(M_i - 1 or M_i)) is a sum of independent terms (see `gaussian`), so
+the typical variance decays as e^{-g/M} with the unbiased estimator, whose mean stays σ², and as e^{-2g/M} with
+maximum likelihood, whose mean decays as e^{-g/M}. Exact for Gaussian data and any M_i ≥ 2.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Complex, Float, Int
+from scipy.optimize import brentq
+from scipy.special import loggamma, ndtri, polygamma, psi
+
+from collapse_lab.errors import UserError
+from collapse_lab.theory.chain import Estimator, Sizes, at, divisor, positive, sizes_until
+
+NODES = 1024  # of the quadrature
+SMALLEST = 1e-5  # the probability from which on the inversion has more than six digits
+
+
+def expected_log_variance(
+    generations: Int[np.ndarray, " g"], sizes: Sizes, estimator: Estimator, variance: float = 1.0
+) -> Float[np.ndarray, " g"]:
+    """E log σ_g² = log σ² + Σ_{i≤g} [ψ((M_i - 1)/2) + log(2/(M_i - 1 or M_i))]. Exact.
+
+    By the law of large numbers (log σ_g²)/g tends to the mean of one term, below 0: σ_g goes to 0 almost surely.
+
+    Raises: UserError as `sizes_until`.
+    Source: derived here; that Σ_n goes to 0 almost surely is Theorem 3.1 of arXiv:2305.17493.
+    """
+    positive("variance", variance)
+    m = sizes_until(generations, sizes)
+    terms = psi((m - 1) / 2) + np.log(2 / divisor(m, estimator))
+    return at(generations, np.log(variance) + np.cumsum(terms))
+
+
+def std_of_log_variance(generations: Int[np.ndarray, " g"], sizes: Sizes) -> Float[np.ndarray, " g"]:
+    """√Var log σ_g² = √(Σ_{i≤g} ψ'((M_i - 1)/2)), the same for both estimators; about √(2g/M). Exact.
+
+    Raises: UserError as `sizes_until`.
+    Source: derived here, from the variance of log χ².
+    """
+    m = sizes_until(generations, sizes)
+    return at(generations, np.sqrt(np.cumsum(polygamma(1, (m - 1) / 2))))
+
+
+def variance_quantile(
+    generations: Int[np.ndarray, " g"], probability: float, sizes: Sizes, estimator: Estimator, variance: float = 1.0
+) -> Float[np.ndarray, " g"]:
+    """The value that σ_g² stays below with this probability; 0.5 gives the typical path. Exact up to quadrature.
+
+    Inverts P(Y ≤ y) = ½ - 1/π ∫_0^∞ Im[e^{-ity} φ(t)]/t dt, φ the characteristic function of log σ_g²,
+    Π Γ((M_i - 1)/2 + it)/Γ((M_i - 1)/2) but for the shift.
+
+    Raises: UserError as `sizes_until`; the probability is outside [1e-5, 1 - 1e-5].
+    Source: J. Gil-Pelaez, Biometrika 38 (1951); its use here is derived.
+    """
+    if not SMALLEST <= probability <= 1 - SMALLEST:
+        raise UserError(f"probability lies between {SMALLEST:g} and 1 - {SMALLEST:g}; got {probability}")
+    m = sizes_until(generations, sizes)
+    centre = expected_log_variance(generations, sizes, estimator, variance)
+    scale = std_of_log_variance(generations, sizes)
+    standard = [_quantile(m[: g + 1], s, probability) for g, s in zip(generations, scale, strict=True)]
+    return np.exp(centre + scale * standard)
+
+
+class _Integrand(NamedTuple):
+    """Nodes t, and φ(t)/t of the standardised log variance times the weights of the quadrature."""
+
+    t: Float[np.ndarray, " n"]
+    weighted: Complex[np.ndarray, " n"]
+
+    def below(self, y: float) -> float:
+        """P(Y ≤ y)."""
+        return 0.5 - float((np.exp(-1j * self.t * y) * self.weighted).imag.sum()) / np.pi
+
+
+@cache
+def _gauss_legendre() -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    return nodes, weights
+
+
+def _quantile(sizes: Float[np.ndarray, " n"], scale: float, probability: float) -> float:
+    distinct, counts = np.unique((sizes - 1) / 2, return_counts=True)
+
+    def log_characteristic(t: Float[np.ndarray, " n"]) -> Complex[np.ndarray, " n"]:
+        u = t[:, None] / scale
+        terms = loggamma(distinct + 1j * u) - loggamma(distinct) - 1j * u * psi(distinct)
+        total: np.ndarray = terms @ counts
+        return total
+
+    end = 8.0  # |φ| falls no faster than that of the normal, e^{-t²/2}, which is 1e-14 here
+    while log_characteristic(np.array([end])).real[0] > np.log(1e-14):
+        end *= 1.25
+    nodes, weights = _gauss_legendre()
+    t = end * (nodes + 1) / 2
+    integrand = _Integrand(t, np.exp(log_characteristic(t)) / t * weights * end / 2)
+    low = high = float(ndtri(probability))
+    while integrand.below(low) > probability:
+        low -= 1
+    while integrand.below(high) < probability:
+        high += 1
+    return low if low == high else float(brentq(lambda y: integrand.below(y) - probability, low, high, xtol=1e-12))
