@@ -12,6 +12,7 @@ import yaml
 
 from collapse_lab.errors import UserError
 from collapse_lab.ledger import LEDGER, problems, read, runs_below
+from collapse_lab.results.comparable import between, groups
 from collapse_lab.results.names import Name, base_names
 from collapse_lab.types import Record
 
@@ -65,7 +66,7 @@ class Run:
     @cached_property
     def flat(self) -> dict[str, Any]:
         """The configuration with dotted keys, without what cannot change the result."""
-        return dict(_flatten({k: v for k, v in self.config.items() if k not in ASIDE}))
+        return flattened(self.config)
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,14 @@ class Collection:
     @property
     def dose(self) -> str | None:
         """The knob of the dose-response figure: `ratio`, or else the numeric knob with most values."""
-        numeric = [k for k in self.knobs if all(_is_number(c.knobs[k]) for c in self.cells)]
+        numeric = [k for k in self.knobs if self.is_numeric(k)]
         if "ratio" in numeric:
             return "ratio"
         return max(numeric, key=lambda k: len({c.knobs[k] for c in self.cells}), default=None)
+
+    def is_numeric(self, knob: str) -> bool:
+        """Whether a setting is a number in every cell."""
+        return all(_is_number(cell.knobs[knob]) for cell in self.cells)
 
     @property
     def warnings(self) -> list[str]:
@@ -123,28 +128,30 @@ class Collection:
         return found + self._unlike()
 
     def _unlike(self) -> list[str]:
-        prints: dict[str, set[str]] = {}
-        for run in self.runs:
-            for features, fingerprint in run.fingerprints.items():
-                prints.setdefault(features, set()).add(repr(sorted(fingerprint.items())))
+        first, *others = groups(self.runs)
         return [
-            f"the '{features}' features of these runs have {len(found)} unlike fingerprints: "
-            "their numbers must not be compared with each other"
-            for features, found in prints.items()
-            if len(found) > 1
+            f"{_called(group)} must not be compared with {_called(first)}: {'; '.join(between(first, group))}"
+            for group in others
         ]
 
 
 def collect(paths: Sequence[Path]) -> Collection:
-    """Reads every run at or below `paths`, each once.
+    """Reads every run at or below `paths`, each once: of folders with the same configuration, the one furthest on.
+
+    A copy of a run is no second seed, and would make every interval too narrow.
 
     Raises:
         UserError: a path is missing, a ledger is corrupt, or no run has a record.
     """
     folders = sorted({folder.resolve() for path in paths for folder in runs_below(path)})
-    runs = tuple(_read(folder) for folder in folders)
+    runs = _distinct([_read(folder) for folder in folders])
     if not any(run.records for run in runs):
         raise UserError(f"no ledger with a record below {', '.join(map(str, paths))}: has a run finished a generation?")
+    return gathered(runs)
+
+
+def gathered(runs: Sequence[Run]) -> Collection:
+    """Some runs as a collection of their own: what differs between these is a knob."""
     knobs = _knobs(runs)
     grouped: dict[Hashable, list[Run]] = {}
     for run in runs:
@@ -157,7 +164,12 @@ def collect(paths: Sequence[Path]) -> Collection:
         for members in grouped.values()
     ]
     cells.sort(key=lambda cell: [_rank(v) for v in cell.knobs.values()])
-    return Collection(runs, knobs, tuple(cells))
+    return Collection(tuple(runs), knobs, tuple(cells))
+
+
+def flattened(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with dotted keys, without what cannot change the result."""
+    return dict(_flatten({k: v for k, v in config.items() if k not in ASIDE}))
 
 
 def labelled(knobs: Mapping[str, Any]) -> str:
@@ -166,13 +178,29 @@ def labelled(knobs: Mapping[str, Any]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A setting's value: 1.0 and 1 read alike."""
+    """A setting's value: 1.0 and 1 read alike, and a class of ours is called by its last name."""
+    if isinstance(value, str) and value.startswith("collapse_lab."):
+        return value.rpartition(".")[2]
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def short(knob: str) -> str:
-    """The last part of a dotted name."""
-    return knob.rpartition(".")[2]
+    """The last part of a dotted name; a class that was swept is called as its group."""
+    return knob.removesuffix("._target_").rpartition(".")[2]
+
+
+def _distinct(runs: Sequence[Run]) -> list[Run]:
+    kept: dict[Hashable, Run] = {}
+    for run in runs:
+        key = repr(sorted(run.flat.items(), key=lambda item: item[0]))
+        if key not in kept or len(run.records) > len(kept[key].records):
+            kept[key] = run
+    return list(kept.values())
+
+
+def _called(group: Sequence[Run]) -> str:
+    names = " and ".join(sorted({run.name for run in group}))
+    return f"{len(group)} run{'s' if len(group) > 1 else ''} of {names}"
 
 
 def _read(folder: Path) -> Run:
@@ -189,13 +217,16 @@ def _read(folder: Path) -> Run:
 def _knobs(runs: Sequence[Run]) -> tuple[str, ...]:
     keys = {key for run in runs for key in run.flat}
     differ = [key for key in keys if len({_frozen(run, key) for run in runs}) > 1]
+    # A leaf that repeats the seed is the seed; a setting that only goes along with it, each value with seeds of its
+    # own, is a knob: runs that differ in it are not one cell.
+    differ = [k for k in differ if not (k.endswith("seed") and all(run.flat.get(k) == run.seed for run in runs))]
     # Leaves repeat the root's shortcuts in a resolved configuration: the knob is the one nearest to the root.
-    differ.sort(key=lambda key: (key != "seed", key != "name", key.count("."), key))
+    differ.sort(key=lambda key: (key != "name", key.count("."), key))
     kept: list[str] = []
     for key in differ:
         if not any(_follows(runs, key, leader) for leader in kept):
             kept.append(key)
-    return tuple(key for key in kept if key != "seed")
+    return tuple(kept)
 
 
 def _follows(runs: Sequence[Run], key: str, leader: str) -> bool:

@@ -22,9 +22,17 @@ _PLAIN: dict[str, tuple[str, str, float | None]] = {
     "accuracy": ("Accuracy", "higher", 1.0),
     "perplexity": ("Perplexity", "lower", None),
     "log_likelihood": ("Log-likelihood", "higher", None),
+    "denoising_loss": ("Denoising loss", "lower", None),
     "vendi": ("Vendi score (effective number of samples)", "higher", None),
+    "pairwise_distance": ("Mean distance between samples", "higher", None),
+    "mode_coverage": ("Share of classes generated", "higher", 1.0),
+    "class_entropy": ("Entropy of the class histogram", "higher", None),
+    "authenticity": ("Authenticity", "higher", 1.0),
     "near_copies": ("Share of near copies", "lower", 1.0),
+    "clip_score": ("CLIP score", "higher", None),
 }
+# One for each class, `class_share_3`: parts of one picture, not panels of their own.
+CLASS_SHARE = "class_share_"
 
 
 @dataclass(frozen=True)
@@ -43,24 +51,31 @@ class Name:
         return cls(key, subset, "/".join(features), metric)
 
     @property
+    def is_class_share(self) -> bool:
+        """Whether it is one bar of the class histogram; the class is `metric.removeprefix(CLASS_SHARE)`."""
+        return self.metric.startswith(CLASS_SHARE)
+
+    @property
     def plain(self) -> str:
         """E.g. "Fréchet distance (FID)"; an unknown metric is called what the ledger calls it."""
-        return _PLAIN[self.metric][0] if self.metric in _PLAIN else self.metric.replace("_", " ").capitalize()
+        return self.metric.replace("_", " ").capitalize() if self._known is None else self._known[0]
 
     @property
     def short(self) -> str:
         """For tables and sentences: "FID", "recall"."""
+        if self.metric == "fd_infinity":
+            return "FD∞"
         return self.metric.upper() if self.metric in ("fid", "kid", "cmmd") else self.metric.replace("_", " ")
 
     @property
     def better(self) -> str:
         """Either "lower", "higher" or "" where it is not known."""
-        return _PLAIN[self.metric][1] if self.metric in _PLAIN else ""
+        return "" if self._known is None else self._known[1]
 
     @property
     def top(self) -> float | None:
         """The greatest value that it can take, where there is one."""
-        return _PLAIN[self.metric][2] if self.metric in _PLAIN else None
+        return None if self._known is None else self._known[2]
 
     @property
     def where(self) -> str:
@@ -76,6 +91,12 @@ class Name:
     def is_key(self) -> bool:
         """Whether it belongs to the first figure; pixels are a check on the embedding, not the result."""
         return self.metric in KEY and self.features != "pixels"
+
+    @property
+    def _known(self) -> tuple[str, str, float | None] | None:
+        if self.is_class_share:
+            return (f"Share of class {self.metric.removeprefix(CLASS_SHARE)}", "", 1.0)
+        return _PLAIN.get(self.metric)
 
 
 def base_names(keys: Iterable[str]) -> list[Name]:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from collapse_lab.results.collect import Cell, Collection, Run
+from collapse_lab.results.intervals import of_mean
 
-MOST_LINES = 24
+MOST_LINES = 12
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Series:
 def lines(collection: Collection) -> list[tuple[str, Cell, str | None]]:
     """What has a line of its own: each cell; in a collection of one cell, each model of it.
 
-    Beyond 24 cells, 24 of them at even distances, the first and the last among them.
+    Beyond 12 cells, 12 of them at even distances, the first and the last among them.
     """
     if len(collection.cells) == 1:
         cell = collection.cells[0]
@@ -76,16 +76,37 @@ def point(
             intervals += [(row.get(f"{metric}_lo", np.nan), row.get(f"{metric}_hi", np.nan)) for row in rows]
     if not values:
         return (np.nan, np.nan, np.nan)
-    mean = float(np.mean(values))
-    if len(values) > 1:
-        half = float(stdtrit(len(values) - 1, 0.975) * np.std(values, ddof=1) / np.sqrt(len(values)))
-        return (mean, mean - half, mean + half)
-    return (mean, *intervals[0]) if len(intervals) == 1 else (mean, np.nan, np.nan)
+    mean = of_mean(values)
+    if mean.lo is not None and mean.hi is not None:
+        return (mean.value, mean.lo, mean.hi)
+    return (mean.value, *intervals[0]) if len(intervals) == 1 else (mean.value, np.nan, np.nan)
+
+
+def value(run: Run, metric: str, generation: int) -> float | None:
+    """`metric` of a run at a generation, the mean over its models; None where it was not measured."""
+    found = [r.metrics[metric] for r in run.records if r.generation == generation and metric in r.metrics]
+    return float(np.mean(found)) if found else None
+
+
+def along(run: Run, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """(generations, values) of `metric` along one chain, the mean over its models."""
+    found: dict[int, list[float]] = {}
+    for record in run.records:
+        if metric in record.metrics:
+            found.setdefault(record.generation, []).append(record.metrics[metric])
+    at = sorted(found)
+    return np.asarray(at, float), np.asarray([np.mean(found[g]) for g in at], float)
 
 
 def final(run: Run, metric: str) -> int:
     """The last generation of `run` that has `metric`, -1 where none has."""
     return max((r.generation for r in run.records if metric in r.metrics), default=-1)
+
+
+def floor_of(run: Run, metric: str) -> float | None:
+    """`metric` of real against real beside a run, None where unknown."""
+    found = [r.metrics[f"{metric}_floor"] for r in run.records if f"{metric}_floor" in r.metrics]
+    return float(np.mean(found)) if found else None
 
 
 def floor(collection: Collection, metric: str) -> tuple[float, float] | None:
