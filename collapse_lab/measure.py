@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -129,7 +129,9 @@ class Ruler:
         for subset in self._lab.prompts.sets:
             real, floor = (len(rows) for rows in self._numbers(subset, "reference"))
             sizes[subset] = {"n": self._lab.n_samples, "n_reference": real, "n_floor": floor}
-        return {**self._extractors.get(name).fingerprint, **sizes}
+        metrics = {metric: settings(self._lab.metrics[metric][1]) for metric in self._metrics_of(name)}
+        made = {"dataset": self._lab.dataset.key, "metrics": metrics}
+        return {**self._extractors.get(name).fingerprint, **made, **sizes}
 
     def _numbers(self, subset: str, against: Split) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of the real rows of a prompt set in the split compared with, and of the floor's in the other."""
@@ -187,6 +189,12 @@ class Ruler:
         }
         parents = [self._real[name, "train"], self._real[name, "reference"]]
         return Stage(self._lab.store, "floor", fields, produce, parents)
+
+
+def settings(identity: Mapping[str, Any]) -> str:
+    """What a metric's values depend on: its version and arguments, less those that only widen or narrow intervals."""
+    given = {k: v for k, v in identity["arguments"].items() if k not in ("features", "bootstrap")}
+    return " ".join([f"v{identity['version']}", *(f"{key}={value}" for key, value in given.items())])
 
 
 def flatten(name: str, estimate: Estimate) -> dict[str, float]:

@@ -47,34 +47,33 @@ def nearest_in(
     return found.squares[:, :k] * a.scale**2, found.index[:, :k]
 
 
-def reach(cloud: Cloud, k: int, rows: int = TILE, beyond: int = 0) -> tuple[Float[Tensor, "n s"], Int[Tensor, "n k"]]:
-    """Squared distance of each row from its k-th to (k + beyond)-th nearest other row, and who the k nearest are.
+def reach(cloud: Cloud, k: int, rows: int = TILE) -> Float[Tensor, " n"]:
+    """Squared distance of each row from its k-th nearest other row, in units of the cloud's scale (float64).
 
-    In units of the cloud's scale, exact (float64); only the distances that could be one of those are computed so.
+    Exact; only the distances that could be it are computed so.
 
     Raises:
         UserError: k < 1 or k >= n.
     """
-    found = among(cloud, k, rows, beyond)
-    wanted = found.squares[:, k - 1 : k + beyond]
-    doubt = found.doubt[:, None]
-    found.settle((found.squares >= wanted[:, :1] - doubt) & (found.squares <= wanted[:, -1:] + doubt))
-    return found.squares[:, k - 1 : k + beyond], found.index[:, :k]
+    found = among(cloud, k, rows)
+    wanted, doubt = found.squares[:, k - 1 : k], found.doubt[:, None]
+    found.settle((found.squares >= wanted - doubt) & (found.squares <= wanted + doubt))
+    return found.squares[:, k - 1]
 
 
-def among(cloud: Cloud, k: int, rows: int = TILE, beyond: int = 0) -> Candidates:
-    """Those among which the k + beyond nearest other rows of each row certainly are."""
+def among(cloud: Cloud, k: int, rows: int = TILE) -> Candidates:
+    """Those among which the k nearest other rows of each row certainly are."""
     n = len(cloud)
     if not 1 <= k < n:
         raise UserError(f"k = {k} neighbours were asked for in a set of {n} rows: k lies in 1 … n - 1")
-    found = Candidates(cloud, cloud, min(k + beyond + SPARE, n - 1))
+    found = Candidates(cloud, cloud, min(k + SPARE, n - 1))
     for start in range(0, n, rows):
         here, rest = slice(start, min(start + rows, n)), slice(start, n)
         distances = tile(cloud, cloud, here, rest)  # the half on and above the diagonal serves both of its rows
         distances.fill_diagonal_(torch.inf)
         found.offer(here, distances, start)
         found.offer(slice(here.stop, n), distances[:, here.stop - start :].T, start)
-    found.complete(k + beyond)
+    found.complete(k)
     return found
 
 
