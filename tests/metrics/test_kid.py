@@ -27,7 +27,7 @@ def test_unlike_sizes_follow_the_definition() -> None:
 def test_blocks_do_not_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = normal(50, 6, 1), normal(33, 6, 2, shift=0.3)
     whole = kernel_distance(x, y)
-    monkeypatch.setattr(module, "BLOCK", 7)
+    monkeypatch.setattr(module, "TILE", 7)
     assert kernel_distance(x, y) == pytest.approx(whole, rel=1e-12)
 
 
