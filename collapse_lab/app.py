@@ -102,19 +102,28 @@ def _check_added(overridden: list[str]) -> None:
 
 
 def _drop_stubs(cfg: DictConfig, overridden: list[str]) -> None:
-    """Takes out what a scale says of features and metrics that this run does not have.
+    """Takes out what a scale says of features, metrics and parts of the model that this run does not have.
 
     Raises:
         UserError: the command line itself says it.
     """
-    for group in ("features", "metrics"):
+    for group in ("features", "metrics", "model"):
         nodes = cfg.get(group, {})
-        stubs = [str(name) for name, node in nodes.items() if "_target_" not in node]
+        own = _own_keys(group) if group == "model" else set()
+        parts = {str(name): node for name, node in nodes.items() if isinstance(node, DictConfig)}
+        stubs = [name for name, node in parts.items() if "_target_" not in node and name not in own]
         for name in stubs:
             if any(f"{group}.{name}." in override for override in overridden):
                 raise UserError(f"{group} has no '{name}' in this run; {did_you_mean(name, set(nodes) - set(stubs))}")
             with open_dict(cfg):
                 del nodes[name]
+
+
+def _own_keys(group: str) -> set[str]:
+    """The keys of the file that was chosen in a group."""
+    chosen = HydraConfig.get().runtime.choices.get(group)
+    file = CONF / group / f"{chosen}.yaml"
+    return set(map(str, OmegaConf.load(file))) if file.is_file() else set()
 
 
 def _fail(message: str, code: int) -> int:

@@ -13,10 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.files import checksum
 from collapse_lab.lab import Lab, ModelPart, Part, Prompts
-from collapse_lab.schema import Root, bind, canonical, import_target, resolved
+from collapse_lab.schema import SCHEDULE, Root, bind, canonical, import_target, resolved
 from collapse_lab.types import Spec
-
-SCHEDULE = "by_generation"
 
 
 def build(cfg: DictConfig, root: Root) -> Lab:

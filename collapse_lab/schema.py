@@ -20,6 +20,7 @@ SHORTCUTS = ("seed", "generations", "ratio", "n_train", "n_samples", "device")
 DEVICES = ("auto", "cpu", "cuda")
 # Read by the engine itself, so that they need no leaf to refer to them
 ENGINE = ("seed", "generations", "n_train", "n_samples", "device")
+SCHEDULE = "by_generation"  # the key under which an argument has a value per generation
 # What cannot change a result is no part of a run's identity
 VOLATILE = ("paths", "sinks", "store", "device", "dry_run")
 

@@ -3,75 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Polygon
 from matplotlib.ticker import MaxNLocator
 
-from collapse_lab.errors import UserError, did_you_mean
+from collapse_lab.report.plot import Caption, Legend, plot, stem
 from collapse_lab.report.section import Section
-from collapse_lab.report.style import MARKERS, MUTED, inline, marker, palette, panel, styled
+from collapse_lab.report.style import MUTED, marker, palette
 from collapse_lab.results.collect import Collection, short, shown
 from collapse_lab.results.names import Name
-from collapse_lab.results.series import Series, floor, lines, over_generations
+from collapse_lab.results.series import MOST_LINES, Series, floor, lines, over_generations
+
+MOST_PANELS = 60
 
 
-def colours(collection: Collection) -> list[tuple[str, str]]:
-    """(on light, on dark) of each line: a ramp where one numeric knob was swept."""
-    return palette(len(lines(collection)), ordered=collection.dose is not None and len(collection.knobs) == 1)
-
-
-def figure(collection: Collection, metrics: Sequence[str] = ()) -> Figure:
-    """A figure fit for a paper: a panel for each of `metrics` (default: the first FID) and one legend.
-
-    Raises:
-        UserError: no run has a metric of that name.
-    """
-    known = {name.key: name for name in collection.names}
-    first = leading(collection)
-    chosen = list(metrics) or ([first.key] if first else [])
-    if not chosen:
-        raise UserError("these runs measured nothing: there is no metric to draw")
-    for metric in chosen:
-        if metric not in known:
-            raise UserError(f"no run has a metric '{metric}': {did_you_mean(metric, known)}")
-    with styled():
-        drawn = Figure(figsize=(3.6 * len(chosen) + 1.3, 3.1), layout="constrained")
-        axes = drawn.subplots(1, len(chosen), squeeze=False)[0]
-        inks = colours(collection)
-        for ax, metric in zip(axes, chosen, strict=True):
-            name = known[metric]
-            draw(ax, collection, name, inks, _limits(collection, name))
-            better = f", {name.better} is better" if name.better else ""
-            ax.set_title(name.plain + better + (f"\n{name.where}" if name.where else ""))
-        entries = lines(collection)
-        if len(entries) > 1:
-            swept = ", ".join(short(knob) for knob in collection.knobs) or "model"
-            values = [", ".join(map(shown, cell.knobs.values())) or label for label, cell, _ in entries]
-            handles = [
-                Line2D([], [], color=inks[i][0], marker=marker(i), label=value) for i, value in enumerate(values)
-            ]
-            drawn.legend(handles=handles, title=swept, loc="outside right center")
-        return drawn
-
-
-def save(collection: Collection, path: Path, metrics: Sequence[str] = ()) -> Path:
-    """Writes `figure` to `path`, in the format that its ending names, and returns `path`.
-
-    Raises:
-        UserError: no such metric, no such format, or `path` cannot be written.
-    """
-    drawn = figure(collection, metrics)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with styled():
-            drawn.savefig(path, dpi=200)
-    except (OSError, ValueError) as error:
-        raise UserError(f"the figure cannot be written to '{path}': {error}") from error
-    return path
+def legend_of(collection: Collection) -> Legend:
+    """The lines by the values of what was swept; their colours a ramp where that is one number."""
+    entries = lines(collection)
+    title = ", ".join("experiment" if knob == "name" else short(knob) for knob in collection.knobs) or "model"
+    labels = [", ".join(map(shown, cell.knobs.values())) or label for label, cell, _ in entries]
+    inks = palette(len(entries), ordered=collection.dose is not None and len(collection.knobs) == 1)
+    return Legend(title, labels, inks)
 
 
 def first_section(collection: Collection) -> Section | None:
@@ -86,14 +41,10 @@ def key_section(collection: Collection) -> Section | None:
 
 
 def other_section(collection: Collection) -> Section | None:
-    """All metrics that no section above has."""
+    """All metrics that no section above has; the shares of single classes have a section of their own."""
     above = _leading(collection)
-    return _section(
-        collection,
-        "All other metrics",
-        [n for n in collection.names if not n.is_key and n not in above],
-        folded=True,
-    )
+    rest = [n for n in collection.names if not (n.is_key or n in above or n.is_class_share)]
+    return _section(collection, "All other metrics", rest, folded=True)
 
 
 def leading(collection: Collection) -> Name | None:
@@ -109,79 +60,111 @@ def _leading(collection: Collection) -> list[Name]:
 def _section(collection: Collection, title: str, names: list[Name], folded: bool = False) -> Section | None:
     if not names:
         return None
-    entries = lines(collection)
-    legend = [(f"s{i}", MARKERS.index(marker(i)), label) for i, (label, _, _) in enumerate(entries)]
-    note = "Band: 95\u00a0% interval over samples." if len(collection.runs) == 1 else ""
+    legend = legend_of(collection)
+    plots = [
+        plot(
+            lambda ax, name=name: draw(ax, collection, name, legend.inks),  # type: ignore[misc]
+            Caption.of(name),
+            stem("curve", name.key),
+            row=f"{name.features}/{name.metric}",
+            legend=legend,
+        )
+        for name in names[:MOST_PANELS]
+    ]
+    columns = max(len(_siblings(name, names)) for name in names)
+    return Section.of_plots(title, plots, _note(collection, len(names)), legend, columns, folded)
+
+
+def _note(collection: Collection, metrics: int) -> str:
+    parts = []
     if any(len(cell.runs) > 1 for cell in collection.cells):
-        note = "Lines are means over seeds, bands their 95\u00a0% t-intervals, cut at the panel's edge."
-    if len(entries) < len(collection.cells):
-        note += f" {len(entries)} of {len(collection.cells)} cells are drawn."
-    context = {
-        "panels": svg_panels(collection, names),
-        "legend": legend if len(entries) > 1 else [],
-        "columns": max(len(_siblings(name, names)) for name in names),
-    }
-    return Section(title, "panels.html.j2", context, note, folded)
+        parts.append("Lines are means over seeds, bands their 95\u00a0% t-intervals, cut at the panel's edge.")
+    else:
+        parts.append("Band: 95\u00a0% interval over samples.")
+    if len(collection.cells) > MOST_LINES:
+        parts.append(f"{MOST_LINES} of {len(collection.cells):,} cells are drawn, at even distances.")
+    if metrics > MOST_PANELS:
+        parts.append(f"{MOST_PANELS} of {metrics} metrics are drawn; the CSV has all.")
+    return " ".join(parts)
 
 
-def svg_panels(collection: Collection, names: Sequence[Name]) -> list[tuple[Name, str]]:
-    """Each metric with its panel as an <svg> element for the page."""
-    inks = colours(collection)
-    panels = []
-    for name in names:
-        drawn, ax = panel()
-        with styled():
-            draw(ax, collection, name, inks, _limits(collection, name))
-        panels.append((name, inline(drawn, f"{name.plain}, {name.where or 'all'}, over generations", inks)))
-    return panels
-
-
-def draw(
-    ax: Axes,
-    collection: Collection,
-    name: Name,
-    inks: Sequence[tuple[str, str]],
-    limits: tuple[float, float] | None,
-) -> None:
+def draw(ax: Axes, collection: Collection, name: Name, inks: Sequence[tuple[str, str]]) -> None:
     """Draws the lines of one metric with their bands, its floor, and a cross where a run diverged."""
-    for series in over_generations(collection, name.key):
+    found = over_generations(collection, name.key)
+    for series in found:
         _line(ax, series, inks[series.rank][0])
-    if limits is not None:
-        ax.set_ylim(*limits)
     between = floor(collection, name.key)
+    # A band of two or three seeds can be far wider than the curves: it may be cut, the means may not.
+    values = [*(between or ()), *(float(v) for series in found for v in series.mean)]
+    if values:
+        ax.set_ylim(*limits(values, name.top))
+    if found:
+        first, last = min(s.x[0] for s in found), max(s.x[-1] for s in found)
+        pad = 0.045 * ((last - first) or 1)
+        ax.set_xlim(first - pad, last + pad)
     if between is not None:
-        _floor(ax, sum(between) / 2)
+        mark_floor(ax, between)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     ax.yaxis.set_major_locator(MaxNLocator(nbins=5))
     ax.set_xlabel("generation")
 
 
-def _floor(ax: Axes, level: float) -> None:
-    """A dashed line, its label on the side where fewer lines end."""
-    least, greatest = ax.get_ylim()
-    ends = [float(np.asarray(line.get_ydata(), float)[-1]) for line in ax.lines]
-    near = 0.14 * (greatest - least)
-    crowded = sum(0 <= end - level < near for end in ends) > sum(0 < level - end < near for end in ends)
-    below = crowded and level - near > least
+def mark_floor(ax: Axes, between: tuple[float, float]) -> None:
+    """A dashed line with the span of all runs, its label where fewest lines pass."""
+    level = sum(between) / 2
+    if between[1] > between[0]:
+        ax.axhspan(*between, color=MUTED, alpha=0.18, linewidth=0)
+    right, above = _clear(ax, level)
     ax.axhline(level, color=MUTED, linestyle=(0, (4, 3)), linewidth=1)
     ax.annotate(
         "real vs real",
-        (1, level),
+        (1 if right else 0, level),
         xycoords=("axes fraction", "data"),
-        xytext=(0, -2 if below else 2),
+        xytext=(0 if right else 3, 2 if above else -2),
         textcoords="offset points",
-        ha="right",
-        va="top" if below else "bottom",
+        ha="right" if right else "left",
+        va="bottom" if above else "top",
         color=MUTED,
         fontsize=7.5,
     )
 
 
+def _clear(ax: Axes, level: float) -> tuple[bool, bool]:
+    """(at the right, above the line) of the corner by `level` where a label hides least."""
+    (left, right), (least, greatest) = ax.get_xlim(), ax.get_ylim()
+    near = 0.14 * (greatest - least)
+    grid = np.linspace(left, right, 40)
+    drawn = [(np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)) for line in ax.lines]
+    # Each line's points, and what it passes through between them.
+    x = np.concatenate([grid[:0], *(np.concatenate([a, grid]) for a, _ in drawn)])
+    y = np.concatenate([grid[:0], *(np.concatenate([b, np.interp(grid, a, b, np.nan, np.nan)]) for a, b in drawn)])
+    found = {}
+    for at_right, above in ((True, True), (True, False), (False, True), (False, False)):
+        over = (y - level) * (1 if above else -1)
+        beside = x > right - 0.3 * (right - left) if at_right else x < left + 0.3 * (right - left)
+        outside = level + near > greatest if above else level - near < least
+        found[at_right, above] = (outside, int((beside & (over > -0.02 * near) & (over < near)).sum()))
+    return min(found, key=lambda corner: found[corner])
+
+
+def limits(values: Sequence[float], top: float | None) -> tuple[float, float]:
+    """Limits that hold all `values`: [0, 1] for a share, from 0 where no value is below it."""
+    least, greatest = min(values), max(values)
+    if top is not None and least >= 0:
+        return (0.0, top * 1.03)
+    span = (greatest - least) or abs(greatest) or 1.0
+    return (0.0 if 0 <= least < 0.6 * greatest else least - 0.08 * span, greatest + 0.12 * span)
+
+
 def _line(ax: Axes, series: Series, colour: str) -> None:
     shape = marker(series.rank) if len(series.x) <= 30 else ""
-    ax.plot(series.x, series.mean, color=colour, marker=shape, markeredgewidth=0, zorder=3)
-    if np.isfinite(series.lo).any():
-        ax.fill_between(series.x, series.lo, series.hi, color=colour, alpha=0.16, linewidth=0)
+    # Axes.plot and fill_between work out limits, units and colours for each line; here all of these are known.
+    ax.add_line(Line2D(series.x, series.mean, color=colour, marker=shape, markeredgewidth=0, zorder=3))
+    known = np.isfinite(series.lo) & np.isfinite(series.hi)
+    if known.any():
+        x, lo, hi = series.x[known], series.lo[known], series.hi[known]
+        band = np.stack([np.concatenate([x, x[::-1]]), np.concatenate([lo, hi[::-1]])], axis=1)
+        ax.add_patch(Polygon(band, facecolor=colour, alpha=0.16, linewidth=0))
     if series.diverged:
         ax.plot(series.x[-1], series.mean[-1], marker="x", color=colour, markersize=9, markeredgewidth=2, zorder=4)
         ax.annotate(
@@ -196,18 +179,3 @@ def _line(ax: Axes, series: Series, colour: str) -> None:
 
 def _siblings(name: Name, names: Sequence[Name]) -> list[Name]:
     return [n for n in names if (n.features, n.metric) == (name.features, name.metric)]
-
-
-def _limits(collection: Collection, name: Name) -> tuple[float, float] | None:
-    """Limits that hold every line and the floor: [0, 1] for a share, from 0 where no value is below it."""
-    values = list(floor(collection, name.key) or ())
-    for series in over_generations(collection, name.key):
-        # A band of two or three seeds can be far wider than the curves: it may be cut, the means may not.
-        values += [float(v) for v in series.mean]
-    if not values:
-        return None
-    least, greatest = min(values), max(values)
-    if name.top is not None and least >= 0:
-        return (0.0, name.top * 1.03)
-    span = (greatest - least) or abs(greatest) or 1.0
-    return (0.0 if 0 <= least < 0.6 * greatest else least - 0.08 * span, greatest + 0.12 * span)

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from collapse_lab.report.curves import limits, mark_floor
+from collapse_lab.report.plot import Caption, Legend, plot, stem
 from collapse_lab.report.section import Section
-from collapse_lab.report.style import MARKERS, MUTED, inline, marker, palette, panel, styled
-from collapse_lab.results.collect import Cell, Collection, labelled, short
+from collapse_lab.report.style import marker, palette
+from collapse_lab.results.collect import Cell, Collection, labelled, short, shown
 from collapse_lab.results.names import Name
-from collapse_lab.results.series import floor, point
+from collapse_lab.results.series import evenly, floor, point
 
 MOST_PANELS = 6
+MOST_GROUPS = 8
 
 
 def section(collection: Collection) -> Section | None:
@@ -22,25 +25,33 @@ def section(collection: Collection) -> Section | None:
     if knob is None:
         return None
     groups = _groups(collection, knob)
-    inks = palette(len(groups), ordered=False)
-    panels = []
-    for name in [n for n in collection.names if n.is_key][:MOST_PANELS]:
-        figure, ax = panel()
-        with styled():
-            _draw(ax, collection, name, knob, groups, [light for light, _ in inks])
-        title = f"{name.plain}, {name.where or 'all'}, against {short(knob)}"
-        panels.append((name, inline(figure, title, inks, prefix="d")))
-    legend = [(f"d{i}", MARKERS.index(marker(i)), label) for i, label in enumerate(groups)] if len(groups) > 1 else []
+    drawn = {label: groups[label] for label in (list(groups)[i] for i in evenly(len(groups), MOST_GROUPS))}
+    others = [k for k in collection.knobs if k != knob]
+    ramp = len(others) == 1 and all(isinstance(c.knobs[others[0]], int | float) for c in collection.cells)
+    values = [", ".join(shown(v) for k, v in cells[0].knobs.items() if k != knob) for cells in drawn.values()]
+    title = ", ".join("experiment" if k == "name" else short(k) for k in others)
+    legend = Legend(title, values, palette(len(drawn), ordered=ramp))
+    names = [n for n in collection.names if n.is_key][:MOST_PANELS]
+    plots = [
+        plot(
+            lambda ax, name=name: _draw(ax, collection, name, knob, drawn, legend),  # type: ignore[misc]
+            Caption.of(name),
+            stem("dose", knob, name.key),
+            row=f"{name.features}/{name.metric}",
+            legend=legend,
+        )
+        for name in names
+    ]
+    if not plots:
+        return None
     note = f"Each metric at the last generation of a chain, against {short(knob)}."
     if any(len(cell.runs) > 1 for cell in collection.cells):
         note += " Points are means over seeds, bars their 95\u00a0% t-intervals."
-    context = {"panels": panels, "legend": legend, "columns": len({n.subset for n, _ in panels})}
-    return Section("Dose and response", "panels.html.j2", context, note)
-
-
-def inks_needed(collection: Collection) -> list[tuple[str, str]]:
-    """The colours that this section's lines take, as (on light, on dark)."""
-    return palette(len(_groups(collection, collection.dose)), ordered=False) if collection.dose else []
+    else:
+        note += " Bars: 95\u00a0% intervals over samples."
+    if len(drawn) < len(groups):
+        note += f" {len(drawn)} of {len(groups):,} lines are drawn."
+    return Section.of_plots("Dose and response", plots, note, legend, len({n.subset for n in names}))
 
 
 def _groups(collection: Collection, knob: str) -> dict[str, list[Cell]]:
@@ -53,31 +64,44 @@ def _groups(collection: Collection, knob: str) -> dict[str, list[Cell]]:
 
 
 def _draw(
-    ax: Axes,
-    collection: Collection,
-    name: Name,
-    knob: str,
-    groups: dict[str, list[Cell]],
-    inks: Sequence[str],
+    ax: Axes, collection: Collection, name: Name, knob: str, groups: dict[str, list[Cell]], legend: Legend
 ) -> None:
     doses = sorted({float(cell.knobs[knob]) for cell in collection.cells})
     place = positions(doses)
+    between = floor(collection, name.key)
+    values = list(between or ())
     for i, cells in enumerate(groups.values()):
         x = np.asarray([place[float(cell.knobs[knob])] for cell in cells])
         order = np.argsort(x)
         mean, lo, hi = np.asarray([point(cell.runs, name.key, None) for cell in cells])[order].T
-        ax.plot(x[order], mean, color=inks[i], marker=marker(i), markeredgewidth=0, zorder=3)
-        ax.vlines(x[order], lo, hi, color=inks[i], alpha=0.55, linewidth=1.4)
-    between = floor(collection, name.key)
+        ink = legend.inks[i][0]
+        ax.plot(x[order], mean, color=ink, marker=marker(i), markeredgewidth=0, zorder=3)
+        ax.vlines(x[order], lo, hi, color=ink, alpha=0.55, linewidth=1.4)
+        # Beyond the range of a share there is nothing to see: such a bar is cut.
+        ends = np.concatenate([mean, *(np.clip(v, 0, name.top) if name.top else v for v in (lo, hi))])
+        values += [float(v) for v in ends if np.isfinite(v)]
+    if values:
+        ax.set_ylim(*limits(values, name.top))
     if between is not None:
-        ax.axhline(sum(between) / 2, color=MUTED, linestyle=(0, (4, 3)), linewidth=1)
-    shown = doses if len(doses) <= 8 else [doses[i] for i in np.linspace(0, len(doses) - 1, 6).astype(int)]
-    ax.set_xticks([place[d] for d in shown], [f"{d:g}" for d in shown])
-    if name.top is not None:
-        ax.set_ylim(0, name.top * 1.03)
-    elif ax.get_ylim()[0] < 0 or name.better == "lower":
-        ax.set_ylim(bottom=min(0.0, *(v for line in ax.lines for v in np.asarray(line.get_ydata(), float))))
+        mark_floor(ax, between)
+    ticks = _apart(place)
+    ax.set_xticks([place[d] for d in ticks], [f"{d:g}" for d in ticks])
     ax.set_xlabel(short(knob))
+
+
+def _apart(place: dict[float, float]) -> list[float]:
+    """The doses whose labels have room, both ends among them."""
+    first, last = (end(place, key=lambda dose: place[dose]) for end in (min, max))
+    letter = 0.022 * (place[last] - place[first])  # a letter's share of the axis
+
+    def clear(a: float, b: float) -> bool:
+        return abs(place[a] - place[b]) >= letter * (1 + (len(f"{a:g}") + len(f"{b:g}")) / 2)
+
+    kept = [first]
+    for dose in sorted(place):
+        if clear(dose, kept[-1]) and clear(dose, last):
+            kept.append(dose)
+    return sorted({*kept, last})
 
 
 def positions(doses: Sequence[float]) -> dict[float, float]:

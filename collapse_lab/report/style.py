@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import re
 from contextlib import AbstractContextManager
 from html import escape
 from typing import Any
+from zlib import crc32
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
+import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, to_hex
-from matplotlib.figure import Figure
+
+from collapse_lab.report.font import family
 
 INK, MUTED = "#1d2329", "#6d7680"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -21,9 +22,11 @@ _NAMED_DARK = ("#5bb0ea", "#ff9152", "#3fcfa4", "#ea9ac8", "#f0bd47", "#9ad4f7",
 # A dose has an order: hue runs from blue to red while contrast with the page rises, so it reads in grey too.
 _RAMP_LIGHT = ("#86a9d6", "#5a74c4", "#8b419f", "#a0103c")
 _RAMP_DARK = ("#5d83b8", "#8f93ea", "#dc93e6", "#ffc2bd")
+# Of every colour handed out for a light page, its twin for a dark one.
+_TWINS = {INK: "#e8ebee", MUTED: "#9aa4ae"}
+_ANONYMOUS = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 RC: Any = {
-    "font.family": "sans-serif",
     "font.size": 9,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": MUTED,
@@ -48,6 +51,7 @@ RC: Any = {
     "ytick.color": MUTED,
     "xtick.major.size": 3,
     "ytick.major.size": 0,
+    "pdf.fonttype": 42,
     "svg.fonttype": "none",
     "svg.hashsalt": "collapse_lab",
 }
@@ -55,11 +59,13 @@ RC: Any = {
 
 def palette(n: int, ordered: bool) -> list[tuple[str, str]]:
     """Chooses n colours as (on light, on dark); a ramp where the lines have an order, else distinct hues."""
-    if not ordered:
-        return [(_NAMED_LIGHT[i % 7], _NAMED_DARK[i % 7]) for i in range(n)]
-    light, dark = (LinearSegmentedColormap.from_list("dose", ramp) for ramp in (_RAMP_LIGHT, _RAMP_DARK))
-    at = [i / max(n - 1, 1) for i in range(n)]
-    return [(to_hex(light(x)), to_hex(dark(x))) for x in at]
+    if ordered:
+        light, dark = (LinearSegmentedColormap.from_list("dose", ramp) for ramp in (_RAMP_LIGHT, _RAMP_DARK))
+        pairs = [(to_hex(light(x)), to_hex(dark(x))) for x in np.linspace(0, 1, n)]
+    else:
+        pairs = [(_NAMED_LIGHT[i % 7], _NAMED_DARK[i % 7]) for i in range(n)]
+    _TWINS.update(pairs)
+    return pairs
 
 
 def marker(rank: int) -> str:
@@ -69,36 +75,40 @@ def marker(rank: int) -> str:
 
 def styled() -> AbstractContextManager[None]:
     """Within it, what is drawn looks as figures here do."""
-    return mpl.rc_context(RC)
+    return mpl.rc_context(RC | {"font.family": family()})
 
 
-def panel(width: float = 4.3, height: float = 2.3) -> tuple[Figure, Axes]:
-    """An empty figure of one pair of axes, in inches."""
-    with styled():
-        figure = Figure(figsize=(width, height), layout="constrained")
-        return figure, figure.add_subplot()
+def themed(source: str, label: str, shown: tuple[float, float, float, float]) -> str:
+    """A figure as an <svg> element whose inks, ours and those of any `palette`, are the page's: `var(--c0072b2)`.
 
+    Text stays text, set in the page's own type. Ids are made unlike those of any other figure.
 
-def inline(figure: Figure, label: str, colours: list[tuple[str, str]], prefix: str = "s") -> str:
-    """The figure as an <svg> element whose inks are the page's: `currentColor`, --muted, --s0 and on.
-
-    Text stays text, set in the page's own type. Ids that nothing refers to are left out: they would repeat.
+    Args:
+        source: what matplotlib wrote.
+        label: what the figure is, for those who do not see it.
+        shown: (left, top, width, height) in points, of what the page shows. The rest (title, legend) is only for
+            a paper; `data-paper` says how large the whole is.
     """
-    buffer = io.StringIO()
-    with styled():
-        figure.savefig(
-            buffer,
-            format="svg",
-            transparent=True,
-            metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")),
-        )
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
+    svg = source[source.index("<svg") :]
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' id="[A-Za-z.]+_\d+"', "", svg)
-    svg = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font: \1 var(--sans)", svg)
-    inks = {INK: "currentColor", MUTED: "var(--muted)"} | {c: f"var(--{prefix}{i})" for i, (c, _) in enumerate(colours)}
-    svg = re.sub(r"#[0-9a-f]{6}", lambda found: inks.get(found[0], found[0]), svg)
-    svg = re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg [^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1)
+    mark = f"f{crc32(svg.encode()):x}"
+    svg = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{mark}", svg)
+    # Within tags alone: a number that is text is a label.
+    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0]), svg)
+    svg = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", svg)
+    svg = re.sub(r" font-family: [^;\"]*;?", "", svg)
+    svg = re.sub(r' transform="rotate\(-0 [^"]*"', "", svg)
+    svg = re.sub(r"#([0-9a-f]{6})\b", lambda found: f"var(--c{found[1]})" if found[0] in _TWINS else found[0], svg)
+    head, rest = svg.split(">", 1)
+    whole = re.search(r'viewBox="([^"]*)"', head)
+    assert whole is not None
+    box = " ".join(f"{n:g}" for n in shown)
+    names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return f'<svg role="img" aria-label="{escape(label)}" viewBox="{box}" data-paper="{whole[1]}" {names}>{rest}'
+
+
+def twins(page: str) -> list[tuple[str, str]]:
+    """(on light, on dark) of every ink that a page of figures refers to, sorted."""
+    return sorted((light, dark) for light, dark in _TWINS.items() if f"--c{light[1:]}" in page)

@@ -39,8 +39,9 @@ def headline(collection: Collection) -> list[str]:
     told = [name for name in firsts if name is not None] or collection.names[:1]
     sentences = [sentence for name in told if (sentence := _sentence(collection, name))]
     if sentences and len(collection.cells) > 1:
-        even = all(run.last == collection.last and run.status != "diverged" for run in collection.runs)
-        when = f"generation {collection.last}" if even else "the end of each chain"
+        last = collection.last
+        even = all(run.last == last and run.status != "diverged" for run in collection.runs)
+        when = f"generation {last}" if even else "the end of each chain"
         sentences[0] = f"at {when}, {sentences[0]}"
     return [s[:1].upper() + s[1:] for s in sentences]
 

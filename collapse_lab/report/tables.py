@@ -1,22 +1,22 @@
-"""What was trained on and what came of it: counts, cells, and every number as CSV."""
+"""What was trained on and what came of it: a line per run, and the rows of each training set."""
 
 from __future__ import annotations
 
-import csv
-import io
-from base64 import b64encode
+import math
 from dataclasses import dataclass
-from typing import Any
 
+from collapse_lab.report.export import packed
 from collapse_lab.report.section import Section
 from collapse_lab.report.summary import number
-from collapse_lab.results.collect import Collection, Run, short, shown
+from collapse_lab.results.collect import Collection, short, shown
 from collapse_lab.results.names import Name
 from collapse_lab.results.series import evenly, final, floor, point
 from collapse_lab.types import Record
 
 MOST_COLUMNS = 6
 MOST_GENERATIONS = 12
+MOST_ROWS = 3000
+MOST_COUNTED = 100
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,17 @@ class Field:
     text: str
     value: float | str
     numeric: bool = True
+
+    @property
+    def sorts_by(self) -> str:
+        """The value where the text does not say it; "" where it does."""
+        if isinstance(self.value, str):
+            return "" if self.value == self.text else self.value
+        if math.isnan(self.value):
+            return ""
+        # As a browser spells it: "never" sorts after every number.
+        told = f"{self.value:.6g}".replace("inf", "Infinity")
+        return "" if told == self.text else told
 
 
 def _text(text: object) -> Field:
@@ -56,12 +67,15 @@ def counts(collection: Collection) -> Section:
         return Section("Training sets", "table.html.j2", {"header": header, "rows": rows, "foot": []})
     at = evenly(collection.last + 1, MOST_GENERATIONS)
     rows = []
-    for cell in collection.cells:
+    listed = [collection.cells[i] for i in evenly(len(collection.cells), MOST_COUNTED)]
+    for cell in listed:
         found = {r.generation: r.counts for r in reversed(cell.runs[0].records)}
         pairs = [_text(_pair(found[g]) if g in found else "–") for g in at]
         rows.append([_text(cell.label or cell.runs[0].name), *pairs])
     header = ["cell", *(f"g {g}" for g in at)]
     note = "Rows that each generation was trained on, real + synthetic, of each cell's first seed and model."
+    if len(listed) < len(collection.cells):
+        note += f" {len(listed)} of {len(collection.cells):,} cells are listed; the CSV has all."
     return Section("Training sets", "table.html.j2", {"header": header, "rows": rows, "foot": []}, note)
 
 
@@ -97,34 +111,13 @@ def cells(collection: Collection) -> Section:
         "header": header,
         "rows": rows,
         "foot": foot if any(floors) else [],
-        "csv": csv_uri(collection),
+        "csv": packed(collection),
     }
-    return Section("Runs", "table.html.j2", context, "Metrics at the last generation of each run.")
-
-
-def csv_uri(collection: Collection) -> str:
-    """Every record of every run as a data: URI of comma-separated values, a column for each number."""
-    rows = [_record(collection, run, record) for run in collection.runs for record in run.records]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(dict.fromkeys(key for row in rows for key in row)), restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    return "data:text/csv;base64," + b64encode(buffer.getvalue().encode()).decode()
-
-
-def _record(collection: Collection, run: Run, record: Record) -> dict[str, Any]:
-    return {
-        "experiment": run.name,
-        "signature": run.signature,
-        **{knob: run.flat.get(knob, "") for knob in collection.knobs if knob != "name"},
-        "seed": run.seed,
-        "generation": record.generation,
-        "model": record.model,
-        "status": record.status,
-        **record.counts,
-        **record.metrics,
-        **{f"seconds_{phase}": spent for phase, spent in record.seconds.items()},
-    }
+    note = "Metrics at the last generation of each run."
+    if len(rows) > MOST_ROWS:
+        context["rows"] = rows[:MOST_ROWS]
+        note += f" The first {MOST_ROWS:,} of {len(rows):,} runs are listed; the CSV has all."
+    return Section("Runs", "table.html.j2", context, note)
 
 
 def _counted(record: Record) -> list[Field]:

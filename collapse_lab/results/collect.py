@@ -98,6 +98,18 @@ class Collection:
         """Every metric of any run, key metrics first."""
         return base_names({key for run in self.runs for record in run.records for key in record.metrics})
 
+    @cached_property
+    def floors(self) -> dict[str, tuple[float, float]]:
+        """(least, greatest) value of each metric for real against real, where it is known."""
+        measured = [record.metrics for run in self.runs for record in run.records]
+        found = {}
+        for name in self.names:
+            key = f"{name.key}_floor"
+            values = [metrics[key] for metrics in measured if key in metrics]
+            if values:
+                found[name.key] = min(values), max(values)
+        return found
+
     @property
     def experiments(self) -> list[str]:
         """Sorted, each once."""
@@ -224,14 +236,20 @@ def _knobs(runs: Sequence[Run]) -> tuple[str, ...]:
     differ.sort(key=lambda key: (key != "name", key.count("."), key))
     kept: list[str] = []
     for key in differ:
-        if not any(_follows(runs, key, leader) for leader in kept):
+        if not _follows(runs, key, kept):
             kept.append(key)
     return tuple(kept)
 
 
-def _follows(runs: Sequence[Run], key: str, leader: str) -> bool:
-    """Whether `leader` alone says what `key` is."""
-    return len({(_frozen(r, leader), _frozen(r, key)) for r in runs}) == len({_frozen(r, leader) for r in runs})
+def _follows(runs: Sequence[Run], key: str, leaders: Sequence[str]) -> bool:
+    """Whether one of `leaders` says what `key` is where a run has it, and all of them together where it is."""
+    having = [run for run in runs if key in run.flat]
+    return _told(runs, key, leaders) and any(_told(having, key, [one]) for one in leaders)
+
+
+def _told(runs: Sequence[Run], key: str, by: Sequence[str]) -> bool:
+    places = [tuple(_frozen(run, leader) for leader in by) for run in runs]
+    return len({(at, _frozen(run, key)) for at, run in zip(places, runs, strict=True)}) == len(set(places))
 
 
 def _frozen(run: Run, key: str) -> Hashable:

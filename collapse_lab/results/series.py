@@ -111,9 +111,7 @@ def floor_of(run: Run, metric: str) -> float | None:
 
 def floor(collection: Collection, metric: str) -> tuple[float, float] | None:
     """(least, greatest) value of `metric` for real against real in the collection; None where unknown."""
-    key = f"{metric}_floor"
-    values = [r.metrics[key] for run in collection.runs for r in run.records if key in r.metrics]
-    return (min(values), max(values)) if values else None
+    return collection.floors.get(metric)
 
 
 def evenly(n: int, most: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ BOUNDED = {
     "agreement": (0.97, -0.3),
 }
 FLOOR = {"fid": 7.1, "kid": 0.0002, "precision": 0.86, "recall": 0.86, "density": 1.0, "coverage": 0.95}
+
+FEW = re.compile("seen/classifier/(fid|recall|agreement)|unseen/classifier/fid|seen/pixels/fid")
+WORDS = ["zero", "one", "two", "three", "four"]
 
 
 def metrics(generation: int, ratio: float, rng: np.random.Generator) -> dict[str, float]:
@@ -46,6 +50,16 @@ def metrics(generation: int, ratio: float, rng: np.random.Generator) -> dict[str
     return {name: float(value) for name, value in found.items()}
 
 
+def class_shares(generation: int, ratio: float) -> dict[str, float]:
+    """Of classes 0 to 4: all alike at first, the later ones lost as generations pass."""
+    weights = np.exp(-0.4 * ratio * generation * np.arange(5))
+    found: dict[str, float] = {}
+    for k, share in enumerate(weights / weights.sum()):
+        name = f"seen/classifier/class_share_{k}"
+        found |= {name: share, f"{name}_lo": max(0.0, share - 0.03), f"{name}_hi": share + 0.03, f"{name}_floor": 0.2}
+    return {name: float(value) for name, value in found.items()}
+
+
 def grid(path: Path, generation: int, ratio: float, rng: np.random.Generator) -> None:
     rows, columns, side = 4, 6, 8
     image = np.zeros((rows * (side + 1) + 1, columns * (side + 1) + 1), np.uint8)
@@ -67,9 +81,15 @@ def write_run(
     last: int | None = None,
     status: str = "ok",
     models: tuple[str, ...] = ("model",),
+    weights: str = "1f2e3d",
+    classes: bool = False,
+    grids: bool = True,
     **settings: Any,
 ) -> Path:
-    """A run folder as the engine leaves it; `last` ends it early, `status` is that of its last generation."""
+    """A run folder as the engine leaves it; `last` ends it early, `status` is that of its last generation.
+
+    Without `grids` it has no pictures, and few metrics: its page is made in a moment.
+    """
     folder.mkdir(parents=True)
     config = {
         "name": "nepotistic",
@@ -85,6 +105,7 @@ def write_run(
     rng = np.random.default_rng([seed, round(ratio * 1000)])
     ledger = Ledger(folder / "ledger.jsonl")
     end = generations if last is None else last
+    features = {"extractor": "cnn", "weights": weights, "n": 500, "dtype": "float32", "classes": WORDS}
     for generation in range(end + 1):
         synthetic = round(1000 * ratio) if generation else 0
         for model in models:
@@ -93,14 +114,15 @@ def write_run(
                     generation,
                     model,
                     {"real": 1000 - synthetic, "synthetic": synthetic},
-                    metrics(generation, ratio, rng),
+                    {k: v for k, v in metrics(generation, ratio, rng).items() if grids or FEW.match(k)}
+                    | (class_shares(generation, ratio) if classes else {}),
                     {"fit": 12.5, "sample": 4.0, "measure": 1.5},
                     "diverged" if status == "diverged" and generation == end else "ok",
                     {"fit": f"fit-{generation}", "sample": f"sample-{generation}"},
-                    {"classifier": {"extractor": "cnn", "weights": "1f2e3d", "n": 500, "dtype": "float32"}},
+                    {"classifier": features},
                 )
             )
-            for subset in ("seen", "unseen"):
+            for subset in ("seen", "unseen") if grids else ():
                 grid(folder / "grids" / subset / f"{model}-g{generation:03d}.png", generation, ratio, rng)
     return folder
 
@@ -109,4 +131,14 @@ def write_sweep(root: Path, ratios: tuple[float, ...] = (0, 0.005, 0.1, 0.5, 1),
     for ratio in ratios:
         for seed in range(seeds):
             write_run(root / f"r{ratio}-s{seed}", ratio, seed)
+    return root
+
+
+def write_plane(root: Path, ratios: tuple[float, ...] = (0, 0.1, 1), scales: tuple[float, ...] = (1, 4)) -> Path:
+    """A sweep over two settings, two seeds each, without pictures."""
+    for ratio in ratios:
+        for scale in scales:
+            for seed in range(2):
+                folder = root / f"r{ratio}-w{scale}-s{seed}"
+                write_run(folder, ratio, seed, 2, grids=False, classes=True, model={"guidance_scale": scale})
     return root

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 import subprocess
 import sys
-import time
 from base64 import b64decode
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,9 +15,7 @@ from PIL import Image
 from collapse_lab.errors import UserError
 from collapse_lab.report import write_report
 from collapse_lab.report.__main__ import main
-from collapse_lab.report.dose import positions
 from collapse_lab.report.summary import headline, scope
-from collapse_lab.report.tables import csv_uri
 from collapse_lab.results.collect import collect
 from collapse_lab.results.names import Name, base_names
 from collapse_lab.results.series import over_generations
@@ -117,32 +112,15 @@ def test_the_headline_is_computed(tmp_path: Path, sweep: Path) -> None:
     assert any("stayed flat" in sentence for sentence in headline(flat))
 
 
-def test_the_csv_has_every_number(sweep: Path) -> None:
-    collection = collect([sweep])
-    text = b64decode(csv_uri(collection).partition(",")[2]).decode()
-    rows = list(csv.DictReader(io.StringIO(text)))
-    assert len(rows) == 15 * 6
-    for row, record in zip(rows, [r for run in collection.runs for r in run.records], strict=True):
-        assert {k: float(row[k]) for k in record.metrics} == record.metrics
-        assert int(row["synthetic"]) == record.counts["synthetic"]
-
-
 def test_diverged_and_unfinished_runs_are_marked(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", ratio=1.0, last=3, status="diverged")
-    write_run(tmp_path / "b", ratio=0.1, last=2)
+    write_run(tmp_path / "a", ratio=1.0, last=3, status="diverged", grids=False)
+    write_run(tmp_path / "b", ratio=0.1, last=2, grids=False)
     collection = collect([tmp_path])
     assert {run.status for run in collection.runs} == {"diverged", "unfinished (2 of 5)"}
     text = write_report([tmp_path], tmp_path / "report.html").read_text()
     assert "nepotistic a is diverged" in text
     assert ">diverged</text>" in text
     assert main([str(tmp_path)]) == 1
-
-
-def test_unlike_fingerprints_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_run(tmp_path / "a", ratio=1.0)
-    other = write_run(tmp_path / "b", ratio=0.5) / "ledger.jsonl"
-    other.write_text(other.read_text().replace("1f2e3d", "aaaaaa"))
-    assert any("unlike fingerprints" in warning for warning in collect([tmp_path]).warnings)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +135,7 @@ def test_unlike_fingerprints_are_said(tmp_path: Path, monkeypatch: pytest.Monkey
 )
 def test_other_shapes_of_collections(tmp_path: Path, runs: list[dict[str, object]], expected: str) -> None:
     for i, settings in enumerate(runs):
-        write_run(tmp_path / str(i), **settings)  # type: ignore[arg-type]
+        write_run(tmp_path / str(i), grids=False, **settings)  # type: ignore[arg-type]
     text = write_report([tmp_path], tmp_path / "out" / "report.html").read_text()
     parser = Balance()
     parser.feed(text)
@@ -166,7 +144,7 @@ def test_other_shapes_of_collections(tmp_path: Path, runs: list[dict[str, object
 
 
 def test_provenance_is_told_without_paths(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run")
+    folder = write_run(tmp_path / "run", grids=False)
     told = {"commit": "0d7c9bc", "command": ["/somewhere/private"], "paths": {"data": "/somewhere/private"}}
     (folder / "provenance.json").write_text(json.dumps(told))
     text = write_report([folder], tmp_path / "report.html").read_text()
@@ -216,21 +194,22 @@ def test_names() -> None:
     assert [name.key for name in base_names(keys)] == ["seen/c/fid", "a/x_lo"]
 
 
-def test_zero_has_a_place_on_a_logarithmic_axis() -> None:
-    assert positions([0, 1, 2]) == {0: 0, 1: 1, 2: 2}
-    placed = positions([0.0, 0.005, 0.1, 1.0])
-    assert list(placed.values()) == sorted(placed.values())
-    assert placed[1.0] - placed[0.1] == pytest.approx(1)
+def test_help_waits_for_no_plotting_library() -> None:
+    code = (
+        "import sys\nfrom collapse_lab.report.__main__ import main\n"
+        "try: main(['--help'])\nfinally: assert not {'matplotlib', 'scipy', 'jinja2', 'torch'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--knobs A,B" in done.stdout
 
 
-def test_it_imports_neither_torch_nor_hydra_and_is_quick(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run")
+def test_it_imports_neither_torch_nor_hydra(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", grids=False)
     code = (
         "import sys, collapse_lab.report.__main__ as r; r.main([sys.argv[1]]);"
         "assert not {'torch', 'hydra', 'wandb', 'lightning', 'pytorch_lightning'} & set(sys.modules)"
     )
-    started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code, str(run)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert time.perf_counter() - started < 20
     assert (run / "report.html").exists()

@@ -1,0 +1,266 @@
+"""What is drawn: phase diagrams, class histograms, and the files for a paper."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from collapse_lab.errors import UserError
+from collapse_lab.report import classes, curves, dose, phase
+from collapse_lab.report.__main__ import main
+from collapse_lab.report.dose import positions
+from collapse_lab.report.plot import Caption, Legend, plot, stem
+from collapse_lab.report.section import Section
+from collapse_lab.report.style import palette, themed, twins
+from collapse_lab.report.tiles import Tiles, draw
+from collapse_lab.results.collect import Collection, collect
+from collapse_lab.results.series import point
+from tests.report.synthetic import WORDS, write_plane, write_run
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_plane(tmp_path_factory.mktemp("plane"))
+
+
+@pytest.fixture(scope="module")
+def collection(plane: Path) -> Collection:
+    return collect([plane])
+
+
+def drawn(section: Section | None) -> Section:
+    assert section is not None
+    return section
+
+
+def texts(svg: str) -> list[str]:
+    return ["".join(node.itertext()).strip() for node in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+
+
+def tiles(values: np.ndarray, floor: float | None = None, better: str = "") -> str:
+    several = [values, values - 0.1, values + 0.1]
+    rows, columns = ([str(i) for i in range(n)] for n in values.shape)
+    of = Tiles(np.stack(several), np.arange(values.shape[1]), columns, rows, "x", "y", better, floor=floor)
+    return plot(lambda ax: draw(ax, of), Caption("t"), "t", height=of.height).svg
+
+
+def test_a_phase_diagram_has_a_tile_for_each_cell(collection: Collection) -> None:
+    section = drawn(phase.section(collection))
+    first = section.plots[0]
+    assert (first.caption.title, first.caption.where) == ("Fréchet distance (FID)", "seen prompts")
+    shown = texts(first.svg)
+    for cell in collection.cells:
+        mean, lo, hi = point(cell.runs, "seen/classifier/fid", None)
+        assert f"{mean:,.3g}" in shown
+        assert "–".join(f"{v:.2g}" if abs(v) < 100 else f"{v:.0f}" for v in (lo, hi)) in shown
+    assert {"0", "0.1", "1", "4", "ratio", "guidance_scale", "real"} <= set(shown)
+    assert "t-interval over seeds" in section.note
+
+
+def test_either_setting_may_stand_across(collection: Collection) -> None:
+    across = [drawn(phase.section(collection, knobs)).plots[0] for knobs in ((), ("guidance_scale", "ratio"))]
+    assert [p.stem for p in across] == [
+        "phase-ratio-model-guidance-scale-seen-classifier-fid",
+        "phase-model-guidance-scale-ratio-seen-classifier-fid",
+    ]
+
+
+def test_settings_that_were_not_swept_are_refused(collection: Collection, plane: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"'guidance' was not swept here.*did you mean 'guidance_scale'"):
+        phase.section(collection, ("ratio", "guidance"))
+    for wrong in (("ratio",), ("ratio", "ratio"), ("ratio", "guidance_scale", "seed")):
+        with pytest.raises(UserError, match="expected two settings"):
+            phase.section(collection, wrong)
+    page = ["--out", str(tmp_path / "page.html"), "--knobs"]
+    assert main([str(plane), *page, "ratio,nonsense"]) == 2
+    assert main([str(plane), *page, "guidance_scale, ratio"]) == 0
+
+
+def test_one_setting_or_two_that_were_not_crossed_give_no_phase_diagram(tmp_path: Path) -> None:
+    crossed = [{"a": 1, "b": 0}, {"a": 1, "b": 1}, {"a": 2, "b": 0}]
+    for i, settings in enumerate([*crossed, {"a": 3, "b": 2}, {"a": 4, "b": 3}]):
+        for folder in ("crossed", "uncrossed") if settings in crossed else ("uncrossed",):
+            write_run(tmp_path / folder / str(i), generations=1, grids=False, **settings)  # type: ignore[arg-type]
+    for ratio in (0.0, 1.0):
+        write_run(tmp_path / "one" / str(ratio), ratio, generations=1, grids=False)
+    assert phase.section(collect([tmp_path / "one"])) is None
+    assert phase.section(collect([tmp_path / "crossed"])) is not None  # 3 of 4 tiles
+    assert phase.section(collect([tmp_path / "uncrossed"])) is None  # 5 of 16
+    assert phase.section(collect([tmp_path / "uncrossed"]), ("a", "b")) is not None
+
+
+def test_a_third_setting_has_panels_of_its_own(tmp_path: Path) -> None:
+    for i in range(8):
+        bits = {name: i >> place & 1 for place, name in enumerate("abc")}
+        write_run(tmp_path / str(i), generations=1, grids=False, **bits)  # type: ignore[arg-type]
+    section = drawn(phase.section(collect([tmp_path])))
+    assert [(p.caption.title, p.caption.note.split(" · ")[0]) for p in section.plots] == [
+        ("Fréchet distance (FID)", "c 0"),
+        ("Fréchet distance (FID)", "c 1"),
+        ("Recall", "c 0"),
+        ("Recall", "c 1"),
+    ]
+    assert "--knobs A,B" in section.note
+
+
+def test_tiles_show_intervals_a_floor_and_gaps() -> None:
+    values = np.asarray([[1.0, 2.0], [1.5, np.nan]])
+    counted = [svg.count("<path") for svg in (tiles(values), tiles(np.where(values == 1.5, np.nan, values)))]
+    assert counted[0] - counted[1] == 3  # the tile and both halves of its strip
+    assert "real" in texts(tiles(values, floor=0.5))
+    assert "real" not in texts(tiles(values))
+
+
+def test_bright_is_better() -> None:
+    yellow, purple = "#fde725", "#440154"
+
+    def colour_of(svg: str, value: str) -> Any:
+        # Each tile is followed by both halves of its strip.
+        return re.findall(r"fill: (#[0-9a-f]{6})", svg)[3 * int(value)]
+
+    values = np.asarray([[0.0, 1.0]])
+    found = {better: [colour_of(tiles(values, better=better), v) for v in "01"] for better in ("lower", "higher", "")}
+    assert found["lower"] == [yellow, purple]
+    assert found["higher"] == found[""] == [purple, yellow]
+
+
+def test_wide_ranges_go_by_the_logarithm_and_one_value_needs_no_range() -> None:
+    assert "100" in texts(tiles(np.asarray([[2.0, 30.0, 400.0]])))
+    tiles(np.asarray([[7.0]]))
+    tiles(np.asarray([[0.0]]))
+
+
+def test_the_class_histogram_stands_beside_the_real_one(collection: Collection) -> None:
+    section = drawn(classes.section(collection))
+    assert len(section.plots) == 3
+    assert "3 of 6 cells are drawn" in section.note
+    last = section.plots[-1]
+    assert last.caption == Caption("Share of each class", "seen prompts", "ratio 1, guidance_scale 4")
+    shown = texts(last.svg)
+    assert [word for word in shown if word in WORDS] == WORDS[::-1]  # drawn upwards, read downwards
+    assert {"real", "0", "1", "2", "0.20", "generation"} <= set(shown)
+    weights = np.exp(-0.8 * np.arange(5))
+    assert f"{1 / weights.sum():.2f}" in shown
+
+
+def test_classes_have_no_curves_of_their_own(collection: Collection) -> None:
+    makers = (curves.first_section, curves.key_section, curves.other_section)
+    stems = [p.stem for make in makers for p in drawn(make(collection)).plots]
+    assert len(stems) == len(set(stems)) == 5
+    assert not any("class-share" in stem for stem in stems)
+
+
+def test_classes_without_words_or_real_shares(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", generations=1, grids=False, classes=True)
+    ledger = folder / "ledger.jsonl"
+    ledger.write_text(
+        re.sub(r', "[^"]*class_share_\d_floor": [\d.]+', "", ledger.read_text()).replace('"classes"', '"c"')
+    )
+    shown = texts(drawn(classes.section(collect([folder]))).plots[0].svg)
+    assert "real" not in shown
+    assert [t for t in shown if t in "01234"].count("4") == 1
+
+
+def test_more_than_ten_classes_stand_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", generations=0, grids=False, classes=True)
+    ledger = folder / "ledger.jsonl"
+    for k in (10, 41):
+        ledger.write_text(
+            ledger.read_text().replace('"metrics": {', f'"metrics": {{"seen/classifier/class_share_{k}": 0.01, ')
+        )
+    shown = texts(drawn(classes.section(collect([folder]))).plots[0].svg)
+    assert [t for t in shown if t in (*WORDS, "10", "41")] == ["41", "10", *WORDS[::-1]]
+
+
+def test_zero_has_a_place_on_a_logarithmic_axis() -> None:
+    assert positions([0, 1, 2]) == {0: 0, 1: 1, 2: 2}
+    placed = positions([0.0, 0.005, 0.1, 1.0])
+    assert list(placed.values()) == sorted(placed.values())
+    assert placed[1.0] - placed[0.1] == pytest.approx(1)
+
+
+def test_a_dose_is_drawn_by_its_other_settings(collection: Collection) -> None:
+    section = drawn(dose.section(collection))
+    assert section.context["legend_title"] == "guidance_scale"
+    assert [label for _, _, label in section.context["legend"]] == ["1", "4"]
+    assert {"0", "0.1", "1", "real vs real"} <= set(texts(section.plots[0].svg))
+
+
+def test_one_seed_has_the_intervals_of_its_ledger(tmp_path: Path) -> None:
+    for ratio in (0.0, 1.0):
+        for scale in (1, 2):
+            write_run(tmp_path / f"{ratio}-{scale}", ratio, 0, 2, grids=False, classes=True, scale=scale)
+    one = collect([tmp_path])
+    for make in (curves.first_section, dose.section, phase.section, classes.section):
+        section = drawn(make(one))
+        assert "over samples" in section.note
+        assert "seeds" not in section.note
+    last = one.cells[-1].runs[0].records[-1].metrics
+    lo, hi = (last[f"seen/classifier/fid_{end}"] for end in ("lo", "hi"))
+    assert "–".join(f"{v:.2g}" if v < 100 else f"{v:.0f}" for v in (lo, hi)) in texts(
+        drawn(phase.section(one)).plots[0].svg
+    )
+
+
+def test_the_files_are_whole_and_the_page_shows_a_part() -> None:
+    inks = palette(2, ordered=False)
+    legend = Legend("knob", ["one", "two"], inks)
+    made = plot(lambda ax: ax.set_xlabel("axis"), Caption("Title", "where", "note"), "t", legend=legend)
+    assert texts(made.svg)[-5:] == ["Title, where", "note", "knob", "one", "two"]
+    whole, shown = (re.search(pattern, made.inline) for pattern in (r'data-paper="([^"]*)"', r' viewBox="([^"]*)"'))
+    assert whole is not None
+    assert shown is not None
+    wide, part = ([float(n) for n in found[1].split()] for found in (whole, shown))
+    assert part[0] == 0
+    assert part[1] > 0
+    assert part[2] < wide[2]
+    assert part[1] + part[3] == pytest.approx(wide[3])  # the title is above what the page shows
+    assert inks[0][0] in made.svg
+    assert inks[0][0] not in made.inline
+    assert f"var(--c{inks[0][0][1:]})" in made.inline
+    assert inks[0] in twins(made.inline)
+
+
+def test_a_pdf_embeds_truetype_and_no_type_3() -> None:
+    made = plot(lambda ax: ax.set_xlabel("Größe, α ≤ 1"), Caption("Fréchet"), "t")
+    assert made.pdf.startswith(b"%PDF-")
+    assert b"/FontFile2" in made.pdf
+    assert b"/Type3" not in made.pdf
+    assert made.pdf == plot(lambda ax: ax.set_xlabel("Größe, α ≤ 1"), Caption("Fréchet"), "t").pdf
+
+
+def test_ids_of_two_figures_never_meet_and_labels_are_left_alone() -> None:
+    made = [plot(lambda ax, k=k: ax.plot([0, k], [0.12345, 1]), Caption(f"0.12345 {k}"), "t") for k in (1, 2)]  # type: ignore[misc]
+    ids = [set(re.findall(r' id="([^"]*)"', m.inline)) for m in made]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+    for of, m in zip(ids, made, strict=True):
+        assert set(re.findall(r'(?:url\(|href=")#([^")]*)', m.inline)) <= of
+        assert "0.12345" in m.inline
+
+
+def test_what_is_drawn_is_escaped() -> None:
+    assert "&lt;b&gt;" in themed('<svg viewBox="0 0 1 1"></svg>', "<b>", (0, 0, 1, 1))
+
+
+def test_stems_are_safe_file_names() -> None:
+    assert stem("curve", "seen/a b/fid", "lr 1e-05") == "curve-seen-a-b-fid-lr-1e-05"
+
+
+def test_every_plot_of_the_page_as_files(plane: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, folder = tmp_path / "page.html", tmp_path / "figures"
+    assert main([str(plane), "--out", str(page), "--figures", str(folder)]) == 0
+    offered = re.findall(r'download="([^"]*\.pdf)"', page.read_text())
+    assert len(offered) == len(set(offered)) > 5 + 4 + 4 + 4  # curves, doses, phases, histograms, and more
+    assert sorted(p.name for p in folder.glob("*.pdf")) == sorted(offered)
+    assert {p.stem for p in folder.glob("*.svg")} == {p.stem for p in folder.glob("*.pdf")}
+    (tmp_path / "file").touch()
+    assert main([str(plane), "--out", str(page), "--figures", str(tmp_path / "file")]) == 2
+    assert "the figures cannot be written" in capsys.readouterr().err
