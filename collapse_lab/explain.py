@@ -13,8 +13,10 @@ def explain(error: Exception, conf: Path) -> str:
     """What was expected, what was given, how to mend it."""
     text = str(error)
     if match := re.search(r"Could not override '([^']+)'", text):
-        key = match[1]
-        return f"unknown key '{key}'; {did_you_mean(key, _keys(conf))}"
+        key, known = match[1], _keys(conf)
+        if key in known:
+            return f"'{key}' does not exist in what was chosen here, only in another choice of its group; leave it out"
+        return f"unknown key '{key}'; {did_you_mean(key, known)}"
     if match := re.search(r"(?:In '[^']*': )?Could not find '([^']+)'", text):
         group, _, option = match[1].rpartition("/")
         options = sorted(path.stem for path in (conf / group).glob("*.yaml"))

@@ -14,7 +14,7 @@ from collapse_lab.report.plot import Caption, Legend, plot, stem
 from collapse_lab.report.section import Section
 from collapse_lab.report.style import MUTED, marker, palette
 from collapse_lab.results.collect import Collection, short, shown
-from collapse_lab.results.names import Name
+from collapse_lab.results.names import THEORY, Name
 from collapse_lab.results.series import MOST_LINES, Series, floor, lines, over_generations
 
 MOST_PANELS = 60
@@ -93,9 +93,13 @@ def draw(ax: Axes, collection: Collection, name: Name, inks: Sequence[tuple[str,
     found = over_generations(collection, name.key)
     for series in found:
         _line(ax, series, inks[series.rank][0])
+    told = over_generations(collection, name.key + THEORY)
+    for series in told:
+        label = "theory" if series is told[-1] else None
+        _theory(ax, series, inks[series.rank][0], label)
     between = floor(collection, name.key)
     # A band of two or three seeds can be far wider than the curves: it may be cut, the means may not.
-    values = [*(between or ()), *(float(v) for series in found for v in series.mean)]
+    values = [*(between or ()), *(float(v) for series in found + told for v in series.mean)]
     if values:
         ax.set_ylim(*limits(values, name.top))
     if found:
@@ -107,6 +111,21 @@ def draw(ax: Axes, collection: Collection, name: Name, inks: Sequence[tuple[str,
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     ax.yaxis.set_major_locator(MaxNLocator(nbins=5))
     ax.set_xlabel("generation")
+
+
+def _theory(ax: Axes, series: Series, colour: str, label: str | None) -> None:
+    """A dotted line, wider than the measured one, so that it is seen around it where the two agree."""
+    ax.plot(series.x, series.mean, color=colour, linestyle=(0, (1, 1.6)), linewidth=4, alpha=0.45, zorder=2)
+    if label:
+        ax.annotate(
+            label,
+            (series.x[-1], series.mean[-1]),
+            xytext=(-2, 6),
+            textcoords="offset points",
+            ha="right",
+            color=MUTED,
+            fontsize=7.5,
+        )
 
 
 def mark_floor(ax: Axes, between: tuple[float, float]) -> None:

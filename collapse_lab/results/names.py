@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-SUFFIXES = ("_lo", "_hi", "_floor")
+THEORY = "_theory"  # what theory says of a quantity, beside what was measured
+SUFFIXES = ("_lo", "_hi", "_floor", THEORY)
 # The metrics that tell the story, in the order in which they tell it.
 KEY = ("fid", "precision", "recall", "coverage", "agreement")
 # metric: its plain name, which way is better, and the top of its range where it has one.

@@ -1,7 +1,8 @@
-"""How the metrics compare in time with the implementations that others use.
+"""Metrics against the implementations that others use: seconds and memory, each alone in a fresh process.
 
-`python -m tests.benchmarks.bench_metrics`: random features, the fastest of three calls each. A ratio of 3
-means three times as fast.
+`python -m tests.benchmarks.bench_metrics [--rows 10000] [--dimensions 2048]`: features like those of a network
+(rectified, in clusters, of falling variance), float32 as an extractor gives them. A ratio of 3 means three times as
+fast, or a third of the memory.
 """
 
 from __future__ import annotations
@@ -9,74 +10,144 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import multiprocessing
+import resource
 import time
 from collections.abc import Callable
+from functools import partial
 
+import numpy as np
 import scipy.linalg
 import torch
-from prdc import compute_prdc
 from torch import Tensor
-from torchmetrics.image.fid import _compute_fid
-from torchmetrics.image.kid import poly_mmd
 
-from collapse_lab.metrics.fid import frechet_distance
-from collapse_lab.metrics.kid import kernel_distance
-from collapse_lab.metrics.prdc import prdc
+from collapse_lab.types import FeatureSet
 
 
-def clean_fid(x: Tensor, y: Tensor) -> float:
+def features(rows: int, dimensions: int, seed: int) -> Tensor:
+    centres = torch.randn(10, 64, generator=torch.Generator().manual_seed(9))
+    mixing = torch.randn(64, dimensions, generator=torch.Generator().manual_seed(8)) / 8
+    generator = torch.Generator().manual_seed(seed)
+    hidden = centres[torch.randint(10, (rows,), generator=generator)] + torch.randn(rows, 64, generator=generator)
+    noise = 0.1 * torch.randn(rows, dimensions, generator=generator)
+    return torch.relu(hidden @ mixing + noise + 0.02 * seed)
+
+
+def clean_fid(x: Tensor, y: Tensor) -> object:
     """The steps of clean-fid's function, whose own call of sqrtm depends on the version of scipy."""
     a, b = x.numpy(), y.numpy()
-    s1, s2 = torch.cov(x.T).numpy(), torch.cov(y.T).numpy()
+    s1, s2 = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     root = scipy.linalg.sqrtm(s1 @ s2).real
     shift = a.mean(0) - b.mean(0)
     return float(shift @ shift + s1.trace() + s2.trace() - 2 * root.trace())
 
 
-def torchmetrics_fid(x: Tensor, y: Tensor) -> float:
+def torchmetrics_fid(x: Tensor, y: Tensor) -> object:
+    from torchmetrics.image.fid import _compute_fid
+
+    x, y = x.double(), y.double()
     return float(_compute_fid(x.mean(0), torch.cov(x.T), y.mean(0), torch.cov(y.T)))
 
 
-def package_prdc(x: Tensor, y: Tensor) -> dict[str, float]:
+def torchmetrics_kid(x: Tensor, y: Tensor) -> object:
+    from torchmetrics.image.kid import poly_mmd
+
+    return float(poly_mmd(x.double(), y.double(), 3, None, 1.0))
+
+
+def package_prdc(x: Tensor, y: Tensor) -> object:
+    from prdc import compute_prdc
+
     with contextlib.redirect_stdout(io.StringIO()):
-        return dict(compute_prdc(y.numpy(), x.numpy(), 5))
+        return compute_prdc(y.numpy(), x.numpy(), 5)
 
 
-def seconds(call: Callable[[], object]) -> float:
-    """The least of three: other work on the machine only ever adds."""
-    taken = []
-    for _ in range(3):
+def our_fid(x: Tensor, y: Tensor) -> object:
+    from collapse_lab.metrics.fid import frechet_distance
+
+    return frechet_distance(x, y)
+
+
+def our_kid(x: Tensor, y: Tensor) -> object:
+    from collapse_lab.metrics.kid import kernel_distance
+
+    return kernel_distance(x, y)
+
+
+def our_prdc(x: Tensor, y: Tensor) -> object:
+    from collapse_lab.metrics.prdc import prdc
+
+    return prdc(x, y)
+
+
+def our_generation(x: Tensor, y: Tensor) -> object:
+    """Every metric of the default configuration, with intervals, as the ruler calls them."""
+    from hydra import compose, initialize_config_dir
+    from hydra.utils import instantiate
+
+    from collapse_lab import app
+
+    with initialize_config_dir(str(app.CONF), version_base="1.3"):
+        nodes = compose("config").metrics
+    labels = torch.arange(len(x)) % 10
+    generated, real = (FeatureSet(rows, labels, labels) for rows in (x, y))
+    spent = {}
+    for name, node in nodes.items():
         begun = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - begun)
-    return min(taken)
+        instantiate(node)(generated, real, np.random.default_rng(0))
+        spent[name] = round(time.perf_counter() - begun, 1)
+    return spent
+
+
+Call = Callable[[Tensor, Tensor], object]
+
+
+def measured(call: Call, rows: int, dimensions: int) -> tuple[float, float, object]:
+    """Seconds, MiB beyond the features, and what it gave; in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_measure, (call, rows, dimensions))
+
+
+def _measure(call: Call, rows: int, dimensions: int) -> tuple[float, float, object]:
+    small = features(300, 64, 1), features(300, 64, 2)
+    call(*small)  # imports, loads LAPACK and starts the threads
+    x, y = features(rows, dimensions, 1), features(rows, dimensions, 2)
+    before = _peak()
+    begun = time.perf_counter()
+    found = call(x, y)
+    return time.perf_counter() - begun, _peak() - before, found
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=2000)
-    parser.add_argument("--dimensions", type=int, default=512)
+    parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--dimensions", type=int, default=2048)
     args = parser.parse_args()
-    generator = torch.Generator().manual_seed(0)
-    x, y = (torch.randn(args.rows, args.dimensions, generator=generator, dtype=torch.float64) for _ in range(2))
-    pairs: list[tuple[str, str, Callable[[], object], Callable[[], object]]] = [
-        ("fid", "clean-fid's formula", lambda: frechet_distance(x, y), lambda: clean_fid(x, y)),
-        ("fid", "torchmetrics", lambda: frechet_distance(x, y), lambda: torchmetrics_fid(x, y)),
-        (
-            "kid",
-            "torchmetrics (1 subset)",
-            lambda: kernel_distance(x, y),
-            lambda: poly_mmd(x, y, 3, None, 1.0),
-        ),
-        ("prdc", "prdc", lambda: prdc(x, y), lambda: package_prdc(x, y)),
+    run = partial(measured, rows=args.rows, dimensions=args.dimensions)
+    theirs = {"clean-fid": clean_fid, "torchmetrics FID": torchmetrics_fid, "torchmetrics KID": torchmetrics_kid}
+    others: dict[str, tuple[float, float, object]] = {
+        name: run(call) for name, call in {**theirs, "prdc": package_prdc}.items()
+    }
+    pairs: list[tuple[str, Call, list[str]]] = [
+        ("fid", our_fid, ["clean-fid", "torchmetrics FID"]),
+        ("kid", our_kid, ["torchmetrics KID"]),
+        ("prdc", our_prdc, ["prdc"]),
+        ("all of a generation", our_generation, ["prdc"]),
     ]
-    for call in (frechet_distance, kernel_distance, prdc, clean_fid, torchmetrics_fid, package_prdc):
-        call(x[:300, :64], y[:300, :64])  # loads LAPACK and starts the threads
     print(f"{args.rows} x {args.dimensions}, {torch.get_num_threads()} threads")
-    print(f"{'metric':8}{'against':26}{'ours s':>9}{'theirs s':>10}{'ratio':>8}")
-    for metric, against, ours, theirs in pairs:
-        mine, other = seconds(ours), seconds(theirs)
-        print(f"{metric:8}{against:26}{mine:9.3f}{other:10.3f}{other / mine:8.2f}")
+    print(f"{'ours':22}{'against':18}{'s':>8}{'theirs':>8}{'ratio':>7}{'MiB':>8}{'theirs':>8}{'ratio':>7}")
+    for name, call, against in pairs:
+        seconds, memory, found = run(call)
+        for other in against:
+            s, m, _ = others[other]
+            times, sizes = f"{seconds:8.2f}{s:8.2f}{s / seconds:7.2f}", f"{memory:8.0f}{m:8.0f}{m / memory:7.2f}"
+            print(f"{name:22}{other:18}{times}{sizes}")
+        if name.startswith("all"):
+            print(f"  seconds of each: {found}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""A text-to-image model of the smallest size, and images to train it on."""
+"""Diffusion models of the smallest size, and images to train them on."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -10,6 +11,9 @@ import torch
 from torch import Tensor
 
 from collapse_lab.datasets.digits import Digits
+from collapse_lab.models.ddim import DDIM
+from collapse_lab.models.ddpm import DDPM
+from collapse_lab.models.diffusion import Diffusion
 from collapse_lab.models.text2image import Text2Image
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.seeds import Seeds
@@ -28,19 +32,36 @@ def budget(steps: int = 6, batch_size: int = 8, device: str = "cpu", **changes: 
     return Budget(steps, batch_size, device=device, **changes)
 
 
+SMALL: dict[str, Any] = {
+    "channels": (8, 16),
+    "attention": (False, False),
+    "attention_head_dim": 8,
+    "norm_groups": 4,
+    "sampler": Sampler(steps=4),
+}
+FAMILIES = ("text2image", "ddpm", "ddim")
+
+
 def tiny(spec: Spec | None = None, **changes: Any) -> Text2Image:
     """Built as the engine builds it: initialised from its place alone."""
-    small: dict[str, Any] = {
-        "channels": (8, 16),
-        "attention": (False, False),
-        "attention_head_dim": 8,
-        "norm_groups": 4,
-        "text_width": 16,
-        "text_heads": 2,
-        "sampler": Sampler(steps=4),
-    }
     with place().child("init").scoped():
-        return Text2Image(spec or DATA.spec, **(small | changes))
+        return Text2Image(spec or DATA.spec, **(SMALL | {"text_width": 16, "text_heads": 2} | changes))
+
+
+def tiny_ddpm(spec: Spec | None = None, **changes: Any) -> DDPM:
+    with place().child("init").scoped():
+        return DDPM(spec or DATA.spec, **(SMALL | changes))
+
+
+def tiny_ddim(spec: Spec | None = None, **changes: Any) -> DDIM:
+    with place().child("init").scoped():
+        return DDIM(spec or DATA.spec, **(SMALL | changes))
+
+
+def small(family: str, spec: Spec | None = None, **changes: Any) -> Diffusion:
+    """The smallest of any family."""
+    build: dict[str, Callable[..., Diffusion]] = {"text2image": tiny, "ddpm": tiny_ddpm, "ddim": tiny_ddim}
+    return build[family](spec, **changes)
 
 
 def fitted(generation: int = 0, steps: int = 6, start: Weights | None = None, **changes: Any) -> Text2Image:
@@ -64,14 +85,14 @@ def loaded(**changes: Any) -> Text2Image:
 
 
 def conditions(texts: list[str]) -> Conditions:
-    return Conditions(np.arange(len(texts), dtype=np.int64), Captions.of(texts))
+    return Conditions(np.arange(len(texts), dtype=np.int64) % 10, Captions.of(texts))
 
 
 def prompts(n: int = 5) -> Conditions:
     return conditions([DATA.spec.vocabulary[i % 10] for i in range(n)])
 
 
-def draw(model: Text2Image, wanted: Conditions | None = None, generation: int = 0) -> Samples:
+def draw(model: Diffusion, wanted: Conditions | None = None, generation: int = 0) -> Samples:
     return model.sample(wanted or prompts(), place(generation, "sample/all"), QUIET)
 
 

@@ -70,7 +70,7 @@ def test_it_learns_what_the_words_mean() -> None:
     texts = ["black", "white"] * (n // 2)
     spec = Spec("image", (1, 4, 4), (), ("black", "white"))
     data = Samples(shades[:, None, None, None].expand(n, 1, 4, 4).clone(), np.arange(n) % 2, Captions.of(texts))
-    model = tiny(spec, lr=5e-3, ema_decay=0.9, prediction="v_prediction", sampler=Sampler(steps=10))
+    model = tiny(spec, lr=5e-3, ema_decay=0.9, objective="v", sampler=Sampler(steps=10))
     model.fit(data, budget(steps=100, batch_size=16), place(), QUIET)
     black, white = (draw(model, conditions([text] * 8)).data.float().mean() for text in ("black", "white"))
     assert black < 85 < 170 < white

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from collapse_lab.images import as_float
-from collapse_lab.models import text2image
+from collapse_lab.models import diffusion
+from collapse_lab.models.text2image import Text2Image
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.store import Payload
@@ -131,8 +132,13 @@ def test_the_promised_steps_are_reported(batch: int) -> None:
 
 
 def test_arguments_that_act_after_training_leave_the_weights_alone() -> None:
-    changed: dict[str, Any] = {"guidance_scale": 7.0, "sampler": Sampler(steps=9), "sampling_batch": 3}
-    assert changed.keys() == text2image.Text2Image.sampling_only
+    changed: dict[str, Any] = {
+        "guidance_scale": 7.0,
+        "guidance_interval": (0.2, 0.6),
+        "sampler": Sampler(steps=9),
+        "sampling_batch": 3,
+    }
+    assert changed.keys() == Text2Image.sampling_only
     model = tiny(**changed)
     model.fit(DATA.load().train, budget(), place(), QUIET)
     assert same(model.weights(), weights())
@@ -142,7 +148,7 @@ def test_arguments_that_act_after_training_leave_the_weights_alone() -> None:
 def test_a_gpu_samples_what_the_cpu_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     # The floats before they are quantised; in TF32 a convolution has three digits
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    monkeypatch.setattr(text2image, "as_uint8", as_float)
+    monkeypatch.setattr(diffusion, "as_uint8", as_float)
     cpu = draw(loaded(), prompts(20)).data
     gpu = draw(loaded().to("cuda"), prompts(20)).data
     torch.testing.assert_close(gpu, cpu, rtol=0, atol=1e-3)

@@ -5,14 +5,13 @@ from typing import Any
 import diffusers
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from collapse_lab.errors import UserError
-from collapse_lab.nn.samplers import Sampler, guided
+from collapse_lab.nn.noising import RectifiedFlow
+from collapse_lab.nn.samplers import Sampler
 
-DDIM, DPM = "DDIMScheduler", "DPMSolverMultistepScheduler"
+DDIM, DPM, FLOW = "DDIMScheduler", "DPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler"
 SHAPE = (3, 1, 8, 8)
 
 
@@ -65,6 +64,23 @@ def test_the_loop_is_that_of_diffusers_own_pipelines(
     torch.testing.assert_close(ours, torch.from_numpy(theirs), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
+def test_the_noise_of_ddim_is_that_of_diffusers_own_pipeline(unet: Any, eta: float) -> None:
+    training = diffusers.DDPMScheduler()
+    pipeline = diffusers.DDIMPipeline(unet, diffusers.DDIMScheduler.from_config(training.config))
+    pipeline.set_progress_bar_config(disable=True)
+    generator = torch.Generator().manual_seed(5)
+    theirs = pipeline(batch_size=SHAPE[0], generator=generator, eta=eta, num_inference_steps=9, output_type="np").images
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(SHAPE, generator=generator)
+    with torch.no_grad():
+        ours = Sampler(DDIM, 9, {"eta": eta}).run(
+            lambda x, t: unet(x, t).sample, x, training.config, generator, lambda: None
+        )
+    ours = (ours / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
+    torch.testing.assert_close(ours, torch.from_numpy(theirs), rtol=0, atol=1e-5)
+
+
 def test_with_the_exact_denoiser_of_a_normal_the_samples_are_normal() -> None:
     # Of N(m, s^2) the noise in x_t is known, and the probability flow carries x_T to m + s x_T
     m, s = 0.3, 0.4
@@ -82,6 +98,46 @@ def test_with_the_exact_denoiser_of_a_normal_the_samples_are_normal() -> None:
     assert coarse < 0.15
     assert fine < coarse / 5  # a method of first order
     assert solver < coarse / 5  # one of second order gets there in as many steps
+
+
+def test_with_the_exact_velocity_of_a_normal_the_samples_are_normal() -> None:
+    # x_t of N(m, s^2) is normal too, with mean (1 - t) m and variance (1 - t)^2 s^2 + t^2, and the flow is monotone
+    m, s = 0.3, 0.4
+
+    def exact(x: Tensor, t: Tensor) -> Tensor:
+        u = t / 1000
+        shift = (x - (1 - u) * m) / ((1 - u) ** 2 * s**2 + u**2)
+        return u * shift - (m + (1 - u) * s**2 * shift)
+
+    def error(name: str, steps: int) -> float:
+        found = run(Sampler(name, steps), exact, noise(), RectifiedFlow(1000).config)
+        return float((found - (m + s * noise())).abs().max())
+
+    coarse, fine, solver = error(FLOW, 20), error(FLOW, 200), error(DPM, 20)
+    assert coarse < 0.15
+    assert fine < coarse / 5
+    assert solver < coarse / 3
+    assert error("FlowMatchHeunDiscreteScheduler", 20) < coarse / 3
+
+
+def test_a_flow_is_followed_in_even_steps() -> None:
+    levels: list[float] = []
+
+    def constant(x: Tensor, t: Tensor) -> Tensor:
+        levels.append(float(t))
+        return torch.full_like(x, 0.7)
+
+    found = run(Sampler(FLOW, 4, {"timestep_spacing": "trailing"}), constant, noise(), RectifiedFlow(1000).config)
+    assert levels == [1000, 750, 500, 250]
+    torch.testing.assert_close(found, noise() - 0.7)
+
+
+@pytest.mark.parametrize(("name", "calls"), [(DDIM, 6), ("HeunDiscreteScheduler", 11), ("PNDMScheduler", 15)])
+def test_the_calls_of_the_network_are_known_beforehand(name: str, calls: int) -> None:
+    counted: list[int] = []
+    training = diffusers.DDPMScheduler().config
+    Sampler(name, 6).run(lambda x, t: 0 * x, noise(), training, torch.Generator(), lambda: counted.append(1))
+    assert len(counted) == len(Sampler(name, 6).prepared(training).timesteps) == calls
 
 
 def test_every_step_is_reported_and_sees_one_level() -> None:
@@ -116,25 +172,52 @@ def test_options_reach_the_scheduler() -> None:
     assert free.abs().max() > 1
 
 
+def test_an_option_of_none_is_left_to_the_scheduler() -> None:
+    training = diffusers.DDPMScheduler().config
+    plain, none = (
+        run(Sampler(DDIM, 5, options), lambda x, t: 0.1 * x, noise(), training)
+        for options in ({}, {"eta": None, "set_alpha_to_one": None})
+    )
+    assert torch.equal(plain, none)
+
+
+@pytest.mark.parametrize(
+    ("name", "training", "said"),
+    [
+        (DDIM, RectifiedFlow(1000).config, "DDIMScheduler does not sample .*=flow; give FlowMatchEulerDiscrete"),
+        # It has flow sigmas, and stops before the last of them
+        ("DEISMultistepScheduler", RectifiedFlow(1000).config, "does not sample .*=flow"),
+        ("EulerDiscreteScheduler", RectifiedFlow(1000).config, "does not sample .* give FlowMatchEulerDiscrete"),
+        (FLOW, diffusers.DDPMScheduler().config, "=eps or v; give DDIMScheduler or DPMSolverMultistepScheduler"),
+        ("EDMEulerScheduler", diffusers.DDPMScheduler().config, "=eps or v; give DDIMScheduler"),
+    ],
+)
+def test_a_scheduler_fits_the_objective(name: str, training: Any, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        Sampler(name).prepared(training)
+
+
+@pytest.mark.parametrize("name", [FLOW, DPM, "UniPCMultistepScheduler", "DPMSolverSinglestepScheduler"])
+def test_schedulers_of_flows_end_at_the_data(name: str) -> None:
+    # On straight lines that end in one point, any solver gets there
+    def exact(x: Tensor, t: Tensor) -> Tensor:
+        return (x - 0.3) / (t / 1000)
+
+    found = run(Sampler(name, 30), exact, noise(), RectifiedFlow(1000).config)
+    torch.testing.assert_close(found, torch.full(SHAPE, 0.3), rtol=0, atol=0.02)
+
+
 def test_wrong_samplers_are_refused() -> None:
     with pytest.raises(UserError, match="did you mean 'DDIMScheduler'"):
         Sampler("DDIMSheduler")
     with pytest.raises(UserError, match=r"sampler\.steps is 1 or more"):
         Sampler(DDIM, 0)
-
-
-@given(st.floats(-5, 10), st.integers(0, 1000))
-def test_guidance_is_the_line_through_both_predictions(scale: float, seed: int) -> None:
-    conditional, unconditional = noise(seed), noise(seed + 1)
-    found = guided(conditional, unconditional, scale)
-    torch.testing.assert_close(found, scale * conditional + (1 - scale) * unconditional, rtol=1e-4, atol=1e-5)
-
-
-def test_no_guidance_and_no_condition() -> None:
-    conditional, unconditional = noise(1), noise(2)
-    assert torch.equal(guided(conditional, unconditional, 0), unconditional)
-    torch.testing.assert_close(guided(conditional, unconditional, 1), conditional)
-    assert torch.equal(guided(conditional, conditional, 7.5), conditional)
+    with pytest.raises(UserError, match=r"options\.etta: DDIMScheduler has no such option; did you mean 'eta'"):
+        Sampler(DDIM, 5, {"etta": 1.0})
+    with pytest.raises(UserError, match=r"options\.timestep_spacing: FlowMatchEuler.* has no such option"):
+        Sampler(FLOW, 5, {"timestep_spacing": "leading"})
+    with pytest.raises(UserError, match="DDIMScheduler refuses 2000 steps"):
+        Sampler(DDIM, 2000).prepared(diffusers.DDPMScheduler().config)
 
 
 def test_shapes_are_checked_while_testing() -> None:

@@ -1,0 +1,68 @@
+"""U-Nets of diffusers at the sizes of this laboratory, and what an image has to be for one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from diffusers import UNet2DModel
+
+from collapse_lab.errors import UserError
+from collapse_lab.types import Spec
+
+
+def unet(
+    spec: Spec,
+    channels: Sequence[int],
+    attention: Sequence[bool],
+    layers_per_block: int,
+    attention_head_dim: int,
+    norm_groups: int,
+    classes: int | None = None,
+) -> UNet2DModel:
+    """(x_t, t) or (x_t, t, class) to a prediction of x_t's shape; the class is added to the embedding of the time.
+
+    channels, attention: width of each resolution, and whether pixels attend to each other there (they always do in
+        the middle); every resolution but the first halves the image.
+
+    Raises:
+        UserError: as `check_unet`, and heads that do not divide the channels.
+    """
+    for width in [channels[-1], *(c for c, a in zip(channels, attention, strict=False) if a)]:
+        if attention_head_dim < 1 or width % attention_head_dim:
+            raise UserError(f"model.attention_head_dim {attention_head_dim} does not divide model.channels' {width}")
+    return UNet2DModel(
+        sample_size=(spec.shape[1], spec.shape[2]),
+        in_channels=spec.shape[0],
+        out_channels=spec.shape[0],
+        block_out_channels=tuple(channels),
+        layers_per_block=layers_per_block,
+        down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attention),
+        up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attention)),
+        attention_head_dim=attention_head_dim,
+        norm_num_groups=norm_groups,
+        num_class_embeds=classes,
+    )
+
+
+def check_unet(family: str, spec: Spec, channels: Sequence[int], attention: Sequence[bool], norm_groups: int) -> None:
+    """Refuses what no U-Net of this shape could draw.
+
+    Raises:
+        UserError: no images, sizes that the depth does not divide, lists of unlike lengths, groups.
+    """
+    if spec.modality != "image" or len(spec.shape) != 3:
+        raise UserError(f"model={family} draws images; this data set holds {spec.modality} of shape {spec.shape}")
+    if not channels or len(channels) != len(attention):
+        raise UserError(
+            f"model.channels and model.attention have one entry per resolution; got {len(channels)} and "
+            f"{len(attention)}"
+        )
+    factor = 2 ** (len(channels) - 1)
+    if spec.shape[1] % factor or spec.shape[2] % factor:
+        raise UserError(
+            f"a U-Net of {len(channels)} resolutions halves the image {len(channels) - 1} times, and {spec.shape[1]}x"
+            f"{spec.shape[2]} is not divisible by {factor}; give fewer model.channels, or dataset.image_size"
+        )
+    for width in channels:
+        if norm_groups < 1 or width % norm_groups:
+            raise UserError(f"model.norm_groups {norm_groups} does not divide model.channels' {width}")

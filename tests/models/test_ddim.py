@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+
+from collapse_lab import schema
+from collapse_lab.errors import UserError
+from collapse_lab.models import diffusion
+from collapse_lab.models.ddim import DDIM
+from collapse_lab.nn.samplers import Sampler
+from collapse_lab.types import Captions, Conditions, Samples, Spec
+from tests.models.cases import DATA, QUIET, budget, draw, place, prompts, tiny_ddim
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_it_samples_as_diffusers_own_pipeline_does(eta: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diffusion, "as_uint8", lambda images: images)
+    model = tiny_ddim(sampler=Sampler(steps=6, options={"eta": eta}))
+    pipeline = diffusers.DDIMPipeline(model.unet, model.sampler.prepared(model.noising.config))
+    pipeline.set_progress_bar_config(disable=True)
+    generator = place(0, "sample/all").torch()
+    theirs = pipeline(batch_size=5, generator=generator, eta=eta, num_inference_steps=6, output_type="np").images
+    ours = (draw(model).data / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
+    torch.testing.assert_close(ours, torch.from_numpy(theirs), rtol=0, atol=1e-5)
+
+
+def test_noise_between_the_steps_is_asked_for_by_eta() -> None:
+    trail = {"timestep_spacing": "trailing"}
+    still, left, stirred = (
+        draw(tiny_ddim(sampler=Sampler(steps=6, options=trail | {"eta": eta}))).data for eta in (0.0, None, 1.0)
+    )
+    assert torch.equal(still, left)
+    assert not torch.equal(still, stirred)
+
+
+def test_what_was_asked_for_is_carried_and_makes_no_difference() -> None:
+    model, wanted = tiny_ddim(), prompts(5)
+    other = Conditions(np.full(5, -1), Captions())
+    found = draw(model, wanted)
+    assert found.captions.texts() == wanted.captions.texts()
+    assert torch.equal(found.data, draw(model, other).data)
+
+
+def test_it_needs_neither_labels_nor_captions() -> None:
+    model = tiny_ddim(Spec("image", (1, 8, 8)))
+    rows = DATA.load().train
+    model.fit(Samples(rows.data, np.full(len(rows), -1)), budget(2), place(), QUIET)
+    assert draw(model, Conditions(np.full(3, -1), Captions())).data.shape == (3, 1, 8, 8)
+
+
+def test_it_has_no_guidance() -> None:
+    node: dict[str, Any] = {"_target_": "collapse_lab.models.ddim.DDIM", "_partial_": True, "guidance_scale": 2.0}
+    with pytest.raises(UserError, match=r"model\.guidance_scale: DDIM has no such argument"):
+        schema.bind(node, "model")
+    assert DDIM.sampling_only == {"sampler", "sampling_batch"}
