@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,7 @@ def build(cfg: DictConfig, root: Root) -> Lab:
         curation=make(plain["curation"], "curation"),
         curation_identity=bind(masked["curation"], "curation"),
         prompts=_prompts(plain["prompts"], dataset.spec),
-        extractors={
-            name: Part(_factory(node, f"features.{name}"), bind(masked["features"][name], f"features.{name}"))
-            for name, node in plain["features"].items()
-        },
+        extractors={name: _extractor(name, node, masked["features"][name]) for name, node in plain["features"].items()},
         metrics=_pairs(plain["metrics"], masked["metrics"], "metrics"),
         probes=_pairs(plain["probes"], masked["probes"], "probes"),
         training=make(plain["trainer"], "trainer"),
@@ -93,11 +90,23 @@ def _model(name: str, node: Mapping[str, Any], masked: Mapping[str, Any]) -> Mod
         part = {key: values[min(number, len(values) - 1)] for key, values in schedules.items()}
         bind({**masked, **part, "_partial_": True}, where)
     identity = bind({**masked, **{key: values[0] for key, values in schedules.items()}, "_partial_": True}, where)
-    pretrained = Path(node.get("pretrained") or "")
-    if pretrained.name and pretrained.exists():
-        # Weights replaced at the same path are other weights
-        identity["arguments"]["pretrained"] = checksum(pretrained)
+    _read_files(identity, node, ["pretrained"])
     return ModelPart(name, Part(_factory(node, where), identity), family.sampling_only, schedules)
+
+
+def _extractor(name: str, node: Mapping[str, Any], masked: Mapping[str, Any]) -> Part:
+    where = f"features.{name}"
+    identity = bind(masked, where)
+    _read_files(identity, node, ["weights", "pretrained"])
+    return Part(_factory(node, where), identity)
+
+
+def _read_files(identity: dict[str, Any], node: Mapping[str, Any], arguments: Sequence[str]) -> None:
+    """Puts checksums in the place of paths: weights replaced at the same path are other weights."""
+    for argument in arguments:
+        given = Path(str(node.get(argument) or "")).expanduser()
+        if given.name and given.exists():
+            identity["arguments"][argument] = checksum(given)
 
 
 def _is_schedule(value: Any) -> bool:

@@ -144,15 +144,27 @@ class Ruler:
 
     def _real_rows(self, subset: str, name: str, metric: Metric) -> FeatureSet:
         """Features of the real rows that generated ones are compared with."""
-        return take(self._real_features(name, metric.against), self._numbers(subset, metric.against)[0])
+        return self._real_features(name, metric.against, self._numbers(subset, metric.against)[0])
 
     def _floor_rows(self, subset: str, name: str, metric: Metric) -> FeatureSet:
         """Features of the real rows that stand in for generated ones."""
         other: Split = "train" if metric.against == "reference" else "reference"
-        return take(self._real_features(name, other), self._numbers(subset, metric.against)[1])
+        return self._real_features(name, other, self._numbers(subset, metric.against)[1])
 
-    def _real_features(self, name: str, split: Split) -> FeatureSet:
-        return unpack_features(self._real[name, split].value())
+    def _real_features(self, name: str, split: Split, rows: np.ndarray) -> FeatureSet:
+        embedded = unpack_features(self._real[name, split].value())
+        return take(embedded, np.searchsorted(self._embedded(name, split), rows))
+
+    def _embedded(self, name: str, split: Split) -> np.ndarray:
+        """Numbers of the rows of a split that some metric in a feature space looks at, rising.
+
+        The training split can be a hundred times what a floor takes, and a minute of a large network a thousand rows.
+        """
+        parts = [np.zeros(0, np.int64)]
+        for metric in self._metrics_of(name):
+            against = self._lab.metrics[metric][0].against
+            parts += [self._numbers(subset, against)[int(split != against)] for subset in self._lab.prompts.sets]
+        return np.unique(np.concatenate(parts))
 
     def _features(self, sampled: Stage, name: str) -> Stage:
         def produce() -> Payload:
@@ -163,14 +175,17 @@ class Ruler:
         return Stage(self._lab.store, "features", fields, produce, parents, sampled.persist)
 
     def _real_stage(self, name: str, split: Split) -> Stage:
+        numbers = self._embedded(name, split)
+
         def produce() -> Payload:
             rows: Samples = getattr(self._lab.real, split)
-            return pack_features(self._extractors.get(name).extract(rows))
+            return pack_features(self._extractors.get(name).extract(rows.take(numbers)))
 
         fields = {
             "extractor": self._lab.extractors[name].identity,
             "dataset": self._lab.dataset.key,
             "split": split,
+            "rows": hashlib.sha256(numbers.tobytes()).hexdigest()[:32],
         }
         return Stage(self._lab.store, "features", fields, produce, self._extractors.parents(name))
 

@@ -1,4 +1,4 @@
-"""The small convolutional network behind the classifier's features."""
+"""The networks that are trained here for their features: what they have in common, and the classifier's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,25 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-class Network(nn.Module):
+class FeatureNetwork(nn.Module):
+    """logits = head(phi(x)). features: d, the length of phi(x)."""
+
+    body: nn.Module
+    head: nn.Module
+    features: int
+
+    def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        """Phi of images in [-1, 1]."""
+        values: Tensor = self.body(images)
+        return values
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
+        """The logits."""
+        logits: Tensor = self.head(self.embed(images))
+        return logits
+
+
+class Network(FeatureNetwork):
     """logits = head(phi(x)), phi being blocks of two 3x3 convolutions, halved between until a side is 4 or less.
 
     `embed` gives phi, the body's maps pooled to 2x2 and flattened (n, features), and not the layer behind it: a
@@ -39,16 +57,6 @@ class Network(nn.Module):
         self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(pooled), nn.Flatten())
         self.features = planes * pooled**2
         self.head = nn.Sequential(nn.Linear(self.features, hidden), nn.SiLU(), nn.Linear(hidden, classes))
-
-    def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-        """The pooled maps."""
-        maps: Tensor = self.body(images)
-        return maps
-
-    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
-        """The logits."""
-        logits: Tensor = self.head(self.embed(images))
-        return logits
 
 
 def jittered(images: Float[Tensor, "n c h w"], generator: torch.Generator) -> Float[Tensor, "n c h w"]:

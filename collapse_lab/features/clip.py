@@ -1,0 +1,69 @@
+"""CLIP: pictures and captions embedded in one space."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from collapse_lab.features.pretrained import PretrainedImages
+from collapse_lab.types import FeatureSet, Samples
+
+
+@dataclass(eq=False)
+class Clip(PretrainedImages):
+    """phi(x) = W_i f(x) / |W_i f(x)|, CLIP's projected image embedding (n, d); d is 512 for ViT-B/32.
+
+    Where samples have captions, `texts` are W_t g(caption) / |W_t g(caption)|, so that their product with `values` is
+    the cosine of picture and caption.
+
+    Range: [-1, 1], each row of norm 1.
+    Source: arXiv:2103.00020.
+    """
+
+    architecture: ClassVar[str] = "CLIPModel"
+    kind: ClassVar[str | None] = "clip"
+    example: ClassVar[str] = "openai/clip-vit-base-patch32"
+
+    _: KW_ONLY
+    name: str = "clip"
+
+    def embed(self, images: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b d"]:
+        """The projected embeddings, of norm 1."""
+        projected: Tensor = self._network.get_image_features(pixel_values=images, return_dict=True).pooler_output
+        return normalize(projected, dim=1)
+
+    def extract(self, samples: Samples) -> FeatureSet:
+        """Phi of `samples`, and of their captions if they have any."""
+        found = super().extract(samples)
+        if not samples.captions.table:
+            return found
+        used, index = np.unique(samples.captions.index, return_inverse=True)
+        texts = self.embed_texts([samples.captions.table[i] for i in used])
+        return replace(found, texts=texts[torch.from_numpy(index)])
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: list[str]) -> Float[Tensor, "n d"]:
+        """The projected embeddings of texts, of norm 1; what exceeds the model's length is cut off."""
+        longest = self._network.config.text_config.max_position_embeddings
+        projected = []
+        for start in range(0, len(texts), self.batch_size):
+            batch = texts[start : start + self.batch_size]
+            tokens = self._tokenizer(
+                batch, padding="max_length", truncation=True, max_length=longest, return_tensors="pt"
+            ).to(self.device)
+            features = self._network.get_text_features(
+                input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"], return_dict=True
+            )
+            projected.append(normalize(features.pooler_output, dim=1).cpu())
+        return torch.cat(projected)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return self._folder.read("AutoTokenizer")

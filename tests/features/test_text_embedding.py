@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from torch import Tensor
+
+from collapse_lab.errors import UserError
+from collapse_lab.features.text_embedding import TextEmbedding
+from collapse_lab.types import Samples, Spec
+from tests.features.tiny_models import write_bert, write_dino
+
+LETTERS = Spec("tokens", (5,), decode=lambda rows: ["".join(chr(97 + token) for token in row) for row in rows.tolist()])
+WORDS = ["the", "cat", "dog", "sat", "on", "a", "mat"]
+PHRASES = Spec("tokens", (4,), decode=lambda rows: [" ".join(WORDS[token] for token in row) for row in rows.tolist()])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bert(tmp_path_factory.mktemp("bert"))
+
+
+def one_by_one(folder: Path, texts: list[str]) -> Tensor:
+    """The mean of the states of each text alone, where nothing is padded."""
+    model = transformers.BertModel.from_pretrained(folder).eval()
+    tokenizer = transformers.BertTokenizer.from_pretrained(folder)
+    rows = []
+    with torch.inference_mode():
+        for text in texts:
+            mean = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0)
+            rows.append(mean / mean.square().sum().sqrt())
+    return torch.stack(rows)
+
+
+def test_embeddings_are_means_over_the_tokens_of_transformers(folder: Path) -> None:
+    texts = ["the cat sat on the mat", "dog", "", "a dog sat"]
+    found = TextEmbedding(LETTERS, pretrained=str(folder), batch_size=3).embed(texts)
+    torch.testing.assert_close(found, one_by_one(folder, texts), rtol=1e-4, atol=1e-5)
+
+
+def test_rows_are_read_by_the_data_set(folder: Path) -> None:
+    rows = torch.tensor([[0, 1, 3, 4], [5, 2, 3, 4], [0, 6, 3, 4]])
+    extractor = TextEmbedding(PHRASES, pretrained=str(folder))
+    found = extractor.extract(Samples(rows, np.array([0, 1, 2])))
+    assert torch.equal(found.values, extractor.embed(["the cat sat on", "a dog sat on", "the mat sat on"]))
+    assert found.labels.tolist() == [0, 1, 2]
+
+
+def test_what_exceeds_the_length_is_cut_off(folder: Path) -> None:
+    extractor = TextEmbedding(LETTERS, pretrained=str(folder), max_tokens=4)  # two words and two marks
+    found = extractor.embed(["the cat sat", "the cat", "the"])
+    assert torch.equal(found[0], found[1])
+    assert not torch.allclose(found[1], found[2], atol=1e-3)
+    assert extractor.fingerprint != TextEmbedding(LETTERS, pretrained=str(folder)).fingerprint
+
+
+def test_bad_input_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"are of texts, not of image \(1, 8, 8\)"):
+        TextEmbedding(Spec("image", (1, 8, 8)))
+    with pytest.raises(UserError, match="are of texts, not of tokens"):
+        TextEmbedding(Spec("tokens", (64,)))
+    with pytest.raises(UserError, match="max_tokens is 2"):
+        TextEmbedding(LETTERS, max_tokens=2)
+    with pytest.raises(UserError, match="batch_size is 0"):
+        TextEmbedding(LETTERS, batch_size=0)
+    with pytest.raises(UserError, match="is no folder here"):
+        TextEmbedding(LETTERS, pretrained=str(tmp_path / "absent"))
+    with pytest.raises(UserError, match="were given none"):
+        TextEmbedding(LETTERS, pretrained=str(folder)).embed([])
+    with pytest.raises(UserError, match="cannot be read by transformers' AutoTokenizer"):
+        TextEmbedding(LETTERS, pretrained=str(write_dino(tmp_path / "dino", "ViT"))).embed(["the cat"])
+
+
+def test_nothing_is_fetched_before_it_is_needed(tmp_path: Path) -> None:
+    TextEmbedding(LETTERS, cache=str(tmp_path / "absent"))
+    assert not (tmp_path / "absent").exists()
+
+
+@pytest.mark.hub
+def test_the_package_s_network_puts_like_meanings_together(cache: str) -> None:
+    extractor = TextEmbedding(LETTERS, cache=cache)
+    pairs = [
+        ("A man is eating food.", "A man is eating a piece of bread."),
+        ("The girl is carrying a baby.", "A woman holds an infant in her arms."),
+        ("The stock market fell sharply today.", "Share prices dropped a lot this afternoon."),
+        ("A cheetah is running behind its prey.", "A big cat chases an antelope."),
+        ("How do I bake sourdough bread?", "What is the recipe for a loaf with natural yeast?"),
+    ]
+    first, second = (extractor.embed([pair[i] for pair in pairs]) for i in (0, 1))
+    assert first.shape == (5, 384)
+    cosines = first @ second.T
+    assert (cosines.argmax(1) == torch.arange(5)).all()
+    assert (cosines.argmax(0) == torch.arange(5)).all()
+
+
+@pytest.mark.hub
+def test_the_package_s_network_gives_the_published_cosines(cache: str) -> None:
+    found = TextEmbedding(LETTERS, cache=cache).embed(
+        ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."]
+    )
+    # As sentence-transformers prints them for all-MiniLM-L6-v2 at sbert.net/docs/quickstart.html
+    published = torch.tensor([[1.0, 0.6660, 0.1046], [0.6660, 1.0, 0.1411], [0.1046, 0.1411, 1.0]])
+    torch.testing.assert_close(found @ found.T, published, rtol=0, atol=6e-5)
