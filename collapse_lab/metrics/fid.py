@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -37,28 +37,28 @@ def _by_rows(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Overlap:
 
 
 def _by_columns(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Overlap:
-    root, inverse, middle = _roots(x, y)
-    squares, basis = _range(middle)
+    first, second = _covariance(x), _covariance(y)
+    root, inverse = _root(first)
+    squares, basis = _range(root.T @ second @ root)
     # T1 = R⁻ᵀ (Rᵀ S2 R)^½ R⁻¹ and T2 = R (Rᵀ S2 R)^-½ Rᵀ, for any R with R Rᵀ = S1
-    pull_x = ((x @ (inverse @ (basis * squares**0.25))) ** 2).sum(1)
+    pull_x = ((x @ inverse(basis * squares**0.25)) ** 2).sum(1)
     pull_y = ((y @ (root @ (basis * squares**-0.25))) ** 2).sum(1)
     return Overlap(squares.sqrt().sum(), pull_x, pull_y)
 
 
-def _roots(
-    x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]
-) -> tuple[Float[Tensor, "d r"], Float[Tensor, "d r"], Float[Tensor, "r r"]]:
-    """R with R Rᵀ = S1, its transposed inverse (on the range of S1), and Rᵀ S2 R."""
-    first, second = x.T @ x / (len(x) - 1), y.T @ y / (len(y) - 1)
-    factor, failed = torch.linalg.cholesky_ex(first)
+def _covariance(x: Float[Tensor, "n d"]) -> Float[Tensor, "d d"]:
+    return x.T @ x / (len(x) - 1)
+
+
+def _root(matrix: Float[Tensor, "d d"]) -> tuple[Float[Tensor, "d r"], Callable[[Tensor], Tensor]]:
+    """R with R Rᵀ = S, and what multiplies by its transposed inverse on the range of S."""
+    factor, failed = torch.linalg.cholesky_ex(matrix)
     pivots = factor.diagonal()
     if int(failed) == 0 and float(pivots.min()) > ROUNDING**0.5 * float(pivots.max()):
-        inverse = torch.linalg.solve_triangular(factor.T, torch.eye(len(factor), dtype=factor.dtype), upper=True)
-        return factor, inverse, factor.T @ second @ factor
-    scale, axes = _range(first)  # without full rank there is no such factor
+        return factor, lambda b: torch.linalg.solve_triangular(factor.T, b, upper=True)
+    scale, axes = _range(matrix)  # without full rank there is no such factor
     deviations = scale.sqrt()
-    root, inverse = axes * deviations, axes / deviations
-    return root, inverse, root.T @ second @ root
+    return axes * deviations, lambda b: (axes / deviations) @ b
 
 
 def _range(matrix: Float[Tensor, "d d"]) -> tuple[Float[Tensor, " r"], Float[Tensor, "d r"]]:
@@ -82,7 +82,8 @@ def _trace(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, ""
     if _few(x, y):
         values: Tensor = torch.linalg.svdvals(x @ y.T) / ((len(x) - 1) * (len(y) - 1)) ** 0.5
     else:
-        middle = _roots(x, y)[2]
+        root, _ = _root(_covariance(x))
+        middle = root.T @ _covariance(y) @ root
         squares = torch.linalg.eigvalsh((middle + middle.T) / 2)
         values = squares[_above_rounding(squares)].sqrt()
     return values.sum()
