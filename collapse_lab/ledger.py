@@ -7,7 +7,7 @@ import logging
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,10 @@ log = logging.getLogger(__name__)
 
 
 class Ledger:
-    """Appends records to the file at `path`, each committed to disk before `append` returns.
+    """Appends records to the file at `path`, each committed to disk before `append` returns unless it says otherwise.
 
-    A line is committed once its newline is written. Opening takes away what a kill in the middle of a write
+    A line is committed once its newline is written: no death of the process loses it. A power cut loses no line up
+    to the last durable one. Opening takes away what a kill in the middle of a write
     has left after the last newline, and keeps those bytes in `ledger.torn` beside the ledger.
     """
 
@@ -45,8 +46,10 @@ class Ledger:
         _mend(self.path)
         sync(self.path.parent)
 
-    def append(self, record: Record) -> None:
-        """Writes one line and syncs it; when that fails, the file is as long as it was before.
+    def append(self, record: Record, durable: bool = True) -> None:
+        """Writes one line and, if it is to be durable, syncs it and all before it.
+
+        When that fails, the file is as long as it was before.
 
         Raises:
             ValueError: a number is not finite. A metric without a value is left out of its record.
@@ -58,12 +61,17 @@ class Ledger:
             before = os.fstat(descriptor).st_size
             try:
                 _write_all(descriptor, line)
-                os.fsync(descriptor)
+                if durable:
+                    os.fsync(descriptor)
             except BaseException:
                 os.ftruncate(descriptor, before)
                 raise
         finally:
             os.close(descriptor)
+
+    def sync(self) -> None:
+        """Waits until every line is on disk."""
+        sync(self.path)
 
     def records(self) -> list[Record]:
         """Every committed record, oldest first."""
@@ -80,7 +88,7 @@ def to_line(record: Record) -> bytes:
         for name, value in part.items():
             if not math.isfinite(value):
                 raise ValueError(f"'{name}' of generation {record.generation} is {value}: leave it out instead")
-    return (json.dumps(asdict(record), allow_nan=False, default=_plain) + "\n").encode()
+    return (json.dumps(vars(record), allow_nan=False, default=_plain) + "\n").encode()
 
 
 def read(path: Path) -> list[Record]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -32,6 +32,14 @@ class Loop:
         """The status of the chain: a model that diverges ends it, with all that came before kept."""
         recorded = {(record.generation, record.model): record for record in self.ledger.records()}
         self.ruler.prepare()
+        try:
+            return self._walk(plan, recorded)
+        finally:
+            self.ledger.sync()
+
+    def _walk(
+        self, plan: Sequence[Sequence[Step]], recorded: Mapping[tuple[int, str], Record]
+    ) -> Literal["ok", "diverged"]:
         for generation, steps in enumerate(plan):
             for step in steps:
                 first = next(each for each in plan[0] if each.model == step.model)
@@ -48,14 +56,14 @@ class Loop:
             record = self._record(step, {}, {}, 0.0, "diverged")
         else:
             self._draw_grids(step)
-        self.ledger.append(record)
+        # Where a power cut would cost the generations since the last commit anyway, it may cost their lines too
+        self.ledger.append(record, durable=self.lab.store.commits(step.generation))
         for sink in self.sinks:
             sink.record(record)
         return record
 
     def _measured(self, step: Step, first: Step) -> Record:
-        grids = step.grids.values() if self.lab.dataset.spec.modality == "image" else ()
-        for stage in [step.fit, *step.samples.values(), *grids]:
+        for stage in [step.fit, *step.samples.values(), *step.grids.values()]:
             if "diverged" in stage.value().meta:
                 raise Diverged(stage.value().meta["diverged"])
         reading = self.ruler.measure(step, self._look, first)
@@ -81,8 +89,6 @@ class Loop:
         return Record(step.generation, step.model, dict(step.counts), metrics, seconds, status, keys, features)
 
     def _draw_grids(self, step: Step) -> None:
-        if self.lab.dataset.spec.modality != "image":
-            return
         for subset, stage in step.grids.items():
             path = self.folder / "grids" / subset / f"{step.model}-g{step.generation:03d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,4 +109,5 @@ class Loop:
         if past > 0:
             for step in plan[past]:
                 for stage in [*step.stages, *self.ruler.features_of(step)]:
-                    stage.forget()
+                    if stage.persist:  # what this run has not committed is another run's
+                        stage.forget()

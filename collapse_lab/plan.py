@@ -29,7 +29,7 @@ GRID = 50
 class Step:
     """One model in one generation.
 
-    counts: real and synthetic rows that it is trained on.  samples, grids: by prompt set.
+    counts: real and synthetic rows that it is trained on.  samples, grids: by prompt set; grids of pictures alone.
     curated: what enters the pool.
     """
 
@@ -47,13 +47,23 @@ class Step:
         return [self.fit, *self.samples.values(), *self.grids.values(), *extra]
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What is sampled for one prompt set in every generation, and its digest."""
+
+    what: Conditions
+    digest: str
+
+
 class Planner:
     """Lays out the steps of a run, generation by generation."""
 
     def __init__(self, lab: Lab, work: Work) -> None:
         self._lab, self._work, self._pool = lab, work, Pool()
-        self._conditions = {name: lab.conditions(name, lab.n_samples) for name in lab.prompts.sets}
-        self._grid_conditions = {name: lab.conditions(name, GRID) for name in lab.prompts.sets}
+        self._conditions = {name: _asked(lab, name, lab.n_samples) for name in lab.prompts.sets}
+        pictures = lab.prompts.sets if lab.dataset.spec.modality == "image" else ()
+        self._grid_conditions = {name: _asked(lab, name, GRID) for name in pictures}
+        self._curated_labels = lab.curation.plan(self._conditions[lab.prompts.retrain].what).labels
         self._originals: dict[str, np.ndarray] = {}
         self._sources: dict[str, Stage] = {}
         if lab.store.keep != "all" and lab.mixing.horizon is None:
@@ -88,13 +98,13 @@ class Planner:
         warm = before[number].fit if before and lab.population.lineage == "previous" else None
         fit = self._fit(generation, model, ids, warm)
         samples = {
-            name: self._sample(generation, model, fit, f"sample/{name}", conditions)
-            for name, conditions in self._conditions.items()
+            name: self._sample(generation, model, fit, f"sample/{name}", asked)
+            for name, asked in self._conditions.items()
         }
         # The same latents and prompts in every generation, so that the eye sees the model drift and not the dice
         grids = {
-            name: self._sample(generation, model, fit, f"grid/{name}", conditions, seed_generation=0)
-            for name, conditions in self._grid_conditions.items()
+            name: self._sample(generation, model, fit, f"grid/{name}", asked, seed_generation=0)
+            for name, asked in self._grid_conditions.items()
         }
         curated = self._work.curate(generation, model.name, samples[lab.prompts.retrain])
         return Step(generation, model.name, self._pool.counts(ids), fit, samples, grids, curated)
@@ -142,25 +152,29 @@ class Planner:
         model: ModelPart,
         fit: Stage,
         role: str,
-        conditions: Conditions,
+        asked: Asked,
         seed_generation: int | None = None,
     ) -> Stage:
         place = generation if seed_generation is None else seed_generation
         seeds = Seeds(self._lab.seed, place, model.name, role)
         fields = {
             "sampling": model.sample_identity(generation),
-            "conditions": digest(conditions),
+            "conditions": asked.digest,
             "seeds": seeds.path,
         }
-        produce = self._work.sampling(model, generation, fit, seeds, conditions)
+        produce = self._work.sampling(model, generation, fit, seeds, asked.what)
         return Stage(self._lab.store, "sample", fields, produce, [fit], self._lab.store.commits(generation))
 
     def _admit(self, step: Step, number: int) -> None:
-        conditions = self._lab.curation.plan(self._conditions[self._lab.prompts.retrain])
         stage = step.curated
         load = partial(_samples_of, stage)
-        self._pool.append(Block(stage.key, number + 1, step.generation, conditions.labels, load))
+        self._pool.append(Block(stage.key, number + 1, step.generation, self._curated_labels, load))
         self._sources[stage.key] = stage
+
+
+def _asked(lab: Lab, subset: str, n: int) -> Asked:
+    conditions = lab.conditions(subset, n)
+    return Asked(conditions, digest(conditions))
 
 
 def _samples_of(stage: Stage) -> Samples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -59,14 +60,26 @@ class Provenance:
 
 
 class Pool:
-    """Append-only; row numbers never change."""
+    """Append-only; row numbers never change. Generations enter in their order, so that looking back is no search."""
 
     def __init__(self) -> None:
         self._blocks: list[Block] = []
         self._offsets = [0]
+        self._born: list[int] = []
+        self._real: list[int] = []
 
     def append(self, block: Block) -> None:
+        """Adds rows after all others.
+
+        Raises:
+            ValueError: they were born before rows that are there.
+        """
+        if self._born and block.born < self._born[-1]:
+            raise ValueError(f"a block of generation {block.born} after one of generation {self._born[-1]}")
+        if block.source == REAL:
+            self._real.append(len(self._blocks))
         self._blocks.append(block)
+        self._born.append(block.born)
         self._offsets.append(self._offsets[-1] + len(block.labels))
 
     def __len__(self) -> int:
@@ -74,7 +87,8 @@ class Pool:
 
     def provenance(self, since: int = 0) -> Provenance:
         """Of all real rows, and of the synthetic rows born in generation `since` or later."""
-        chosen = [i for i, b in enumerate(self._blocks) if b.source == REAL or b.born >= since]
+        recent = bisect_left(self._born, since)
+        chosen = [i for i in self._real if i < recent] + list(range(recent, len(self._blocks)))
         parts = [(self._blocks[i], self._offsets[i], self._offsets[i + 1]) for i in chosen]
         return Provenance(
             ids=_join([np.arange(lo, hi) for _, lo, hi in parts]),
@@ -93,11 +107,16 @@ class Pool:
         from collapse_lab.images import as_float
 
         block_of, row = self._locate(ids)
+        found = np.unique(block_of)
+        if len(found) == 0:
+            raise ValueError("a view of no rows")
+        if len(found) == 1:
+            return self._blocks[int(found[0])].load().take(row)
         data: torch.Tensor | None = None
         labels = np.empty(len(ids), np.int64)
         texts = np.full(len(ids), "", dtype=object)  # no caption is the empty prompt
         captioned = False
-        for number in np.unique(block_of):
+        for number in found:
             here = np.flatnonzero(block_of == number)
             part = self._blocks[number].load().take(row[here])
             rows = part.data
@@ -110,8 +129,7 @@ class Pool:
             if part.captions.table:
                 captioned = True
                 texts[here] = part.captions.texts()
-        if data is None:
-            raise ValueError("a view of no rows")
+        assert data is not None
         return Samples(data, labels, Captions.of(list(texts)) if captioned else Captions())
 
     def digest(self, ids: np.ndarray) -> str:
@@ -131,13 +149,19 @@ class Pool:
 
     def counts(self, ids: np.ndarray) -> dict[str, int]:
         """How many of the rows are real and how many synthetic."""
-        block_of, _ = self._locate(ids)
-        real = np.array([b.source == REAL for b in self._blocks])[block_of]
-        return {"real": int(real.sum()), "synthetic": int((~real).sum())}
+        numbers, rows = np.unique(self._locate(ids)[0], return_counts=True)
+        real = sum(int(n) for number, n in zip(numbers, rows, strict=True) if self._blocks[number].source == REAL)
+        return {"real": real, "synthetic": len(ids) - real}
 
     def _locate(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        block_of = np.searchsorted(self._offsets, ids, side="right") - 1
-        return block_of, ids - np.asarray(self._offsets)[block_of]
+        """The block of each row, and its place there; only the blocks between the first and the last are looked at."""
+        if len(ids) == 0:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        first = bisect_right(self._offsets, int(ids.min())) - 1
+        last = bisect_right(self._offsets, int(ids.max()))
+        offsets = np.array(self._offsets[first:last])
+        block_of = np.searchsorted(offsets, ids, side="right") - 1
+        return block_of + first, ids - offsets[block_of]
 
 
 def _join(parts: list[np.ndarray]) -> np.ndarray:

@@ -47,7 +47,9 @@ class Store:
     keep: `all` keeps every stage. `last` drops the fits and samples of a generation once no later one reads them.
         `metrics` also commits only every `every`-th generation, so that a chain of thousands of generations costs
         neither disk nor fsyncs; what a restart then misses is computed again from the last committed generation, and
-        comes out the same. Generation 0 stays in any case: other cells share it.
+        comes out the same. Lines of the ledger are then synced with those generations and at the end of the run: none
+        is lost by the death of a process, and by a power cut at most those since the last commit, which are computed
+        again. Generation 0 stays in any case: other cells share it.
     """
 
     def __init__(self, root: str | Path, keep: Keep = "all", every: int = 1) -> None:

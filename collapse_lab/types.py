@@ -66,7 +66,8 @@ class Samples:
     """Rows of data with their conditions.
 
     data: (n, *shape); images are uint8 in [0, 255], channel first, quantised as a published picture is (a family
-        may keep float32 in [-1, 1]); points are float32; tokens are int64.
+        may keep float32 in [-1, 1]); points are float64, and a row holds a point of each of R replicas, (R, d), since
+        late in a chain of thousands of fits float32 costs 1e-3 of the spread that is left; tokens are int64.
     labels: (n,) int64, -1 where a row has none.
     """
 

@@ -18,6 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import load_file, save_file
 
 from collapse_lab import app, schema
+from collapse_lab.models.discrete import Discrete
+from collapse_lab.models.replicated import Replicated
 from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec
@@ -79,9 +81,13 @@ def test_a_file_names_every_argument_and_no_other(file: Path) -> None:
         assert given == set(inspect.signature(get_class(node["_target_"])).parameters) - GIVEN
 
 
-def toy(modality: str = "image") -> tuple[Spec, Samples]:
-    """24 noisy pictures of two classes, with captions."""
+def toy(family: type) -> tuple[Spec, Samples]:
+    """24 rows that a family takes: noisy pictures of two classes, with captions, or points."""
     rng = np.random.default_rng(0)
+    if issubclass(family, Replicated):
+        d = 1 if family is Discrete else 2
+        points = torch.from_numpy(rng.standard_normal((24, 1, d)))
+        return Spec("points", (1, d)), Samples(points.round().abs() if d == 1 else points, np.full(24, -1))
     labels = np.arange(24) % 2
     words = ("zero", "one")
     captions = Captions.of([f"a {words[label]}" for label in labels])
@@ -92,7 +98,7 @@ def toy(modality: str = "image") -> tuple[Spec, Samples]:
 @pytest.mark.parametrize("file", [f for f in FILES if f.parent.name == "model"], ids=str)
 def test_a_family_fits_samples_saves_loads_and_resamples(file: Path, tmp_path: Path) -> None:
     node = schema.resolved(composed(chosen(file), "device=cpu"))["model"]
-    spec, rows = toy()
+    spec, rows = toy(get_class(node["_target_"]))
     seeds, progress = Seeds(0, 0, "model", "fit"), Silent()
 
     def build() -> Any:
@@ -108,7 +114,7 @@ def test_a_family_fits_samples_saves_loads_and_resamples(file: Path, tmp_path: P
     model, place = fitted(), Seeds(0, 0, "model", "sample")
     first = model.sample(conditions, place, progress)
     assert first.data.shape == (6, *spec.shape)
-    assert first.data.dtype == torch.uint8
+    assert first.data.dtype == rows.data.dtype
     assert torch.equal(model.sample(conditions, place, progress).data, first.data)
     assert not torch.equal(model.sample(conditions, Seeds(1, 0, "model", "sample"), progress).data, first.data)
 

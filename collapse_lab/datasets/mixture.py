@@ -1,0 +1,55 @@
+"""A mixture of Gaussians with independent axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from collapse_lab.datasets.points import Points, per_axis
+from collapse_lab.errors import UserError
+
+
+@dataclass(kw_only=True, eq=False)
+class Mixture(Points):
+    """Σ_k w_k N(m_k, diag(std²)), with the same `std` in every component.
+
+    means: (k, d).  weights: (k,), of sum 1; None gives every component the same.
+
+    Raises:
+        UserError: means of unlike lengths, weights that are no shares of the components.
+    """
+
+    means: Sequence[Sequence[float]] = ((-2.0, 0.0), (2.0, 0.0))
+    std: float | Sequence[float] = 1.0
+    weights: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.means or len({len(mean) for mean in self.means}) != 1:
+            raise UserError(f"dataset.means is a list of points of one dimension; got {self.means}")
+        k = len(self.means)
+        shares = [1 / k] * k if self.weights is None else list(self.weights)
+        if len(shares) != k or min(shares) < 0 or not abs(sum(shares) - 1) <= 1e-9:
+            raise UserError(f"dataset.weights is a share for each of the {k} means, of sum 1; got {self.weights}")
+        self._weights = torch.tensor(shares, dtype=torch.float64)
+        self._means = torch.tensor(self.means, dtype=torch.float64)
+        self._scale = per_axis("std", self.std, self.width)
+
+    @property
+    def width(self) -> int:
+        """d, the dimension of the means."""
+        return len(self.means[0])
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Rows of the mixture; replicas choose their components apart."""
+        chosen = torch.multinomial(self._weights, n * self.replicas, replacement=True, generator=generator)
+        noise = torch.randn(n, self.replicas, self.width, dtype=torch.float64, generator=generator)
+        return self._means[chosen].view_as(noise) + noise * self._scale
+
+    def components(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights (k,), means (k, d), covariances (k, d, d)."""
+        k = len(self._weights)
+        return self._weights, self._means, self._scale.square().diag().expand(k, -1, -1)

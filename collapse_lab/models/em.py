@@ -1,0 +1,207 @@
+"""Expectation-maximisation of Gaussian mixtures, for many sets of points at once.
+
+log w_k + log N(x; m_k, Σ_k) is linear in the monomials φ(x) = (1, x_i, x_i x_j), and the sums that the next weights,
+means and covariances need are sums of φ. So a round is two products of small matrices, and points that are centred
+and scaled once make them exact to 1e-6 for components as narrow as NARROW times the spread of the whole.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+NARROW = 1e-5
+CHUNK = 2**21  # numbers of φ at a time
+
+
+class Mixtures(NamedTuple):
+    """Weights (R, k), means (R, k, d), and the covariances' Cholesky roots (R, k, d, d), 0 where there is none."""
+
+    weights: Tensor
+    means: Tensor
+    roots: Tensor
+
+
+class Fit(NamedTuple):
+    """Fitted mixtures; mean log-likelihood (R,) of the last round; rounds (R,); whether a component was lost (R, k).
+
+    A chain that loses a component keeps the mixture before that round.
+    """
+
+    mixtures: Mixtures
+    log_likelihood: Tensor
+    rounds: Tensor
+    lost: Tensor
+
+    @classmethod
+    def at_start(cls, mixtures: Mixtures, lost: Tensor) -> Fit:
+        nothing = torch.zeros(len(lost)).double()
+        return cls(Mixtures(*(each.clone() for each in mixtures)), nothing - math.inf, nothing.clone(), lost.clone())
+
+    def write(
+        self, working: np.ndarray, ended: np.ndarray, mixtures: Mixtures, log_likelihood: Tensor, lost: Tensor, n: int
+    ) -> None:
+        """Those among the chains at work that have ended in round n."""
+        if not ended.any():
+            return
+        places, rows = torch.from_numpy(working[ended]), torch.from_numpy(np.flatnonzero(ended))
+        for target, source in zip(self.mixtures, mixtures, strict=True):
+            target[places] = source[rows]
+        self.log_likelihood[places], self.lost[places] = log_likelihood[rows], lost[rows]
+        self.rounds[places] = float(n)
+
+
+class Products(NamedTuple):
+    """i and j of each product x_i x_j, 1.0 where they are the same, and which product is at each place of (d, d)."""
+
+    i: Tensor
+    j: Tensor
+    square: Tensor
+    places: Tensor
+
+    def of(self, x: Tensor, axis: int) -> Tensor:
+        """x_i x_j along an axis."""
+        return x.index_select(axis, self.i) * x.index_select(axis, self.j)
+
+
+@dataclass(frozen=True)
+class EM:
+    """Rounds until the mean log-likelihood changes by less than `tol`, `max_iter` at most.
+
+    dimension: d of the points.  diagonal: whether covariances have nothing beside their diagonal.
+    reg_covar: added to that diagonal.
+    """
+
+    dimension: int
+    diagonal: bool
+    tol: float
+    max_iter: int
+    reg_covar: float
+
+    def fit(self, points: Tensor, members: Tensor) -> Fit:
+        """Mixtures of points (R, d, n), from the memberships (R, k, n) that a first round of maximisation takes."""
+        members = members[:, 1:]
+        size = max(1, CHUNK // ((1 + self.dimension + len(self.products.i) + members.shape[1]) * points.shape[2]))
+        parts = [
+            self._fit(some, theirs)
+            for some, theirs in zip(torch.split(points, size), torch.split(members, size), strict=True)
+        ]
+        mixtures = Mixtures(*(torch.cat(each) for each in zip(*(part.mixtures for part in parts), strict=True)))
+        return Fit(mixtures, *(torch.cat(each) for each in list(zip(*parts, strict=True))[1:]))
+
+    @cached_property
+    def products(self) -> Products:
+        """The products x_i x_j in φ."""
+        d = self.dimension
+        i, j = torch.arange(d).expand(2, -1) if self.diagonal else torch.triu_indices(d, d)
+        places = torch.zeros(d, d, dtype=torch.int64)
+        places[i, j] = places[j, i] = torch.arange(len(i))
+        return Products(i, j, (i == j).double(), places.flatten())
+
+    def _fit(self, points: Tensor, members: Tensor) -> Fit:
+        centre = points.mean(2, keepdim=True)
+        spread = (points - centre).square().mean((1, 2)).sqrt()
+        scale = torch.where(spread > 0, spread, 1.0)
+        phi = self._monomials(points, centre, scale)
+        floor = self.reg_covar / scale.square()
+        found = self._rounds(phi, members, floor)
+        weights, means, roots = found.mixtures
+        means = means * scale[:, None, None] + centre.transpose(1, 2)
+        mixtures = Mixtures(weights, means, roots * scale[:, None, None, None])
+        return found._replace(mixtures=mixtures, log_likelihood=found.log_likelihood - self.dimension * scale.log())
+
+    def _monomials(self, points: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
+        """φ of the centred and scaled points, (R, f, n)."""
+        r, d, n = points.shape
+        phi = torch.ones(r, 1 + d + len(self.products.i), n).to(points)
+        x = phi[:, 1 : 1 + d]
+        torch.sub(points, centre, out=x).div_(scale[:, None, None])
+        for place, (i, j) in enumerate(zip(self.products.i, self.products.j, strict=True), start=1 + d):
+            torch.mul(x[:, i], x[:, j], out=phi[:, place])
+        return phi
+
+    def _rounds(self, phi: Tensor, members: Tensor, floor: Tensor) -> Fit:
+        """A chain that has ended is written out; once half of those at work have, they are left behind."""
+        totals = phi.sum(2)
+        mixtures, lost = self._maximised(phi, totals, members, floor)
+        out = Fit.at_start(mixtures, lost)
+        working, done = np.arange(len(phi)), lost.any(1).numpy()
+        before = np.full(len(phi), -math.inf)
+        for count in range(1, self.max_iter + 1):
+            if 2 * done.sum() >= len(done):
+                keep = torch.from_numpy(np.flatnonzero(~done))
+                phi, totals, floor = (each.index_select(0, keep) for each in (phi, totals, floor))
+                mixtures = Mixtures(*(each.index_select(0, keep) for each in mixtures))
+                working, before, done = working[~done], before[~done], done[~done]
+                if not len(working):
+                    break
+            means, shares = self._expected(phi, totals, mixtures)
+            log_likelihood = means.numpy()
+            new, lost = self._maximised(phi, totals, shares, floor)
+            gone = lost.any(1).numpy()
+            now = ((np.abs(log_likelihood - before) < self.tol) | gone | (count == self.max_iter)) & ~done
+            if now.any():
+                out.write(working, now & gone, mixtures, means, lost, count)
+                out.write(working, now & ~gone, new, means, lost, count)
+                done = done | now
+            before, mixtures = log_likelihood, new
+        return out
+
+    def _expected(self, phi: Tensor, totals: Tensor, mixtures: Mixtures) -> tuple[Tensor, Tensor]:
+        """Mean log-likelihood (R,), and the share of each component but the first in each point (R, k - 1, n)."""
+        coefficients = self._coefficients(mixtures)
+        first = (coefficients[:, 0] * totals).sum(1) / phi.shape[2]
+        odds = torch.bmm(coefficients[:, 1:] - coefficients[:, :1], phi)
+        if odds.shape[1] == 1:  # two components: a logistic function instead of a softmax
+            shares = odds.sigmoid()
+            top, logs = odds.clamp_(min=0), -_sum_of_logs((shares - 0.5).abs_().add_(0.5)[:, 0], 2)
+        else:
+            top = odds.amax(1, keepdim=True).clamp(min=0) if odds.shape[1] else torch.zeros_like(phi[:, :1])
+            shares = odds.sub_(top).exp_()
+            total = shares.sum(1, keepdim=True).add_((-top).exp_())
+            shares, logs = shares.div_(total), _sum_of_logs(total[:, 0], odds.shape[1] + 1)
+        return first + (top.sum((1, 2)) + logs) / phi.shape[2], shares
+
+    def _coefficients(self, mixtures: Mixtures) -> Tensor:
+        """Of φ in log w_k + log N(x; m_k, Σ_k), (R, k, f)."""
+        weights, means, roots = mixtures
+        # Not cholesky_inverse: it raises for all if one chain, done and about to be left behind, has a root of 0
+        inverse = torch.linalg.solve_triangular(roots, torch.eye(self.dimension).to(roots), upper=False)
+        precision = inverse.mT @ inverse
+        linear = (precision * means[..., None, :]).sum(-1)
+        log_determinant = 2 * roots.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        constant = weights.log() - 0.5 * (
+            self.dimension * math.log(2 * math.pi) + log_determinant + (linear * means).sum(-1)
+        )
+        i, j, square, _ = self.products
+        squares = precision.flatten(-2).index_select(-1, i * self.dimension + j) * (0.5 * square - 1)
+        return torch.cat([constant[..., None], linear, squares], -1)
+
+    def _maximised(self, phi: Tensor, totals: Tensor, shares: Tensor, floor: Tensor) -> tuple[Mixtures, Tensor]:
+        """The mixtures of these shares, and which components (R, k) have no covariance left."""
+        others = torch.bmm(shares, phi.transpose(1, 2))
+        sums = torch.cat([totals[:, None] - others.sum(1, keepdim=True), others], 1)
+        counts, d = sums[..., 0], self.dimension
+        averages = sums[..., 1:] / counts.clamp(min=torch.finfo(sums.dtype).tiny)[..., None]
+        means = averages[..., :d]
+        products = averages[..., d:] - self.products.of(means, -1) + floor[:, None, None] * self.products.square
+        covariances = products.diag_embed()
+        if not self.diagonal:
+            covariances = products.index_select(-1, self.products.places).view(*counts.shape, d, d)
+        roots, failed = torch.linalg.cholesky_ex(covariances)
+        lost = (failed > 0) | ~(roots.diagonal(dim1=-2, dim2=-1).amin(-1) > NARROW)
+        roots = roots.masked_fill(failed[..., None, None] > 0, 0)
+        return Mixtures(counts / counts.sum(1, keepdim=True), means, roots), lost
+
+
+def _sum_of_logs(numbers: Tensor, bound: int) -> Tensor:
+    """Σ log x over rows (R, n) of numbers between 1/bound and bound: logs of products, of as many as float64 holds."""
+    size = int(1000 / math.log2(max(bound, 2)))
+    logs = [numbers[:, start : start + size].prod(1).log() for start in range(0, numbers.shape[1], size)]
+    return torch.stack(logs).sum(0)

@@ -1,0 +1,139 @@
+"""The closed forms of `collapse_lab.theory` that hold for a run, one number for each of its generations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+from collapse_lab.mixing.accumulate import Accumulate
+from collapse_lab.mixing.accumulate_subsample import AccumulateSubsample
+from collapse_lab.mixing.augment import Augment
+from collapse_lab.mixing.base import synthetic_count
+from collapse_lab.mixing.contaminate import Contaminate
+from collapse_lab.mixing.fresh import Fresh
+from collapse_lab.mixing.replace import Replace
+from collapse_lab.probes.process import Process
+from collapse_lab.theory import accumulate, discrete, gaussian, mad, multivariate, regression, typical
+from collapse_lab.theory.chain import Estimator, Moments, Sizes
+
+Laws = Mapping[str, np.ndarray]
+QUANTILES = {"variance_q05": 0.05, "variance_median": 0.5, "variance_q95": 0.95}
+EXACT = 24  # generations at which a quantile is inverted; see `quantile`
+LARGEST = 2000  # rows up to which the chain of counts, a matrix of their square, is followed
+
+
+def gaussian_laws(process: Process, rows: int, estimator: Estimator, variances: np.ndarray, axes_apart: bool) -> Laws:
+    """Of the Gaussian family on N(0, diag(variances)), with so many real rows: the names of the probe `moments`.
+
+    Mean and variance have laws under every policy but one that draws real rows again; the rest under replace.
+    """
+    sizes = process.sizes(rows, process.n_train)
+    if not process.alone or sizes.min() < 2:
+        return {}
+    d, total = len(variances), float(variances.sum())
+    moments = _moments(process, rows, estimator, total)
+    if moments is None:
+        return {}
+    laws = {"variance": moments.variance / d, "mean_error": moments.mean_error}
+    if not _replaces(process):
+        return laws
+    g = process.steps
+    if axes_apart:
+        laws["log_variance"] = typical.expected_log_variance(
+            g, sizes, estimator, float(np.exp(np.log(variances).mean()))
+        )
+        risks = [gaussian.wasserstein_risk(g, sizes, estimator, float(variance)) for variance in variances]
+        laws["wasserstein_risk"] = np.sum(risks, axis=0)
+    else:
+        laws["log_variance"] = multivariate.expected_log_determinant(g, sizes, estimator, variances) / d
+    if d == 1:
+        laws |= {name: quantile(g, p, sizes, estimator, total) for name, p in QUANTILES.items()}
+    return laws
+
+
+def discrete_laws(process: Process, rows: int, probabilities: np.ndarray) -> Laws:
+    """Of the discrete family under replace: the names of the probe `drift`."""
+    sizes, g = process.sizes(rows, process.n_train), process.steps
+    if not process.alone or not _replaces(process):
+        return {}
+    laws = {"heterozygosity": discrete.expected_heterozygosity(g, sizes, probabilities)}
+    if sizes.max() > LARGEST:
+        return laws
+    survival = discrete.survival_probability(g, sizes, probabilities)
+    return {**laws, "support": survival.sum(1), "mass_lost": (1 - survival) @ probabilities}
+
+
+def regression_laws(process: Process, rows: int, dimension: int, noise: float, design: regression.Design) -> Laws:
+    """Of linear regression whose every generation adds as many rows as the first has: the probe `test_error`.
+
+    Inputs that are the same in every generation are so only as long as neither more nor fewer are sampled.
+    """
+    n, g = process.first(rows), process.steps
+    one_size = n == process.n_train and (n == process.n_samples or design == "fresh")
+    if not process.alone or not one_size or n < dimension + 2:
+        return {}
+    if _replaces(process):
+        return {"test_error": regression.replace_error(g, n, dimension, noise)}
+    if isinstance(process.mixing, Accumulate) and n == process.n_samples:
+        return {"test_error": regression.accumulate_error(g, n, dimension, design, noise)}
+    return {}
+
+
+def quantile(g: np.ndarray, probability: float, sizes: Sizes, estimator: Estimator, variance: float) -> np.ndarray:
+    """`theory.typical.variance_quantile`, inverted at EXACT generations spread evenly over log(g + 1).
+
+    Between them the quantile of the standardised log variance is a spline: it changes slowly, and its mean and
+    deviation are exact everywhere. One inversion takes milliseconds, and a run has thousands of generations.
+    """
+    nodes = np.unique(np.geomspace(1, len(g), EXACT).round().astype(np.int64)) - 1
+    centre = typical.expected_log_variance(g, sizes, estimator, variance)
+    scale = typical.std_of_log_variance(g, sizes)
+    exact = typical.variance_quantile(g[nodes], probability, sizes, estimator, variance)
+    standard = (np.log(exact) - centre[nodes]) / scale[nodes]
+    if len(nodes) < 4:
+        return exact
+    between: np.ndarray = np.exp(centre + scale * CubicSpline(np.log(nodes + 1), standard)(np.log(g + 1)))
+    return between
+
+
+def _replaces(process: Process) -> bool:
+    policy = process.mixing
+    return isinstance(policy, Replace) or (isinstance(policy, Contaminate) and policy.ratio == 1)
+
+
+def _moments(process: Process, rows: int, estimator: Estimator, variance: float) -> Moments | None:
+    g, first, policy = process.steps, process.first(rows), process.mixing
+    if _replaces(process):
+        sizes = process.sizes(rows, process.n_train)
+        return Moments(
+            gaussian.expected_variance(g, sizes, estimator, variance),
+            gaussian.variance_of_mean(g, sizes, estimator, variance),
+        )
+    laws: dict[type, Callable[[], Moments | None]] = {
+        Accumulate: lambda: accumulate.accumulate_moments(
+            g, process.sizes(rows, process.n_samples), estimator, variance
+        ),
+        AccumulateSubsample: lambda: (
+            accumulate.subsample_moments(g, first, process.n_samples, estimator, variance)
+            if first == process.n_train
+            else None
+        ),
+        Fresh: lambda: _fresh(process, first, estimator, variance),
+        Augment: lambda: _augmented(process, first, estimator, variance),
+    }
+    return laws[type(policy)]() if type(policy) in laws else None
+
+
+def _fresh(process: Process, first: int, estimator: Estimator, variance: float) -> Moments:
+    assert isinstance(process.mixing, Fresh)
+    synthetic = synthetic_count(process.mixing.ratio, process.n_train)
+    real = process.n_train - synthetic
+    return mad.fresh_moments(process.steps, real, synthetic, first, 1.0, estimator, variance)
+
+
+def _augmented(process: Process, first: int, estimator: Estimator, variance: float) -> Moments:
+    assert isinstance(process.mixing, Augment)
+    synthetic = round(process.mixing.lam * first)
+    return mad.augmented_moments(process.steps, first, synthetic, 1.0, estimator, variance)

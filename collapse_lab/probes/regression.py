@@ -1,0 +1,58 @@
+"""How far fitted coefficients are from the real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from collapse_lab.datasets.regression import Regression
+from collapse_lab.errors import UserError
+from collapse_lab.models.linear_regression import LinearRegression
+from collapse_lab.probes import replicas
+from collapse_lab.probes.laws import Laws, regression_laws
+from collapse_lab.probes.process import Process
+from collapse_lab.theory.regression import Design
+from collapse_lab.types import Estimate, Subject
+
+
+class RegressionError:
+    """test_error: E (xᵀŵ - xᵀw)² = |ŵ - w|² over new x of N(0, I), without their labels' noise; mean over replicas.
+
+    With the suffix `_theory`, under replace and accumulate with as many rows in every generation, its expectation.
+
+    truth: the data set.  process: how the generations follow on each other.
+
+    Source: arXiv:2404.01413.
+    """
+
+    version: ClassVar[int] = 1
+
+    def __init__(self, truth: Any, process: Process) -> None:
+        if not isinstance(truth, Regression):
+            raise UserError(
+                f"probes=[regression] compares with known coefficients, and {type(truth).__name__} has none; give "
+                "dataset=regression"
+            )
+        self.truth, self.process = truth, process
+        self._laws: Laws | None = None
+
+    def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
+        model = subject.model
+        if not isinstance(model, LinearRegression):
+            raise UserError(
+                f"probes=[regression] looks at model=linear_regression; {type(model).__name__} is another family"
+            )
+        if self._laws is None:
+            self._laws = self._theory(model)
+        errors = (model.coefficients - self.truth.coefficients).square().sum(1).numpy()
+        g = int(model.generation)
+        theory = {f"{name}_theory": Estimate(float(law[g])) for name, law in self._laws.items() if g < len(law)}
+        return {"test_error": replicas.mean(errors)} | theory
+
+    def _theory(self, model: LinearRegression) -> Laws:
+        if model.noise != self.truth.noise:
+            return {}
+        design: Design = "same" if model.inputs == "same" else "fresh"
+        return regression_laws(self.process, self.truth.rows, self.truth.dimension, self.truth.noise, design)

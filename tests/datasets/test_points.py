@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from collapse_lab.datasets.categories import Categories
+from collapse_lab.datasets.mixture import Mixture
+from collapse_lab.datasets.normal import Normal
+from collapse_lab.datasets.points import Points
+from collapse_lab.datasets.regression import Regression
+from collapse_lab.errors import UserError
+from collapse_lab.models.covariance import mixture_moments
+
+SETS: list[Callable[..., Points]] = [Normal, Mixture, Categories, Regression]
+N = 50_000
+
+
+@pytest.mark.parametrize("build", SETS)
+def test_rows_are_points_of_every_replica(build: Callable[..., Points]) -> None:
+    data = build(replicas=3, rows=20, reference=5)
+    real = data.load()
+    assert data.spec.modality == "points"
+    assert real.train.data.shape == (20, *data.spec.shape)
+    assert real.reference.data.shape == (5, 3, data.width)
+    assert real.train.data.dtype == torch.float64
+    assert set(real.train.labels.tolist()) == {-1}
+    assert len({tuple(real.train.data[:, r].flatten().tolist()) for r in range(3)}) == 3
+
+
+@pytest.mark.parametrize("build", SETS)
+def test_a_key_says_which_rows(build: Callable[..., Points]) -> None:
+    plain = build(replicas=2, rows=20, reference=5)
+    again = build(replicas=2, rows=20, reference=5)
+    assert plain.key == again.key
+    assert torch.equal(plain.load().train.data, again.load().train.data)
+    others = [build(**{"replicas": 2, "rows": 20, "reference": 5, **change}) for change in ({"seed": 1}, {"rows": 21})]
+    assert len({each.key for each in [plain, *others]}) == 3
+    assert not torch.equal(others[0].load().train.data, plain.load().train.data)
+    assert not torch.equal(plain.load().reference.data, plain.load().train.data[:5])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        Normal(rows=N, dimension=2, std=[1.0, 3.0]),
+        Mixture(rows=N, means=[[-2, 0], [1, 1]], std=[0.5, 1.0], weights=[0.25, 0.75]),
+    ],
+    ids=["normal", "mixture"],
+)
+def test_draws_have_the_moments_of_the_components(data: Normal | Mixture) -> None:
+    mean, covariance = (each[0].numpy() for each in mixture_moments(*(part[None] for part in data.components())))
+    x = data.load().train.data[:, 0].numpy()
+    assert (np.abs(x.mean(0) - mean) < 4 * np.sqrt(np.diag(covariance) / N)).all()
+    product = (x - mean)[:, :, None] * (x - mean)[:, None]
+    assert (np.abs(product.mean(0) - covariance) < 4 * product.std(0) / np.sqrt(N)).all()
+
+
+def test_categories_follow_their_law() -> None:
+    data = Categories(rows=N, categories=6, exponent=1.0)
+    p = data.probabilities.numpy()
+    np.testing.assert_allclose(p / p[0], 1 / np.arange(1, 7))
+    found = np.bincount(data.load().train.data[:, 0, 0].long().numpy(), minlength=6) / N
+    assert (np.abs(found - p) < 4 * np.sqrt(p * (1 - p) / N)).all()
+    np.testing.assert_allclose(Categories(categories=4, exponent=0.0).probabilities, 0.25)
+
+
+def test_regression_has_its_coefficients_and_noise() -> None:
+    data = Regression(rows=N, dimension=3, noise=0.5)
+    x, y = data.load().train.data[:, 0, :-1].numpy(), data.load().train.data[:, 0, -1].numpy()
+    rest = y - x @ data.coefficients.numpy()
+    assert np.linalg.norm(data.coefficients) == pytest.approx(1)
+    assert abs(rest.var() - 0.5) < 4 * 0.5 * np.sqrt(2 / N)
+    assert (np.abs(x.T @ rest / N) < 4 * np.sqrt(0.5 / N)).all()
+
+
+@pytest.mark.parametrize(
+    ("build", "arguments", "told"),
+    [
+        (Normal, {"replicas": 0}, "dataset.replicas is 1 or more; got 0"),
+        (Normal, {"rows": 0}, "dataset.rows is 1 or more"),
+        (Normal, {"reference": 1}, "dataset.reference is 2 or more"),
+        (Normal, {"dimension": 0}, "got 1.0"),
+        (Normal, {"dimension": 2, "std": [1.0]}, "one for each of the 2 dimensions"),
+        (Normal, {"std": -1.0}, "positive number"),
+        (Mixture, {"means": []}, "points of one dimension"),
+        (Mixture, {"means": [[0.0], [0.0, 1.0]]}, "points of one dimension"),
+        (Mixture, {"weights": [1.0]}, "a share for each of the 2 means"),
+        (Mixture, {"weights": [0.7, 0.7]}, "of sum 1"),
+        (Categories, {"categories": 0}, "1 or more; got 0"),
+        (Categories, {"exponent": -1.0}, "equal probabilities"),
+        (Regression, {"dimension": 0}, "1 or more; got 0"),
+        (Regression, {"noise": 0.0}, "a variance above 0"),
+    ],
+)
+def test_bad_input(build: Callable[..., Points], arguments: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        build(**arguments)

@@ -1,0 +1,123 @@
+"""The probes of mixtures, densities, categories and regression, on a model each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from collapse_lab.datasets.categories import Categories
+from collapse_lab.datasets.mixture import Mixture
+from collapse_lab.datasets.normal import Normal
+from collapse_lab.datasets.regression import Regression
+from collapse_lab.errors import UserError
+from collapse_lab.mixing.accumulate import Accumulate
+from collapse_lab.mixing.augment import Augment
+from collapse_lab.models.discrete import Discrete
+from collapse_lab.models.gaussian import Gaussian
+from collapse_lab.models.gmm import GaussianMixture
+from collapse_lab.models.linear_regression import LinearRegression
+from collapse_lab.probes.drift import Drift
+from collapse_lab.probes.laws import discrete_laws, regression_laws
+from collapse_lab.probes.likelihood import Likelihood
+from collapse_lab.probes.mixture import MixtureDistance
+from collapse_lab.probes.regression import RegressionError
+from tests.models.points import fitted, normal
+from tests.probes.cases import look, process
+
+
+def test_the_distance_of_mixtures_is_the_integral() -> None:
+    rows = torch.cat([normal(40, 3), normal(60, 3, seed=1) * 0.5 + 3])
+    model, truth = fitted(GaussianMixture, rows), Mixture(means=[[0.0], [3.0]], std=0.75, weights=[0.4, 0.6])
+    found = look(MixtureDistance(truth), model, rows)
+    weights, means, sigmas = (each.numpy() for each in model.components())
+
+    def density(x: float, r: int) -> float:
+        parts = zip(weights[r], means[r, :, 0], sigmas[r, :, 0, 0], strict=True)
+        return float(sum(w * norm.pdf(x, m, np.sqrt(s)) for w, m, s in parts))
+
+    def real(x: float) -> float:
+        return float(0.4 * norm.pdf(x, 0, 0.75) + 0.6 * norm.pdf(x, 3, 0.75))
+
+    each = [quad(lambda x, r=r: (density(x, r) - real(x)) ** 2, -8, 10, limit=200)[0] ** 0.5 for r in range(3)]
+    assert found["l2_distance"].value == pytest.approx(np.mean(each), rel=1e-6)
+    assert found["components_lost"].value == 0
+    assert found["em_rounds"].value == pytest.approx(float(model.rounds.mean()))
+
+
+def test_a_lost_component_is_in_the_ledger() -> None:
+    rows = normal(40, 4, 2)
+    rows[:30, 1] = 5.0
+    model = fitted(GaussianMixture, rows, reg_covar=0.0)
+    found = look(MixtureDistance(Normal(dimension=2)), model, rows)
+    assert found["components_lost"].value == 0.25
+    assert found["l2_distance"].value == np.inf  # which the ledger leaves out
+
+
+def test_the_likelihood_is_of_the_real_rows() -> None:
+    rows = normal(30, 5)
+    model = fitted(Gaussian, rows)
+    found = look(Likelihood(), model, rows)
+    spread = rows[..., 0].numpy().std(0)
+    expected = [norm(rows[:, r, 0].numpy().mean(), spread[r]).logpdf(rows[:, r, 0]).mean() for r in range(5)]
+    assert found["log_likelihood"].value == pytest.approx(np.mean(expected))
+    assert found["log_likelihood_median"].value == pytest.approx(np.median(expected))
+
+
+def test_drift_of_a_histogram() -> None:
+    rows = torch.tensor([[0, 2], [0, 1], [1, 2], [0, 2]]).double()[..., None]
+    model, truth = fitted(Discrete, rows, categories=3), Categories(categories=3, exponent=1.0, rows=4)
+    found = look(Drift(truth, process(n=4)), model, rows)
+    p = truth.probabilities.numpy()
+    assert found["heterozygosity"].value == pytest.approx(1 - (0.75**2 + 0.25**2))
+    assert found["support"].value == 2
+    assert found["mass_lost"].value == pytest.approx((p[2] + p[0]) / 2)
+    assert found["heterozygosity_theory"].value == pytest.approx((1 - (p**2).sum()) * 0.75)
+    assert found["mass_lost_theory"].value == pytest.approx(p @ (1 - p) ** 4)
+
+
+def test_the_error_of_regression() -> None:
+    data = Regression(replicas=6, rows=30, dimension=4)
+    rows = data.load().train.data
+    model = fitted(LinearRegression, rows)
+    found = look(RegressionError(data, process(n=30)), model, rows)
+    expected = ((model.coefficients - data.coefficients) ** 2).sum(1).mean()
+    assert found["test_error"].value == pytest.approx(float(expected))
+    assert found["test_error_theory"].value == pytest.approx(4 / 25)
+    noisier = fitted(LinearRegression, rows, noise=2.0)
+    assert set(look(RegressionError(data, process(n=30)), noisier, rows)) == {"test_error"}
+
+
+def test_there_is_a_law_only_where_it_holds() -> None:
+    assert set(discrete_laws(process(Accumulate()), 100, np.ones(2) / 2)) == set()
+    assert set(discrete_laws(process(n=5000), 5000, np.ones(2) / 2)) == {"heterozygosity"}
+    assert regression_laws(process(Accumulate()), 100, 3, 1.0, "same")
+    assert regression_laws(process(n_samples=150), 100, 3, 1.0, "fresh")
+    assert not regression_laws(process(n_samples=150), 100, 3, 1.0, "same")
+    assert not regression_laws(process(Augment(1.0)), 100, 3, 1.0, "same")
+    assert not regression_laws(process(n=4), 4, 3, 1.0, "same")
+
+
+@pytest.mark.parametrize(
+    ("probe", "told"),
+    [
+        (lambda: look(Likelihood(), fitted(Discrete, normal(4, 2) * 0), normal(4, 2)), "Discrete has none"),
+        (lambda: look(MixtureDistance(Normal()), fitted(Gaussian, normal(4, 2)), normal(4, 2)), "Gaussian is another"),
+        (lambda: look(Drift(Categories(), process()), fitted(Gaussian, normal(4, 2)), normal(4, 2)), "another family"),
+        (lambda: MixtureDistance(Categories()), "give dataset=mixture"),
+        (lambda: Drift(Normal(), process()), "give dataset=categories"),
+        (lambda: RegressionError(Normal(), process()), "give dataset=regression"),
+        (
+            lambda: look(RegressionError(Regression(), process()), fitted(Gaussian, normal(4, 2)), normal(4, 2)),
+            "another family",
+        ),
+    ],
+)
+def test_what_a_probe_does_not_look_at(probe: Callable[[], Any], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        probe()
