@@ -46,6 +46,7 @@ class Ruler:
 
     def __init__(self, lab: Lab, extractors: Extractors) -> None:
         self._lab, self._extractors = lab, extractors
+        self._probed: dict[str, Samples] = {}
         self._found: dict[tuple[str, Split], tuple[np.ndarray, np.ndarray]] = {}
         self._real = {(name, split): self._real_stage(name, split) for name in extractors.names for split in SPLITS}
         self._floors = {
@@ -111,12 +112,18 @@ class Ruler:
         out: dict[str, float] = {}
         model = look(step)
         for subset, sampled in step.samples.items():
-            real = self._lab.real.reference.take(np.flatnonzero(self._lab.members_of(subset)[1]))
-            subject = Subject(model, partial(look, first), real, unpack_samples(sampled.value()))
+            subject = Subject(model, partial(look, first), self._held_out(subset), unpack_samples(sampled.value()))
             for name, (probe, _) in self._lab.probes.items():
                 for key, estimate in probe(subject, Seeds(0, 0, "real", f"probe/{name}").numpy()).items():
                     out |= flatten(f"{subset}/{key}", estimate)
         return out
+
+    def _held_out(self, subset: str) -> Samples:
+        """Reference rows of a prompt set, gathered once."""
+        if subset not in self._probed:
+            rows = np.flatnonzero(self._lab.members_of(subset)[1])
+            self._probed[subset] = self._lab.real.reference.take(rows)
+        return self._probed[subset]
 
     def _metrics_of(self, name: str) -> list[str]:
         """Names of the metrics that are computed in one feature space."""

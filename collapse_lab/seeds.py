@@ -6,12 +6,20 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     import torch
+
+
+@cache
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()  # looks for the driver's library each time that it is asked
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ class Seeds:
         """
         import torch
 
-        devices = list(range(torch.cuda.device_count()))
+        devices = list(range(_gpus()))
         with torch.random.fork_rng(devices=devices):
             # torch.manual_seed would also queue a call, with its stack, for GPUs that are not there
             torch.default_generator.manual_seed(self.entropy)

@@ -81,7 +81,7 @@ class Samples:
     def take(self, rows: np.ndarray) -> Samples:
         import torch
 
-        return Samples(self.data[torch.from_numpy(rows)], self.labels[rows], self.captions.take(rows))
+        return Samples(self.data.index_select(0, torch.from_numpy(rows)), self.labels[rows], self.captions.take(rows))
 
 
 @dataclass(frozen=True)

@@ -168,9 +168,14 @@ def _table(records: Sequence[Record], metrics: Sequence[str]) -> Table:
 def key_metrics(records: Sequence[Record]) -> list[str]:
     """The metrics worth a column, the first ones first: FID, then recall, agreement, precision, coverage.
 
-    Those in pixels come after all others: they are a check on the embedding rather than the result.
+    Those in pixels come after all others: they are a check on the embedding rather than the result. A run that
+    measures none of them shows what its probes found.
     """
-    names = {name for r in records for name in r.metrics if name.rpartition("/")[2] in _KINDS}
+    known = {name for r in records for name in r.metrics}
+    names = {name for name in known if name.rpartition("/")[2] in _KINDS}
+    if not names:
+        ends = ("_lo", "_hi", "_floor", "_theory")
+        return sorted(name for name in known if not name.endswith(ends))
     return sorted(names, key=lambda n: (n.split("/")[1] == "pixels", _KINDS.index(n.rpartition("/")[2]), n))
 
 

@@ -1,7 +1,24 @@
 """All benchmarks, one after another: `make bench`."""
 
-from tests.benchmarks import bench_features, bench_metrics, bench_phases, bench_sampling, bench_sharing, bench_startup
+from tests.benchmarks import (
+    bench_features,
+    bench_metrics,
+    bench_phases,
+    bench_recursion,
+    bench_sampling,
+    bench_sharing,
+    bench_startup,
+)
 
-for bench in (bench_startup, bench_phases, bench_sampling, bench_sharing, bench_metrics, bench_features):
+ALL = (
+    bench_startup,
+    bench_phases,
+    bench_sampling,
+    bench_sharing,
+    bench_metrics,
+    bench_recursion,
+    bench_features,
+)
+for bench in ALL:
     print(f"\n{(bench.__doc__ or '').splitlines()[0]}")
     bench.main()

@@ -40,7 +40,9 @@ CASES: list[tuple[list[str], list[str]]] = [
     (["device=gpu"], ["device is auto, cpu or cuda", "'gpu'"]),
     (["device=cuda"], ["torch sees no GPU", "device=cpu"]),  # the nursery hides GPUs
     (["features=[pixels]", "curation=drop_worst", "metrics=[fid]"], ["classifier", "features=[pixels]"]),
-    (["features=[pixels]"], ["metrics.agreement.features names 'classifier'"]),
+    (["metrics.fid.features=[clasifier]"], ["metrics.fid.features names 'clasifier'", "did you mean 'classifier'?"]),
+    (["model=ddim", "model.guidance_scale=2"], ["'model.guidance_scale' does not exist in what was chosen here"]),
+    (["model=ddpm", "model.objective=flow"], ["FlowMatchEulerDiscreteScheduler"]),
     (["prompts.sets.seen.labels=[zeroo]"], ["no class is called 'zeroo'", "did you mean 'zero'?"]),
     (["prompts.retrain=sen"], ["prompts.retrain names no prompt set: 'sen'", "did you mean 'seen'?"]),
     (["model.channels=[32,64,64,64,64]", "model.attention=[false,false,false,false,false]"], ["not divisible by 16"]),

@@ -14,9 +14,12 @@ from tests.e2e.conftest import Nursery
 FIELDS = ["generation", "model", "counts", "metrics", "seconds", "status", "keys", "features"]
 TRAIN_ROWS = 1258  # of the 1,797 digits, less those kept for reference
 SUBSETS, SPACES = ("seen", "unseen"), ("classifier", "pixels")
-KINDS = ("fid", "kid", "precision", "recall", "density", "coverage")
+KINDS = ("fid", "kid", "precision", "recall", "density", "coverage", "vendi", "authenticity", "near_copies")
 NAMES = {"/".join(parts) for parts in product(SUBSETS, SPACES, KINDS)}
-NAMES |= {f"{subset}/classifier/agreement" for subset in SUBSETS}
+NAMES |= {f"{s}/classifier/{kind}" for s in SUBSETS for kind in ("agreement", "mode_coverage", "class_entropy")}
+# Shares of the classes that the real rows of each prompt set are of
+NAMES |= {f"seen/classifier/class_share_{k}" for k in range(5)}
+NAMES |= {f"unseen/classifier/class_share_{k}" for k in range(5, 10)}
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch_fidelity.metric_kid import kernel_mmd, kernel_rbf  # type: ignore[import-untyped]
+from torch_fidelity.metric_kid import kernel_mmd, kernel_rbf
 
 from collapse_lab.errors import UserError
 from collapse_lab.metrics.cmmd import cmmd

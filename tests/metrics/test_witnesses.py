@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from torch import Tensor
-from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric  # type: ignore[import-untyped]
-from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric  # type: ignore[import-untyped]
-from torch_fidelity.metric_prc import prc_features_to_metric  # type: ignore[import-untyped]
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
+from torch_fidelity.metric_prc import prc_features_to_metric
 
 from collapse_lab.metrics.fid import frechet_distance
 from collapse_lab.metrics.kid import kernel_distance
