@@ -10,7 +10,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.metrics.clouds import Cloud, clouds, double_tile, exact, tile
 
 TILE = 1024  # rows of one tile
-SPARE = 3  # candidates beyond the k that single precision finds nearest
+SPARE = 5  # candidates beyond the k that single precision finds nearest
 
 
 def nearest(x: Float[Tensor, "n d"], k: int, rows: int = TILE) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:

@@ -35,7 +35,9 @@ def valid(
                 f"the {name} feature set has {values.shape[0]} row(s), and a distribution needs at least 2: "
                 "raise n_samples, or take the subset with so few rows out of the measurement"
             )
-        bad = int((~torch.isfinite(values)).any(dim=1).sum())
+        # One pass and no copy where all is well
+        all_finite = bool(torch.isfinite(values.sum(dtype=torch.float64)))
+        bad = 0 if all_finite else int((~torch.isfinite(values)).any(dim=1).sum())
         if bad:
             raise UserError(
                 f"{bad} of the {values.shape[0]} rows of the {name} feature set hold NaN or infinity: "
