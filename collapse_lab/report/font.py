@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import matplotlib as mpl
 from fontTools import subset  # type: ignore[import-untyped]
 from matplotlib import font_manager
+
+logging.getLogger("fontTools").setLevel(logging.ERROR)  # it tells of every table that it leaves out
 
 NAME = "Collapse Lab Sans"  # the font's licence asks for another name once it is altered
 # Latin with its accents, Greek, Cyrillic, punctuation, superscripts, arrows, and the signs of formulas
