@@ -20,7 +20,7 @@ from collapse_lab.plan import Step
 from collapse_lab.seeds import Seeds
 from collapse_lab.stages import Stage
 from collapse_lab.store import Payload
-from collapse_lab.types import Estimate, FeatureSet, GenerativeModel, Metric, Samples, Split, Subject
+from collapse_lab.types import Estimate, FeatureSet, GenerativeModel, Samples, Split, Subject
 from collapse_lab.work import unpack_samples
 
 SPLITS: tuple[Split, ...] = ("train", "reference")
@@ -48,7 +48,9 @@ class Ruler:
         self._lab, self._extractors = lab, extractors
         self._probed: dict[str, Samples] = {}
         self._found: dict[tuple[str, Split], tuple[np.ndarray, np.ndarray]] = {}
-        self._real = {(name, split): self._real_stage(name, split) for name in extractors.names for split in SPLITS}
+        places = [(name, split) for name in extractors.names for split in SPLITS]
+        self._embedded = {place: self._looked_at(*place) for place in places}
+        self._real = {place: self._real_stage(*place) for place in places}
         self._floors = {
             (subset, name, metric): self._floor_stage(subset, name, metric)
             for subset in lab.prompts.sets
@@ -97,12 +99,13 @@ class Ruler:
 
     def _compare(self, step: Step, subset: str, name: str, generated: FeatureSet) -> dict[str, float]:
         out: dict[str, float] = {}
-        for metric_name in self._metrics_of(name):
-            metric, _ = self._lab.metrics[metric_name]
+        chosen = {key: self._lab.metrics[key][0] for key in self._metrics_of(name)}
+        real = {split: self._real_rows(subset, name, split) for split in {each.against for each in chosen.values()}}
+        for metric_name, metric in chosen.items():
             place = Seeds(self._lab.seed, step.generation, step.model, f"metric/{subset}/{name}/{metric_name}")
             floor = self._floors.get((subset, name, metric_name))
             floors = {} if floor is None else floor.value().meta
-            for key, estimate in metric(generated, self._real_rows(subset, name, metric), place.numpy()).items():
+            for key, estimate in metric(generated, real[metric.against], place.numpy()).items():
                 out |= flatten(f"{subset}/{name}/{key}", estimate)
                 if key in floors:
                     out[f"{subset}/{name}/{key}_floor"] = floors[key]
@@ -149,27 +152,26 @@ class Ruler:
             self._found[subset, against] = real, other[order]
         return self._found[subset, against]
 
-    def _real_rows(self, subset: str, name: str, metric: Metric) -> FeatureSet:
+    def _real_rows(self, subset: str, name: str, against: Split) -> FeatureSet:
         """Features of the real rows that generated ones are compared with."""
-        return self._real_features(name, metric.against, self._numbers(subset, metric.against)[0])
+        return self._real_features(name, against, self._numbers(subset, against)[0])
 
-    def _floor_rows(self, subset: str, name: str, metric: Metric) -> FeatureSet:
+    def _floor_rows(self, subset: str, name: str, against: Split) -> FeatureSet:
         """Features of the real rows that stand in for generated ones."""
-        other: Split = "train" if metric.against == "reference" else "reference"
-        return self._real_features(name, other, self._numbers(subset, metric.against)[1])
+        other: Split = "train" if against == "reference" else "reference"
+        return self._real_features(name, other, self._numbers(subset, against)[1])
 
     def _real_features(self, name: str, split: Split, rows: np.ndarray) -> FeatureSet:
         embedded = unpack_features(self._real[name, split].value())
-        return take(embedded, np.searchsorted(self._embedded(name, split), rows))
+        return take(embedded, np.searchsorted(self._embedded[name, split], rows))
 
-    def _embedded(self, name: str, split: Split) -> np.ndarray:
+    def _looked_at(self, name: str, split: Split) -> np.ndarray:
         """Numbers of the rows of a split that some metric in a feature space looks at, rising.
 
         The training split can be a hundred times what a floor takes, and a minute of a large network a thousand rows.
         """
         parts = [np.zeros(0, np.int64)]
-        for metric in self._metrics_of(name):
-            against = self._lab.metrics[metric][0].against
+        for against in {self._lab.metrics[key][0].against for key in self._metrics_of(name)}:
             parts += [self._numbers(subset, against)[int(split != against)] for subset in self._lab.prompts.sets]
         return np.unique(np.concatenate(parts))
 
@@ -182,7 +184,7 @@ class Ruler:
         return Stage(self._lab.store, "features", fields, produce, parents, sampled.persist)
 
     def _real_stage(self, name: str, split: Split) -> Stage:
-        numbers = self._embedded(name, split)
+        numbers = self._embedded[name, split]
 
         def produce() -> Payload:
             rows: Samples = getattr(self._lab.real, split)
@@ -201,7 +203,8 @@ class Ruler:
 
         def produce() -> Payload:
             place = Seeds(0, 0, "real", f"floor/{metric_name}")
-            found = metric(self._floor_rows(subset, name, metric), self._real_rows(subset, name, metric), place.numpy())
+            rows = self._floor_rows(subset, name, metric.against), self._real_rows(subset, name, metric.against)
+            found = metric(*rows, place.numpy())
             return Payload(meta={key: each.value for key, each in found.items() if math.isfinite(each.value)})
 
         fields = {

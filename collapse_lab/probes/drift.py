@@ -11,7 +11,7 @@ from collapse_lab.datasets.categories import Categories
 from collapse_lab.errors import UserError
 from collapse_lab.models.discrete import Discrete
 from collapse_lab.probes import replicas
-from collapse_lab.probes.laws import Laws, discrete_laws
+from collapse_lab.probes.laws import Laws, discrete_laws, expected
 from collapse_lab.probes.process import Process
 from collapse_lab.types import Estimate, Subject
 
@@ -48,6 +48,5 @@ class Drift:
             "support": (probabilities > 0).sum(1).astype(float),
             "mass_lost": (probabilities == 0) @ real,
         }
-        g = int(model.generation)
-        theory = {f"{name}_theory": Estimate(float(law[g])) for name, law in self._laws.items() if g < len(law)}
+        theory = expected(self._laws, int(model.generation))
         return {name: replicas.mean(values) for name, values in found.items()} | theory

@@ -17,11 +17,17 @@ from collapse_lab.mixing.replace import Replace
 from collapse_lab.probes.process import Process
 from collapse_lab.theory import accumulate, discrete, gaussian, mad, multivariate, regression, typical
 from collapse_lab.theory.chain import Estimator, Moments, Sizes
+from collapse_lab.types import Estimate
 
 Laws = Mapping[str, np.ndarray]
 QUANTILES = {"variance_q05": 0.05, "variance_median": 0.5, "variance_q95": 0.95}
 EXACT = 24  # generations at which a quantile is inverted; see `quantile`
 LARGEST = 2000  # rows up to which the chain of counts, a matrix of their square, is followed
+
+
+def expected(laws: Laws, generation: int) -> dict[str, Estimate]:
+    """What the laws say of one generation, each under its name with the suffix `_theory`; nothing beyond their end."""
+    return {f"{name}_theory": Estimate(float(law[generation])) for name, law in laws.items() if generation < len(law)}
 
 
 def gaussian_laws(process: Process, rows: int, estimator: Estimator, variances: np.ndarray, axes_apart: bool) -> Laws:

@@ -14,7 +14,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.models.covariance import mixture_moments
 from collapse_lab.models.gaussian import Gaussian
 from collapse_lab.probes import replicas
-from collapse_lab.probes.laws import QUANTILES, Laws, gaussian_laws
+from collapse_lab.probes.laws import QUANTILES, Laws, expected, gaussian_laws
 from collapse_lab.probes.process import Process
 from collapse_lab.theory.chain import Estimator
 from collapse_lab.types import Estimate, Subject
@@ -83,13 +83,7 @@ class Moments:
         spread = replicas.quantiles(found["variance"], tuple(QUANTILES.values()))
         estimates = {name: replicas.mean(values) for name, values in found.items()}
         estimates |= dict(zip(QUANTILES, spread, strict=True))
-        generation = int(model.generation)
-        theory = {
-            f"{name}_theory": Estimate(float(law[generation]))
-            for name, law in self._theory(model).items()
-            if generation < len(law)
-        }
-        return estimates | theory
+        return estimates | expected(self._theory(model), int(model.generation))
 
     def _of_one_dimension(self, mean: np.ndarray, variance: np.ndarray) -> dict[str, np.ndarray]:
         error = np.square(mean - float(self._mean[0]))

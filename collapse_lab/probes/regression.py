@@ -11,7 +11,7 @@ from collapse_lab.datasets.regression import Regression
 from collapse_lab.errors import UserError
 from collapse_lab.models.linear_regression import LinearRegression
 from collapse_lab.probes import replicas
-from collapse_lab.probes.laws import Laws, regression_laws
+from collapse_lab.probes.laws import Laws, expected, regression_laws
 from collapse_lab.probes.process import Process
 from collapse_lab.theory.regression import Design
 from collapse_lab.types import Estimate, Subject
@@ -47,8 +47,7 @@ class RegressionError:
         if self._laws is None:
             self._laws = self._theory(model)
         errors = (model.coefficients - self.truth.coefficients).square().sum(1).numpy()
-        g = int(model.generation)
-        theory = {f"{name}_theory": Estimate(float(law[g])) for name, law in self._laws.items() if g < len(law)}
+        theory = expected(self._laws, int(model.generation))
         return {"test_error": replicas.mean(errors)} | theory
 
     def _theory(self, model: LinearRegression) -> Laws:

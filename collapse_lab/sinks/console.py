@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from collapse_lab.results.names import base_names
 from collapse_lab.types import Record, RunInfo
 
 WIDTH = 100
@@ -174,8 +175,7 @@ def key_metrics(records: Sequence[Record]) -> list[str]:
     known = {name for r in records for name in r.metrics}
     names = {name for name in known if name.rpartition("/")[2] in _KINDS}
     if not names:
-        ends = ("_lo", "_hi", "_floor", "_theory")
-        return sorted(name for name in known if not name.endswith(ends))
+        return sorted(name.key for name in base_names(known))
     return sorted(names, key=lambda n: (n.split("/")[1] == "pixels", _KINDS.index(n.rpartition("/")[2]), n))
 
 
