@@ -10,7 +10,7 @@ TEST_ENV := OMP_NUM_THREADS=1
 
 $(READY): pyproject.toml .ci/constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint .ci/constraints.txt --editable ".[dev,hub,slurm]"
+	$(BIN)/pip install --quiet --constraint .ci/constraints.txt --editable ".[dev,hub,lm,slurm]"
 	touch $(READY)
 
 venv: $(READY)  ## set up only

@@ -11,11 +11,14 @@ import os
 import sys
 import traceback
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import hydra
 import yaml
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import configure_log
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -37,7 +40,7 @@ def main() -> None:
     # Hydra then raises its errors instead of printing them, and they can be explained
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        _compose_and_run()
+        _launch()
     except KeyboardInterrupt:
         sys.exit(_fail("stopped. What is done is kept: the same command goes on from there", 130))
     except UserError as error:
@@ -45,7 +48,7 @@ def main() -> None:
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         sys.exit(_fail(explain(error, CONF), 2))
     except (OSError, ValueError) as error:
-        if any(frame.name == "task" for frame in traceback.extract_tb(error.__traceback__)):
+        if any(frame.name in ("task", "run_queued") for frame in traceback.extract_tb(error.__traceback__)):
             raise
         # Hydra's own, before any code of ours is called: it makes the folder of runs, and reads its own flags
         message = str(error)
@@ -54,6 +57,16 @@ def main() -> None:
         sys.exit(_fail(message, 2))
     finally:
         sweep.close()
+
+
+def _launch() -> None:
+    """All that the command line asks for. A cell that is refused stops no other, also of those that were queued."""
+    try:
+        _compose_and_run()
+    except UserError:
+        sweep.run_queued()
+        raise
+    sweep.run_queued()
 
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
@@ -76,20 +89,57 @@ def task(cfg: DictConfig) -> None:
     cell = None
     if context.mode == RunMode.MULTIRUN:
         cell = Path(context.sweep.dir) / "cells" / f"{context.job.num:04d}.json"
-        if "BasicLauncher" not in context.launcher["_target_"]:
-            # rich's own switch: the bars of several cells would overwrite each other
-            os.environ["TTY_COMPATIBLE"] = "0"
     with sweep.outcome(cell, overridden):
         _check_added(overridden)
         _drop_stubs(cfg, overridden)
         for key in sorted(OmegaConf.missing_keys(cfg)):
             raise UserError(f"{key} has to be given: add {key}=… to the command")
         schema.check_shortcuts(cfg, overridden)
-        root = schema.read_root(cfg)
+        root, pack = schema.read_root(cfg), _pack(cfg)
+        if pack > 1 or (cell is not None and not _one_process()):
+            # rich's own switch: the bars of several cells would overwrite each other
+            os.environ["TTY_COMPATIBLE"] = "0"
         if root.dry_run:
             run.dry_run(cfg, root)
+        elif cell is not None and pack > 1:
+            sweep.enqueue(sweep.Cell(cell, overridden, pack, partial(_later, cfg, root, cell, context)))
         else:
             run.run(cfg, root, cell)
+
+
+def _later(cfg: DictConfig, root: schema.Root, cell: Path, context: HydraConf) -> None:
+    """A cell that was queued, after the launcher has put its own logging back."""
+    from collapse_lab import run
+
+    configure_log(OmegaConf.create(context.job_logging), context.verbose)
+    run.run(cfg, root, cell)
+
+
+def _pack(cfg: DictConfig) -> int:
+    """How many cells are to share a program.
+
+    Raises:
+        UserError: no whole number, or where there are no other cells in this process.
+    """
+    pack = cfg.trainer.get("pack", 1)
+    schema.check_type("trainer.pack", pack, int)
+    if pack > 1 and HydraConfig.get().mode != RunMode.MULTIRUN:
+        raise UserError(
+            f"trainer.pack={pack} fits the cells of a sweep as one program, and this is one run; give -m and what to "
+            "sweep over (seed=0,1,2), or leave trainer.pack out"
+        )
+    if pack > 1 and not _one_process():
+        launcher = HydraConfig.get().runtime.choices["hydra/launcher"]
+        raise UserError(
+            f"trainer.pack={pack} fits cells as one program, and hydra/launcher={launcher} starts a process for each; "
+            "leave out one of the two"
+        )
+    return int(pack)
+
+
+def _one_process() -> bool:
+    """Whether the launcher runs the cells of a sweep one after the other in this process."""
+    return "BasicLauncher" in HydraConfig.get().launcher["_target_"]
 
 
 def _check_added(overridden: list[str]) -> None:

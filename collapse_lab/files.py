@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from collapse_lab.errors import UserError
+from collapse_lab.packing.turns import wait_until
 
 log = logging.getLogger(__name__)
 
@@ -65,18 +66,25 @@ def checksum(path: Path) -> str:
 def locked(path: Path, work: str) -> Iterator[None]:
     """Holds the lock at `path`; says whose `work` is waited for when another process holds it.
 
-    The lock belongs to the operating system, so that of a dead process is free at once.
+    The lock belongs to the operating system, so that of a dead process is free at once. Of cells that take turns in
+    one process, the others go on while one waits.
     """
     lock = FileLock(path)
-    try:
-        lock.acquire(timeout=1)
-    except Timeout:
+    if not wait_until(lambda: _taken(lock, 0), work) and not _taken(lock, 1):
         log.warning("waiting for another process that is computing %s", work)
         lock.acquire()
     try:
         yield
     finally:
         lock.release()
+
+
+def _taken(lock: FileLock, timeout: float) -> bool:
+    try:
+        lock.acquire(timeout=timeout)
+    except Timeout:
+        return False
+    return True
 
 
 def sync(path: Path) -> None:

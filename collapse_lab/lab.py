@@ -12,6 +12,7 @@ import numpy as np
 from collapse_lab.lightning import Training
 from collapse_lab.mixing.base import Policy
 from collapse_lab.population import Population
+from collapse_lab.sizes import Sizes, size_at
 from collapse_lab.store import Store
 from collapse_lab.types import (
     Conditions,
@@ -86,12 +87,17 @@ class Prompts:
 
 @dataclass(frozen=True)
 class Lab:
-    """The composed experiment. `generations` counts the retrainings after generation 0."""
+    """The composed experiment. `generations` counts the retrainings after generation 0.
+
+    n_train: rows of the training set of each generation.
+    n_samples: what the model of the generation before samples for it; where there are metrics of feature spaces, the
+        same number in every generation.
+    """
 
     seed: int
     generations: int
-    n_train: int
-    n_samples: int
+    n_train: Sizes
+    n_samples: Sizes
     device: str
     dataset: Dataset
     models: list[ModelPart]
@@ -116,6 +122,10 @@ class Lab:
         if self.prompts.base is None:
             return np.arange(len(self.real.train))
         return np.flatnonzero(self.members_of(self.prompts.base)[0])
+
+    def sampled_by(self, generation: int) -> int:
+        """How many samples a generation makes for each prompt set: what the next one may train on."""
+        return size_at(self.n_samples, generation + 1)
 
     def conditions(self, subset: str, n: int) -> Conditions:
         """What is sampled for one prompt set."""

@@ -6,8 +6,9 @@ import logging
 import math
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -28,23 +29,31 @@ class Training:
 
     steps: optimiser steps of a fit from fresh (or pretrained) weights.
     finetune_steps: of a fit that starts from the previous generation's weights; None means `steps`.
+    epochs: how often every fit sees each row of its training set; given, it takes the place of both numbers of steps.
+    pack: how many cells of a sweep are fitted and sampled as one program; their results do not depend on it.
     """
 
     steps: int
     batch_size: int
     finetune_steps: int | None = None
+    epochs: float | None = None
     precision: str = "32-true"
     gradient_clip: float | None = 1.0
+    pack: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("steps", "finetune_steps", "batch_size"):
-            value, least = getattr(self, name), 1 if name == "batch_size" else 0
+        if self.epochs is not None and not self.epochs > 0:
+            raise UserError(f"trainer.epochs is above 0, or null for trainer.steps; got {self.epochs}")
+        for name in ("steps", "finetune_steps", "batch_size", "pack"):
+            value, least = getattr(self, name), 1 if name in ("batch_size", "pack") else 0
             if value is not None and value < least:
                 raise UserError(f"trainer.{name} is {least} or more; got {value}")
 
-    def budget(self, warm: bool, device: str) -> Budget:
-        """The budget of one fit; `warm` when it starts from the previous generation's weights."""
+    def budget(self, warm: bool, rows: int, device: str) -> Budget:
+        """The budget of one fit to that many rows; `warm` when it starts from the previous generation's weights."""
         steps = self.finetune_steps if warm and self.finetune_steps is not None else self.steps
+        if self.epochs is not None:
+            steps = math.ceil(self.epochs * rows / self.batch_size)
         return Budget(steps, self.batch_size, self.precision, self.gradient_clip, device)
 
 
@@ -90,12 +99,28 @@ class Watch(pl.Callback):
         self._progress.advance()
         if batch_idx % LOOK_EVERY and batch_idx + 1 != trainer.max_steps:
             return
-        loss = float(outputs["loss"])  # type: ignore[index]
-        if not math.isfinite(loss) or abs(loss) > self._bound:
-            raise Diverged(f"the loss was {loss} at step {batch_idx}")
+        self.look(outputs, batch_idx)
+
+    def look(self, outputs: Any, step: int) -> None:
+        """Raises Diverged if the loss of a step is no sound number."""
+        diverged = self.judge(float(outputs["loss"]), step)
+        if diverged is not None:
+            raise diverged
+
+    def judge(self, loss: float, step: int) -> Diverged | None:
+        """What is to be said of a loss that is no sound number."""
+        if math.isfinite(loss) and abs(loss) <= self._bound:
+            return None
+        return Diverged(f"the loss was {loss} at step {step}")
 
 
-def fit(module: pl.LightningModule, rows: RandomRows, budget: Budget, progress: Progress) -> None:
+def fit(
+    module: pl.LightningModule,
+    rows: Iterable[Any],
+    budget: Budget,
+    progress: Progress,
+    watch: Callable[[Progress], Watch] = Watch,
+) -> None:
     """Runs the module's training_step over the batches of row numbers.
 
     Raises:
@@ -114,7 +139,7 @@ def fit(module: pl.LightningModule, rows: RandomRows, budget: Budget, progress: 
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[Watch(progress)],
+        callbacks=[watch(progress)],
         # Without it Lightning finds SLURM by itself and would requeue the job beside submitit
         plugins=[LightningEnvironment()],
     )
@@ -129,3 +154,11 @@ def fit(module: pl.LightningModule, rows: RandomRows, budget: Budget, progress: 
         # Lightning has Ctrl-C ignored from here on, and leaves with the exit code of a failure
         signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from end
+
+
+def fused(module: pl.LightningModule) -> bool:
+    """Whether an optimiser of the module may take its fused step: on a CPU and in full precision, where it is faster.
+
+    In mixed precision it unscales by itself, which Lightning refuses together with clipping; on a GPU there is no gain.
+    """
+    return module.device.type == "cpu" and module.trainer.precision == "32-true"

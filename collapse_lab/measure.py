@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ import torch
 from collapse_lab.errors import UserError
 from collapse_lab.extractors import Extractors
 from collapse_lab.lab import Lab
+from collapse_lab.packing.turns import clock
 from collapse_lab.plan import Step
 from collapse_lab.seeds import Seeds
 from collapse_lab.stages import Stage
@@ -86,7 +86,7 @@ class Ruler:
 
     def measure(self, step: Step, look: Callable[[Step], GenerativeModel], first: Step) -> Reading:
         """All metrics of one step; `look` gives what the probes look into, `first` is the member's generation 0."""
-        start = time.perf_counter()
+        start = clock()
         metrics: dict[str, float] = {}
         for subset, sampled in step.samples.items():
             for name in self._extractors.names:
@@ -95,7 +95,7 @@ class Ruler:
         if self._lab.probes:
             metrics |= self._probe(step, look, first)
         features = {name: self._fingerprint(name) for name in self._extractors.names}
-        return Reading(metrics, features, time.perf_counter() - start)
+        return Reading(metrics, features, clock() - start)
 
     def _compare(self, step: Step, subset: str, name: str, generated: FeatureSet) -> dict[str, float]:
         out: dict[str, float] = {}

@@ -49,7 +49,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is sampled for one prompt set in every generation, and its digest."""
+    """What is sampled for one prompt set, and its digest."""
 
     what: Conditions
     digest: str
@@ -60,10 +60,9 @@ class Planner:
 
     def __init__(self, lab: Lab, work: Work) -> None:
         self._lab, self._work, self._pool = lab, work, Pool()
-        self._conditions = {name: _asked(lab, name, lab.n_samples) for name in lab.prompts.sets}
-        pictures = lab.prompts.sets if lab.dataset.spec.modality == "image" else ()
-        self._grid_conditions = {name: _asked(lab, name, GRID) for name in pictures}
-        self._curated_labels = lab.curation.plan(self._conditions[lab.prompts.retrain].what).labels
+        self._conditions: dict[tuple[str, int], Asked] = {}
+        self._curated_labels: dict[int, np.ndarray] = {}
+        self._pictures = tuple(lab.prompts.sets) if lab.dataset.spec.modality == "image" else ()
         self._originals: dict[str, np.ndarray] = {}
         self._sources: dict[str, Stage] = {}
         if lab.store.keep != "all" and lab.mixing.horizon is None:
@@ -98,13 +97,13 @@ class Planner:
         warm = before[number].fit if before and lab.population.lineage == "previous" else None
         fit = self._fit(generation, model, ids, warm)
         samples = {
-            name: self._sample(generation, model, fit, f"sample/{name}", asked)
-            for name, asked in self._conditions.items()
+            name: self._sample(generation, model, fit, f"sample/{name}", self._asked(name, lab.sampled_by(generation)))
+            for name in lab.prompts.sets
         }
         # The same latents and prompts in every generation, so that the eye sees the model drift and not the dice
         grids = {
-            name: self._sample(generation, model, fit, f"grid/{name}", asked, seed_generation=0)
-            for name, asked in self._grid_conditions.items()
+            name: self._sample(generation, model, fit, f"grid/{name}", self._asked(name, GRID), seed_generation=0)
+            for name in self._pictures
         }
         curated = self._work.curate(generation, model.name, samples[lab.prompts.retrain])
         return Step(generation, model.name, self._pool.counts(ids), fit, samples, grids, curated)
@@ -115,7 +114,7 @@ class Planner:
         pool = self._pool.provenance(0 if horizon is None else generation - horizon)
         request = Request(
             generation=generation,
-            n=lab.n_train,
+            sizes=lab.n_train,
             seeds=Seeds(lab.seed, generation, name, "mix"),
             originals=self._originals.get(name, np.zeros(0, np.int64)),
             exposure=lab.population.sources(number),
@@ -129,7 +128,7 @@ class Planner:
 
     def _fit(self, generation: int, model: ModelPart, ids: np.ndarray, warm: Stage | None) -> Stage:
         lab = self._lab
-        budget = lab.training.budget(warm is not None, lab.device)
+        budget = lab.training.budget(warm is not None, len(ids), lab.device)
         seeds = Seeds(lab.seed, generation, model.name, "fit")
         fields = {
             "model": model.fit_identity,
@@ -166,15 +165,25 @@ class Planner:
         return Stage(self._lab.store, "sample", fields, produce, [fit], self._lab.store.commits(generation))
 
     def _admit(self, step: Step, number: int) -> None:
-        stage = step.curated
+        stage, n = step.curated, self._lab.sampled_by(step.generation)
+        if n not in self._curated_labels:
+            asked = self._asked(self._lab.prompts.retrain, n)
+            self._curated_labels[n] = self._lab.curation.plan(asked.what).labels
         load = partial(_samples_of, stage)
-        self._pool.append(Block(stage.key, number + 1, step.generation, self._curated_labels, load))
+        self._pool.append(Block(stage.key, number + 1, step.generation, self._curated_labels[n], load))
         self._sources[stage.key] = stage
 
-
-def _asked(lab: Lab, subset: str, n: int) -> Asked:
-    conditions = lab.conditions(subset, n)
-    return Asked(conditions, digest(conditions))
+    def _asked(self, subset: str, n: int) -> Asked:
+        """The conditions of n samples, made once however many generations ask for them."""
+        if (subset, n) not in self._conditions:
+            conditions = self._lab.conditions(subset, n)
+            if self._lab.dataset.spec.modality == "tokens" and conditions.context is None:
+                raise UserError(
+                    f"texts are continued, and the prompt set '{subset}' gives none to continue: give "
+                    "prompts=continuation"
+                )
+            self._conditions[subset, n] = Asked(conditions, digest(conditions))
+        return self._conditions[subset, n]
 
 
 def _samples_of(stage: Stage) -> Samples:

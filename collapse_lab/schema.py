@@ -15,23 +15,27 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from collapse_lab.errors import UserError, did_you_mean
+from collapse_lab.sizes import Given, first_size, read_sizes
 
 SHORTCUTS = ("seed", "generations", "ratio", "n_train", "n_samples", "device")
 DEVICES = ("auto", "cpu", "cuda")
 # Read by the engine itself, so that they need no leaf to refer to them
 ENGINE = ("seed", "generations", "n_train", "n_samples", "device")
-SCHEDULE = "by_generation"  # the key under which an argument has a value per generation
 # What cannot change a result is no part of a run's identity
 VOLATILE = ("paths", "sinks", "store", "device", "dry_run")
 
 
-# For a schedule that turns halfway. Registered on import, so that the workers of a launcher have it too
-OmegaConf.register_new_resolver("half", lambda n: n // 2, replace=True)
+# Registered on import, so that the workers of a launcher have them too
+OmegaConf.register_new_resolver("half", lambda n: n // 2, replace=True)  # for a schedule that turns halfway
+OmegaConf.register_new_resolver("first", first_size, replace=True)  # of the sizes of generations: the real rows
 
 
 @dataclass(frozen=True)
 class Root:
     """The typed root of the configuration.
+
+    n_train, n_samples: as `sizes.read_sizes` takes them. Entry g of either belongs to the training set of generation
+        g, whose rows generation g - 1 samples.
 
     Raises:
         UserError: a value of another type, or out of range.
@@ -41,8 +45,8 @@ class Root:
     seed: int
     generations: int
     ratio: float
-    n_train: int
-    n_samples: int
+    n_train: Given
+    n_samples: Given
     device: str
     dry_run: bool
 
@@ -50,9 +54,11 @@ class Root:
         hints = typing.get_type_hints(Root)
         for field in fields(self):
             check_type(field.name, getattr(self, field.name), hints[field.name])
-        for name, least in (("seed", 0), ("generations", 0), ("n_train", 1), ("n_samples", 2)):
-            if getattr(self, name) < least:
-                raise UserError(f"{name} is {least} or more; got {getattr(self, name)}")
+        for name in ("seed", "generations"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} is 0 or more; got {getattr(self, name)}")
+        read_sizes("n_train", self.n_train, self.generations)
+        read_sizes("n_samples", self.n_samples, self.generations, least=2)
         if not 0 <= self.ratio <= 1:
             raise UserError(
                 f"ratio is the synthetic share of a training set, between 0 and 1; got {self.ratio}"
@@ -64,7 +70,9 @@ class Root:
 
 def read_root(cfg: DictConfig) -> Root:
     """The checked root of a composed configuration."""
-    return Root(**{field.name: cfg[field.name] for field in fields(Root)})
+    values = {field.name: cfg[field.name] for field in fields(Root)}
+    plain = {name: OmegaConf.to_container(v) if isinstance(v, DictConfig) else v for name, v in values.items()}
+    return Root(**plain)  # type: ignore[arg-type]
 
 
 def check_shortcuts(cfg: DictConfig, overridden: list[str]) -> None:
@@ -87,6 +95,7 @@ def canonical(cfg: DictConfig) -> dict[str, Any]:
     for name in masked.paths:
         masked.paths[name] = f"<{name}>"
     masked.device = "<device>"
+    masked.get("trainer", {}).pop("pack", None)  # how many cells share a program is no more part of a run than where
     return resolved(masked)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from collapse_lab.errors import UserError
 from collapse_lab.files import checksum, disk_is_full, locked, make_folder, sync
+from collapse_lab.packing.turns import clock
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +29,10 @@ TENSORS, META, MANIFEST = "tensors.safetensors", "meta.json", "manifest.json"
 
 @dataclass(frozen=True)
 class Payload:
-    """What a stage produces: named tensors, plus whatever JSON can hold. `seconds` is how long it took."""
+    """What a stage produces: named tensors, plus whatever JSON can hold.
+
+    seconds: how long it took; of a member of a pack, the wall time of the program divided by its members.
+    """
 
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
@@ -175,7 +179,7 @@ class Store:
 
 
 def timed(produce: Callable[[], Payload]) -> Payload:
-    """The payload with the wall time that producing it took."""
-    start = time.perf_counter()
+    """The payload with the time that producing it took."""
+    start = clock()
     payload = produce()
-    return Payload(payload.tensors, payload.meta, time.perf_counter() - start)
+    return Payload(payload.tensors, payload.meta, clock() - start)

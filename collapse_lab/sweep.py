@@ -1,12 +1,14 @@
-"""What closes a sweep: one report over all of its cells, and a word on each that failed."""
+"""What holds the cells of a sweep together: those that run as one, a word on each that failed, one report over all."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,22 @@ from omegaconf import DictConfig
 LOST = {"run": "", "status": "lost", "reason": "it ended without a word"}
 
 _folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell that has been checked, and waits for others to be packed with.
+
+    file: where it leaves word of its outcome.  pack: how many go together.
+    """
+
+    file: Path
+    overridden: Sequence[str]
+    pack: int
+    run: Callable[[], None]
+
+
+_queue: list[Cell] = []
 
 
 class SweepStart(Callback):
@@ -50,6 +68,35 @@ def outcome(cell: Path | None, overridden: Sequence[str]) -> Iterator[None]:
         raise
 
 
+def enqueue(cell: Cell) -> None:
+    """Leaves a cell for `run_queued`."""
+    cell.file.with_suffix(".line").unlink()  # it has not begun, and is not lost if it never does
+    _queue.append(cell)
+
+
+def run_queued() -> None:
+    """Runs the cells that were queued, as many together as `trainer.pack` says; one that fails stops no other.
+
+    Raises:
+        BaseException: the first failure, after all have ended.
+    """
+    cells, _queue[:] = list(_queue), []
+    if not cells:
+        return
+    from collapse_lab.packing.groups import Bench
+    from collapse_lab.packing.turns import together
+
+    bodies = [partial(_run, cell) for cell in cells]
+    for error in together(bodies, max(cell.pack for cell in cells), Bench().serve):
+        if error is not None:
+            raise error
+
+
+def _run(cell: Cell) -> None:
+    with outcome(cell.file, cell.overridden):
+        cell.run()
+
+
 def close() -> None:
     """Writes the report of the sweep that this process launched, if it launched one."""
     if _folder is None:
@@ -62,7 +109,8 @@ def close() -> None:
         if told["status"] not in ("ok", "diverged"):
             own = [each for each in overridden if any(each not in other for other in lines.values())]
             print(f"{told['status']}: {' '.join(own or overridden)}: {told['reason']}", file=sys.stderr)
-        if told["run"] and (Path(told["run"]) / "ledger.jsonl").exists():
+        ledger = Path(told["run"]) / "ledger.jsonl"
+        if told["run"] and ledger.exists() and ledger.stat().st_size:  # empty until a generation is done
             runs.add(Path(told["run"]))
     if runs:
         from collapse_lab.report import write_report

@@ -26,20 +26,34 @@ REAL = 0  # the `source` of a real row; model k of a population is source k + 1
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """How texts are rows of tokens, and how they read.
+
+    size: ids lie in [0, size).
+    identity: SHA-256 of the tokenizer as it is serialised; that of a pretrained model has to equal it.
+    decode: rows of tokens (n, length) as n texts.
+    """
+
+    size: int
+    identity: str
+    decode: Callable[[Tensor], list[str]]
+
+
+@dataclass(frozen=True)
 class Spec:
     """What a data set promises to models and feature extractors.
 
     shape: of one sample, e.g. (1, 8, 8) for an 8x8 grey image.
     classes: the word for each label, () where rows have no label.
     vocabulary: every distinct caption that a row or a prompt of this data set may carry, sorted.
-    decode: how rows of tokens (n, *shape) read as n texts, None where samples are no tokens.
+    tokens: what rows of tokens mean, None where samples are no tokens.
     """
 
     modality: Modality
     shape: tuple[int, ...]
     classes: tuple[str, ...] = ()
     vocabulary: tuple[str, ...] = ()
-    decode: Callable[[Tensor], list[str]] | None = None
+    tokens: Tokens | None = None
 
 
 @dataclass(frozen=True)

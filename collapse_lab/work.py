@@ -12,6 +12,8 @@ import torch
 from collapse_lab.curation.none import Nothing
 from collapse_lab.errors import Diverged
 from collapse_lab.extractors import Extractors
+from collapse_lab.packing.requests import Fit, Sampling
+from collapse_lab.packing.turns import ask
 from collapse_lab.seeds import Seeds
 from collapse_lab.stages import Stage
 from collapse_lab.store import Payload
@@ -52,7 +54,7 @@ class Work:
             rows = view()
             self._progress.start(seeds.generation, model.name, "fit", budget.steps)
             try:
-                fresh.fit(rows, budget, seeds, self._progress)
+                ask(Fit(model, fresh, rows, budget, seeds, self._progress))
             except Diverged as diverged:
                 return Payload(meta={"diverged": str(diverged)})
             finally:
@@ -71,7 +73,7 @@ class Work:
             phase = seeds.role.replace("/", " ")
             self._progress.start(generation, model.name, phase, fitted.sampling_steps(len(conditions)))
             try:
-                return pack_samples(fitted.sample(conditions, seeds, self._progress))
+                return pack_samples(ask(Sampling(model, fitted, generation, conditions, seeds, self._progress)))
             except Diverged as diverged:
                 return Payload(meta={"diverged": str(diverged)})
             finally:

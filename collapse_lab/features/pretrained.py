@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +17,7 @@ from torch import Tensor
 from collapse_lab.errors import UserError
 from collapse_lab.features.frozen import FrozenImages
 from collapse_lab.files import checksum
+from collapse_lab.quiet import quiet
 
 READ = ("*.json", "*.txt", "*.model", "*.safetensors")  # of a repository; pickles are never fetched, nor opened
 
@@ -174,7 +173,7 @@ class Pretrained:
         """
         import transformers
 
-        with _silent():
+        with quiet():
             try:
                 return getattr(transformers, what).from_pretrained(self.folder, local_files_only=True, **options)
             except Exception as error:  # safetensors, tokenizers and transformers have their own
@@ -182,19 +181,3 @@ class Pretrained:
                     f"{self.folder} cannot be read by transformers' {what} ({type(error).__name__}: {error}): write it "
                     "by save_pretrained, model, processor and tokenizer"
                 ) from error
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """No progress bars and no load reports of transformers, which would run into the lab's own."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

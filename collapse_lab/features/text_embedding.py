@@ -23,7 +23,7 @@ from collapse_lab.types import FeatureSet, Samples, Spec
 class TextEmbedding:
     """phi(text) = m / |m| with m the mean of BERT's last hidden states over the text's tokens: (n, 384) for MiniLM-L6.
 
-    Texts are what `Spec.decode` reads in rows of tokens; what exceeds `max_tokens` is cut off. An empty text has the
+    Texts are what `Spec.tokens` reads in rows of tokens; what exceeds `max_tokens` is cut off. An empty text has the
     embedding of its marks of beginning and end.
 
     pretrained: a folder that `save_pretrained` wrote, model and tokenizer, or "owner/name" on the hub, of a model that
@@ -62,7 +62,7 @@ class TextEmbedding:
     name: str = "text_embedding"
 
     def __post_init__(self) -> None:
-        if self.spec.modality != "tokens" or self.spec.decode is None:
+        if self.spec.modality != "tokens" or self.spec.tokens is None:
             raise UserError(
                 f"features '{self.name}' are of texts, not of {self.spec.modality} {self.spec.shape}; leave them out "
                 "of features=[…]"
@@ -88,8 +88,8 @@ class TextEmbedding:
 
     def extract(self, samples: Samples) -> FeatureSet:
         """Phi of `samples`, one row each."""
-        assert self.spec.decode is not None
-        return FeatureSet(self.embed(self.spec.decode(samples.data)), torch.from_numpy(samples.labels))
+        assert self.spec.tokens is not None
+        return FeatureSet(self.embed(self.spec.tokens.decode(samples.data)), torch.from_numpy(samples.labels))
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:

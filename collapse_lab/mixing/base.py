@@ -12,21 +12,28 @@ import numpy as np
 from collapse_lab.errors import UserError
 from collapse_lab.pool import Provenance
 from collapse_lab.seeds import Seeds
+from collapse_lab.sizes import Sizes, size_at
 
 
 @dataclass(frozen=True)
 class Request:
     """One training set that is asked for.
 
-    n: its nominal size (`n_train`).  originals: ids of the real rows that generation 0 was trained on.
+    sizes: nominal sizes (`n_train`) of the training sets of all generations.
+    originals: ids of the real rows that generation 0 was trained on.
     exposure: share of the synthetic rows that comes from each source; the shares sum to 1.
     """
 
     generation: int
-    n: int
+    sizes: Sizes
     seeds: Seeds
     originals: np.ndarray
     exposure: Mapping[int, float]
+
+    @property
+    def n(self) -> int:
+        """The nominal size of this one."""
+        return size_at(self.sizes, self.generation)
 
 
 class Policy(ABC):

@@ -8,6 +8,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.mixing.base import RatioPolicy, Request, choose_synthetic, synthetic_count
 from collapse_lab.pool import Provenance
 from collapse_lab.seeds import Seeds
+from collapse_lab.sizes import Sizes
 
 
 class Fresh(RatioPolicy):
@@ -17,18 +18,26 @@ class Fresh(RatioPolicy):
     """
 
     def later(self, pool: Provenance, request: Request) -> np.ndarray:
-        k = synthetic_count(self.ratio, request.n)
-        m = request.n - k
+        before, needed = (
+            self._dealt(request.sizes, generation) for generation in (request.generation - 1, request.generation)
+        )
         real = pool.real
         unused = real.ids[real.eligible & ~np.isin(real.ids, request.originals)]
-        if m * request.generation > len(unused):
+        if needed > len(unused):
             raise UserError(
                 f"generation {request.generation} of mixing=fresh would be the one to exhaust the real rows: it needs "
-                f"{m * request.generation} beyond those of generation 0 and there are {len(unused)}; lower n_train, "
+                f"{needed} beyond those of generation 0 and there are {len(unused)}; lower n_train, "
                 "generations or mixing.initial, or take a larger data set"
             )
         # One permutation for the whole chain, dealt out slice by slice, so no row comes up twice
         place = request.seeds
         order = unused[Seeds(place.seed, 0, place.model, "mix/fresh").numpy().permutation(len(unused))]
+        k = synthetic_count(self.ratio, request.n)
         synthetic = choose_synthetic(pool.where(pool.born == request.generation - 1), k, request)
-        return np.concatenate([order[m * (request.generation - 1) : m * request.generation], synthetic])
+        return np.concatenate([order[before:needed], synthetic])
+
+    def _dealt(self, sizes: Sizes, generation: int) -> int:
+        """Real rows beyond those of generation 0 that generations up to this one take."""
+        if isinstance(sizes, int):
+            return generation * (sizes - synthetic_count(self.ratio, sizes))
+        return sum(n - synthetic_count(self.ratio, n) for n in sizes[1 : generation + 1])

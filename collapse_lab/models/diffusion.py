@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, get_args
 
@@ -79,7 +79,7 @@ class Diffusion(pl.LightningModule, ABC):
         self.ema_decay = ema_decay
         self.sampler = sampler or Sampler()
         self.sampler.prepared(noising.config)
-        self._norm = torch.nn.functional.mse_loss if loss == "mse" else torch.nn.functional.l1_loss
+        self.norm = torch.nn.functional.mse_loss if loss == "mse" else torch.nn.functional.l1_loss
 
     @abstractmethod
     def condition(self, rows: Rows) -> Tensor:
@@ -103,10 +103,14 @@ class Diffusion(pl.LightningModule, ABC):
         embedded = self.embed(condition.to(self.device))
         return lambda x, t: self.predict(x, t, embedded)
 
-    def fit(self, data: Samples, budget: Budget, seeds: Seeds, progress: Progress) -> None:
+    def begin(self, data: Samples, budget: Budget, seeds: Seeds) -> None:
+        """Takes what is to be fitted to, and opens the stream of random numbers of the fit."""
         self._data, self._condition = data, self.condition(data)
         self._noise = seeds.child("noise").torch()
         self._steps = budget.steps
+
+    def fit(self, data: Samples, budget: Budget, seeds: Seeds, progress: Progress) -> None:
+        self.begin(data, budget, seeds)
         self._ema = EMAModel(self.parameters(), decay=self.ema_decay, foreach=True)
         with seeds.child("dropout").scoped():
             lightning.fit(self, lightning.RandomRows(len(data), budget, seeds), budget, progress)
@@ -120,11 +124,14 @@ class Diffusion(pl.LightningModule, ABC):
         return batch
 
     def training_step(self, rows: Tensor) -> Tensor:
+        return self.norm(*self._denoise(*self.draw(rows)))
+
+    def draw(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What one step trains on, on the CPU: x (n, …), its condition, times (n,) and noise of the shape of x."""
         x = as_float(self._data.data[rows])
         condition = self.drop(self._condition[rows], self._noise)
         t = self.noising.draw(len(rows), self._noise)
-        noise = torch.randn(x.shape, generator=self._noise)
-        return self._norm(*self._denoise(x, condition, t, noise))
+        return x, condition, t, torch.randn(x.shape, generator=self._noise)
 
     def _denoise(self, x: Tensor, condition: Tensor, t: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Prediction and target."""
@@ -141,7 +148,7 @@ class Diffusion(pl.LightningModule, ABC):
         self.eval()
         condition, t = self.condition(samples), self.noising.at(times)
         losses = []
-        for lo, hi in _spans(len(samples), self.sampling_batch):
+        for lo, hi in spans(len(samples), self.sampling_batch):
             x = as_float(samples.data[lo:hi])
             predicted, target = self._denoise(x, condition[lo:hi], t[lo:hi], noise[lo:hi])
             losses.append((predicted - target).square().flatten(1).mean(1).cpu())
@@ -151,13 +158,16 @@ class Diffusion(pl.LightningModule, ABC):
         self._ema.step(self.parameters())
 
     def configure_optimizers(self) -> Any:
+        return self.optimization(self.parameters(), lightning.fused(self))
+
+    def optimization(self, parameters: Iterable[Tensor], fused: bool) -> Any:
+        """The optimiser of these parameters over the steps that `begin` was told of, as Lightning takes it."""
         optimizer = torch.optim.AdamW(
-            self.parameters(),
+            parameters,
             self.lr,
             weight_decay=self.weight_decay,
             betas=(0.9, 0.99),
-            # On a GPU the fused step unscales by itself, which Lightning refuses together with clipping in 16-mixed
-            fused=self.device.type == "cpu",
+            fused=fused,
         )
         name = "constant_with_warmup" if self.lr_schedule == "constant" else self.lr_schedule
         schedule = get_scheduler(
@@ -174,9 +184,17 @@ class Diffusion(pl.LightningModule, ABC):
         images = torch.cat(
             [
                 self._sample_batch(noise[lo:hi], condition[lo:hi], generator, progress)
-                for lo, hi in _spans(len(conditions), self.sampling_batch)
+                for lo, hi in spans(len(conditions), self.sampling_batch)
             ]
         )
+        return self.published(images, conditions)
+
+    def published(self, images: Tensor, conditions: Conditions) -> Samples:
+        """Images in [-1, 1] as samples.
+
+        Raises:
+            Diverged: one is not finite.
+        """
         if not images.isfinite().all():
             raise Diverged(f"{int((~images.isfinite()).flatten(1).any(1).sum())} samples are not finite")
         return Samples(as_uint8(images), conditions.labels, conditions.captions)
@@ -213,7 +231,8 @@ def check_share(name: str, value: float) -> None:
         raise UserError(f"model.{name} lies in [0, 1); got {value}")
 
 
-def _spans(n: int, size: int) -> list[tuple[int, int]]:
+def spans(n: int, size: int) -> list[tuple[int, int]]:
+    """[lo, hi) of the batches of `size` that n rows make."""
     return [(lo, min(lo + size, n)) for lo in range(0, n, size)]
 
 

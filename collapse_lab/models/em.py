@@ -58,12 +58,17 @@ class Fit(NamedTuple):
 
 
 class Products(NamedTuple):
-    """i and j of each product x_i x_j, 1.0 where they are the same, and which product is at each place of (d, d)."""
+    """i and j of each product x_i x_j, and its place in (d, d); which product is at each place there.
+
+    square: 1.0 where i and j are the same.  factor: of its entry in the precision, in log N(x; m, Σ).
+    """
 
     i: Tensor
     j: Tensor
-    square: Tensor
+    place: Tensor
     places: Tensor
+    square: Tensor
+    factor: Tensor
 
     def of(self, x: Tensor, axis: int) -> Tensor:
         """x_i x_j along an axis."""
@@ -102,7 +107,13 @@ class EM:
         i, j = torch.arange(d).expand(2, -1) if self.diagonal else torch.triu_indices(d, d)
         places = torch.zeros(d, d, dtype=torch.int64)
         places[i, j] = places[j, i] = torch.arange(len(i))
-        return Products(i, j, (i == j).double(), places.flatten())
+        square = (i == j).double()
+        return Products(i, j, i * d + j, places.flatten(), square, 0.5 * square - 1)
+
+    @cached_property
+    def identity(self) -> Tensor:
+        """The d x d identity, float64."""
+        return torch.eye(self.dimension).double()
 
     def _fit(self, points: Tensor, members: Tensor) -> Fit:
         centre = points.mean(2, keepdim=True)
@@ -172,15 +183,14 @@ class EM:
         """Of φ in log w_k + log N(x; m_k, Σ_k), (R, k, f)."""
         weights, means, roots = mixtures
         # Not cholesky_inverse: it raises for all if one chain, done and about to be left behind, has a root of 0
-        inverse = torch.linalg.solve_triangular(roots, torch.eye(self.dimension).to(roots), upper=False)
+        inverse = torch.linalg.solve_triangular(roots, self.identity, upper=False)
         precision = inverse.mT @ inverse
         linear = (precision * means[..., None, :]).sum(-1)
         log_determinant = 2 * roots.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         constant = weights.log() - 0.5 * (
             self.dimension * math.log(2 * math.pi) + log_determinant + (linear * means).sum(-1)
         )
-        i, j, square, _ = self.products
-        squares = precision.flatten(-2).index_select(-1, i * self.dimension + j) * (0.5 * square - 1)
+        squares = precision.flatten(-2).index_select(-1, self.products.place) * self.products.factor
         return torch.cat([constant[..., None], linear, squares], -1)
 
     def _maximised(self, phi: Tensor, totals: Tensor, shares: Tensor, floor: Tensor) -> tuple[Mixtures, Tensor]:
@@ -194,9 +204,10 @@ class EM:
         covariances = products.diag_embed()
         if not self.diagonal:
             covariances = products.index_select(-1, self.products.places).view(*counts.shape, d, d)
-        roots, failed = torch.linalg.cholesky_ex(covariances)
-        lost = (failed > 0) | ~(roots.diagonal(dim1=-2, dim2=-1).amin(-1) > NARROW)
-        roots = roots.masked_fill(failed[..., None, None] > 0, 0)
+        roots, info = torch.linalg.cholesky_ex(covariances)
+        failed = info > 0
+        lost = failed | ~(roots.diagonal(dim1=-2, dim2=-1).amin(-1) > NARROW)
+        roots = roots.masked_fill(failed[..., None, None], 0)
         return Mixtures(counts / counts.sum(1, keepdim=True), means, roots), lost
 
 

@@ -43,15 +43,18 @@ class GuidedDiffusion(Diffusion):
     def denoiser(self, condition: Tensor) -> Denoiser:
         if self.guidance_scale == 1:
             return super().denoiser(condition)
-        condition = condition.to(self.device)
+        both = self.embed_both(condition.to(self.device))
+        return lambda x, t: self.steer(x, t, both, self.guidance_scale)
+
+    def embed_both(self, condition: Tensor) -> Tensor:
+        """The condition (n, …) as the network takes it, then as often none, (2n, …)."""
         embedded = self.embed(condition)
-        both = torch.cat([embedded, self.embed(self.nothing(condition[:1])).expand_as(embedded)])
-        process, (low, high) = self.noising.config["num_train_timesteps"], self.guidance_interval
+        return torch.cat([embedded, self.embed(self.nothing(condition[:1])).expand_as(embedded)])
 
-        def denoise(x: Tensor, t: Tensor) -> Tensor:
-            if not low <= float(t) / process <= high:
-                return self.predict(x, t, embedded)
-            with_condition, without = self.predict(torch.cat([x, x]), t, both).chunk(2)
-            return guided(with_condition, without, self.guidance_scale)
-
-        return denoise
+    def steer(self, x: Tensor, t: Tensor, both: Tensor, scale: float | Tensor) -> Tensor:
+        """The guided prediction for x (n, …), of one batch of 2n."""
+        low, high = self.guidance_interval
+        if not low <= float(t) / self.noising.config["num_train_timesteps"] <= high:
+            return self.predict(x, t, both[: len(x)])
+        with_condition, without = self.predict(torch.cat([x, x]), t, both).chunk(2)
+        return guided(with_condition, without, scale)

@@ -127,8 +127,7 @@ class VAE(pl.LightningModule):
             self.lr,
             weight_decay=self.weight_decay / self._batch,
             eps=1e-8 / self._batch,
-            # On a GPU the fused step unscales by itself, which Lightning refuses together with clipping in 16-mixed
-            fused=self.device.type == "cpu",
+            fused=lightning.fused(self),
         )
 
     @torch.no_grad()

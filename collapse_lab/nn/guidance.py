@@ -9,7 +9,7 @@ from torch import Tensor
 from collapse_lab.errors import UserError
 
 
-def guided(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
+def guided(conditional: Tensor, unconditional: Tensor, scale: float | Tensor) -> Tensor:
     """eps_uncond + w (eps_cond - eps_uncond): w = 1 is no guidance, w = 0 no condition (arXiv:2207.12598, which
     writes 1 + w for this w).
     """

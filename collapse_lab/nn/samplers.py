@@ -59,12 +59,14 @@ class Sampler:
         denoise: Denoiser,
         noise: Float[Tensor, "n ..."],
         training: Mapping[str, Any],
-        generator: torch.Generator,
+        generator: torch.Generator | list[torch.Generator],
         on_step: Callable[[], None],
     ) -> Float[Tensor, "n ..."]:
         """Samples, from noise at the highest level.
 
         denoise: (x_t, t) to the prediction that `training`, the `config` of the noising, names; t lies on the CPU.
+        generator: of the noise between the steps; or one for each entry of x's first axis, which draws what it would
+            draw for that entry alone.
         """
         scheduler = self.prepared(training)
         extra = {name: value for name, value in self._options.items() if name in self._of_step}

@@ -22,7 +22,8 @@ from collapse_lab.types import Estimate
 Laws = Mapping[str, np.ndarray]
 QUANTILES = {"variance_q05": 0.05, "variance_median": 0.5, "variance_q95": 0.95}
 EXACT = 24  # generations at which a quantile is inverted; see `quantile`
-LARGEST = 2000  # rows up to which the chain of counts, a matrix of their square, is followed
+INVERTED = 200  # generations up to which it may be inverted at each, as it is where sizes jump
+LARGEST = 2000  # rows up to which the chain of counts is followed, by matrices of their square entries in all
 
 
 def expected(laws: Laws, generation: int) -> dict[str, Estimate]:
@@ -35,7 +36,7 @@ def gaussian_laws(process: Process, rows: int, estimator: Estimator, variances: 
 
     Mean and variance have laws under every policy but one that draws real rows again; the rest under replace.
     """
-    sizes = process.sizes(rows, process.n_train)
+    sizes = process.trained(rows)
     if not process.alone or sizes.min() < 2:
         return {}
     d, total = len(variances), float(variances.sum())
@@ -54,45 +55,49 @@ def gaussian_laws(process: Process, rows: int, estimator: Estimator, variances: 
         laws["wasserstein_risk"] = np.sum(risks, axis=0)
     else:
         laws["log_variance"] = multivariate.expected_log_determinant(g, sizes, estimator, variances) / d
-    if d == 1:
+    if d == 1 and (_smooth(sizes) or len(sizes) <= INVERTED):
         laws |= {name: quantile(g, p, sizes, estimator, total) for name, p in QUANTILES.items()}
     return laws
 
 
 def discrete_laws(process: Process, rows: int, probabilities: np.ndarray) -> Laws:
     """Of the discrete family under replace: the names of the probe `drift`."""
-    sizes, g = process.sizes(rows, process.n_train), process.steps
+    sizes, g = process.trained(rows), process.steps
     if not process.alone or not _replaces(process):
         return {}
     laws = {"heterozygosity": discrete.expected_heterozygosity(g, sizes, probabilities)}
-    if sizes.max() > LARGEST:
+    matrices = np.unique(np.stack([sizes[:-1], sizes[1:]]), axis=1)
+    if sizes.max() > LARGEST or matrices.prod(0).sum() > LARGEST**2:
         return laws
     survival = discrete.survival_probability(g, sizes, probabilities)
     return {**laws, "support": survival.sum(1), "mass_lost": (1 - survival) @ probabilities}
 
 
 def regression_laws(process: Process, rows: int, dimension: int, noise: float, design: regression.Design) -> Laws:
-    """Of linear regression whose every generation adds as many rows as the first has: the probe `test_error`.
+    """Of linear regression: the name of the probe `test_error`.
 
     Inputs that are the same in every generation are so only as long as neither more nor fewer are sampled.
     """
-    n, g = process.first(rows), process.steps
-    one_size = n == process.n_train and (n == process.n_samples or design == "fresh")
-    if not process.alone or not one_size or n < dimension + 2:
+    g, trained, added = process.steps, process.trained(rows), process.added(rows)
+    one_size = len({*trained, *added}) == 1
+    if not process.alone or min(trained[0], added[0]) < dimension + 2 or not (one_size or design == "fresh"):
         return {}
-    if _replaces(process):
-        return {"test_error": regression.replace_error(g, n, dimension, noise)}
-    if isinstance(process.mixing, Accumulate) and n == process.n_samples:
-        return {"test_error": regression.accumulate_error(g, n, dimension, design, noise)}
+    if _replaces(process) and trained.min() >= dimension + 2:
+        return {"test_error": regression.replace_error(g, trained, dimension, noise)}
+    if isinstance(process.mixing, Accumulate):
+        return {"test_error": regression.accumulate_error(g, added, dimension, design, noise)}
     return {}
 
 
 def quantile(g: np.ndarray, probability: float, sizes: Sizes, estimator: Estimator, variance: float) -> np.ndarray:
     """`theory.typical.variance_quantile`, inverted at EXACT generations spread evenly over log(g + 1).
 
-    Between them the quantile of the standardised log variance is a spline: it changes slowly, and its mean and
-    deviation are exact everywhere. One inversion takes milliseconds, and a run has thousands of generations.
+    Between them the quantile of the standardised log variance is a spline: it changes slowly, unless sizes jump, and
+    its mean and deviation are exact everywhere. One inversion takes milliseconds, and a run has thousands of
+    generations. Where sizes do jump every generation is inverted.
     """
+    if not _smooth(sizes):
+        return typical.variance_quantile(g, probability, sizes, estimator, variance)
     nodes = np.unique(np.geomspace(1, len(g), EXACT).round().astype(np.int64)) - 1
     centre = typical.expected_log_variance(g, sizes, estimator, variance)
     scale = typical.std_of_log_variance(g, sizes)
@@ -104,6 +109,16 @@ def quantile(g: np.ndarray, probability: float, sizes: Sizes, estimator: Estimat
     return between
 
 
+def _smooth(sizes: Sizes) -> bool:
+    """Whether the sizes after the first are a power of g + 1, within a row and 2 %."""
+    later = np.atleast_1d(sizes)[1:]
+    if len(later) < 2:
+        return True
+    clock = np.log(np.arange(2, len(later) + 2))
+    power: np.ndarray = np.exp(np.polynomial.Polynomial.fit(clock, np.log(later), 1)(clock))
+    return bool((np.abs(later - power) <= 1 + 0.02 * power).all())
+
+
 def _replaces(process: Process) -> bool:
     policy = process.mixing
     return isinstance(policy, Replace) or (isinstance(policy, Contaminate) and policy.ratio == 1)
@@ -112,21 +127,20 @@ def _replaces(process: Process) -> bool:
 def _moments(process: Process, rows: int, estimator: Estimator, variance: float) -> Moments | None:
     g, first, policy = process.steps, process.first(rows), process.mixing
     if _replaces(process):
-        sizes = process.sizes(rows, process.n_train)
+        sizes = process.trained(rows)
         return Moments(
             gaussian.expected_variance(g, sizes, estimator, variance),
             gaussian.variance_of_mean(g, sizes, estimator, variance),
         )
+    one_size = len(np.unique(process.nominal[1:])) <= 1 and len(np.unique(process.sampled[1:])) <= 1
     laws: dict[type, Callable[[], Moments | None]] = {
-        Accumulate: lambda: accumulate.accumulate_moments(
-            g, process.sizes(rows, process.n_samples), estimator, variance
-        ),
+        Accumulate: lambda: accumulate.accumulate_moments(g, process.added(rows), estimator, variance),
         AccumulateSubsample: lambda: (
-            accumulate.subsample_moments(g, first, process.n_samples, estimator, variance)
-            if first == process.n_train
+            accumulate.subsample_moments(g, first, int(process.sampled[-1]), estimator, variance)
+            if one_size and first == process.nominal[-1]
             else None
         ),
-        Fresh: lambda: _fresh(process, first, estimator, variance),
+        Fresh: lambda: _fresh(process, first, estimator, variance) if one_size else None,
         Augment: lambda: _augmented(process, first, estimator, variance),
     }
     return laws[type(policy)]() if type(policy) in laws else None
@@ -134,9 +148,9 @@ def _moments(process: Process, rows: int, estimator: Estimator, variance: float)
 
 def _fresh(process: Process, first: int, estimator: Estimator, variance: float) -> Moments:
     assert isinstance(process.mixing, Fresh)
-    synthetic = synthetic_count(process.mixing.ratio, process.n_train)
-    real = process.n_train - synthetic
-    return mad.fresh_moments(process.steps, real, synthetic, first, 1.0, estimator, variance)
+    n = int(process.nominal[-1])
+    synthetic = synthetic_count(process.mixing.ratio, n)
+    return mad.fresh_moments(process.steps, n - synthetic, synthetic, first, 1.0, estimator, variance)
 
 
 def _augmented(process: Process, first: int, estimator: Estimator, variance: float) -> Moments:

@@ -1,9 +1,10 @@
 """Named sets of prompts: which real rows belong to them, and what is sampled for them."""
 
 from collapse_lab.prompts.base import Everything, Prompts
+from collapse_lab.prompts.continuation import Continuation
 from collapse_lab.prompts.file import File
 from collapse_lab.prompts.held_out import HeldOut
 from collapse_lab.prompts.labels import Labels
 from collapse_lab.prompts.words import Words
 
-__all__ = ["Everything", "File", "HeldOut", "Labels", "Prompts", "Words"]
+__all__ = ["Continuation", "Everything", "File", "HeldOut", "Labels", "Prompts", "Words"]

@@ -41,9 +41,9 @@ def key_section(collection: Collection) -> Section | None:
 
 
 def other_section(collection: Collection) -> Section | None:
-    """All metrics that no section above has; the shares of single classes have a section of their own."""
+    """All metrics that no section above has, but for the parts of pictures that have a section of their own."""
     above = _leading(collection)
-    rest = [n for n in collection.names if not (n.is_key or n in above or n.is_class_share)]
+    rest = [n for n in collection.names if not (n.is_key or n in above or n.is_part)]
     return _section(collection, "All other metrics", rest, folded=True)
 
 

@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from collapse_lab.errors import UserError
-from collapse_lab.report import chains, classes, configuration, curves, differences, dose, grids, phase, tables
+from collapse_lab.report import (
+    chains,
+    classes,
+    configuration,
+    curves,
+    differences,
+    dose,
+    grids,
+    perplexities,
+    phase,
+    tables,
+)
 from collapse_lab.report.section import Section, environment
 from collapse_lab.report.style import twins
 from collapse_lab.report.summary import headline, scope
@@ -24,6 +35,7 @@ SECTIONS: tuple[Callable[[Collection], Section | None], ...] = (
     phase.section,
     grids.section,
     classes.section,
+    perplexities.section,
     curves.key_section,
     curves.other_section,
     tables.cells,
@@ -127,7 +139,8 @@ def render(parts: Sequence[Part]) -> str:
 
 
 def _shown(part: Part) -> dict[str, Any]:
-    first, *others = headline(part.collection) or ["No metric was measured."]
+    nothing = "Nothing to compare yet." if part.collection.names else "No metric was measured."
+    first, *others = headline(part.collection) or [nothing]
     return {
         "title": part.title,
         "first": first,

@@ -37,7 +37,7 @@ def section(collection: Collection, knobs: Sequence[str] = ()) -> Section | None
     facets = _facets(collection, axes)
     # Four settings at a time are a page of their own: each further one is cut at a few values, for fewer metrics.
     labels = [list(facets)[i] for i in evenly(len(facets), MOST_FACETS)]
-    keys = [n for n in collection.names if n.is_key] or [n for n in collection.names if not n.is_class_share][:1]
+    keys = [n for n in collection.names if n.is_key] or [n for n in collection.names if not n.is_part][:1]
     names = keys[:MOST_PANELS] if len(facets) == 1 else _two(keys)
     plots = [panel for name in names for label in labels if (panel := _panel(collection, name, axes, facets, label))]
     if not plots:

@@ -34,8 +34,11 @@ def scope(collection: Collection) -> str:
 
 
 def headline(collection: Collection) -> list[str]:
-    """The first sentence is about FID, the others about recall and prompt agreement, where they are known."""
-    firsts = (next((n for n in collection.names if n.metric == m), None) for m in ("fid", "recall", "agreement"))
+    """The first sentence is about FID, the others about recall and prompt agreement, where they are known; of language
+    models, the one is about perplexity.
+    """
+    told_first = ("fid", "recall", "agreement", "perplexity")
+    firsts = (next((n for n in collection.names if n.metric == m), None) for m in told_first)
     told = [name for name in firsts if name is not None] or collection.names[:1]
     sentences = [sentence for name in told if (sentence := _sentence(collection, name))]
     if sentences and len(collection.cells) > 1:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 THEORY = "_theory"  # what theory says of a quantity, beside what was measured
 SUFFIXES = ("_lo", "_hi", "_floor", THEORY)
 # The metrics that tell the story, in the order in which they tell it.
-KEY = ("fid", "precision", "recall", "coverage", "agreement")
+KEY = ("fid", "precision", "recall", "coverage", "agreement", "perplexity")
 # metric: its plain name, which way is better, and the top of its range where it has one.
 _PLAIN: dict[str, tuple[str, str, float | None]] = {
     "fid": ("Fréchet distance (FID)", "lower", None),
@@ -22,7 +22,17 @@ _PLAIN: dict[str, tuple[str, str, float | None]] = {
     "agreement": ("Prompt agreement", "higher", 1.0),
     "accuracy": ("Accuracy", "higher", 1.0),
     "perplexity": ("Perplexity", "lower", None),
+    "generated_perplexity": ("Perplexity of generated text under generation 0", "", None),
+    "improbable_share": ("Share of improbable text", "lower", None),
+    "probable_share": ("Share of highly probable text", "", 1.0),
     "log_likelihood": ("Log-likelihood", "higher", None),
+    "variance": ("Variance", "", None),
+    "variance_median": ("Median variance", "", None),
+    "wasserstein_risk": ("Squared Wasserstein distance", "lower", None),
+    "l2_distance": ("L2 distance of densities", "lower", None),
+    "test_error": ("Test error", "lower", None),
+    "support": ("Categories left", "higher", None),
+    "latent_spread": ("Spread of latent means", "", None),
     "denoising_loss": ("Denoising loss", "lower", None),
     "vendi": ("Vendi score (effective number of samples)", "higher", None),
     "pairwise_distance": ("Mean distance between samples", "higher", None),
@@ -31,9 +41,17 @@ _PLAIN: dict[str, tuple[str, str, float | None]] = {
     "authenticity": ("Authenticity", "higher", 1.0),
     "near_copies": ("Share of near copies", "lower", 1.0),
     "clip_score": ("CLIP score", "higher", None),
+    **{f"distinct_{n}": (f"Share of distinct {n}-grams", "higher", None) for n in (1, 2, 3, 4)},
+    "vocabulary": ("Distinct tokens", "higher", None),
+    "unigram_entropy": ("Entropy of tokens (bits)", "higher", None),
+    "rare_token_recall": ("Recall of rare tokens", "higher", 1.0),
+    "repetition": ("Repeated 4-grams within a sample", "lower", None),
+    "self_bleu": ("Self-BLEU", "lower", 1.0),
 }
 # One for each class, `class_share_3`: parts of one picture, not panels of their own.
 CLASS_SHARE = "class_share_"
+# One for each quantile in percent, `generated_perplexity_q05`: they too.
+PERPLEXITY_QUANTILE = "generated_perplexity_q"
 
 
 @dataclass(frozen=True)
@@ -55,6 +73,11 @@ class Name:
     def is_class_share(self) -> bool:
         """Whether it is one bar of the class histogram; the class is `metric.removeprefix(CLASS_SHARE)`."""
         return self.metric.startswith(CLASS_SHARE)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is drawn in one picture with others, and has no panel of its own."""
+        return self.metric.startswith((CLASS_SHARE, PERPLEXITY_QUANTILE))
 
     @property
     def plain(self) -> str:
@@ -97,6 +120,9 @@ class Name:
     def _known(self) -> tuple[str, str, float | None] | None:
         if self.is_class_share:
             return (f"Share of class {self.metric.removeprefix(CLASS_SHARE)}", "", 1.0)
+        if self.metric.startswith(PERPLEXITY_QUANTILE):
+            rank = self.metric.removeprefix(PERPLEXITY_QUANTILE).lstrip("0")
+            return (f"{rank} % quantile of the perplexity of generated text under generation 0", "", None)
         return _PLAIN.get(self.metric)
 
 

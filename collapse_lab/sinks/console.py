@@ -18,7 +18,7 @@ from collapse_lab.types import Record, RunInfo
 WIDTH = 100
 MOST_METRICS = 6
 MOST_ROWS = 40
-_KINDS = ("fid", "recall", "agreement", "precision", "coverage")
+_KINDS = ("fid", "recall", "agreement", "precision", "coverage", "perplexity", "generated_perplexity", "distinct_2")
 
 
 class Console:
@@ -167,7 +167,8 @@ def _table(records: Sequence[Record], metrics: Sequence[str]) -> Table:
 
 
 def key_metrics(records: Sequence[Record]) -> list[str]:
-    """The metrics worth a column, the first ones first: FID, then recall, agreement, precision, coverage.
+    """The metrics worth a column, the first ones first: FID, recall, agreement, precision, coverage; of texts,
+    perplexity, that of what was generated, and distinct bigrams.
 
     Those in pixels come after all others: they are a check on the embedding rather than the result. A run that
     measures none of them shows what its probes found.

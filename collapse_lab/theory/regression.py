@@ -2,15 +2,16 @@
 
 Generation g is the least-squares fit ŵ_g of T rows (x, y) with x of N(0, S) in d dimensions, no intercept, and
 y = xᵀŵ_{g-1} + noise of variance σ² (the real w for generation 0), alone (`replace`) or together with all the rows
-before (`accumulate`). The test error is E (xᵀŵ_g - xᵀw)², without the noise of the test labels. T ≥ d + 2, else it
-is infinite. Everything is exact for Gaussian noise or any other of variance σ², and for any S of full rank: only
-E (XᵀX)⁻¹ = S⁻¹/(T - d - 1) is used, and the error is measured with S. The papers state it for S = I.
+before (`accumulate`). T may be a schedule T_0, T_1, …. The test error is E (xᵀŵ_g - xᵀw)², without the noise of the
+test labels. T ≥ d + 2, else it is infinite. Everything is exact for Gaussian noise or any other of variance σ², and for
+any S of full rank: only E (XᵀX)⁻¹ = S⁻¹/(T - d - 1) is used, and the error is measured with S. The papers state it for
+S = I.
 
 Under accumulate, with A_g = Σ_{i≤g} X_iᵀX_i, the normal equations give
     A_g ŵ_g = A_{g-1} ŵ_{g-1} + X_gᵀX_g ŵ_{g-1} + X_gᵀ(noise)   so   ŵ_g = ŵ_{g-1} + A_g⁻¹ X_gᵀ(noise),
 and each generation adds σ² E Tr(S A_g⁻¹ X_gᵀX_g A_g⁻¹). If the rows x are the `same` in every generation that is
-1/n² of the first fit's error, n = g + 1. If they are `fresh` it is σ² E Tr(S A_g⁻¹)/n, as the X_iᵀX_i are
-exchangeable, with A_g a Wishart matrix of nT degrees of freedom.
+1/n² of the first fit's error, n = g + 1. If they are `fresh` it is σ² E Tr(S A_g⁻¹) T_g/N_g, as the rows x are
+exchangeable, with A_g a Wishart matrix of N_g = T_0 + … + T_g degrees of freedom.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from jaxtyping import Float, Int
 from scipy.special import psi
 
 from collapse_lab.errors import UserError
-from collapse_lab.theory.chain import at, last, positive
+from collapse_lab.theory.chain import Sizes, at, positive, sizes_until
 
 Design = Literal["same", "fresh"]
 
@@ -44,31 +45,39 @@ def single_fit_error(rows: int, dimension: int, noise: float = 1.0) -> float:
 
 
 def replace_error(
-    generations: Int[np.ndarray, " g"], rows: int, dimension: int, noise: float = 1.0
+    generations: Int[np.ndarray, " g"], rows: Sizes, dimension: int, noise: float = 1.0
 ) -> Float[np.ndarray, " g"]:
-    """σ² d/(T - d - 1) · (g + 1), whether the rows x are the same in every generation or fresh. Exact.
+    """Σ_{i≤g} σ² d/(T_i - d - 1), the first fit's times g + 1 at constant T, with the same rows x or fresh ones. Exact.
 
-    Raises: UserError as `single_fit_error`; a generation is negative.
+    Raises: UserError as `sizes_until`, and as `single_fit_error` for every size.
     Source: arXiv:2404.01413 (replace), after arXiv:2402.07712; derived here.
     """
-    last(generations)
-    return single_fit_error(rows, dimension, noise) * (generations + 1.0)
+    t = sizes_until(generations, rows, least=1)
+    single_fit_error(int(t.min()), dimension, noise)
+    return at(generations, np.cumsum(noise * dimension / (t - dimension - 1)))
 
 
 def accumulate_error(
-    generations: Int[np.ndarray, " g"], rows: int, dimension: int, design: Design, noise: float = 1.0
+    generations: Int[np.ndarray, " g"], rows: Sizes, dimension: int, design: Design, noise: float = 1.0
 ) -> Float[np.ndarray, " g"]:
-    """σ² d/(T - d - 1) · Σ_{i=1}^{g+1} 1/i² (same x), or σ² d Σ_{i=1}^{g+1} 1/(i (iT - d - 1)) (fresh x). Exact.
+    """σ² d/(T - d - 1) · Σ_{i=1}^{g+1} 1/i² (same x), or Σ_{i≤g} (T_i/N_i) σ² d/(N_i - d - 1) (fresh x). Exact.
 
-    The paper's sum is the first; fresh rows give less, as iT - d - 1 ≥ i (T - d - 1), so that its bound holds too.
+    N_i = T_0 + … + T_i. The paper's sum is the first; at constant T fresh rows give less, as
+    iT - d - 1 ≥ i (T - d - 1), so that its bound holds too.
 
-    Raises: UserError as `single_fit_error`; a generation is negative; another design.
+    Raises: UserError as `sizes_until`, and as `single_fit_error` for T_0; another design, or a schedule of sizes with
+        the same rows x.
     Source: arXiv:2404.01413 (accumulate); the second form is derived here.
     """
-    once = single_fit_error(rows, dimension, noise)
-    i = np.arange(1, last(generations) + 2)
-    terms = once / i**2 if _same(design) else noise * dimension / (i * (i * rows - dimension - 1))
-    return at(generations, np.cumsum(terms))
+    t = sizes_until(generations, rows, least=1)
+    once = single_fit_error(int(t[0]), dimension, noise)
+    if not _same(design):
+        n = np.cumsum(t)
+        return at(generations, np.cumsum(t / n * noise * dimension / (n - dimension - 1)))
+    if np.any(t != t[0]):
+        raise UserError(f"the same rows x in every generation are {t[0]:.0f} in every one; got a schedule of sizes")
+    i = np.arange(1, len(t) + 1)
+    return at(generations, np.cumsum(once / i**2))
 
 
 def accumulate_limit(rows: int, dimension: int, design: Design, noise: float = 1.0) -> float:

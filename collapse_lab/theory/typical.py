@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Complex, Float, Int
 from scipy.optimize import brentq
-from scipy.special import loggamma, ndtri, polygamma, psi
+from scipy.special import loggamma, ndtri, polygamma, psi, roots_legendre
 
 from collapse_lab.errors import UserError
 from collapse_lab.theory.chain import Estimator, Sizes, at, divisor, positive, sizes_until
@@ -81,7 +81,7 @@ class _Integrand(NamedTuple):
 
 @cache
 def _gauss_legendre() -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    nodes, weights = roots_legendre(NODES)
     return nodes, weights
 
 

@@ -15,8 +15,8 @@ from collapse_lab.results.collect import Run, flattened, short, shown
 from collapse_lab.verify.claims import Claim
 
 _ABSENT = object()
-# A longer chain is the same chain up to where the shorter one ends.
-_FREE = ("seed", "generations")
+# A longer chain is the same chain up to where the shorter one ends. The values are none that anyone gives.
+_FREE = {"seed": 2**41 + 1, "generations": 2**41 + 2}
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,22 @@ def select(claim: Claim, runs: Sequence[Run]) -> Selection:
         UserError: the configuration has no such experiment, or no such setting.
     """
     composed = {name: _composed(*_line(claim, overrides)) for name, overrides in claim.cells.items()}
-    pinned = _pinned(claim, composed)
+    free = _free_keys(claim)
+    pinned = _pinned(claim, composed) - free
     found: dict[Hashable, dict[str, list[Run]]] = {}
     for run in runs:
-        rest = repr(sorted((k, _plain(v)) for k, v in run.flat.items() if k not in pinned and k not in _FREE))
+        rest = repr(
+            sorted((k, _plain(v)) for k, v in run.flat.items() if k not in pinned and not _is_free(run, k, free))
+        )
         for name, flat in composed.items():
             if all(run.flat.get(key, _ABSENT) == flat.get(key, _ABSENT) for key in pinned):
                 found.setdefault(rest, {}).setdefault(name, []).append(run)
     own = next(iter(composed.values()))
     whole = [
-        Candidate({name: tuple(held[name]) for name in composed}, _setting(next(iter(held.values()))[0], pinned, own))
+        Candidate(
+            {name: tuple(held[name]) for name in composed},
+            _setting(next(iter(held.values()))[0], pinned, free, own),
+        )
         for held in found.values()
         if held.keys() == composed.keys()
     ]
@@ -126,15 +132,27 @@ def _pinned(claim: Claim, composed: Mapping[str, Mapping[str, Any]]) -> set[str]
     named = {key for overrides in claim.cells.values() for key in overrides}
     pinned = {key for key in keys if any(flat.get(key, _ABSENT) != every[0].get(key, _ABSENT) for flat in every)}
     pinned |= {key for key in keys if any(key == o or key.startswith(f"{o}.") for o in named)}
-    return (pinned | {"name"}) - set(_FREE)
+    return pinned | {"name"}
 
 
-def _setting(run: Run, pinned: set[str], own: Mapping[str, Any]) -> tuple[str, ...]:
+def _free_keys(claim: Claim) -> set[str]:
+    """Seed and generations, and the settings that repeat them unless a run says otherwise."""
+    given = [f"{key}={value}" for key, value in _FREE.items()]
+    flats = [_composed(*_line(claim, overrides), *given) for overrides in claim.cells.values()]
+    return {key for flat in flats for key, value in flat.items() if value in _FREE.values()}
+
+
+def _is_free(run: Run, key: str, free: set[str]) -> bool:
+    """Whether a setting says no more than which chain of a cell a run is."""
+    return key in free and run.flat[key] == run.flat.get(key.rpartition(".")[2])
+
+
+def _setting(run: Run, pinned: set[str], free: set[str], own: Mapping[str, Any]) -> tuple[str, ...]:
     """What a run has otherwise than `own`, the settings of its experiment."""
     return tuple(
         f"{short(key)} {shown(value)} instead of {shown(own[key])}"
         for key, value in run.flat.items()
-        if key in own and key not in pinned and key not in _FREE and value != own[key]
+        if key in own and key not in pinned and not _is_free(run, key, free) and value != own[key]
     )
 
 

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+ONE_RUN = "one run: the interval is within it, over replicas or samples"
+
 Verdict = Literal["reproduced", "not reproduced", "inconclusive", "not run"]
 
 

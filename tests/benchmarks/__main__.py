@@ -1,8 +1,10 @@
 """All benchmarks, one after another: `make bench`."""
 
 from tests.benchmarks import (
+    bench_decoding,
     bench_features,
     bench_metrics,
+    bench_pack,
     bench_phases,
     bench_recursion,
     bench_sampling,
@@ -14,7 +16,9 @@ ALL = (
     bench_startup,
     bench_phases,
     bench_sampling,
+    bench_decoding,
     bench_sharing,
+    bench_pack,
     bench_metrics,
     bench_recursion,
     bench_features,

@@ -18,11 +18,12 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import load_file, save_file
 
 from collapse_lab import app, schema
+from collapse_lab.models.causal_lm import CausalLM
 from collapse_lab.models.discrete import Discrete
 from collapse_lab.models.replicated import Replicated
 from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
-from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec
+from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec, Tokens
 from tests.e2e.command import environment
 from tests.e2e.conftest import Nursery
 
@@ -82,12 +83,17 @@ def test_a_file_names_every_argument_and_no_other(file: Path) -> None:
 
 
 def toy(family: type) -> tuple[Spec, Samples]:
-    """24 rows that a family takes: noisy pictures of two classes, with captions, or points."""
+    """24 rows that a family takes: noisy pictures of two classes, with captions, or points, or tokens."""
     rng = np.random.default_rng(0)
     if issubclass(family, Replicated):
         d = 1 if family is Discrete else 2
         points = torch.from_numpy(rng.standard_normal((24, 1, d)))
         return Spec("points", (1, d)), Samples(points.round().abs() if d == 1 else points, np.full(24, -1))
+    if family is CausalLM:
+        tokens = Tokens(10, "", lambda rows: [str(row) for row in rows.tolist()])
+        return Spec("tokens", (8,), tokens=tokens), Samples(
+            torch.from_numpy(rng.integers(0, 10, (24, 8))), np.full(24, -1)
+        )
     labels = np.arange(24) % 2
     words = ("zero", "one")
     captions = Captions.of([f"a {words[label]}" for label in labels])
@@ -98,6 +104,8 @@ def toy(family: type) -> tuple[Spec, Samples]:
 @pytest.mark.parametrize("file", [f for f in FILES if f.parent.name == "model"], ids=str)
 def test_a_family_fits_samples_saves_loads_and_resamples(file: Path, tmp_path: Path) -> None:
     node = schema.resolved(composed(chosen(file), "device=cpu"))["model"]
+    if "do_sample" in node:  # else nothing is left to chance, and every seed gives the same
+        node |= {"do_sample": True, "num_beams": 1}
     spec, rows = toy(get_class(node["_target_"]))
     seeds, progress = Seeds(0, 0, "model", "fit"), Silent()
 
@@ -110,7 +118,8 @@ def test_a_family_fits_samples_saves_loads_and_resamples(file: Path, tmp_path: P
         model.fit(rows, Budget(steps=3, batch_size=8), seeds, progress)
         return model
 
-    conditions = Conditions(rows.labels[:6], rows.captions.take(np.arange(6)))
+    context = rows.data[:6] if spec.modality == "tokens" else None
+    conditions = Conditions(rows.labels[:6], rows.captions.take(np.arange(6)), context)
     model, place = fitted(), Seeds(0, 0, "model", "sample")
     first = model.sample(conditions, place, progress)
     assert first.data.shape == (6, *spec.shape)
@@ -126,6 +135,18 @@ def test_a_family_fits_samples_saves_loads_and_resamples(file: Path, tmp_path: P
     twin = fitted()  # the same seeds and rows, the same weights
     assert all(torch.equal(value, twin.weights()[name]) for name, value in model.weights().items())
     assert any(not torch.equal(value, build().weights()[name]) for name, value in model.weights().items())
+
+
+@pytest.mark.parametrize("family", ["text2image", "ddpm", "ddim", "vae", "causal_lm"])
+def test_a_family_trains_in_mixed_precision(family: str) -> None:
+    node = schema.resolved(composed(f"model={family}", "device=cpu"))["model"]
+    spec, rows = toy(get_class(node["_target_"]))
+    model = instantiate({**node, "_convert_": "all"}, spec)
+    before = {name: value.clone() for name, value in model.weights().items()}
+    model.fit(rows, Budget(steps=2, batch_size=8, precision="bf16-mixed"), Seeds(0, 0, "model", "fit"), Silent())
+    after = model.weights()
+    assert any(not torch.equal(value, before[name]) for name, value in after.items())
+    assert all(value.dtype == torch.float32 for value in after.values())
 
 
 @pytest.mark.parametrize("file", [f for f in FILES if f.parent.name == "experiment"], ids=str)

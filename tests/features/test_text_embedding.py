@@ -10,12 +10,22 @@ from torch import Tensor
 
 from collapse_lab.errors import UserError
 from collapse_lab.features.text_embedding import TextEmbedding
-from collapse_lab.types import Samples, Spec
+from collapse_lab.types import Samples, Spec, Tokens
 from tests.features.tiny_models import write_bert, write_dino
 
-LETTERS = Spec("tokens", (5,), decode=lambda rows: ["".join(chr(97 + token) for token in row) for row in rows.tolist()])
 WORDS = ["the", "cat", "dog", "sat", "on", "a", "mat"]
-PHRASES = Spec("tokens", (4,), decode=lambda rows: [" ".join(WORDS[token] for token in row) for row in rows.tolist()])
+
+
+def spelt(rows: Tensor) -> list[str]:
+    return ["".join(chr(97 + token) for token in row) for row in rows.tolist()]
+
+
+def phrased(rows: Tensor) -> list[str]:
+    return [" ".join(WORDS[token] for token in row) for row in rows.tolist()]
+
+
+LETTERS = Spec("tokens", (5,), tokens=Tokens(26, "letters", spelt))
+PHRASES = Spec("tokens", (4,), tokens=Tokens(len(WORDS), "words", phrased))
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from collapse_lab.probes.laws import QUANTILES, gaussian_laws, quantile
 from collapse_lab.probes.moments import Moments
 from collapse_lab.probes.process import Process
 from collapse_lab.theory import typical
+from collapse_lab.theory.schedules import power_schedule
 from tests.models.points import fitted, normal
 from tests.probes.cases import look, process
 
@@ -88,6 +89,18 @@ def test_quantiles_between_those_that_are_inverted(sizes: int, probability: floa
     for at in (0, 1, 2, 5, 17, 93, 400, 777, 1000):
         (exact,) = typical.variance_quantile(np.array([at]), probability, sizes, "ml", 2.0)
         assert found[at] == pytest.approx(exact, rel=1e-4)
+
+
+@pytest.mark.parametrize("sizes", [power_schedule(np.arange(301), 20, 2.0), power_schedule(np.arange(301), 10, 0.7)])
+def test_quantiles_of_sizes_that_grow(sizes: np.ndarray) -> None:
+    g = np.arange(301)
+    found, some = quantile(g, 0.05, sizes, "ml", 1.0), np.array([1, 4, 20, 90, 277])
+    np.testing.assert_allclose(found[some], typical.variance_quantile(some, 0.05, sizes, "ml"), rtol=1e-4)
+
+
+def test_quantiles_of_sizes_that_jump_are_inverted_everywhere() -> None:
+    g, sizes = np.arange(60), np.array([100] * 30 + [4] * 30)
+    np.testing.assert_allclose(quantile(g, 0.5, sizes, "ml", 1.0), typical.variance_quantile(g, 0.5, sizes, "ml"))
 
 
 @pytest.mark.parametrize("generations", [0, 1, 2, 3, 10])

@@ -21,6 +21,8 @@ BOUNDED = {
 }
 FLOOR = {"fid": 7.1, "kid": 0.0002, "precision": 0.86, "recall": 0.86, "density": 1.0, "coverage": 0.95}
 
+PERCENT = {"01": -2.33, "05": -1.64, "25": -0.67, "50": 0.0, "75": 0.67, "95": 1.64, "99": 2.33}
+
 FEW = re.compile("seen/classifier/(fid|recall|agreement)|unseen/classifier/fid|seen/pixels/fid")
 WORDS = ["zero", "one", "two", "three", "four"]
 
@@ -60,6 +62,17 @@ def class_shares(generation: int, ratio: float) -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
+def perplexities(generation: int, ratio: float) -> dict[str, float]:
+    """Of a language model: generated text grows more probable, its tail longer, and real text is forgotten."""
+    harm = ratio * (1 - np.exp(-0.5 * generation))
+    found = {"all/perplexity": 34 + 18 * harm, "all/perplexity_lo": 33 + 18 * harm, "all/perplexity_hi": 35 + 18 * harm}
+    for percent, z in PERCENT.items():
+        name = f"all/generated_perplexity_q{percent}"
+        tail = 1 + 0.9 * harm * max(z, 0)
+        found |= {name: 22 * np.exp(-0.6 * harm + 0.45 * z * tail), f"{name}_floor": 32 * np.exp(0.5 * z)}
+    return {name: float(value) for name, value in found.items()}
+
+
 def grid(path: Path, generation: int, ratio: float, rng: np.random.Generator) -> None:
     rows, columns, side = 4, 6, 8
     image = np.zeros((rows * (side + 1) + 1, columns * (side + 1) + 1), np.uint8)
@@ -83,12 +96,14 @@ def write_run(
     models: tuple[str, ...] = ("model",),
     weights: str = "1f2e3d",
     classes: bool = False,
+    texts: bool = False,
     grids: bool = True,
     **settings: Any,
 ) -> Path:
     """A run folder as the engine leaves it; `last` ends it early, `status` is that of its last generation.
 
-    Without `grids` it has no pictures, and few metrics: its page is made in a moment.
+    Without `grids` it has no pictures, and few metrics: its page is made in a moment. With `texts` it is a language
+    model's, which has no other metrics.
     """
     folder.mkdir(parents=True)
     config = {
@@ -114,7 +129,9 @@ def write_run(
                     generation,
                     model,
                     {"real": 1000 - synthetic, "synthetic": synthetic},
-                    {k: v for k, v in metrics(generation, ratio, rng).items() if grids or FEW.match(k)}
+                    perplexities(generation, ratio)
+                    if texts
+                    else {k: v for k, v in metrics(generation, ratio, rng).items() if grids or FEW.match(k)}
                     | (class_shares(generation, ratio) if classes else {}),
                     {"fit": 12.5, "sample": 4.0, "measure": 1.5},
                     "diverged" if status == "diverged" and generation == end else "ok",

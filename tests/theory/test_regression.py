@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from collapse_lab.errors import UserError
 from collapse_lab.theory.regression import (
     Design,
     accumulate_error,
@@ -65,3 +66,20 @@ def test_the_papers_bound_holds_for_fresh_rows_too() -> None:
         assert accumulate_limit(rows, D, "same") == pytest.approx(single_fit_error(rows, D) * math.pi**2 / 6)
     # With many rows the two designs agree
     assert accumulate_limit(10**7, D, "fresh") == pytest.approx(accumulate_limit(10**7, D, "same"), rel=1e-5)
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_a_schedule_of_sizes_agrees_with_simulated_chains(accumulate: bool) -> None:
+    sizes, rng = np.array([16, 40, 9, 25]), np.random.default_rng(3)
+    g, fit, found = np.arange(4), np.zeros((6000, D, 1)), []
+    x, y = np.empty((6000, 0, D)), np.empty((6000, 0, 1))
+    for size in sizes:
+        rows = rng.standard_normal((6000, size, D)) * SCALES
+        labels = rows @ fit + math.sqrt(NOISE) * rng.standard_normal((6000, size, 1))
+        x, y = (np.concatenate([x, rows], 1), np.concatenate([y, labels], 1)) if accumulate else (rows, labels)
+        fit = np.linalg.solve(x.swapaxes(1, 2) @ x, x.swapaxes(1, 2) @ y)
+        found.append(((fit[..., 0] * SCALES) ** 2).sum(-1))
+    expected = accumulate_error(g, sizes, D, "fresh", NOISE) if accumulate else replace_error(g, sizes, D, NOISE)
+    assert deviation(np.array(found), expected) < 4
+    with pytest.raises(UserError, match="got a schedule of sizes"):
+        accumulate_error(g, sizes, D, "same", NOISE)

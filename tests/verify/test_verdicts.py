@@ -160,3 +160,17 @@ def test_healing_is_another_experiment(tmp_path: Path) -> None:
     changes = {"cells": {"healed": {"ratio": 1}}, "statistic": "growth", "arguments": arguments}
     assert judgement(tmp_path, experiment="nepotistic_healing", **changes).verdict == "not run"
     assert judgement(tmp_path, **changes).measured.n == 2
+
+
+def test_leaves_that_repeat_the_seed_or_the_generations_are_no_other_setting(tmp_path: Path) -> None:
+    line, metric = ["+experiment=recursive_gaussian", "n_train=20"], "all/variance"
+    for seed, longer in enumerate(([], ["generations=2"], ["generations=3"])):
+        write(tmp_path / "runs", [*line, f"seed={seed}", *longer], seed, [1.0, 0.9, 0.4], metric)
+    write(tmp_path / "runs", [*line, "dataset.seed=7"], 9, [1.0, 0.9, 0.8], metric)  # the same rows for all: another
+    arguments = {"metric": metric, "cell": "few", "since": 0, "until": 2}
+    cells = {"few": {"n_train": 20, "generations": 2}}
+    found = judgement(tmp_path, experiment="recursive_gaussian", cells=cells, statistic="growth", arguments=arguments)
+    assert (found.measured.n, found.setting) == (3, ())
+    assert found.measured.value == pytest.approx(0.4)
+    (other,) = found.others
+    assert (other.measured.n, set(other.setting)) == (1, {"seed 7 instead of 0"})

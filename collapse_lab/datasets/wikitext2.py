@@ -1,0 +1,38 @@
+"""WikiText-2."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from collapse_lab.datasets.hub_text import HubText
+
+TITLE = re.compile(r" = [^=].* = \n?$")
+
+
+@dataclass(kw_only=True, eq=False)
+class WikiText2(HubText):
+    """600 good and featured articles of Wikipedia to train on and 60 to test, 2 million and 0.24 million words; a
+    document is an article.
+
+    By Merity et al. (arXiv:1609.07843), CC BY-SA 3.0, from the hub or a folder that `save_to_disk` wrote; needs the
+    extra `hub`. Rows are lines, and an article begins at its title, ` = Title = `.
+    """
+
+    name: str = "Salesforce/wikitext"
+    revision: str | None = "b08601e04326c79dfdd32d625aee71d232d685c3"
+    subset: str | None = "wikitext-2-raw-v1"
+    reference_split: str | None = "test"
+    reference_fraction: float | None = None
+
+    def read(self, rows: Sequence[str]) -> Sequence[str]:
+        """The articles, whole."""
+        articles: list[list[str]] = []
+        for i, row in enumerate(rows):
+            # a line of the text may look like a title, and no blank lines are around it
+            blank = all(not line.strip() for line in (*rows[max(i - 1, 0) : i], *rows[i + 1 : i + 2]))
+            if not articles or (TITLE.match(row) and blank):
+                articles.append([])
+            articles[-1].append(row)
+        return ["".join(article) for article in articles]

@@ -1,0 +1,1 @@
+"""Texts as tokens: tokenizers, and pretrained language models that come in packages."""

@@ -1,0 +1,108 @@
+"""Pretrained language models by name: a folder of the user's, one that comes in a package, or one of the hub."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from collapse_lab.errors import UserError, did_you_mean
+from collapse_lab.fetch import Package, obtain
+from collapse_lab.files import checksum, locked, make_folder, sync
+from collapse_lab.quiet import quiet
+from collapse_lab.texts import gguf, llama2c
+
+TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model")
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A model that a package holds in a format of its own.
+
+    convert: writes it, as `save_pretrained` does, into a folder; raised `version` converts anew.
+    """
+
+    package: Package
+    convert: Callable[[Path, Path], None]
+    version: int = 1
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder in the cache."""
+        return f"{self.package.folder}-v{self.version}"
+
+
+PACKAGED: Mapping[str, Packaged] = {
+    "stories15m": Packaged(llama2c.PACKAGE, llama2c.convert),
+    "smollm2_135m": Packaged(gguf.PACKAGE, gguf.convert),
+}
+
+
+def checkpoint(name: str, root: str) -> str:
+    """What transformers' `from_pretrained` takes for a language model: a folder, or a name on the hub as it is given.
+
+    name: a folder that `save_pretrained` wrote; `stories15m` (15.2 M parameters, TinyStories, MIT) or `smollm2_135m`
+        (134.5 M, instruction-tuned, Apache-2.0), fetched from their packages and converted once; or "owner/name" on the
+        hub, whose licence is on its card.
+    root: the cache (paths.data).
+    Raises: UserError for a name that is none of these, and for a package that cannot be had.
+    """
+    given = Path(name).expanduser()
+    if name and given.is_dir():
+        return str(_checked(given))
+    if name in PACKAGED:
+        return str(_converted(PACKAGED[name], Path(root).expanduser()))
+    if name.count("/") != 1 or name.startswith(("/", ".", "~")) or name.endswith("/"):
+        raise UserError(
+            f"'{name}' is neither a folder here nor a known language model ({', '.join(PACKAGED)}): "
+            f"{did_you_mean(name, PACKAGED)}; a name on the hub is written owner/name, as in facebook/opt-125m"
+        )
+    return name
+
+
+def identity(name: str) -> Mapping[str, Any]:
+    """What the tokenizer of a checkpoint depends on, without fetching it."""
+    given = Path(name).expanduser()
+    if given.is_dir():
+        files = {path for pattern in TOKENIZER_FILES for path in given.glob(pattern) if path.is_file()}
+        return {path.name: checksum(path) for path in sorted(files)}
+    if name in PACKAGED:
+        return {**PACKAGED[name].package.files, "version": PACKAGED[name].version}
+    return {"hub": name}
+
+
+def _checked(folder: Path) -> Path:
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"{folder} should hold a language model as save_pretrained writes it, and has no config.json: give the "
+            f"folder with config.json, model.safetensors and tokenizer.json, or one of {', '.join(PACKAGED)}"
+        )
+    return folder
+
+
+def _converted(packaged: Packaged, root: Path) -> Path:
+    shelf = root / "checkpoints"
+    target = shelf / packaged.folder
+    if target.is_dir():
+        return target
+    make_folder(shelf, "paths.data")
+    with locked(shelf / f".{packaged.folder}.lock", f"the checkpoint {packaged.folder}"):
+        if not target.is_dir():
+            import torch
+
+            files = obtain(packaged.package, root)
+            draft = shelf / f".converting-{os.getpid()}-{packaged.folder}"
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir()
+            try:
+                with torch.random.fork_rng(devices=[]), quiet():  # weights that are drawn only to be overwritten
+                    packaged.convert(next(iter(files.values())), draft)
+                for path in draft.iterdir():
+                    sync(path)
+                draft.replace(target)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+    return target

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from collapse_lab.errors import UserError
+from collapse_lab.prompts import Continuation
+from collapse_lab.types import Samples, Spec, Tokens
+
+SPEC = Spec("tokens", (4,), tokens=Tokens(10, "digits", lambda rows: [str(row) for row in rows.tolist()]))
+TRAIN = Samples(torch.arange(24).reshape(6, 4) % 10, np.full(6, -1, np.int64))
+
+
+@pytest.mark.parametrize("n", [1, 4, 6])
+def test_the_first_blocks_are_continued_in_order(n: int) -> None:
+    asked = Continuation().bind(SPEC).conditions(n, TRAIN, SPEC)
+    assert asked.context is not None
+    assert asked.context.equal(TRAIN.data[:n])
+    assert asked.labels.tolist() == [-1] * n
+    assert asked.captions.table == ()
+
+
+def test_all_rows_belong_to_the_set() -> None:
+    assert Continuation().member(TRAIN).tolist() == [True] * 6
+
+
+def test_what_cannot_be_continued_is_refused() -> None:
+    with pytest.raises(UserError, match="there are 6 training blocks to continue, and n_samples asks for 7: lower"):
+        Continuation().conditions(7, TRAIN, SPEC)
+    with pytest.raises(UserError, match="positive number"):
+        Continuation().conditions(0, TRAIN, SPEC)
+    for spec in (Spec("image", (1, 8, 8)), Spec("points", (1, 2))):
+        with pytest.raises(UserError, match=rf"are of texts, not of {spec.modality}.*prompts=all"):
+            Continuation().bind(spec)
+        with pytest.raises(UserError, match="are of texts"):
+            Continuation().conditions(2, TRAIN, spec)

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra.utils import get_class
+from omegaconf import OmegaConf
+
+from collapse_lab.datasets.corpus import Corpus
+from collapse_lab.datasets.python_docs import PythonDocs
+from collapse_lab.datasets.textfile import TextFile
+from collapse_lab.errors import UserError
+from collapse_lab.texts.tokenizer import tokenizer
+from collapse_lab.types import RealData, Samples
+from tests.datasets.test_conf import CONF, resolved
+from tests.datasets.texts import text_of
+
+FILES = sorted(path for path in CONF.glob("*.yaml") if issubclass(get_class(OmegaConf.load(path)._target_), Corpus))
+ANIMALS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """Ten documents that are told apart by their animal."""
+    file = tmp_path / "animals.txt"
+    file.write_text("\n\n".join(f"The {a} saw another {a}.\nThe {a} ran, and the {a} hid." for a in ANIMALS))
+    return str(file)
+
+
+def small(path: str, **changes: Any) -> TextFile:
+    arguments = {"vocabulary": 260, "block": 16, "cache": "absent", **changes}
+    return TextFile(path=path, **arguments)
+
+
+def identity_of(data: Corpus) -> str:
+    assert data.spec.tokens is not None
+    return data.spec.tokens.identity
+
+
+def animals_in(samples: Samples, data: Corpus) -> list[str]:
+    documents = text_of(samples, data).split("\n")
+    return [document.split()[1] for document in documents if document.startswith("The ") and "saw" in document]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
+def test_a_yaml_names_every_argument_with_the_constructor_s_value(file: Path, tmp_path: Path) -> None:
+    arguments = resolved(file, str(tmp_path / "cache"))
+    target = get_class(arguments.pop("_target_"))
+    defaults = {name: parameter.default for name, parameter in inspect.signature(target).parameters.items()}
+    assert set(arguments) == set(defaults)
+    given = {name for name, value in arguments.items() if value != "???"} - {"cache"}
+    assert {name: arguments[name] for name in given} == {name: defaults[name] for name in given}
+    assert any(word in (inspect.getdoc(target) or "").lower() for word in ("licence", "cc by"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
+def test_the_key_is_had_without_a_download(file: Path, tmp_path: Path) -> None:
+    arguments = resolved(file, str(tmp_path / "cache"))
+    if "???" in arguments.values():
+        pytest.skip("names a file or a data set of the user's")
+    data = get_class(arguments.pop("_target_"))(**arguments)
+    assert len(data.key) == 16
+    assert not (tmp_path / "cache").exists()
+
+
+def test_importing_is_light() -> None:
+    imports = "; ".join(f"import {get_class(OmegaConf.load(file)._target_).__module__}" for file in FILES)
+    heavy = "{'torch', 'transformers', 'tokenizers', 'datasets', 'pyarrow'} & set(sys.modules)"
+    code = f"import sys; {imports}; import collapse_lab.texts.checkpoints; print({heavy})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_blocks_are_the_documents_one_after_another(path: str) -> None:
+    data = small(path, reference_fraction=0.3)
+    real = data.load()
+    for samples, n in ((real.train, 7), (real.reference, 3)):
+        assert samples.data.dtype == torch.int64
+        assert list(samples.data.shape[1:]) == list(data.spec.shape) == [16]
+        assert (samples.labels == -1).all()
+        assert samples.captions.table == ()
+        found = animals_in(samples, data)
+        assert len(set(found)) == len(found) == n
+        assert len(samples) * 16 <= sum(len(document) + 1 for document in Path(path).read_text().split("\n\n"))
+    # what is written is read: whole documents, each followed by a line break
+    documents = {each.split()[1]: each for each in Path(path).read_text().split("\n\n")}
+    text = text_of(real.train, data)
+    whole = "\n".join(documents[animal] for animal in animals_in(real.train, data))
+    assert whole.startswith(text)
+    assert len(whole) - len(text) < 16 * 8
+
+
+def test_no_document_is_on_both_sides(path: str) -> None:
+    data = small(path, reference_fraction=0.3)
+    real = data.load()
+    train, reference = set(animals_in(real.train, data)), set(animals_in(real.reference, data))
+    assert train | reference == set(ANIMALS)
+    assert not train & reference
+    other = small(path, reference_fraction=0.3, split_seed=1)
+    assert set(animals_in(other.load().reference, other)) != reference
+
+
+def test_a_document_that_is_there_twice_is_taken_once(path: str) -> None:
+    text = Path(path).read_text()
+    once = small(path).load()
+    Path(path).write_text(f"{text}\n\n{text}\n \n\n\n{text}\n")
+    again = small(path).load()
+    assert again.train.data.equal(once.train.data)
+    assert again.reference.data.equal(once.reference.data)
+
+
+def test_merges_are_learnt_from_the_training_documents_alone(path: str) -> None:
+    data = small(path, reference_fraction=0.3, vocabulary=290)
+    kept = animals_in(data.load().reference, data)
+    documents = Path(path).read_text().split("\n\n")
+    rest = [each for each in documents if each.split()[1] not in kept]
+    assert identity_of(data) == tokenizer("bpe", 290, rest, "absent").identity
+    assert identity_of(data) != tokenizer("bpe", 290, documents, "absent").identity
+
+
+def test_fewer_blocks_are_a_part_of_more(path: str) -> None:
+    whole = small(path).load()
+    part = small(path, train=5, reference=2).load()
+    assert (len(part.train), len(part.reference)) == (5, 2)
+    assert part.train.data.equal(whole.train.data[:5])
+    assert part.reference.data.equal(whole.reference.data[:2])
+    longer = small(path, block=32, train=2).load()
+    assert longer.train.data.reshape(-1).equal(whole.train.data[:4].reshape(-1))
+
+
+def test_the_key_says_what_the_rows_are(path: str, tmp_path: Path) -> None:
+    first = small(path).key
+    moved = tmp_path / "moved.txt"
+    moved.write_text(Path(path).read_text())
+    assert small(str(moved)).key == small(path, cache="elsewhere").key == first
+    changes: list[dict[str, Any]] = [{"vocabulary": 261}, {"block": 8}, {"train": 3}, {"reference": 3}]
+    changes += [{"split_seed": 1}, {"reference_fraction": 0.3}, {"tokenizer": "stories15m"}]
+    keys = [small(path, **change).key for change in changes]
+    assert len({first, *keys}) == 8
+    assert small(path, tokenizer="stories15m", vocabulary=300).key == keys[-1]
+    moved.write_text(Path(path).read_text() + ".")
+    assert small(str(moved)).key != first
+
+
+def same(a: RealData, b: RealData) -> bool:
+    return a.train.data.equal(b.train.data) and a.reference.data.equal(b.reference.data)
+
+
+def test_lines_of_json_and_files_of_a_folder_are_documents(path: str, tmp_path: Path) -> None:
+    documents = Path(path).read_text().split("\n\n")
+    lines = tmp_path / "animals.jsonl"
+    lines.write_text("\n".join(json.dumps({"text": "no", "body": each}) for each in documents) + "\n\n")
+    folder = tmp_path / "animals"
+    for i, each in enumerate(documents):
+        (folder / str(i % 3)).mkdir(parents=True, exist_ok=True)
+        (folder / str(i % 3) / f"{i}.txt").write_text(each)
+    (folder / "notes.md").write_text("no")
+    expected = small(path).load()
+    assert same(small(str(lines), field="body").load(), expected)
+    assert same(small(str(folder)).load(), expected)
+    crlf = tmp_path / "crlf.txt"
+    crlf.write_bytes(b"\xef\xbb\xbf" + Path(path).read_bytes().replace(b"\n", b"\r\n"))
+    assert same(small(str(crlf)).load(), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"block": 1}, "block is 2 or more; got 1"),
+        ({"block": 5000}, "the train documents hold [0-9]+ tokens, which is shorter than a block of 5000"),
+        ({"train": 500}, "train=500 asks for more blocks than the train documents give, which is [0-9]+: lower it"),
+        ({"reference": 500}, "reference=500 asks for more blocks than the reference documents give"),
+        ({"train": 0}, "train is 1 or more; got 0"),
+        ({"vocabulary": 100}, "vocabulary is 257 or more; got 100"),
+        ({"vocabulary": 5000}, "more than the training documents give"),
+        ({"tokenizer": "bep"}, "'bep' is neither a folder here nor a known language model"),
+        ({"reference_fraction": 1.0}, "strictly between 0 and 1, got 1.0"),
+        ({"reference_fraction": 0.01}, "of 10 documents leaves 10 to train on and 0 for reference"),
+        ({"reference_fraction": None}, "has no official test documents: give reference_fraction"),
+    ],
+)
+def test_bad_arguments_are_refused(path: str, change: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        small(path, **change).load()
+
+
+def test_bad_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"should be a \.txt or \.jsonl file, or a folder"):
+        small(str(tmp_path / "absent.txt"))
+    with pytest.raises(UserError, match=r"or a folder with \.txt files"):
+        small(str(tmp_path))
+    lines = tmp_path / "lines.jsonl"
+    for text, said in [
+        ('{"text": "a"}\n{"txt": "b"}', "line 2 of .* has no text in 'text': did you mean 'txt'"),
+        ('{"text": "a"}\n\n{"text"', "line 3 of .* is not JSON"),
+        ("[1]", "line 1 of .* should be an object"),
+        ('{"text": 3}', "line 1 of .* has no text"),
+    ]:
+        lines.write_text(text)
+        with pytest.raises(UserError, match=said):
+            small(str(lines)).load()
+    latin = tmp_path / "latin.txt"
+    latin.write_bytes("naïve".encode("latin-1"))
+    with pytest.raises(UserError, match="save it as UTF-8"):
+        small(str(latin)).load()
+
+
+def test_python_carries_a_corpus() -> None:
+    data = PythonDocs(train=300, cache="absent")
+    real = data.load()
+    assert (len(real.train), data.spec.tokens and data.spec.tokens.size) == (300, 2048)
+    assert len(real.reference) > 100
+    assert int(real.train.data.max()) < 2048
+    assert "Python" in text_of(real.train, data)
+    assert data.key != PythonDocs(train=301, cache="absent").key

