@@ -83,7 +83,7 @@ def test_a_probe_sees_squared_errors_at_its_own_times(family: str, objective: st
 def test_the_learning_rate_follows_its_schedule(name: str, share: Any) -> None:
     model = small("ddpm", lr=0.1, lr_schedule=name, warmup=0.1)
     model._steps = 20
-    configured = model.configure_optimizers()
+    configured = model.optimization(model.parameters(), fused=False)
     rates = []
     for _ in range(20):
         rates.append(configured["optimizer"].param_groups[0]["lr"])
