@@ -8,7 +8,7 @@ import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -19,6 +19,8 @@ from collapse_lab.seeds import Seeds
 from collapse_lab.types import Budget, Progress
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+
+Decay = Literal["cosine", "linear", "constant"]
 
 LOOK_EVERY = 25  # reading the loss waits for the device, so it is looked at now and then
 
@@ -162,3 +164,14 @@ def fused(module: pl.LightningModule) -> bool:
     In mixed precision it unscales by itself, which Lightning refuses together with clipping; on a GPU there is no gain.
     """
     return module.device.type == "cpu" and module.trainer.precision == "32-true"
+
+
+def decayed(optimizer: torch.optim.Optimizer, decay: str, warmup: float, steps: int) -> dict[str, Any]:
+    """The optimiser as Lightning takes it: over a fit of `steps` its rate rises from 0 for the share `warmup` of them,
+    then goes to 0 by half a cosine or a line, or stays (`Decay`).
+    """
+    from diffusers.optimization import get_scheduler  # a second that toy families do not need
+
+    name = "constant_with_warmup" if decay == "constant" else decay
+    schedule = get_scheduler(name, optimizer, num_warmup_steps=round(warmup * steps), num_training_steps=steps)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, get_args
 
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformers import get_scheduler
 
 from collapse_lab import lightning
-from collapse_lab.errors import UserError, did_you_mean
+from collapse_lab.errors import UserError, check_choice
 from collapse_lab.nn import decoding
 from collapse_lab.nn.language import from_scratch, pretrained_for
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import Budget, Conditions, Progress, Samples, Spec, Weights
-
-Decay = Literal["cosine", "linear", "constant"]
 
 
 class CausalLM(pl.LightningModule):
@@ -75,11 +72,7 @@ class CausalLM(pl.LightningModule):
                 f"model=causal_lm is a model of texts; this data set holds {spec.modality} of shape {spec.shape}: give "
                 "one of texts, such as dataset=python_docs or dataset=wikipedia"
             )
-        if lr_schedule not in get_args(Decay):
-            raise UserError(
-                f"model.lr_schedule is one of {', '.join(get_args(Decay))}; got '{lr_schedule}': "
-                f"{did_you_mean(lr_schedule, get_args(Decay))}"
-            )
+        check_choice("model.lr_schedule", lr_schedule, get_args(lightning.Decay))
         _check_decoding(num_beams, do_sample, temperature, top_p, repetition_penalty, sampling_batch)
         self.spec, self.lr, self.lr_schedule = spec, lr, lr_schedule
         self.weight_decay, self.warmup = weight_decay, warmup
@@ -118,9 +111,7 @@ class CausalLM(pl.LightningModule):
             weight_decay=self.weight_decay,
             fused=lightning.fused(self),
         )
-        name = "constant_with_warmup" if self.lr_schedule == "constant" else self.lr_schedule
-        schedule = get_scheduler(name, optimizer, round(self.warmup * self._steps), self._steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return lightning.decayed(optimizer, self.lr_schedule, self.warmup, self._steps)
 
     @torch.no_grad()
     def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples:

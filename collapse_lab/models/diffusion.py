@@ -10,12 +10,11 @@ from typing import Any, ClassVar, Literal, Protocol, get_args
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 from torch import Tensor
 
 from collapse_lab import lightning
-from collapse_lab.errors import Diverged, UserError, did_you_mean
+from collapse_lab.errors import Diverged, UserError, check_choice
 from collapse_lab.images import as_float, as_uint8
 from collapse_lab.nn.noising import Noising
 from collapse_lab.nn.samplers import Denoiser, Sampler
@@ -23,7 +22,6 @@ from collapse_lab.seeds import Seeds
 from collapse_lab.types import Budget, Captions, Conditions, Progress, Samples, Spec, Weights
 
 Loss = Literal["mse", "mae"]
-Decay = Literal["cosine", "linear", "constant"]
 
 
 class Rows(Protocol):
@@ -66,11 +64,8 @@ class Diffusion(pl.LightningModule, ABC):
         loss: str = "mse",
     ) -> None:
         super().__init__()
-        for name, given, options in (("loss", loss, get_args(Loss)), ("lr_schedule", lr_schedule, get_args(Decay))):
-            if given not in options:
-                raise UserError(
-                    f"model.{name} is one of {', '.join(options)}; got '{given}': {did_you_mean(given, options)}"
-                )
+        check_choice("model.loss", loss, get_args(Loss))
+        check_choice("model.lr_schedule", lr_schedule, get_args(lightning.Decay))
         check_share("ema_decay", ema_decay)
         if sampling_batch < 1:
             raise UserError(f"model.sampling_batch is 1 or more; got {sampling_batch}")
@@ -169,11 +164,7 @@ class Diffusion(pl.LightningModule, ABC):
             betas=(0.9, 0.99),
             fused=fused,
         )
-        name = "constant_with_warmup" if self.lr_schedule == "constant" else self.lr_schedule
-        schedule = get_scheduler(
-            name, optimizer, num_warmup_steps=round(self.warmup * self._steps), num_training_steps=self._steps
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return lightning.decayed(optimizer, self.lr_schedule, self.warmup, self._steps)
 
     @torch.no_grad()
     def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples:

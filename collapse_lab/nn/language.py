@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, OPTConfig
 
-from collapse_lab.errors import UserError, did_you_mean
+from collapse_lab.errors import UserError, check_choice
 from collapse_lab.quiet import quiet
 from collapse_lab.texts.checkpoints import checkpoint
 from collapse_lab.texts.tokenizer import tokenizer
@@ -27,10 +27,7 @@ def from_scratch(
     Raises:
         UserError: an unknown architecture, and sizes that it cannot have.
     """
-    known = get_args(Architecture)
-    if architecture not in known:
-        nearest = did_you_mean(architecture, known)
-        raise UserError(f"model.architecture is one of {', '.join(known)}; got '{architecture}': {nearest}")
+    check_choice("model.architecture", architecture, get_args(Architecture))
     if min(width, layers, heads) < 1 or width % heads or (architecture == "llama" and width // heads % 2):
         raise UserError(
             f"model.width is model.heads times the size of a head, which is even for llama; got width={width}, "
