@@ -58,12 +58,7 @@ class Hub(ImageDataset):
         super().__post_init__()
         self.skipped: list[str] = []
         check_choices(self.channels, self.on_bad)
-        check_revision(self.name, self.revision)
-        if self.reference_split is not None and self.reference_fraction is not None:
-            raise UserError(
-                f"give reference_split={self.reference_split} or "
-                f"reference_fraction={self.reference_fraction}, not both: set the other to null"
-            )
+        check_source(self.name, self.revision, self.reference_split, self.reference_fraction)
 
     def contents(self) -> Mapping[str, Any]:
         """The name on the hub, or the names, sizes and times of the files in the folder."""
@@ -142,12 +137,19 @@ class Hub(ImageDataset):
             return pixels(image, size, self.channels)
 
 
-def check_revision(name: str, revision: str | None) -> None:
-    """Raise UserError for a name on the hub without a revision."""
+def check_source(
+    name: str, revision: str | None, reference_split: str | None, reference_fraction: float | None
+) -> None:
+    """Raise UserError for a name on the hub without a revision, and for two ways to the reference rows."""
     if _folder(name) is None and revision is None:
         raise UserError(
             f"name={name} is no folder here, so it is a name on the hub, and needs a revision: give "
             "the commit from its page, so that the same rows come every time"
+        )
+    if reference_split is not None and reference_fraction is not None:
+        raise UserError(
+            f"give reference_split={reference_split} or "
+            f"reference_fraction={reference_fraction}, not both: set the other to null"
         )
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from collapse_lab.datasets.corpus import Corpus, Documents
-from collapse_lab.datasets.hub import check_revision, listing, open_splits
-from collapse_lab.errors import UserError
+from collapse_lab.datasets.hub import check_source, listing, open_splits
 
 
 @dataclass(kw_only=True, eq=False)
@@ -36,12 +35,7 @@ class HubText(Corpus):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_revision(self.name, self.revision)
-        if self.reference_split is not None and self.reference_fraction is not None:
-            raise UserError(
-                f"give reference_split={self.reference_split} or "
-                f"reference_fraction={self.reference_fraction}, not both: set the other to null"
-            )
+        check_source(self.name, self.revision, self.reference_split, self.reference_fraction)
 
     def contents(self) -> Mapping[str, Any]:
         """The name on the hub, or the names, sizes and times of the files in the folder."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, ClassVar, get_args
 
 import pytorch_lightning as pl
@@ -14,6 +13,7 @@ from collapse_lab import lightning
 from collapse_lab.errors import UserError, check_choice
 from collapse_lab.nn import decoding
 from collapse_lab.nn.language import from_scratch, pretrained_for
+from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import Budget, Conditions, Progress, Samples, Spec, Weights
 
@@ -126,7 +126,7 @@ class CausalLM(pl.LightningModule):
         uniform = torch.rand(len(conditions), self.spec.shape[0], generator=seeds.torch())
         blocks = [
             self._continue(conditions.context[span].to(self.device), uniform[span].to(self.device), progress).cpu()
-            for span in self._spans(len(conditions))
+            for span in spans(len(conditions), self.sampling_batch)
         ]
         return Samples(torch.cat(blocks), conditions.labels, conditions.captions)
 
@@ -147,8 +147,8 @@ class CausalLM(pl.LightningModule):
     def token_nlls(self, samples: Samples) -> Float[Tensor, "n length_less_1"]:
         """-log p(x_t | x_1 … x_t-1) of each token from the second on, in nats."""
         self.eval()
-        spans = self._spans(len(samples))
-        return torch.cat([self._nlls(samples.data[span].to(self.device)).cpu() for span in spans])
+        parts = spans(len(samples), self.sampling_batch)
+        return torch.cat([self._nlls(samples.data[span].to(self.device)).cpu() for span in parts])
 
     def _nlls(self, tokens: Int[Tensor, "n length"]) -> Float[Tensor, "n length_less_1"]:
         logits = self.net(tokens, use_cache=False).logits[:, :-1].float()
@@ -163,9 +163,6 @@ class CausalLM(pl.LightningModule):
         with torch.no_grad():
             for name, parameter in self.net.named_parameters():
                 parameter.copy_(weights[name])
-
-    def _spans(self, n: int) -> Iterator[slice]:
-        return (slice(lo, min(lo + self.sampling_batch, n)) for lo in range(0, n, self.sampling_batch))
 
 
 def _check_decoding(

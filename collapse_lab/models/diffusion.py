@@ -18,6 +18,7 @@ from collapse_lab.errors import Diverged, UserError, check_choice
 from collapse_lab.images import as_float, as_uint8
 from collapse_lab.nn.noising import Noising
 from collapse_lab.nn.samplers import Denoiser, Sampler
+from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import Budget, Captions, Conditions, Progress, Samples, Spec, Weights
 
@@ -143,9 +144,9 @@ class Diffusion(pl.LightningModule, ABC):
         self.eval()
         condition, t = self.condition(samples), self.noising.at(times)
         losses = []
-        for lo, hi in spans(len(samples), self.sampling_batch):
-            x = as_float(samples.data[lo:hi])
-            predicted, target = self._denoise(x, condition[lo:hi], t[lo:hi], noise[lo:hi])
+        for span in spans(len(samples), self.sampling_batch):
+            x = as_float(samples.data[span])
+            predicted, target = self._denoise(x, condition[span], t[span], noise[span])
             losses.append((predicted - target).square().flatten(1).mean(1).cpu())
         return torch.cat(losses)
 
@@ -174,8 +175,8 @@ class Diffusion(pl.LightningModule, ABC):
         noise = torch.randn(len(conditions), *self.spec.shape, generator=generator)
         images = torch.cat(
             [
-                self._sample_batch(noise[lo:hi], condition[lo:hi], generator, progress)
-                for lo, hi in spans(len(conditions), self.sampling_batch)
+                self._sample_batch(noise[span], condition[span], generator, progress)
+                for span in spans(len(conditions), self.sampling_batch)
             ]
         )
         return self.published(images, conditions)
@@ -220,11 +221,6 @@ def check_share(name: str, value: float) -> None:
     """Refuses a share or a decay outside [0, 1)."""
     if not 0 <= value < 1:
         raise UserError(f"model.{name} lies in [0, 1); got {value}")
-
-
-def spans(n: int, size: int) -> list[tuple[int, int]]:
-    """[lo, hi) of the batches of `size` that n rows make."""
-    return [(lo, min(lo + size, n)) for lo in range(0, n, size)]
 
 
 def _read_weights(path: str) -> Mapping[str, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import ClassVar
 
 import pytorch_lightning as pl
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from collapse_lab import lightning
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.images import as_float, as_uint8
+from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import Budget, Conditions, Progress, Samples, Spec, Weights
 
@@ -138,7 +138,7 @@ class VAE(pl.LightningModule):
         z = torch.randn(n, self.latent, generator=seeds.torch())
         # Filled batch by batch: a training set that is seen once has millions of rows, four times as large as floats
         images = torch.empty(n, *self.spec.shape, dtype=torch.uint8)
-        for span in self._spans(n):
+        for span in spans(n, self.sampling_batch):
             means = self.decode(z[span].to(self.device)).sigmoid()
             if not means.isfinite().all():
                 raise Diverged(f"{int((~means.isfinite()).flatten(1).any(1).sum())} samples are not finite")
@@ -154,14 +154,17 @@ class VAE(pl.LightningModule):
     def posterior_means(self, samples: Samples) -> Float[Tensor, "n latent"]:
         """mu(x) of each image."""
         self.eval()
-        spans = self._spans(len(samples))
-        return torch.cat([self.encode(self._pixels(samples.data[span]))[0].cpu() for span in spans])
+        parts = spans(len(samples), self.sampling_batch)
+        return torch.cat([self.encode(self._pixels(samples.data[span]))[0].cpu() for span in parts])
 
     @torch.no_grad()
     def elbos(self, samples: Samples, noise: Float[Tensor, "n latent"]) -> Float[Tensor, " n"]:
         """log p(x|z) - KL(q(z|x) || N(0, I)) of each image, at the z that the noise gives; in nats."""
         self.eval()
-        parts = [self.terms(self._pixels(samples.data[s]), noise[s].to(self.device)) for s in self._spans(len(samples))]
+        parts = [
+            self.terms(self._pixels(samples.data[s]), noise[s].to(self.device))
+            for s in spans(len(samples), self.sampling_batch)
+        ]
         return torch.cat([-(error + divergence).cpu() for error, divergence in parts])
 
     def weights(self) -> Weights:
@@ -173,9 +176,6 @@ class VAE(pl.LightningModule):
     def _pixels(self, data: Tensor) -> Tensor:
         """Images as they are kept, in [0, 1] on the model's device."""
         return ((as_float(data.to(self.device)) + 1) / 2).contiguous(memory_format=torch.channels_last)
-
-    def _spans(self, n: int) -> Iterator[slice]:
-        return (slice(lo, min(lo + self.sampling_batch, n)) for lo in range(0, n, self.sampling_batch))
 
 
 def _check_images(spec: Spec) -> None:

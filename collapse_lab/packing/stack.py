@@ -14,9 +14,10 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from collapse_lab import lightning
 from collapse_lab.errors import Diverged
-from collapse_lab.models.diffusion import Diffusion, spans
+from collapse_lab.models.diffusion import Diffusion
 from collapse_lab.models.guided import GuidedDiffusion
 from collapse_lab.nn.samplers import Denoiser
+from collapse_lab.nn.spans import spans
 from collapse_lab.packing.requests import Everyone, Fit, Sampling
 from collapse_lab.types import Progress, Samples
 
@@ -151,13 +152,13 @@ def sample_together(asked: Sequence[Sampling]) -> list[Samples | Diverged]:
     noise = torch.stack([torch.randn(n, *first.spec.shape, generator=generator) for generator in generators])
     images = [
         first.sampler.run(
-            _denoiser(stack, models, condition[:, lo:hi].to(first.device)),
-            noise[:, lo:hi].to(first.device),
+            _denoiser(stack, models, condition[:, span].to(first.device)),
+            noise[:, span].to(first.device),
             first.noising.config,
             generators,
-            lambda rows=hi - lo: progress.advance(rows),  # type: ignore[misc]
+            lambda rows=span.stop - span.start: progress.advance(rows),  # type: ignore[misc]
         ).cpu()
-        for lo, hi in spans(n, first.sampling_batch)
+        for span in spans(n, first.sampling_batch)
     ]
     return [
         _published(model, own, each) for model, own, each in zip(models, torch.cat(images, dim=1), asked, strict=True)

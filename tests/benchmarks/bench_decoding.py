@@ -18,6 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from collapse_lab.nn.decoding import beam_search
 from collapse_lab.nn.language import from_scratch
+from tests.generated import generated
 
 BEAMS, LENGTH = 5, 64
 
@@ -48,19 +49,6 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def generated(net: Any, context: torch.Tensor) -> object:
-    return net.generate(
-        context,
-        attention_mask=torch.ones_like(context),
-        num_beams=BEAMS,
-        do_sample=False,
-        min_new_tokens=LENGTH,
-        max_new_tokens=LENGTH,
-        eos_token_id=None,
-        pad_token_id=0,
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
@@ -72,7 +60,7 @@ def main() -> None:
         for batch in (8, 32):
             context = torch.randint(0, 2000, (batch, LENGTH), device=device)
             ours = partial(beam_search, net, context, LENGTH, BEAMS, 1.0, lambda: None)
-            theirs = partial(generated, net, context)
+            theirs = partial(generated, net, context, LENGTH, BEAMS)
             pairs = [(seconds(ours), seconds(theirs)) for _ in range(options.rounds + 1)][1:]  # the first warms up
             ratio = statistics.median(generate / beams for beams, generate in pairs)
             per_text = statistics.median(beams for beams, _ in pairs) / batch

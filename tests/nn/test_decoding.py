@@ -18,6 +18,7 @@ from transformers import (
 
 from collapse_lab.errors import Diverged
 from collapse_lab.nn.decoding import CHUNK, beam_search, draw, largest
+from tests.generated import generated
 
 VOCABULARY, BEFORE, LENGTH = 700, 9, 12
 MARKS: dict[str, Any] = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
@@ -57,17 +58,7 @@ def nothing() -> None:
 @torch.no_grad()
 def test_beams_are_those_of_transformers(name: str, beams: int, penalty: float) -> None:
     net, context = network(name), contexts()
-    theirs = net.generate(
-        context,
-        attention_mask=torch.ones_like(context),
-        num_beams=beams,
-        do_sample=False,
-        min_new_tokens=LENGTH,
-        max_new_tokens=LENGTH,
-        repetition_penalty=penalty,
-        eos_token_id=None,
-        pad_token_id=0,
-    )
+    theirs = generated(net, context, LENGTH, beams, penalty)
     ours = beam_search(net, context, LENGTH, beams, penalty, nothing)
     assert torch.equal(ours, theirs[:, BEFORE:])
 
