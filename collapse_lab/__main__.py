@@ -1,3 +1,3 @@
-from collapse_lab.app import main
+from collapse_lab.cli.app import main
 
 main()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the report, --help and a
     from jaxtyping import Float, Int
     from torch import Tensor
 
-    from collapse_lab.seeds import Seeds
+    from collapse_lab.engine.seeds import Seeds
 
 Modality = Literal["image", "points", "tokens"]
 Split = Literal["train", "reference"]

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 from hydra import compose, initialize_config_dir
 
-from collapse_lab import app, run, schema
-from collapse_lab.ledger import Ledger
-from collapse_lab.loop import Loop
+from collapse_lab.cli import app
+from collapse_lab.config import schema
+from collapse_lab.engine import run
+from collapse_lab.engine.loop import Loop
 from collapse_lab.sinks.silent import Silent
+from collapse_lab.storage.ledger import Ledger
 from collapse_lab.types import Record
 
 

@@ -10,30 +10,30 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from collapse_lab.config.schema import bind
 from collapse_lab.curation.none import Nothing
 from collapse_lab.datasets.digits import Digits
+from collapse_lab.engine.extractors import Extractors
+from collapse_lab.engine.fitting import Training
+from collapse_lab.engine.lab import Lab, ModelPart, Part, Prompts
+from collapse_lab.engine.loop import Loop
+from collapse_lab.engine.plan import Planner, Step
+from collapse_lab.engine.population import Population
+from collapse_lab.engine.ruler import Ruler
+from collapse_lab.engine.seeds import Seeds
+from collapse_lab.engine.work import Work
 from collapse_lab.errors import Diverged
-from collapse_lab.extractors import Extractors
 from collapse_lab.features.pixels import Pixels
 from collapse_lab.images import as_float, as_uint8
-from collapse_lab.lab import Lab, ModelPart, Part, Prompts
-from collapse_lab.ledger import Ledger
-from collapse_lab.lightning import Training
-from collapse_lab.loop import Loop
-from collapse_lab.measure import Ruler
 from collapse_lab.metrics.fid import FID
 from collapse_lab.mixing.base import Policy
 from collapse_lab.mixing.contaminate import Contaminate
-from collapse_lab.plan import Planner, Step
-from collapse_lab.population import Population
 from collapse_lab.prompts import Everything, Labels
-from collapse_lab.schema import bind
-from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.sizes import Sizes
-from collapse_lab.store import Store
+from collapse_lab.storage.ledger import Ledger
+from collapse_lab.storage.store import Store
 from collapse_lab.types import Budget, Conditions, Progress, Record, Samples, Spec, Weights
-from collapse_lab.work import Work
 
 DIGITS = Digits(reference_fraction=0.3, templates=["a handwritten {}"])
 BLACK = 0  # no digit reaches into its top left corner, so that pixel is free to carry a mark

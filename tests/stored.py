@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from collapse_lab.store import Payload, Store
+from collapse_lab.storage.store import Payload, Store
 
 KEY, OTHER = "ab" * 16, "cd" * 16
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from collapse_lab.ledger import Ledger
+from collapse_lab.storage.ledger import Ledger
 from collapse_lab.types import Record
 from tests.chains import chain
 from tests.standins import Chain, StopAt

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from collapse_lab import fetch
 from collapse_lab.datasets.cifar10 import CIFAR10
 from collapse_lab.datasets.emoji import Emoji
 from collapse_lab.datasets.fashion_mnist import FashionMNIST
 from collapse_lab.datasets.mnist import MNIST
 from collapse_lab.datasets.packaged import PackagedDataset
 from collapse_lab.errors import UserError
-from collapse_lab.fetch import Package, obtain
-from collapse_lab.files import checksum
+from collapse_lab.storage import fetch
+from collapse_lab.storage.fetch import Package, obtain
+from collapse_lab.storage.files import checksum
 from tests.datasets.archives import write_tar
 
 HELLO = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # SHA-256 of "hello"

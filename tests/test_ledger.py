@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collapse_lab.errors import UserError
-from collapse_lab.ledger import Ledger, problems, read, runs_below, to_line
+from collapse_lab.storage.ledger import Ledger, problems, read, runs_below, to_line
 from collapse_lab.types import Record
 
 NAMES = st.text(min_size=1, max_size=12)

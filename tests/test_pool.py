@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collapse_lab.pool import Block, Pool
+from collapse_lab.engine.pool import Block, Pool
 from collapse_lab.types import Captions, Samples
 
 SIZES = [5, 3, 0, 4]

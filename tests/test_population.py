@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from collapse_lab.engine.population import Population
 from collapse_lab.errors import UserError
-from collapse_lab.population import Population
 
 
 def test_alone_each_model_trains_on_its_own_output() -> None:

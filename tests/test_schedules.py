@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from collapse_lab import app, schema
-from collapse_lab.build import build
+from collapse_lab.cli import app
+from collapse_lab.config import schema
+from collapse_lab.config.building import build
+from collapse_lab.engine.lab import Lab
 from collapse_lab.errors import UserError
-from collapse_lab.lab import Lab
 from tests.standins import Chain
 
 

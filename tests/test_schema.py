@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 import pytest
 
+from collapse_lab.config.schema import Root, bind
 from collapse_lab.errors import UserError
-from collapse_lab.schema import Root, bind
-from collapse_lab.store import stage_key
+from collapse_lab.storage.store import stage_key
 
 ME = __name__
 

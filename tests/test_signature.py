@@ -6,9 +6,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from collapse_lab.app import CONF
+from collapse_lab.cli.app import CONF
+from collapse_lab.config.schema import canonical, check_shortcuts, read_root, signature
 from collapse_lab.errors import UserError
-from collapse_lab.schema import canonical, check_shortcuts, read_root, signature
 
 
 @pytest.fixture(scope="module", autouse=True)

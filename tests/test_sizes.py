@@ -10,8 +10,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from collapse_lab import app, schema
-from collapse_lab.build import build
+from collapse_lab.cli import app
+from collapse_lab.config import schema
+from collapse_lab.config.building import build
 from collapse_lab.errors import UserError
 from collapse_lab.mixing.contaminate import Contaminate
 from collapse_lab.prompts import Everything

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from collapse_lab.stages import Stage
-from collapse_lab.store import Payload, Store, stage_key
+from collapse_lab.engine.stages import Stage
+from collapse_lab.storage.store import Payload, Store, stage_key
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from collapse_lab.errors import UserError
-from collapse_lab.files import make_folder
-from collapse_lab.store import MANIFEST, META, TENSORS, Payload, Store
+from collapse_lab.storage.files import make_folder
+from collapse_lab.storage.store import MANIFEST, META, TENSORS, Payload, Store
 from tests.stored import KEY, OTHER, drafts, entry, opened, put
 
 

@@ -15,7 +15,7 @@ from filelock import FileLock
 from safetensors import SafetensorError
 
 from collapse_lab.errors import UserError
-from collapse_lab.store import MANIFEST, META, TENSORS, Payload, Store
+from collapse_lab.storage.store import MANIFEST, META, TENSORS, Payload, Store
 from tests.stored import KEY, OTHER, drafts, entry, files, opened, payload, put
 
 

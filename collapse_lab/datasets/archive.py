@@ -14,7 +14,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Protocol
 
 from collapse_lab.errors import UserError
-from collapse_lab.files import checksum
+from collapse_lab.storage.files import checksum
 
 SUFFIXES = (".tgz", ".tar.gz", ".tar")
 

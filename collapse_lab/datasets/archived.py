@@ -20,7 +20,7 @@ from collapse_lab.datasets.archive import Tree, open_tree
 from collapse_lab.datasets.base import ImageDataset, Rows
 from collapse_lab.datasets.picture import Box, pixels
 from collapse_lab.errors import UserError
-from collapse_lab.files import locked, make_folder, sync
+from collapse_lab.storage.files import locked, make_folder, sync
 
 
 @dataclass(frozen=True)

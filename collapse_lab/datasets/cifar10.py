@@ -12,7 +12,7 @@ import numpy as np
 from collapse_lab.datasets.base import Rows
 from collapse_lab.datasets.packaged import PackagedDataset
 from collapse_lab.errors import UserError
-from collapse_lab.fetch import Package
+from collapse_lab.storage.fetch import Package
 
 PARTS = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 PIXELS = 32 * 32

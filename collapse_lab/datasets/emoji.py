@@ -18,7 +18,7 @@ from collapse_lab.datasets.captions import fill, picks
 from collapse_lab.datasets.packaged import PackagedDataset
 from collapse_lab.datasets.picture import pixels
 from collapse_lab.errors import UserError
-from collapse_lab.fetch import Package
+from collapse_lab.storage.fetch import Package
 from collapse_lab.types import Captions
 
 PICTURES = "lobehub-fluent-emoji-3d-1.1.0.tgz"

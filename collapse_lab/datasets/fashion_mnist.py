@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from collapse_lab.datasets.mnist import MNIST
-from collapse_lab.fetch import Package
+from collapse_lab.storage.fetch import Package
 
 SHA256 = {
     "train-images-idx3": "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7",

@@ -11,7 +11,7 @@ import numpy as np
 
 from collapse_lab.datasets.archived import ArchivedDataset, Index, check_complete
 from collapse_lab.errors import UserError
-from collapse_lab.files import checksum
+from collapse_lab.storage.files import checksum
 
 LABELS = "imagelabels.mat"
 SPLITS = "setid.mat"

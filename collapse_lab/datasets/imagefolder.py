@@ -18,7 +18,7 @@ from collapse_lab.datasets.base import ImageDataset, Rows
 from collapse_lab.datasets.columns import OnBad, Stack, captions_column, check_choices, column, ranked
 from collapse_lab.datasets.picture import pixels
 from collapse_lab.errors import UserError
-from collapse_lab.files import checksum
+from collapse_lab.storage.files import checksum
 from collapse_lab.types import Captions
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from collapse_lab.datasets.digits import WORDS
 from collapse_lab.datasets.idx import read_idx
 from collapse_lab.datasets.packaged import PackagedDataset
 from collapse_lab.errors import UserError
-from collapse_lab.fetch import Package
+from collapse_lab.storage.fetch import Package
 
 
 @dataclass(kw_only=True, eq=False)

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from collapse_lab.datasets.base import ImageDataset
 from collapse_lab.errors import UserError
-from collapse_lab.fetch import Package, obtain
-from collapse_lab.files import checksum
+from collapse_lab.storage.fetch import Package, obtain
+from collapse_lab.storage.files import checksum
 
 
 @dataclass(kw_only=True, eq=False)

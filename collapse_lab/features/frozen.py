@@ -17,9 +17,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from collapse_lab.errors import UserError
-from collapse_lab.fetch import Package, obtain
-from collapse_lab.files import checksum
 from collapse_lab.images import as_uint8
+from collapse_lab.storage.fetch import Package, obtain
+from collapse_lab.storage.files import checksum
 from collapse_lab.types import FeatureSet, Samples, Spec
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from collapse_lab.errors import UserError
 from collapse_lab.features.frozen import PackagedImages
-from collapse_lab.fetch import Package
+from collapse_lab.storage.fetch import Package
 from collapse_lab.types import Samples
 
 SIDE = 224

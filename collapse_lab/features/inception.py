@@ -17,7 +17,7 @@ from torch import Tensor
 
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.features.frozen import PackagedImages
-from collapse_lab.fetch import Package
+from collapse_lab.storage.fetch import Package
 
 SIDE = 299
 DOWNLOAD = "download"

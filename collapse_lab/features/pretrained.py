@@ -16,8 +16,8 @@ from torch import Tensor
 
 from collapse_lab.errors import UserError
 from collapse_lab.features.frozen import FrozenImages
-from collapse_lab.files import checksum
 from collapse_lab.quiet import quiet
+from collapse_lab.storage.files import checksum
 
 READ = ("*.json", "*.txt", "*.model", "*.safetensors")  # of a repository; pickles are never fetched, nor opened
 

@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 from collapse_lab.errors import UserError
 from collapse_lab.features.frozen import check_batch_size, releases
 from collapse_lab.features.pretrained import Pretrained
-from collapse_lab.fetch import Package, obtain
+from collapse_lab.storage.fetch import Package, obtain
 from collapse_lab.types import FeatureSet, Samples, Spec
 
 

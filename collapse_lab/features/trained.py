@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.features.network import FeatureNetwork, jittered
 from collapse_lab.images import as_float
-from collapse_lab.seeds import Seeds
 from collapse_lab.types import FeatureSet, Progress, RealData, Samples, Spec
 
 ROWS = 1024  # of one batch of extraction

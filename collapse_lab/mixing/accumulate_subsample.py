@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from collapse_lab.engine.pool import Provenance
 from collapse_lab.mixing.accumulate import accumulated
 from collapse_lab.mixing.base import Policy, Request, choose
-from collapse_lab.pool import Provenance
 
 
 class AccumulateSubsample(Policy):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from collapse_lab.engine.pool import Provenance
 from collapse_lab.errors import UserError
 from collapse_lab.mixing.base import Policy, Request, choose_synthetic, originals, smallest_ratio
-from collapse_lab.pool import Provenance
 
 
 class Augment(Policy):

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from collapse_lab.engine.pool import Provenance
+from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import UserError
-from collapse_lab.pool import Provenance
-from collapse_lab.seeds import Seeds
 from collapse_lab.sizes import Sizes, size_at
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from collapse_lab.engine.pool import Provenance
 from collapse_lab.mixing.base import (
     RatioPolicy,
     Request,
@@ -12,7 +13,6 @@ from collapse_lab.mixing.base import (
     originals,
     synthetic_count,
 )
-from collapse_lab.pool import Provenance
 
 
 class Contaminate(RatioPolicy):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from collapse_lab.engine.pool import Provenance
+from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import UserError
 from collapse_lab.mixing.base import RatioPolicy, Request, choose_synthetic, synthetic_count
-from collapse_lab.pool import Provenance
-from collapse_lab.seeds import Seeds
 from collapse_lab.sizes import Sizes
 
 

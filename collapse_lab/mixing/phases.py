@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from collapse_lab.engine.pool import Provenance
 from collapse_lab.errors import UserError
 from collapse_lab.mixing.base import Policy, Request
-from collapse_lab.pool import Provenance
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from collapse_lab.engine.pool import Provenance
 from collapse_lab.mixing.base import Policy, Request, choose_synthetic
-from collapse_lab.pool import Provenance
 
 
 class Replace(Policy):

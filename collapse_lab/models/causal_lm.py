@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from collapse_lab import lightning
+from collapse_lab.engine import fitting
+from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import UserError, check_choice
 from collapse_lab.nn import decoding
 from collapse_lab.nn.language import from_scratch, pretrained_for
 from collapse_lab.nn.spans import spans
-from collapse_lab.seeds import Seeds
 from collapse_lab.types import Budget, Conditions, Progress, Samples, Spec, Weights
 
 
@@ -72,7 +72,7 @@ class CausalLM(pl.LightningModule):
                 f"model=causal_lm is a model of texts; this data set holds {spec.modality} of shape {spec.shape}: give "
                 "one of texts, such as dataset=python_docs or dataset=wikipedia"
             )
-        check_choice("model.lr_schedule", lr_schedule, get_args(lightning.Decay))
+        check_choice("model.lr_schedule", lr_schedule, get_args(fitting.Decay))
         _check_decoding(num_beams, do_sample, temperature, top_p, repetition_penalty, sampling_batch)
         self.spec, self.lr, self.lr_schedule = spec, lr, lr_schedule
         self.weight_decay, self.warmup = weight_decay, warmup
@@ -94,7 +94,7 @@ class CausalLM(pl.LightningModule):
         self._rows, self._steps = data.data, budget.steps
         self.train()
         with seeds.child("dropout").scoped():
-            lightning.fit(self, lightning.RandomRows(len(data), budget, seeds), budget, progress)
+            fitting.fit(self, fitting.RandomRows(len(data), budget, seeds), budget, progress)
         del self._rows  # module and trainer refer to each other, and would keep the rows beyond the fit
 
     def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
@@ -109,9 +109,9 @@ class CausalLM(pl.LightningModule):
             self.parameters(),
             self.lr,
             weight_decay=self.weight_decay,
-            fused=lightning.fused(self),
+            fused=fitting.fused(self),
         )
-        return lightning.decayed(optimizer, self.lr_schedule, self.warmup, self._steps)
+        return fitting.decayed(optimizer, self.lr_schedule, self.warmup, self._steps)
 
     @torch.no_grad()
     def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples:

@@ -13,13 +13,13 @@ import torch
 from diffusers.training_utils import EMAModel
 from torch import Tensor
 
-from collapse_lab import lightning
+from collapse_lab.engine import fitting
+from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import Diverged, UserError, check_choice
 from collapse_lab.images import as_float, as_uint8
 from collapse_lab.nn.noising import Noising
 from collapse_lab.nn.samplers import Denoiser, Sampler
 from collapse_lab.nn.spans import spans
-from collapse_lab.seeds import Seeds
 from collapse_lab.types import Budget, Captions, Conditions, Progress, Samples, Spec, Weights
 
 Loss = Literal["mse", "mae"]
@@ -66,7 +66,7 @@ class Diffusion(pl.LightningModule, ABC):
     ) -> None:
         super().__init__()
         check_choice("model.loss", loss, get_args(Loss))
-        check_choice("model.lr_schedule", lr_schedule, get_args(lightning.Decay))
+        check_choice("model.lr_schedule", lr_schedule, get_args(fitting.Decay))
         check_share("ema_decay", ema_decay)
         if sampling_batch < 1:
             raise UserError(f"model.sampling_batch is 1 or more; got {sampling_batch}")
@@ -109,7 +109,7 @@ class Diffusion(pl.LightningModule, ABC):
         self.begin(data, budget, seeds)
         self._ema = EMAModel(self.parameters(), decay=self.ema_decay, foreach=True)
         with seeds.child("dropout").scoped():
-            lightning.fit(self, lightning.RandomRows(len(data), budget, seeds), budget, progress)
+            fitting.fit(self, fitting.RandomRows(len(data), budget, seeds), budget, progress)
         self._ema.copy_to(self.parameters())
 
     def on_fit_start(self) -> None:
@@ -154,7 +154,7 @@ class Diffusion(pl.LightningModule, ABC):
         self._ema.step(self.parameters())
 
     def configure_optimizers(self) -> Any:
-        return self.optimization(self.parameters(), lightning.fused(self))
+        return self.optimization(self.parameters(), fitting.fused(self))
 
     def optimization(self, parameters: Iterable[Tensor], fused: bool) -> Any:
         """The optimiser of these parameters over the steps that `begin` was told of, as Lightning takes it."""
@@ -165,7 +165,7 @@ class Diffusion(pl.LightningModule, ABC):
             betas=(0.9, 0.99),
             fused=fused,
         )
-        return lightning.decayed(optimizer, self.lr_schedule, self.warmup, self._steps)
+        return fitting.decayed(optimizer, self.lr_schedule, self.warmup, self._steps)
 
     @torch.no_grad()
     def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples:

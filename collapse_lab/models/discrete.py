@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import UserError
 from collapse_lab.models.replicated import Replicated
-from collapse_lab.seeds import Seeds
 from collapse_lab.types import Spec
 
 

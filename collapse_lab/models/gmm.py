@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.models.covariance import check_covariance, log_normal, mixture_moments
 from collapse_lab.models.em import EM
 from collapse_lab.models.kmeans import k_means
 from collapse_lab.models.replicated import Replicated, normal_noise
-from collapse_lab.seeds import Seeds
 from collapse_lab.types import Spec
 
 

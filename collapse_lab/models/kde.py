@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.models.replicated import Replicated, normal_noise
-from collapse_lab.seeds import Seeds
 from collapse_lab.types import Spec
 
 RULES = ("scott", "silverman")

@@ -9,9 +9,9 @@ from typing import get_args
 import torch
 from torch import Tensor
 
+from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.models.replicated import Replicated, normal_noise
-from collapse_lab.seeds import Seeds
 from collapse_lab.theory.regression import Design
 from collapse_lab.types import Spec
 

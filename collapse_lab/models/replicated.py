@@ -10,8 +10,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import UserError
-from collapse_lab.seeds import Seeds
 from collapse_lab.types import Budget, Conditions, Progress, Samples, Spec, Weights
 
 BLOCK = 2**16  # numbers

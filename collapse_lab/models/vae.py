@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from collapse_lab import lightning
+from collapse_lab.engine import fitting
+from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.images import as_float, as_uint8
 from collapse_lab.nn.spans import spans
-from collapse_lab.seeds import Seeds
 from collapse_lab.types import Budget, Conditions, Progress, Samples, Spec, Weights
 
 
@@ -107,7 +107,7 @@ class VAE(pl.LightningModule):
     def fit(self, data: Samples, budget: Budget, seeds: Seeds, progress: Progress) -> None:
         self._rows, self._batch = data.data, budget.batch_size
         self._noise = seeds.child("noise").torch()
-        lightning.fit(self, lightning.RandomRows(len(data), budget, seeds), budget, progress)
+        fitting.fit(self, fitting.RandomRows(len(data), budget, seeds), budget, progress)
         del self._rows  # module and trainer refer to each other, and would keep the rows beyond the fit
 
     def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
@@ -127,7 +127,7 @@ class VAE(pl.LightningModule):
             self.lr,
             weight_decay=self.weight_decay / self._batch,
             eps=1e-8 / self._batch,
-            fused=lightning.fused(self),
+            fused=fitting.fused(self),
         )
 
     @torch.no_grad()

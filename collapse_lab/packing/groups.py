@@ -10,7 +10,7 @@ from typing import Any
 
 from collapse_lab.packing.requests import Fit, Sampling
 from collapse_lab.packing.turns import Turn
-from collapse_lab.store import stage_key
+from collapse_lab.storage.store import stage_key
 
 log = logging.getLogger(__name__)
 

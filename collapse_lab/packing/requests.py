@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from collapse_lab.seeds import Seeds
+from collapse_lab.engine.seeds import Seeds
 from collapse_lab.types import Budget, Conditions, GenerativeModel, Progress, Samples
 
 if TYPE_CHECKING:
-    from collapse_lab.lab import ModelPart
+    from collapse_lab.engine.lab import ModelPart
 
 PHASES = ("fit", "sample", "grid")
 

@@ -12,7 +12,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from collapse_lab import lightning
+from collapse_lab.engine import fitting
 from collapse_lab.errors import Diverged
 from collapse_lab.models.diffusion import Diffusion
 from collapse_lab.models.guided import GuidedDiffusion
@@ -111,7 +111,7 @@ class PackedFit(pl.LightningModule):
         self._ema.step(self.stack.parameters())
 
     def configure_optimizers(self) -> Any:
-        return self._models[0].optimization(self.stack.parameters(), lightning.fused(self))
+        return self._models[0].optimization(self.stack.parameters(), fitting.fused(self))
 
     def hand_back(self) -> None:
         """Gives each model that has not diverged the average of its weights."""
@@ -128,13 +128,13 @@ def fit_together(fits: Sequence[Fit]) -> list[Diverged | None]:
         KeyboardInterrupt: Ctrl-C.
     """
     packed = PackedFit(fits, [_diffusion(fit) for fit in fits])
-    rows = [lightning.RandomRows(len(fit.data), fit.budget, fit.seeds) for fit in fits]
+    rows = [fitting.RandomRows(len(fit.data), fit.budget, fit.seeds) for fit in fits]
 
-    def watch(progress: Progress) -> lightning.Watch:
+    def watch(progress: Progress) -> fitting.Watch:
         return _WatchEach(progress, packed)
 
     try:
-        lightning.fit(packed, _Side(rows), fits[0].budget, Everyone([fit.progress for fit in fits]), watch)
+        fitting.fit(packed, _Side(rows), fits[0].budget, Everyone([fit.progress for fit in fits]), watch)
     except Diverged:  # the last one that had not
         return packed.diverged
     packed.hand_back()
@@ -201,7 +201,7 @@ class _Methods(nn.Module):
 class _Side:
     """The batches of several fits side by side."""
 
-    def __init__(self, rows: Sequence[lightning.RandomRows]) -> None:
+    def __init__(self, rows: Sequence[fitting.RandomRows]) -> None:
         self._rows = rows
 
     def __len__(self) -> int:
@@ -211,7 +211,7 @@ class _Side:
         return (list(each) for each in zip(*self._rows, strict=True))
 
 
-class _WatchEach(lightning.Watch):
+class _WatchEach(fitting.Watch):
     """Marks the members whose loss is no sound number, and stops once none is left."""
 
     def __init__(self, progress: Progress, packed: PackedFit) -> None:

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from collapse_lab.curation.none import Nothing
+from collapse_lab.engine.population import Population
 from collapse_lab.mixing.base import Policy
-from collapse_lab.population import Population
 from collapse_lab.sizes import Given, read_sizes
 from collapse_lab.types import Curation
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from collapse_lab.errors import UserError
-from collapse_lab.ledger import LEDGER
+from collapse_lab.storage.ledger import LEDGER
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

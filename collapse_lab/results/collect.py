@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from collapse_lab.errors import UserError
-from collapse_lab.ledger import LEDGER, problems, read, runs_below
 from collapse_lab.results.comparable import between, groups
 from collapse_lab.results.names import Name, base_names
+from collapse_lab.storage.ledger import LEDGER, problems, read, runs_below
 from collapse_lab.types import Record
 
 # Where and how a run is computed, which its signature leaves out too.

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from collapse_lab.errors import UserError, did_you_mean
-from collapse_lab.fetch import Package, obtain
-from collapse_lab.files import checksum, locked, make_folder, sync
 from collapse_lab.quiet import quiet
+from collapse_lab.storage.fetch import Package, obtain
+from collapse_lab.storage.files import checksum, locked, make_folder, sync
 from collapse_lab.texts import gguf, llama2c
 
 TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model")

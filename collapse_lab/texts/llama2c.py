@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from collapse_lab.errors import UserError
-from collapse_lab.fetch import Package
+from collapse_lab.storage.fetch import Package
 
 # stories15M by Andrej Karpathy (MIT), trained on TinyStories; the package is MIT
 PACKAGE = Package(

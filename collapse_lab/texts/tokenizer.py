@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from collapse_lab.errors import UserError
-from collapse_lab.files import make_folder, write_whole
 from collapse_lab.quiet import quiet
+from collapse_lab.storage.files import make_folder, write_whole
 from collapse_lab.texts.checkpoints import checkpoint
 from collapse_lab.types import Tokens
 

@@ -113,9 +113,9 @@ def _composed(*line: str) -> dict[str, Any]:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from collapse_lab.app import CONF
-    from collapse_lab.explain import explain
-    from collapse_lab.schema import canonical
+    from collapse_lab.cli.app import CONF
+    from collapse_lab.config.explain import explain
+    from collapse_lab.config.schema import canonical
 
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):

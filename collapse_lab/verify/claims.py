@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
+from collapse_lab.config.schema import check_type
 from collapse_lab.errors import UserError, did_you_mean
-from collapse_lab.schema import check_type
 from collapse_lab.verify import statistics
 from collapse_lab.verify.measured import Needed
 from collapse_lab.verify.statistics import CellName, MetricName

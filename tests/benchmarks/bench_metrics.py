@@ -85,7 +85,7 @@ def our_generation(x: Tensor, y: Tensor) -> object:
     from hydra import compose, initialize_config_dir
     from hydra.utils import instantiate
 
-    from collapse_lab import app
+    from collapse_lab.cli import app
 
     with initialize_config_dir(str(app.CONF), version_base="1.3"):
         nodes = compose("config").metrics

@@ -73,7 +73,7 @@ def fork(job: dict[str, Any]) -> int:
 
 
 def child(job: dict[str, Any]) -> int:
-    from collapse_lab import app
+    from collapse_lab.cli import app
 
     os.environ.update(job["env"])
     if job["stages"]:
@@ -93,7 +93,7 @@ def child(job: dict[str, Any]) -> int:
 
 def log_stages(path: str) -> None:
     """Writes a line for each stage that is really computed, by whichever process."""
-    from collapse_lab.store import Store
+    from collapse_lab.storage.store import Store
 
     obtain = Store.obtain
 
@@ -118,14 +118,14 @@ def signal_at(number: int, call: str, nth: int) -> None:
     owner, name = {
         "advance": ("collapse_lab.sinks.console:Console", "advance"),
         "start": ("collapse_lab.sinks.console:Console", "start"),
-        "measure": ("collapse_lab.measure:Ruler", "measure"),
-        "grid": ("collapse_lab.loop:Loop", "_draw_grids"),
-        "report": ("collapse_lab.run:", "_report"),
-        "settle": ("collapse_lab.run:", "_settle"),
+        "measure": ("collapse_lab.engine.ruler:Ruler", "measure"),
+        "grid": ("collapse_lab.engine.loop:Loop", "_draw_grids"),
+        "report": ("collapse_lab.engine.run:", "_report"),
+        "settle": ("collapse_lab.engine.run:", "_settle"),
         "fsync": ("os:", "fsync"),
         "write/2": ("os:", "write"),
         "rename": ("os:", "rename"),
-        "save/2": ("collapse_lab.run:", "write_whole"),
+        "save/2": ("collapse_lab.engine.run:", "write_whole"),
     }[call]
     module, _, klass = owner.partition(":")
     place: Any = importlib.import_module(module)

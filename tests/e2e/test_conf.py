@@ -17,11 +17,12 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import load_file, save_file
 
-from collapse_lab import app, schema
+from collapse_lab.cli import app
+from collapse_lab.config import schema
+from collapse_lab.engine.seeds import Seeds
 from collapse_lab.models.causal_lm import CausalLM
 from collapse_lab.models.discrete import Discrete
 from collapse_lab.models.replicated import Replicated
-from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec, Tokens
 from tests.e2e.command import environment
@@ -167,7 +168,7 @@ def test_the_tiny_scale_goes_with_any_choice(args: list[str], nursery: Nursery, 
 def test_help_and_import_are_light() -> None:
     code = (
         "import sys; sys.argv = ['collapse_lab', '--help']\n"
-        "from collapse_lab.app import main\n"
+        "from collapse_lab.cli.app import main\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code\n"
         "heavy = {'torch', 'diffusers', 'wandb', 'pytorch_lightning', 'sklearn', 'matplotlib'}\n"

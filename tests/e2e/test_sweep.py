@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from collapse_lab.app import CONF
+from collapse_lab.cli.app import CONF
 from tests.e2e.command import CHAIN, entries, ledger, run
 from tests.e2e.conftest import Nursery
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import strategies as st
 
+from collapse_lab.engine.pool import Block, Pool, Provenance
+from collapse_lab.engine.seeds import Seeds
 from collapse_lab.mixing.base import Policy, Request
-from collapse_lab.pool import Block, Pool, Provenance
-from collapse_lab.seeds import Seeds
 from collapse_lab.types import REAL, Samples
 
 SHARES = st.just(0.0) | st.floats(1e-9, 1)  # below, a set of one row would need 10^9 and more

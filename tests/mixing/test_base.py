@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import UserError
 from collapse_lab.mixing.accumulate import Accumulate
 from collapse_lab.mixing.augment import Augment
@@ -14,7 +15,6 @@ from collapse_lab.mixing.base import Policy, apportion, choose, smallest_ratio, 
 from collapse_lab.mixing.contaminate import Contaminate
 from collapse_lab.mixing.fresh import Fresh
 from collapse_lab.mixing.replace import Replace
-from collapse_lab.seeds import Seeds
 from tests.mixing.cases import SHARES, World, exposures, worlds
 
 SEEDS = Seeds(3, 1, "model", "mix")

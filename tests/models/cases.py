@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from collapse_lab.datasets.digits import Digits
+from collapse_lab.engine.seeds import Seeds
 from collapse_lab.models.ddim import DDIM
 from collapse_lab.models.ddpm import DDPM
 from collapse_lab.models.diffusion import Diffusion
 from collapse_lab.models.text2image import Text2Image
 from collapse_lab.nn.samplers import Sampler
-from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec, Weights
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from collapse_lab.engine.seeds import Seeds
 from collapse_lab.models.replicated import Replicated
-from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from collapse_lab import schema
+from collapse_lab.config import schema
 from collapse_lab.errors import UserError
 from collapse_lab.models import diffusion
 from collapse_lab.models.ddim import DDIM

@@ -12,11 +12,11 @@ from sklearn import mixture
 from sklearn.cluster import KMeans
 from torch import Tensor
 
+from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.models.em import EM
 from collapse_lab.models.gmm import GaussianMixture
 from collapse_lab.models.kmeans import k_means
-from collapse_lab.seeds import Seeds
 from collapse_lab.types import Spec
 from tests.models.points import draw, fitted, normal
 

@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 import torch
 
+from collapse_lab.engine.work import pack_samples, unpack_samples
 from collapse_lab.images import as_float
 from collapse_lab.models import diffusion
 from collapse_lab.models.text2image import Text2Image
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.sinks.silent import Silent
-from collapse_lab.store import Payload
+from collapse_lab.storage.store import Payload
 from collapse_lab.types import Conditions
-from collapse_lab.work import pack_samples, unpack_samples
 from tests.models.cases import (
     DATA,
     QUIET,

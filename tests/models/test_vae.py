@@ -11,9 +11,9 @@ from omegaconf import OmegaConf
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
+from collapse_lab.engine.fitting import RandomRows
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.images import as_float
-from collapse_lab.lightning import RandomRows
 from collapse_lab.models.vae import VAE
 from collapse_lab.probes.latent_spread import LatentSpread
 from collapse_lab.types import Captions, Conditions, Samples, Spec, Subject

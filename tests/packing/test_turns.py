@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 from filelock import FileLock
 
-from collapse_lab.files import locked
 from collapse_lab.packing import turns
 from collapse_lab.packing.turns import Turn, ask, clock, together, wait_until
+from collapse_lab.storage.files import locked
 
 
 @dataclass(frozen=True)

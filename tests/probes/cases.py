@@ -8,10 +8,10 @@ import numpy as np
 from torch import Tensor
 
 from collapse_lab.curation.none import Nothing
+from collapse_lab.engine.population import Population
 from collapse_lab.mixing.base import Policy
 from collapse_lab.mixing.replace import Replace
 from collapse_lab.models.replicated import Replicated
-from collapse_lab.population import Population
 from collapse_lab.probes.process import Process
 from collapse_lab.types import Estimate, Probe, Samples, Subject
 

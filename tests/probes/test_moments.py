@@ -9,6 +9,7 @@ from collapse_lab.datasets.categories import Categories
 from collapse_lab.datasets.digits import Digits
 from collapse_lab.datasets.mixture import Mixture
 from collapse_lab.datasets.normal import Normal
+from collapse_lab.engine.population import Population
 from collapse_lab.errors import UserError
 from collapse_lab.mixing.accumulate import Accumulate
 from collapse_lab.mixing.augment import Augment
@@ -19,7 +20,6 @@ from collapse_lab.models.discrete import Discrete
 from collapse_lab.models.gaussian import Gaussian
 from collapse_lab.models.gmm import GaussianMixture
 from collapse_lab.models.kde import KDE
-from collapse_lab.population import Population
 from collapse_lab.probes.laws import QUANTILES, gaussian_laws, quantile
 from collapse_lab.probes.moments import Moments
 from collapse_lab.probes.process import Process

@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from collapse_lab.ledger import Ledger
+from collapse_lab.storage.ledger import Ledger
 from collapse_lab.types import Record
 
 BOUNDED = {

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from collapse_lab.cli.sync import MARKER, main
 from collapse_lab.sinks.wandb import Wandb
-from collapse_lab.sync import MARKER, main
 from collapse_lab.types import Record, RunInfo
 
 SIGNATURE = "3fa9c1d2"

@@ -8,7 +8,7 @@ import torch
 import transformers
 
 from collapse_lab.errors import UserError
-from collapse_lab.fetch import Package
+from collapse_lab.storage.fetch import Package
 from collapse_lab.texts import checkpoints, gguf
 from collapse_lab.texts.checkpoints import Packaged, checkpoint, identity
 from collapse_lab.texts.tokenizer import tokenizer

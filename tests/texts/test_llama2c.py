@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from collapse_lab.errors import UserError
-from collapse_lab.fetch import obtain
+from collapse_lab.storage.fetch import obtain
 from collapse_lab.texts import llama2c
 from collapse_lab.texts.checkpoints import checkpoint
 from collapse_lab.texts.tokenizer import tokenizer

@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 from hydra import compose, initialize_config_dir
 
-from collapse_lab.app import CONF
-from collapse_lab.ledger import Ledger
-from collapse_lab.schema import canonical
+from collapse_lab.cli.app import CONF
+from collapse_lab.config.schema import canonical
+from collapse_lab.storage.ledger import Ledger
 from collapse_lab.types import Record
 
 FID = "seen/classifier/fid"

@@ -12,8 +12,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from collapse_lab import schema
-from collapse_lab.app import CONF
+from collapse_lab.cli.app import CONF
+from collapse_lab.config import schema
 from collapse_lab.errors import UserError
 from collapse_lab.results.names import Name
 from collapse_lab.verify import statistics

@@ -1,4 +1,4 @@
-"""`python -m collapse_lab.sync PATH...`: uploads offline W&B mirrors, each once for each state of it."""
+"""`python -m collapse_lab.cli.sync PATH...`: uploads offline W&B mirrors, each once for each state of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MARKER = "collapse_lab.synced"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 when all is uploaded, 1 when an upload failed, 2 for bad input."""
     parser = argparse.ArgumentParser(
-        prog="python -m collapse_lab.sync",
+        prog="python -m collapse_lab.cli.sync",
         description="Uploads the offline W&B runs below each PATH, except those already uploaded.",
         epilog="Exit code: 0 all uploaded; 1 an upload failed; 2 bad input.",
     )

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from collapse_lab.engine.lab import Lab
+from collapse_lab.engine.plan import Step
+from collapse_lab.engine.ruler import Ruler
+from collapse_lab.engine.work import Work, unpack_samples
 from collapse_lab.errors import Diverged
 from collapse_lab.images import grid
-from collapse_lab.lab import Lab
-from collapse_lab.ledger import Ledger
-from collapse_lab.measure import Ruler
-from collapse_lab.plan import Step
+from collapse_lab.storage.ledger import Ledger
 from collapse_lab.types import GenerativeModel, Record, Sink
-from collapse_lab.work import Work, unpack_samples
 
 
 @dataclass(frozen=True)

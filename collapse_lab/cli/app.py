@@ -24,11 +24,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from collapse_lab import schema, sweep
+from collapse_lab.cli import sweep
+from collapse_lab.config import schema
+from collapse_lab.config.explain import explain
 from collapse_lab.errors import UserError, did_you_mean
-from collapse_lab.explain import explain
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[1]
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"  # a wheel, or a checkout
 
 
@@ -82,7 +83,7 @@ def _compose_and_run(cfg: DictConfig) -> None:
 
 def task(cfg: DictConfig) -> None:
     """One cell: everything that one composed configuration asks for."""
-    from collapse_lab import run
+    from collapse_lab.engine import run
 
     context = HydraConfig.get()
     overridden = list(context.overrides.task)
@@ -109,7 +110,7 @@ def task(cfg: DictConfig) -> None:
 
 def _later(cfg: DictConfig, root: schema.Root, cell: Path, context: HydraConf) -> None:
     """A cell that was queued, after the launcher has put its own logging back."""
-    from collapse_lab import run
+    from collapse_lab.engine import run
 
     configure_log(OmegaConf.create(context.job_logging), context.verbose)
     run.run(cfg, root, cell)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from collapse_lab.store import Payload, Store, stage_key, timed
+from collapse_lab.storage.store import Payload, Store, stage_key, timed
 
 
 class Stage:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from collapse_lab.errors import UserError
-from collapse_lab.files import checksum
+from collapse_lab.storage.files import checksum
 
 LIMIT_SECONDS = 1800
 

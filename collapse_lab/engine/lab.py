@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from collapse_lab.lightning import Training
+from collapse_lab.engine.fitting import Training
+from collapse_lab.engine.population import Population
 from collapse_lab.mixing.base import Policy
-from collapse_lab.population import Population
 from collapse_lab.sizes import Sizes, size_at
-from collapse_lab.store import Store
+from collapse_lab.storage.store import Store
 from collapse_lab.types import (
     Conditions,
     Curation,

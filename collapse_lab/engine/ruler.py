@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from collapse_lab.engine.extractors import Extractors
+from collapse_lab.engine.lab import Lab
+from collapse_lab.engine.plan import Step
+from collapse_lab.engine.seeds import Seeds
+from collapse_lab.engine.stages import Stage
+from collapse_lab.engine.work import unpack_samples
 from collapse_lab.errors import UserError
-from collapse_lab.extractors import Extractors
-from collapse_lab.lab import Lab
 from collapse_lab.packing.turns import clock
-from collapse_lab.plan import Step
-from collapse_lab.seeds import Seeds
-from collapse_lab.stages import Stage
-from collapse_lab.store import Payload
+from collapse_lab.storage.store import Payload
 from collapse_lab.types import Estimate, FeatureSet, GenerativeModel, Samples, Split, Subject
-from collapse_lab.work import unpack_samples
 
 SPLITS: tuple[Split, ...] = ("train", "reference")
 OPTIONAL = ("predicted", "texts")  # what not every extractor gives, in the order of FeatureSet

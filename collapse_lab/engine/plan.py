@@ -12,15 +12,15 @@ from functools import partial
 
 import numpy as np
 
+from collapse_lab.engine.lab import Lab, ModelPart
+from collapse_lab.engine.pool import Block, Pool
+from collapse_lab.engine.seeds import Seeds
+from collapse_lab.engine.stages import Stage
+from collapse_lab.engine.work import Work, digest, unpack_samples
 from collapse_lab.errors import UserError
-from collapse_lab.lab import Lab, ModelPart
 from collapse_lab.mixing.base import Request
-from collapse_lab.pool import Block, Pool
-from collapse_lab.seeds import Seeds
-from collapse_lab.stages import Stage
-from collapse_lab.store import stage_key
+from collapse_lab.storage.store import stage_key
 from collapse_lab.types import REAL, Conditions, Samples
-from collapse_lab.work import Work, digest, unpack_samples
 
 GRID = 50
 

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from collapse_lab import schema
+from collapse_lab.config import schema
+from collapse_lab.config.schema import Root
 from collapse_lab.errors import UserError
-from collapse_lab.files import disk_is_full, locked, make_folder, write_whole
-from collapse_lab.ledger import LEDGER, Ledger, read
-from collapse_lab.provenance import provenance
-from collapse_lab.schema import Root
 from collapse_lab.sinks.console import Console, print_table
 from collapse_lab.sinks.silent import Silent
+from collapse_lab.storage.environment import provenance
+from collapse_lab.storage.files import disk_is_full, locked, make_folder, write_whole
+from collapse_lab.storage.ledger import LEDGER, Ledger, read
 from collapse_lab.types import Progress, RunInfo, Sink
 
 if TYPE_CHECKING:
-    from collapse_lab.lab import Lab
-    from collapse_lab.measure import Ruler
-    from collapse_lab.plan import Step
-    from collapse_lab.work import Work
+    from collapse_lab.engine.lab import Lab
+    from collapse_lab.engine.plan import Step
+    from collapse_lab.engine.ruler import Ruler
+    from collapse_lab.engine.work import Work
 
 CONFIG = "config.yaml"
 
@@ -97,8 +97,8 @@ def dry_run(cfg: DictConfig, root: Root) -> None:
 
 
 def _compute(cfg: DictConfig, root: Root, info: RunInfo) -> str:
-    from collapse_lab.build import make
-    from collapse_lab.loop import Loop
+    from collapse_lab.config.building import make
+    from collapse_lab.engine.loop import Loop
 
     sinks: list[Sink] = [make(node, f"sinks.{key}") for key, node in info.config["sinks"].items()]
     progress = next((sink for sink in sinks if isinstance(sink, Console)), Silent())
@@ -135,11 +135,11 @@ def _compute(cfg: DictConfig, root: Root, info: RunInfo) -> str:
 
 def _laid_out(cfg: DictConfig, root: Root, progress: Progress) -> tuple[Lab, Work, Ruler, list[list[Step]]]:
     """Everything built and every training set drawn; what can be refused is refused here."""
-    from collapse_lab.build import build
-    from collapse_lab.extractors import Extractors
-    from collapse_lab.measure import Ruler
-    from collapse_lab.plan import Planner
-    from collapse_lab.work import Work
+    from collapse_lab.config.building import build
+    from collapse_lab.engine.extractors import Extractors
+    from collapse_lab.engine.plan import Planner
+    from collapse_lab.engine.ruler import Ruler
+    from collapse_lab.engine.work import Work
 
     lab = build(cfg, root)
     extractors = Extractors(lab, progress)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from collapse_lab.errors import UserError
-from collapse_lab.files import sync
+from collapse_lab.storage.files import sync
 from collapse_lab.types import Record
 
 LEDGER = "ledger.jsonl"

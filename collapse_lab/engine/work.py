@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from collapse_lab.curation.none import Nothing
+from collapse_lab.engine.extractors import Extractors
+from collapse_lab.engine.seeds import Seeds
+from collapse_lab.engine.stages import Stage
 from collapse_lab.errors import Diverged
-from collapse_lab.extractors import Extractors
 from collapse_lab.packing.requests import Fit, Sampling
 from collapse_lab.packing.turns import ask
-from collapse_lab.seeds import Seeds
-from collapse_lab.stages import Stage
-from collapse_lab.store import Payload
+from collapse_lab.storage.store import Payload
 from collapse_lab.types import (
     Budget,
     Captions,
@@ -27,7 +27,7 @@ from collapse_lab.types import (
 )
 
 if TYPE_CHECKING:
-    from collapse_lab.lab import Lab, ModelPart
+    from collapse_lab.engine.lab import Lab, ModelPart
 
 
 class Work:

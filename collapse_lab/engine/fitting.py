@@ -14,8 +14,8 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
+from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import Diverged, UserError
-from collapse_lab.seeds import Seeds
 from collapse_lab.types import Budget, Progress
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)

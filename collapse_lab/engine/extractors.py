@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeGuard
 
+from collapse_lab.engine.stages import Stage
 from collapse_lab.errors import UserError, did_you_mean
-from collapse_lab.stages import Stage
-from collapse_lab.store import Payload
+from collapse_lab.storage.store import Payload
 from collapse_lab.types import Extractor, FittedExtractor, Progress
 
 if TYPE_CHECKING:
-    from collapse_lab.lab import Lab
+    from collapse_lab.engine.lab import Lab
 
 
 def trained_here(extractor: Extractor) -> TypeGuard[FittedExtractor]:

@@ -10,11 +10,11 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from collapse_lab.config.schema import Root, bind, canonical, import_target, resolved
+from collapse_lab.engine.lab import Lab, ModelPart, Part, Prompts
 from collapse_lab.errors import UserError, did_you_mean
-from collapse_lab.files import checksum
-from collapse_lab.lab import Lab, ModelPart, Part, Prompts
-from collapse_lab.schema import Root, bind, canonical, import_target, resolved
 from collapse_lab.sizes import SCHEDULE, read_sizes
+from collapse_lab.storage.files import checksum
 from collapse_lab.types import Spec
 
 

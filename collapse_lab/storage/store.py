@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from collapse_lab.errors import UserError
-from collapse_lab.files import checksum, disk_is_full, locked, make_folder, sync
 from collapse_lab.packing.turns import clock
+from collapse_lab.storage.files import checksum, disk_is_full, locked, make_folder, sync
 
 if TYPE_CHECKING:
     from torch import Tensor
