@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the report, --help and a finished run do without it
     from jaxtyping import Float, Int
@@ -22,6 +23,13 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the report, --help and a
 Modality = Literal["image", "points", "tokens"]
 Split = Literal["train", "reference"]
 Weights = Mapping[str, "Tensor"]
+# Ranges of constructor arguments: `config.binding` checks them before anything is built
+Count = Annotated[int, Ge(1)]
+Natural = Annotated[int, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Share = Annotated[float, Ge(0), Le(1)]
+ProperShare = Annotated[float, Ge(0), Lt(1)]
 REAL = 0  # the `source` of a real row; model k of a population is source k + 1
 
 
