@@ -9,7 +9,7 @@ import pytest
 
 from collapse_lab.errors import UserError
 from collapse_lab.theory import accumulate, gaussian, mad, regression
-from collapse_lab.theory.chain import Estimator
+from collapse_lab.theory.arguments import Estimator
 from collapse_lab.types import Record
 from tests.chains import chain, errors, series
 

@@ -12,7 +12,7 @@ from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.models.covariance import check_covariance, log_normal, square_root
 from collapse_lab.models.replicated import Replicated, blocks, normal_noise
-from collapse_lab.theory.chain import Estimator
+from collapse_lab.theory.arguments import Estimator
 from collapse_lab.types import Spec
 
 

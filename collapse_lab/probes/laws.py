@@ -16,7 +16,7 @@ from collapse_lab.mixing.fresh import Fresh
 from collapse_lab.mixing.replace import Replace
 from collapse_lab.probes.process import Process
 from collapse_lab.theory import accumulate, discrete, gaussian, mad, multivariate, regression, typical
-from collapse_lab.theory.chain import Estimator, Moments, Sizes
+from collapse_lab.theory.arguments import Estimator, GaussianMoments, SampleSizes
 from collapse_lab.types import Estimate
 
 Laws = Mapping[str, np.ndarray]
@@ -89,7 +89,9 @@ def regression_laws(process: Process, rows: int, dimension: int, noise: float, d
     return {}
 
 
-def quantile(g: np.ndarray, probability: float, sizes: Sizes, estimator: Estimator, variance: float) -> np.ndarray:
+def quantile(
+    g: np.ndarray, probability: float, sizes: SampleSizes, estimator: Estimator, variance: float
+) -> np.ndarray:
     """`theory.typical.variance_quantile`, inverted at EXACT generations spread evenly over log(g + 1).
 
     Between them the quantile of the standardised log variance is a spline: it changes slowly, unless sizes jump, and
@@ -109,7 +111,7 @@ def quantile(g: np.ndarray, probability: float, sizes: Sizes, estimator: Estimat
     return between
 
 
-def _smooth(sizes: Sizes) -> bool:
+def _smooth(sizes: SampleSizes) -> bool:
     """Whether the sizes after the first are a power of g + 1, within a row and 2 %."""
     later = np.atleast_1d(sizes)[1:]
     if len(later) < 2:
@@ -124,16 +126,16 @@ def _replaces(process: Process) -> bool:
     return isinstance(policy, Replace) or (isinstance(policy, Contaminate) and policy.ratio == 1)
 
 
-def _moments(process: Process, rows: int, estimator: Estimator, variance: float) -> Moments | None:
+def _moments(process: Process, rows: int, estimator: Estimator, variance: float) -> GaussianMoments | None:
     g, first, policy = process.steps, process.first(rows), process.mixing
     if _replaces(process):
         sizes = process.trained(rows)
-        return Moments(
+        return GaussianMoments(
             gaussian.expected_variance(g, sizes, estimator, variance),
             gaussian.variance_of_mean(g, sizes, estimator, variance),
         )
     one_size = len(np.unique(process.nominal[1:])) <= 1 and len(np.unique(process.sampled[1:])) <= 1
-    laws: dict[type, Callable[[], Moments | None]] = {
+    laws: dict[type, Callable[[], GaussianMoments | None]] = {
         Accumulate: lambda: accumulate.accumulate_moments(g, process.added(rows), estimator, variance),
         AccumulateSubsample: lambda: (
             accumulate.subsample_moments(g, first, int(process.sampled[-1]), estimator, variance)
@@ -146,14 +148,14 @@ def _moments(process: Process, rows: int, estimator: Estimator, variance: float)
     return laws[type(policy)]() if type(policy) in laws else None
 
 
-def _fresh(process: Process, first: int, estimator: Estimator, variance: float) -> Moments:
+def _fresh(process: Process, first: int, estimator: Estimator, variance: float) -> GaussianMoments:
     assert isinstance(process.mixing, Fresh)
     n = int(process.nominal[-1])
     synthetic = synthetic_count(process.mixing.ratio, n)
     return mad.fresh_moments(process.steps, n - synthetic, synthetic, first, 1.0, estimator, variance)
 
 
-def _augmented(process: Process, first: int, estimator: Estimator, variance: float) -> Moments:
+def _augmented(process: Process, first: int, estimator: Estimator, variance: float) -> GaussianMoments:
     assert isinstance(process.mixing, Augment)
     synthetic = round(process.mixing.lam * first)
     return mad.augmented_moments(process.steps, first, synthetic, 1.0, estimator, variance)

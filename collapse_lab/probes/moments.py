@@ -16,7 +16,7 @@ from collapse_lab.models.gaussian import Gaussian
 from collapse_lab.probes import replicas
 from collapse_lab.probes.laws import QUANTILES, Laws, expected, gaussian_laws
 from collapse_lab.probes.process import Process
-from collapse_lab.theory.chain import Estimator
+from collapse_lab.theory.arguments import Estimator
 from collapse_lab.types import Estimate, Subject
 
 

@@ -1,6 +1,6 @@
 """The Gaussian chain when data accumulate: fitted to everything so far, or to a subsample of it.
 
-Generation g adds M_g rows to the pool (M_0 real ones, then draws of generation g - 1), N_g = M_0 + … + M_g. Moments
+Generation g adds M_g rows to the pool (M_0 real ones, then draws of generation g - 1), N_g = M_0 + … + M_g. GaussianMoments
 are exact for any real distribution of finite variance σ² that is refitted by its mean and variance, and in d
 dimensions for the covariance in every direction. The pool's own mean and sum of squares are a Markov chain whose
 expectations follow linear recursions; nothing else is used.
@@ -14,12 +14,21 @@ import numpy as np
 from jaxtyping import Int
 from scipy.special import rgamma
 
-from collapse_lab.theory.chain import Estimator, Moments, Sizes, at, divisor, last, positive, sizes_until
+from collapse_lab.theory.arguments import (
+    Estimator,
+    GaussianMoments,
+    SampleSizes,
+    at,
+    divisor,
+    last,
+    positive,
+    sizes_until,
+)
 
 
 def accumulate_moments(
-    generations: Int[np.ndarray, " g"], sizes: Sizes, estimator: Estimator, variance: float = 1.0
-) -> Moments:
+    generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, variance: float = 1.0
+) -> GaussianMoments:
     """E σ_g² = σ² Π_{i≤g} (1 - M_i/N_i²) (ML), or σ² Π_{1≤i≤g} (1 - M_i/(N_i (N_i - 1))) (M - 1 for M). Exact.
 
     E (μ_g - μ)² = Σ_{i≤g} E σ_{i-1}² M_i/N_i², which is σ² - E σ_g² under maximum likelihood. At constant M a factor
@@ -37,7 +46,7 @@ def accumulate_moments(
     kept[0] = (m[0] - 1) / divisor(m[:1], estimator)[0]
     after = variance * np.cumprod(kept)
     before = np.concatenate([[variance], after[:-1]])
-    return Moments(at(generations, after), at(generations, np.cumsum(before * m / n**2)))
+    return GaussianMoments(at(generations, after), at(generations, np.cumsum(before * m / n**2)))
 
 
 def accumulate_variance_limit(size: int, estimator: Estimator, variance: float = 1.0) -> float:
@@ -58,7 +67,7 @@ def accumulate_variance_limit(size: int, estimator: Estimator, variance: float =
 
 def subsample_moments(
     generations: Int[np.ndarray, " g"], size: int, batch: int, estimator: Estimator, variance: float = 1.0
-) -> Moments:
+) -> GaussianMoments:
     """V' = V · [N - 1 + (m - 1) β + (N m/N') (1/n - 1/N + β/m)]/(N' - 1), E σ_g² = β V, β = 1 or 1 - 1/n. Exact.
 
     Generation 0 is fitted to n = `size` real rows, which start the pool; every generation then adds m = `batch` rows
@@ -84,7 +93,7 @@ def subsample_moments(
         spread *= (pool - 1 + (batch - 1) * beta + pool * batch / grown * apart) / (grown - 1)
         pool = grown
     values = at(generations, np.array(rows))
-    return Moments(values[:, 0], values[:, 1])
+    return GaussianMoments(values[:, 0], values[:, 1])
 
 
 def subsample_variance_limit(size: int, estimator: Estimator, variance: float = 1.0) -> float:

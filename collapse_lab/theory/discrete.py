@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from scipy.stats import binom
 
 from collapse_lab.errors import UserError
-from collapse_lab.theory.chain import Sizes, at, sizes_until
+from collapse_lab.theory.arguments import SampleSizes, at, sizes_until
 
 
 def loss_probability(probabilities: Float[np.ndarray, " k"], size: int) -> Float[np.ndarray, " k"]:
@@ -30,7 +30,7 @@ def loss_probability(probabilities: Float[np.ndarray, " k"], size: int) -> Float
 
 
 def expected_heterozygosity(
-    generations: Int[np.ndarray, " g"], sizes: Sizes, probabilities: Float[np.ndarray, " k"]
+    generations: Int[np.ndarray, " g"], sizes: SampleSizes, probabilities: Float[np.ndarray, " k"]
 ) -> Float[np.ndarray, " g"]:
     """E [1 - Σ_k p_k²] = (1 - Σ_k p_k(0)²) Π_{i≤g} (1 - 1/M_i): that two draws of generation g differ. Exact.
 
@@ -42,7 +42,7 @@ def expected_heterozygosity(
 
 
 def survival_probability(
-    generations: Int[np.ndarray, " g"], sizes: Sizes, probabilities: Float[np.ndarray, " k"]
+    generations: Int[np.ndarray, " g"], sizes: SampleSizes, probabilities: Float[np.ndarray, " k"]
 ) -> Float[np.ndarray, "g k"]:
     """P(p_k(g) > 0): category k is still there. Exact, by powers of the transition matrix.
 
@@ -53,7 +53,7 @@ def survival_probability(
 
 
 def fixation_probability(
-    generations: Int[np.ndarray, " g"], sizes: Sizes, probabilities: Float[np.ndarray, " k"]
+    generations: Int[np.ndarray, " g"], sizes: SampleSizes, probabilities: Float[np.ndarray, " k"]
 ) -> Float[np.ndarray, "g k"]:
     """P(p_k(g) = 1): all the others are lost. Exact; it rises to p_k of the real distribution, its limit.
 
@@ -66,7 +66,7 @@ def fixation_probability(
 
 
 def expected_support(
-    generations: Int[np.ndarray, " g"], sizes: Sizes, probabilities: Float[np.ndarray, " k"]
+    generations: Int[np.ndarray, " g"], sizes: SampleSizes, probabilities: Float[np.ndarray, " k"]
 ) -> Float[np.ndarray, " g"]:
     """E #{k: p_k(g) > 0} = Σ_k P(p_k(g) > 0): how many categories are left. Exact.
 
@@ -78,7 +78,7 @@ def expected_support(
 
 
 def _count_distributions(
-    generations: Int[np.ndarray, " g"], sizes: Sizes, probabilities: Float[np.ndarray, " k"]
+    generations: Int[np.ndarray, " g"], sizes: SampleSizes, probabilities: Float[np.ndarray, " k"]
 ) -> tuple[Float[np.ndarray, "g k"], Float[np.ndarray, "g k"]]:
     """The probabilities that a category's count is 0, and that it is M."""
     distinct, which = np.unique(_distribution(probabilities), return_inverse=True)

@@ -15,12 +15,12 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import poch
 
-from collapse_lab.theory.chain import Estimator, Sizes, at, divisor, positive, sizes_until
+from collapse_lab.theory.arguments import Estimator, SampleSizes, at, divisor, positive, sizes_until
 from collapse_lab.theory.schedules import inverse_sum
 
 
 def expected_variance(
-    generations: Int[np.ndarray, " g"], sizes: Sizes, estimator: Estimator, variance: float = 1.0
+    generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, variance: float = 1.0
 ) -> Float[np.ndarray, " g"]:
     """E σ_g² = σ² (unbiased), or σ² Π_{i≤g} (1 - 1/M_i) (maximum likelihood). Exact.
 
@@ -35,7 +35,7 @@ def expected_variance(
 
 
 def expected_std(
-    generations: Int[np.ndarray, " g"], sizes: Sizes, estimator: Estimator, variance: float = 1.0
+    generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, variance: float = 1.0
 ) -> Float[np.ndarray, " g"]:
     """E σ_g = σ Π_{i≤g} √(2/(M_i - 1 or M_i)) Γ(M_i/2)/Γ((M_i - 1)/2). Exact, for Gaussian data.
 
@@ -51,7 +51,7 @@ def expected_std(
 
 
 def variance_of_variance(
-    generations: Int[np.ndarray, " g"], sizes: Sizes, estimator: Estimator, variance: float = 1.0
+    generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, variance: float = 1.0
 ) -> Float[np.ndarray, " g"]:
     """Var σ_g² = (E σ_g²)² (Π_{i≤g} (1 + 2/(M_i - 1)) - 1). Exact, for Gaussian data.
 
@@ -67,7 +67,7 @@ def variance_of_variance(
 
 
 def variance_of_mean(
-    generations: Int[np.ndarray, " g"], sizes: Sizes, estimator: Estimator, variance: float = 1.0
+    generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, variance: float = 1.0
 ) -> Float[np.ndarray, " g"]:
     """Var μ_g = Σ_{i≤g} E σ_{i-1}²/M_i = σ² Σ_{i≤g} 1/M_i (unbiased), or σ² - E σ_g² (maximum likelihood). Exact.
 
@@ -85,7 +85,7 @@ def variance_of_mean(
 
 
 def marginal_variance(
-    generations: Int[np.ndarray, " g"], sizes: Sizes, estimator: Estimator, variance: float = 1.0
+    generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, variance: float = 1.0
 ) -> Float[np.ndarray, " g"]:
     """Var of one draw of generation g, over chains: σ² (1 + Σ_{i≤g} 1/M_i) (unbiased), or σ² (ML). Exact.
 
@@ -101,7 +101,7 @@ def marginal_variance(
 
 
 def wasserstein_risk(
-    generations: Int[np.ndarray, " g"], sizes: Sizes, estimator: Estimator, variance: float = 1.0
+    generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, variance: float = 1.0
 ) -> Float[np.ndarray, " g"]:
     """E W₂² = E (μ_g - μ)² + E (σ_g - σ)² = Var μ_g + E σ_g² + σ² - 2σ E σ_g. Exact, for Gaussian data.
 
@@ -117,7 +117,7 @@ def wasserstein_risk(
 
 
 def wasserstein_risk_first_order(
-    generations: Int[np.ndarray, " g"], sizes: Sizes, variance: float = 1.0
+    generations: Int[np.ndarray, " g"], sizes: SampleSizes, variance: float = 1.0
 ) -> Float[np.ndarray, " g"]:
     """E W₂² ≈ (3/2) σ² (1/M_0 + … + 1/M_g), with either estimator. First order in Σ 1/M_i, and no bound.
 

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from collapse_lab.errors import UserError
-from collapse_lab.theory.chain import Estimator, Moments, Sizes, at, divisor, last, positive
+from collapse_lab.theory.arguments import Estimator, GaussianMoments, SampleSizes, at, divisor, last, positive
 from collapse_lab.theory.gaussian import expected_variance
 
 
@@ -29,7 +29,7 @@ class FixedPoint(NamedTuple):
 
 
 def biased_variance(
-    generations: Int[np.ndarray, " g"], sizes: Sizes, bias: float, estimator: Estimator, variance: float = 1.0
+    generations: Int[np.ndarray, " g"], sizes: SampleSizes, bias: float, estimator: Estimator, variance: float = 1.0
 ) -> Float[np.ndarray, " g"]:
     """E variance_g = λ^g σ² (unbiased), times Π_{i≤g} (1 - 1/M_i) (ML): the fully synthetic loop. Exact.
 
@@ -49,7 +49,7 @@ def fresh_moments(
     bias: float,
     estimator: Estimator,
     variance: float = 1.0,
-) -> Moments:
+) -> GaussianMoments:
     """v' = [σ² (r - 1 + s/n) + λ v (s - 1 + r/n) + (r s/n) m]/(n - 1 or n), m' = (r σ² + s λ v + s² m)/n². Exact.
 
     Every generation trains on r = `real` rows never seen before and s = `synthetic` rows of the one before,
@@ -83,7 +83,7 @@ def augmented_moments(
     bias: float,
     estimator: Estimator,
     variance: float = 1.0,
-) -> Moments:
+) -> GaussianMoments:
     """v' = [σ² (r - 1) + λ v (s - 1 + r/n) + (r s/n) m]/(n - 1 or n), m' = (s λ v + s² m)/n²; mean_error σ²/r + m.
 
     Every generation trains on the same r real rows, and s rows of the one before (`augment` of the lab); m is about
@@ -95,7 +95,7 @@ def augmented_moments(
     matrix, forcing = _augmented(real, synthetic, bias, estimator, variance)
     start = np.array([_first(real, estimator, variance)[0], 0.0])
     found = _iterate(generations, matrix, forcing, start)
-    return Moments(found.variance, found.mean_error + variance / real)
+    return GaussianMoments(found.variance, found.mean_error + variance / real)
 
 
 def augmented_fixed_point(
@@ -151,12 +151,12 @@ def _iterate(
     matrix: Float[np.ndarray, "2 2"],
     forcing: Float[np.ndarray, " 2"],
     start: Float[np.ndarray, " 2"],
-) -> Moments:
+) -> GaussianMoments:
     states = [start]
     for _ in range(last(generations)):
         states.append(matrix @ states[-1] + forcing)
     values = at(generations, np.array(states))
-    return Moments(values[:, 0], values[:, 1])
+    return GaussianMoments(values[:, 0], values[:, 1])
 
 
 def _solve(matrix: Float[np.ndarray, "2 2"], forcing: Float[np.ndarray, " 2"]) -> FixedPoint:

@@ -15,13 +15,13 @@ from jaxtyping import Float, Int
 from scipy.special import psi
 
 from collapse_lab.errors import UserError
-from collapse_lab.theory.chain import Estimator, Sizes, at, divisor, positive, sizes_until
+from collapse_lab.theory.arguments import Estimator, SampleSizes, at, divisor, positive, sizes_until
 from collapse_lab.theory.gaussian import variance_of_mean
 from collapse_lab.theory.schedules import inverse_sum
 
 
 def wasserstein_lower_bound(
-    generations: Int[np.ndarray, " g"], sizes: Sizes, estimator: Estimator, eigenvalues: Float[np.ndarray, " d"]
+    generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, eigenvalues: Float[np.ndarray, " d"]
 ) -> Float[np.ndarray, " g"]:
     """E W₂² ≥ E |μ_g - μ|² = Tr Σ · Σ_{i≤g} 1/M_i (unbiased), or Tr Σ · (1 - Π_{i≤g} (1 - 1/M_i)) (ML). A bound.
 
@@ -36,7 +36,7 @@ def wasserstein_lower_bound(
 
 
 def wasserstein_risk_first_order(
-    generations: Int[np.ndarray, " g"], sizes: Sizes, eigenvalues: Float[np.ndarray, " d"]
+    generations: Int[np.ndarray, " g"], sizes: SampleSizes, eigenvalues: Float[np.ndarray, " d"]
 ) -> Float[np.ndarray, " g"]:
     """E W₂² ≈ [(5/4) Tr Σ + ½ Σ_jk λ_j λ_k/(λ_j + λ_k)] · Σ_{i≤g} 1/M_i. First order, with either estimator.
 
@@ -54,7 +54,7 @@ def wasserstein_risk_first_order(
     return risk
 
 
-def rank(generations: Int[np.ndarray, " g"], sizes: Sizes, dimension: int) -> Int[np.ndarray, " g"]:
+def rank(generations: Int[np.ndarray, " g"], sizes: SampleSizes, dimension: int) -> Int[np.ndarray, " g"]:
     """Rank Σ_g = min(d, M_0 - 1, …, M_g - 1), almost surely, for Σ of full rank d. Exact.
 
     At constant M it falls once, at generation 0, and never again: later generations only shrink what is left.
@@ -69,7 +69,7 @@ def rank(generations: Int[np.ndarray, " g"], sizes: Sizes, dimension: int) -> In
 
 
 def expected_log_determinant(
-    generations: Int[np.ndarray, " g"], sizes: Sizes, estimator: Estimator, eigenvalues: Float[np.ndarray, " d"]
+    generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, eigenvalues: Float[np.ndarray, " d"]
 ) -> Float[np.ndarray, " g"]:
     """E log det Σ_g = log det Σ + Σ_{i≤g} Σ_{j=1}^d [ψ((M_i - j)/2) + log(2/(M_i - 1 or M_i))]. Exact.
 
@@ -112,7 +112,7 @@ class SquareTraces(NamedTuple):
 
 
 def expected_square_traces(
-    generations: Int[np.ndarray, " g"], sizes: Sizes, estimator: Estimator, eigenvalues: Float[np.ndarray, " d"]
+    generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, eigenvalues: Float[np.ndarray, " d"]
 ) -> SquareTraces:
     """E Tr Σ_g² = [(1 + 1/ν) a + b/ν] and E (Tr Σ_g)² = [b + 2a/ν], times (ν/M_g)² under maximum likelihood.
 

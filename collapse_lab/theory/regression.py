@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from scipy.special import psi
 
 from collapse_lab.errors import UserError
-from collapse_lab.theory.chain import Sizes, at, positive, sizes_until
+from collapse_lab.theory.arguments import SampleSizes, at, positive, sizes_until
 
 Design = Literal["same", "fresh"]
 
@@ -45,7 +45,7 @@ def single_fit_error(rows: int, dimension: int, noise: float = 1.0) -> float:
 
 
 def replace_error(
-    generations: Int[np.ndarray, " g"], rows: Sizes, dimension: int, noise: float = 1.0
+    generations: Int[np.ndarray, " g"], rows: SampleSizes, dimension: int, noise: float = 1.0
 ) -> Float[np.ndarray, " g"]:
     """Σ_{i≤g} σ² d/(T_i - d - 1), the first fit's times g + 1 at constant T, with the same rows x or fresh ones. Exact.
 
@@ -58,7 +58,7 @@ def replace_error(
 
 
 def accumulate_error(
-    generations: Int[np.ndarray, " g"], rows: Sizes, dimension: int, design: Design, noise: float = 1.0
+    generations: Int[np.ndarray, " g"], rows: SampleSizes, dimension: int, design: Design, noise: float = 1.0
 ) -> Float[np.ndarray, " g"]:
     """σ² d/(T - d - 1) · Σ_{i=1}^{g+1} 1/i² (same x), or Σ_{i≤g} (T_i/N_i) σ² d/(N_i - d - 1) (fresh x). Exact.
 

@@ -19,10 +19,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import zeta
 
-from collapse_lab.theory.chain import Sizes, at, last, positive, sizes_until
+from collapse_lab.theory.arguments import SampleSizes, at, last, positive, sizes_until
 
 
-def inverse_sum(generations: Int[np.ndarray, " g"], sizes: Sizes) -> Float[np.ndarray, " g"]:
+def inverse_sum(generations: Int[np.ndarray, " g"], sizes: SampleSizes) -> Float[np.ndarray, " g"]:
     """1/M_0 + … + 1/M_g, the clock of every chain: its collapse is slow while this is small. Exact.
 
     Raises: UserError as `sizes_until`.

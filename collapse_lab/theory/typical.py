@@ -16,14 +16,14 @@ from scipy.optimize import brentq
 from scipy.special import loggamma, ndtri, polygamma, psi, roots_legendre
 
 from collapse_lab.errors import UserError
-from collapse_lab.theory.chain import Estimator, Sizes, at, divisor, positive, sizes_until
+from collapse_lab.theory.arguments import Estimator, SampleSizes, at, divisor, positive, sizes_until
 
 NODES = 1024  # of the quadrature
 SMALLEST = 1e-5  # the probability from which on the inversion has more than six digits
 
 
 def expected_log_variance(
-    generations: Int[np.ndarray, " g"], sizes: Sizes, estimator: Estimator, variance: float = 1.0
+    generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, variance: float = 1.0
 ) -> Float[np.ndarray, " g"]:
     """E log σ_g² = log σ² + Σ_{i≤g} [ψ((M_i - 1)/2) + log(2/(M_i - 1 or M_i))]. Exact.
 
@@ -38,7 +38,7 @@ def expected_log_variance(
     return at(generations, np.log(variance) + np.cumsum(terms))
 
 
-def std_of_log_variance(generations: Int[np.ndarray, " g"], sizes: Sizes) -> Float[np.ndarray, " g"]:
+def std_of_log_variance(generations: Int[np.ndarray, " g"], sizes: SampleSizes) -> Float[np.ndarray, " g"]:
     """√Var log σ_g² = √(Σ_{i≤g} ψ'((M_i - 1)/2)), the same for both estimators; about √(2g/M). Exact.
 
     Raises: UserError as `sizes_until`.
@@ -49,7 +49,11 @@ def std_of_log_variance(generations: Int[np.ndarray, " g"], sizes: Sizes) -> Flo
 
 
 def variance_quantile(
-    generations: Int[np.ndarray, " g"], probability: float, sizes: Sizes, estimator: Estimator, variance: float = 1.0
+    generations: Int[np.ndarray, " g"],
+    probability: float,
+    sizes: SampleSizes,
+    estimator: Estimator,
+    variance: float = 1.0,
 ) -> Float[np.ndarray, " g"]:
     """The value that σ_g² stays below with this probability; 0.5 gives the typical path. Exact up to quadrature.
 

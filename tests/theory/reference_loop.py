@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from collapse_lab.theory.chain import Estimator
+from collapse_lab.theory.arguments import Estimator
 
 CHUNK = 500  # replicas at a time: 500 x 100 draws stay in a core's cache
 

@@ -11,7 +11,7 @@ from collapse_lab.theory.accumulate import (
     subsample_moments,
     subsample_variance_limit,
 )
-from collapse_lab.theory.chain import Estimator, Moments
+from collapse_lab.theory.arguments import Estimator, GaussianMoments
 from collapse_lab.theory.gaussian import expected_variance
 from tests.theory.cases import deviation
 
@@ -20,7 +20,7 @@ ESTIMATORS: tuple[Estimator, ...] = ("unbiased", "ml")
 SCHEDULES = {"constant": np.full(10, 3), "uneven": np.array([20, 3, 3, 30, 2, 5, 5, 50, 1, 4])}
 
 
-def chains(sizes: np.ndarray, subsample: int | None, estimator: Estimator, seed: int) -> Moments:
+def chains(sizes: np.ndarray, subsample: int | None, estimator: Estimator, seed: int) -> GaussianMoments:
     """Variance and squared error of the mean (g, r) of chains fitted to all rows so far, or `subsample` of them."""
     rng = np.random.default_rng(seed)
     replicas, ddof = 12_000, 1 if estimator == "unbiased" else 0
@@ -35,7 +35,7 @@ def chains(sizes: np.ndarray, subsample: int | None, estimator: Estimator, seed:
         if g + 1 < len(sizes):
             drawn = mean[:, None] + np.sqrt(variance)[:, None] * rng.standard_normal((replicas, sizes[g + 1]))
             pool = np.concatenate([pool, drawn], 1)
-    return Moments(np.array(variances), np.array(means))
+    return GaussianMoments(np.array(variances), np.array(means))
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi, chi2
 
-from collapse_lab.theory.chain import Estimator
+from collapse_lab.theory.arguments import Estimator
 from collapse_lab.theory.gaussian import (
     expected_std,
     expected_variance,

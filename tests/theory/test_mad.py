@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from collapse_lab.theory.chain import Estimator, Moments
+from collapse_lab.theory.arguments import Estimator, GaussianMoments
 from collapse_lab.theory.gaussian import expected_variance, variance_of_mean
 from collapse_lab.theory.mad import (
     augmented_fixed_point,
@@ -20,7 +20,7 @@ ESTIMATORS: tuple[Estimator, ...] = ("unbiased", "ml")
 
 def chains(
     real: int, synthetic: int, initial: int, bias: float, estimator: Estimator, seed: int, fresh: bool
-) -> Moments:
+) -> GaussianMoments:
     """Variance and squared error of the mean (g, r) of chains on `real` + `synthetic` rows."""
     rng = np.random.default_rng(seed)
     replicas, ddof = 15_000, 1 if estimator == "unbiased" else 0
@@ -33,7 +33,7 @@ def chains(
         drawn = mean[:, None] + np.sqrt(bias * variance)[:, None] * rng.standard_normal((replicas, synthetic))
         kept = rng.standard_normal((replicas, real)) if fresh else first
         x = np.concatenate([kept, drawn], 1)
-    return Moments(np.array(variances), np.array(means))
+    return GaussianMoments(np.array(variances), np.array(means))
 
 
 CASES = [(5, 20, 12, 1.0), (5, 20, 12, 0.7), (1, 10, 3, 1.0), (20, 5, 8, 1.2), (10, 0, 5, 1.0)]

@@ -6,7 +6,7 @@ from scipy.linalg import sqrtm
 from scipy.stats import wishart
 
 from collapse_lab.theory import gaussian
-from collapse_lab.theory.chain import Estimator
+from collapse_lab.theory.arguments import Estimator
 from collapse_lab.theory.multivariate import (
     eigenvalue_rates,
     expected_log_determinant,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, norm
 
-from collapse_lab.theory.chain import Estimator
+from collapse_lab.theory.arguments import Estimator
 from collapse_lab.theory.gaussian import expected_std, expected_variance
 from collapse_lab.theory.schedules import power_schedule
 from collapse_lab.theory.typical import expected_log_variance, std_of_log_variance, variance_quantile

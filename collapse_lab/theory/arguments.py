@@ -10,13 +10,13 @@ from jaxtyping import Float, Int
 from collapse_lab.errors import UserError
 
 # M of every generation, or M_0, M_1, … of a schedule
-Sizes = int | Int[np.ndarray, " m"]
+SampleSizes = int | Int[np.ndarray, " m"]
 
 # Σ(x - x̄)²/(M - 1), or Σ(x - x̄)²/M as maximum likelihood has it
 Estimator = Literal["unbiased", "ml"]
 
 
-class Moments(NamedTuple):
+class GaussianMoments(NamedTuple):
     """E variance_g and E (μ_g - μ)² of a chain of Gaussians, each (g,)."""
 
     variance: Float[np.ndarray, " g"]
@@ -33,7 +33,7 @@ def last(generations: Int[np.ndarray, " g"]) -> int:
     return int(generations.max())
 
 
-def sizes_until(generations: Int[np.ndarray, " g"], sizes: Sizes, least: int = 2) -> Float[np.ndarray, " n"]:
+def sizes_until(generations: Int[np.ndarray, " g"], sizes: SampleSizes, least: int = 2) -> Float[np.ndarray, " n"]:
     """M_0, …, M_G as floats, G the largest generation asked for.
 
     Raises: UserError: the schedule ends before G, or a size is below `least`.

@@ -9,7 +9,7 @@ from jaxtyping import TypeCheckError
 
 from collapse_lab.errors import UserError
 from collapse_lab.theory import accumulate, discrete, gaussian, mad, multivariate, regression, schedules, typical
-from collapse_lab.theory.chain import Sizes, at, sizes_until
+from collapse_lab.theory.arguments import SampleSizes, at, sizes_until
 
 G = np.arange(4)
 
@@ -36,7 +36,7 @@ def test_a_constant_schedule_is_its_size() -> None:
         (10, np.array([], np.int64), "whole numbers from 0"),
     ],
 )
-def test_bad_chains_are_refused(sizes: Sizes, generations: np.ndarray, says: str) -> None:
+def test_bad_chains_are_refused(sizes: SampleSizes, generations: np.ndarray, says: str) -> None:
     with pytest.raises(UserError, match=says):
         gaussian.wasserstein_risk(generations, sizes, "ml")
 
