@@ -1,4 +1,4 @@
-"""Rows grouped by the condition that they were sampled for."""
+"""Group rows by the condition that they were sampled for."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from collapse_lab.types import Captions
 
 
 def groups(labels: np.ndarray, captions: Captions) -> list[np.ndarray]:
-    """The rows of each (label, caption), groups and rows in the order of their first appearance."""
-    found: dict[tuple[int, int], list[int]] = {}
+    """Return the row numbers of each pair (label, caption).
+
+    Args:
+        labels: The label of each of n rows, (n,).
+        captions: The captions of the same n rows, or an empty table. With an empty table the label alone counts.
+
+    Returns:
+        One int64 array of row numbers per pair. Pairs stand in the order of their first appearance, and the rows of
+        a pair rise.
+    """
+    rows_of: dict[tuple[int, int], list[int]] = {}
     texts = captions.index if captions.table else np.zeros(len(labels), np.int64)
     for row, condition in enumerate(zip(labels.tolist(), texts.tolist(), strict=True)):
-        found.setdefault(condition, []).append(row)
-    return [np.asarray(rows, np.int64) for rows in found.values()]
+        rows_of.setdefault(condition, []).append(row)
+    return [np.asarray(rows, np.int64) for rows in rows_of.values()]

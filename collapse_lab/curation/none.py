@@ -1,4 +1,4 @@
-"""Every sample as the model made it."""
+"""Keep every sample as the model generated it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from collapse_lab.types import Conditions, Extractor, Samples
 
 
 class Nothing:
-    """The identity: what was generated is what the pool gets."""
+    """Return all generated samples unchanged (the identity)."""
 
     version: ClassVar[int] = 1
     needs_classifier: ClassVar[bool] = False
 
     def plan(self, conditions: Conditions) -> Conditions:
-        """All of them."""
+        """Return all conditions."""
         return conditions
 
     def apply(self, generated: Samples, real: Samples, scorer: Extractor | None, rng: np.random.Generator) -> Samples:
-        """All of them."""
+        """Return all generated samples."""
         del real, scorer, rng
         return generated

@@ -1,4 +1,4 @@
-"""The worst images left out."""
+"""Drop the generated images that a classifier scores lowest."""
 
 from __future__ import annotations
 
@@ -17,21 +17,26 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Scorer(Protocol):
-    """An extractor that is a classifier."""
+    """Describe an extractor that is a classifier."""
 
     def log_probabilities(self, samples: Samples) -> Tensor:
-        """Log p(class | x), (n, classes)."""
+        """Return log p(class | x) of each of n samples, (n, classes)."""
         ...
 
 
 class DropWorst:
-    """Drops of the k images of each (label, caption) the floor(fraction · k) of the lowest log p(label | x).
+    """Drop the images of lowest log p(label | x): of the k images of each (label, caption), floor(fraction · k).
 
-    Stratified so that what remains of each condition is known before anything is generated. The result is
-    ordered by condition, in the order of their first appearance, and keeps the order of rows within each; of
-    equal scores the later row is dropped first.
+    Each condition is treated by itself, so what remains of it is known before anything is generated. The result is
+    ordered by condition, in the order of first appearance. Within a condition the order of rows is kept. Of equal
+    scores the later row is dropped first.
 
-    Raises: UserError where fraction lies outside [0, 1), there is no classifier, or a row has no label.
+    Args:
+        fraction: The share of the images of each condition to drop, in [0, 1).
+
+    Raises:
+        UserError: `fraction` lies outside [0, 1), there is no classifier, a row has no label, or the classifier
+            gives NaN.
     """
 
     version: ClassVar[int] = 1
@@ -43,36 +48,39 @@ class DropWorst:
         self.fraction = fraction
 
     def _remaining(self, count: int) -> int:
-        # a whisker up, since 0.29 * 100 is 28.999999999999996
+        # 0.29 * 100 is 28.999999999999996, so add a little before rounding down
         return count - math.floor(self.fraction * count + 1e-9)
 
     def plan(self, conditions: Conditions) -> Conditions:
-        """What remains of each condition."""
-        _labelled(conditions.labels)
-        rows = _joined([g[: self._remaining(len(g))] for g in groups(conditions.labels, conditions.captions)])
+        """Return what remains of each condition."""
+        _check_labels(conditions.labels)
+        rows = _join([g[: self._remaining(len(g))] for g in groups(conditions.labels, conditions.captions)])
         return Conditions(conditions.labels[rows], conditions.captions.take(rows))
 
     def apply(self, generated: Samples, real: Samples, scorer: Extractor | None, rng: np.random.Generator) -> Samples:
-        """The best-scored of each condition."""
+        """Return the images of each condition with the highest scores."""
         del real, rng
-        _labelled(generated.labels)
+        _check_labels(generated.labels)
         if len(generated) == 0:
             return generated
-        judge: object = scorer
-        if not isinstance(judge, Scorer):
+        classifier: object = scorer
+        if not isinstance(classifier, Scorer):
             raise UserError("dropping the worst images needs a classifier: add `classifier` to `features`")
-        table = judge.log_probabilities(generated).double().numpy()
-        score = table[np.arange(len(generated)), generated.labels]
-        if np.isnan(score).any():
-            raise UserError("the classifier gives NaN for some of the generated images: the model has diverged")
+        log_probabilities = classifier.log_probabilities(generated).double().numpy()
+        scores = log_probabilities[np.arange(len(generated)), generated.labels]
+        if np.isnan(scores).any():
+            raise UserError(
+                "dropping the worst images needs finite scores, and the classifier gives NaN for some of the generated "
+                "images: the model has diverged; lower its learning rate"
+            )
         kept = []
-        for group in groups(generated.labels, generated.captions):
-            best = np.argsort(-score[group], kind="stable")[: self._remaining(len(group))]
-            kept.append(group[np.sort(best)])
-        return generated.take(_joined(kept))
+        for rows in groups(generated.labels, generated.captions):
+            best = np.argsort(-scores[rows], kind="stable")[: self._remaining(len(rows))]
+            kept.append(rows[np.sort(best)])
+        return generated.take(_join(kept))
 
 
-def _labelled(labels: np.ndarray) -> None:
+def _check_labels(labels: np.ndarray) -> None:
     if (labels < 0).any():
         raise UserError(
             "dropping the worst images needs prompts that carry a label, and some of these carry none: "
@@ -80,5 +88,6 @@ def _labelled(labels: np.ndarray) -> None:
         )
 
 
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate([np.zeros(0, np.int64), *parts])
+def _join(groups_of_rows: list[np.ndarray]) -> np.ndarray:
+    # np.concatenate refuses an empty list, so start with no row
+    return np.concatenate([np.zeros(0, np.int64), *groups_of_rows])

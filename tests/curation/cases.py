@@ -1,4 +1,4 @@
-"""Samples with conditions, and a classifier that reads its scores off the first pixel."""
+"""Make samples with conditions, and a classifier that reads its scores off the first pixel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collapse_lab.types import Captions, Conditions, FeatureSet, Samples
 
 
 class FirstPixel:
-    """log p of every class is the first pixel."""
+    """Give the first pixel as log p of every class."""
 
     version: ClassVar[int] = 1
 
@@ -28,19 +28,19 @@ class FirstPixel:
         return samples.data.flatten(1)[:, :1].expand(-1, 10)
 
 
-def conditions(n: int, seed: int, labels: int = 3, captions: int = 2) -> Conditions:
-    """n conditions in random order."""
+def random_conditions(n: int, seed: int, labels: int = 3, captions: int = 2) -> Conditions:
+    """Return n conditions in random order."""
     rng = np.random.default_rng(seed)
     texts = Captions.of([f"caption {i}" for i in rng.integers(captions, size=n)]) if captions else Captions()
     return Conditions(rng.integers(labels, size=n), texts)
 
 
-def samples(asked: Conditions, seed: int, shape: tuple[int, int, int] = (1, 4, 4)) -> Samples:
-    """Images in [-1, 1] for these conditions."""
-    data = torch.rand(len(asked), *shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
-    return Samples(data, asked.labels, asked.captions)
+def random_samples(conditions: Conditions, seed: int, shape: tuple[int, int, int] = (1, 4, 4)) -> Samples:
+    """Return images in [-1, 1] for these conditions."""
+    data = torch.rand(len(conditions), *shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    return Samples(data, conditions.labels, conditions.captions)
 
 
-def same(kept: Samples, planned: Conditions) -> bool:
-    """Whether these samples are exactly those planned, in order."""
+def as_planned(kept: Samples, planned: Conditions) -> bool:
+    """Return whether the samples have exactly the planned conditions, in the planned order."""
     return np.array_equal(kept.labels, planned.labels) and kept.captions.texts() == planned.captions.texts()

@@ -6,44 +6,44 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collapse_lab.curation.chain import InOrder
 from collapse_lab.curation.histogram import MatchHistogram, match_quantiles
 from collapse_lab.curation.none import Nothing
 from collapse_lab.curation.quality import DropWorst
+from collapse_lab.curation.sequence import InOrder
 from collapse_lab.errors import UserError
 from collapse_lab.images import as_uint8
 from collapse_lab.types import Captions, Conditions, Samples
-from tests.curation.cases import FirstPixel, conditions, same, samples
+from tests.curation.cases import FirstPixel, as_planned, random_conditions, random_samples
 
 RNG = np.random.default_rng(0)
-REAL = samples(conditions(50, 99), 99)
+REAL = random_samples(random_conditions(50, 99), 99)
 
 
 @given(n=st.integers(0, 60), seed=st.integers(0, 1000), captions=st.integers(0, 3), fraction=st.floats(0, 0.99))
 @settings(max_examples=80, deadline=None)
 def test_apply_returns_what_was_planned(n: int, seed: int, captions: int, fraction: float) -> None:
-    asked = conditions(n, seed, captions=captions if n else 0)
+    conditions = random_conditions(n, seed, captions=captions if n else 0)
     for step in (
         Nothing(),
         MatchHistogram(),
         DropWorst(fraction),
         InOrder([MatchHistogram(), DropWorst(fraction), DropWorst(0.5)]),
     ):
-        kept = step.apply(samples(asked, seed), REAL, FirstPixel(), RNG)
-        assert same(kept, step.plan(asked))
+        kept = step.apply(random_samples(conditions, seed), REAL, FirstPixel(), RNG)
+        assert as_planned(kept, step.plan(conditions))
         assert len(kept) == len(kept.labels)
 
 
 @pytest.mark.parametrize(("fraction", "count", "kept"), [(0.2, 10, 8), (0.29, 100, 71), (0.5, 3, 2), (0.9, 1, 1)])
-def test_the_floor_of_the_fraction_is_dropped(fraction: float, count: int, kept: int) -> None:
-    asked = Conditions(np.zeros(count, np.int64), Captions())
-    assert len(DropWorst(fraction).plan(asked)) == kept
+def test_each_condition_loses_the_floor_of_fraction_times_its_count(fraction: float, count: int, kept: int) -> None:
+    conditions = Conditions(np.zeros(count, np.int64), Captions())
+    assert len(DropWorst(fraction).plan(conditions)) == kept
 
 
-def test_the_worst_of_each_condition_are_dropped_and_order_is_kept() -> None:
-    asked = Conditions(np.array([1, 0, 1, 0, 1, 1]), Captions.of(["a", "a", "a", "a", "b", "a"]))
+def test_the_worst_images_of_each_condition_are_dropped_and_the_order_of_rows_is_kept() -> None:
+    conditions = Conditions(np.array([1, 0, 1, 0, 1, 1]), Captions.of(["a", "a", "a", "a", "b", "a"]))
     score = torch.tensor([-1.0, -5.0, -3.0, -1.0, -9.0, -2.0])
-    generated = Samples(score[:, None, None, None].expand(-1, 1, 2, 2).clone(), asked.labels, asked.captions)
+    generated = Samples(score[:, None, None, None].expand(-1, 1, 2, 2).clone(), conditions.labels, conditions.captions)
     kept = DropWorst(0.5).apply(generated, REAL, FirstPixel(), RNG)
     assert kept.data[:, 0, 0, 0].tolist() == [-1.0, -2.0, -1.0, -9.0]
     assert kept.labels.tolist() == [1, 1, 0, 1]
@@ -62,7 +62,7 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(UserError, match="NaN"):
         MatchHistogram().apply(diverged, REAL, None, RNG)
     with pytest.raises(UserError, match="one shape"):
-        MatchHistogram().apply(samples(conditions(3, 1), 1, (1, 5, 5)), REAL, None, RNG)
+        MatchHistogram().apply(random_samples(random_conditions(3, 1), 1, (1, 5, 5)), REAL, None, RNG)
 
 
 @pytest.mark.parametrize("sizes", [(400, 400), (400, 1700), (1700, 400)])
@@ -76,33 +76,33 @@ def test_matching_makes_the_quantiles_equal(sizes: tuple[int, int]) -> None:
     assert (np.diff(matched[np.argsort(values)]) >= 0).all()
 
 
-def test_each_channel_takes_the_levels_of_the_real_one() -> None:
-    asked = conditions(200, 1)
-    generated, real = samples(asked, 1, (3, 4, 4)), samples(asked, 2, (3, 4, 4))
+def test_each_channel_gets_the_levels_of_the_real_channel() -> None:
+    conditions = random_conditions(200, 1)
+    generated, real = random_samples(conditions, 1, (3, 4, 4)), random_samples(conditions, 2, (3, 4, 4))
     real = Samples(real.data * torch.tensor([0.2, 0.5, 0.9])[:, None, None], real.labels, real.captions)
-    for pair in ((generated, real), (Samples(as_uint8(generated.data), asked.labels), real)):
+    for pair in ((generated, real), (Samples(as_uint8(generated.data), conditions.labels), real)):
         matched = MatchHistogram().apply(*pair, None, RNG)
         assert matched.data.dtype == pair[0].data.dtype
         goal = real.data if matched.data.is_floating_point() else as_uint8(real.data).float()
         tolerance = 1e-6 if matched.data.is_floating_point() else 2.0  # of 255 levels, rounded on both sides
         for c in range(3):
-            found = matched.data[:, c].float().flatten().sort().values
-            assert float((found - goal[:, c].flatten().sort().values).abs().max()) <= tolerance
+            levels = matched.data[:, c].float().flatten().sort().values
+            assert float((levels - goal[:, c].flatten().sort().values).abs().max()) <= tolerance
 
 
 def test_matching_a_set_to_itself_changes_nothing() -> None:
     levels = Samples(as_uint8(REAL.data), REAL.labels, REAL.captions)
-    again = MatchHistogram().apply(levels, levels, None, RNG)
-    assert int((again.data.int() - levels.data.int()).abs().max()) <= 1
+    matched = MatchHistogram().apply(levels, levels, None, RNG)
+    assert int((matched.data.int() - levels.data.int()).abs().max()) <= 1
 
 
-def test_matching_is_deterministic_and_a_constant_stays_one() -> None:
-    flat = Samples(torch.full((5, 1, 4, 4), 0.3), np.zeros(5, np.int64))
-    first, second = (MatchHistogram().apply(flat, REAL, None, np.random.default_rng(s)) for s in (1, 2))
+def test_matching_is_deterministic_and_constant_images_stay_constant() -> None:
+    constant = Samples(torch.full((5, 1, 4, 4), 0.3), np.zeros(5, np.int64))
+    first, second = (MatchHistogram().apply(constant, REAL, None, np.random.default_rng(s)) for s in (1, 2))
     assert torch.equal(first.data, second.data)
     assert float(first.data.min()) == float(first.data.max())
 
 
-def test_a_chain_needs_what_its_steps_need() -> None:
+def test_a_sequence_needs_a_classifier_when_one_of_its_steps_does() -> None:
     assert not InOrder([Nothing(), MatchHistogram()]).needs_classifier
     assert InOrder([Nothing(), DropWorst(0.1)]).needs_classifier

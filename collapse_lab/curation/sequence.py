@@ -1,4 +1,4 @@
-"""Several steps of curation, one after the other."""
+"""Apply several curation steps one after the other."""
 
 from __future__ import annotations
 
@@ -10,29 +10,35 @@ from collapse_lab.types import Conditions, Curation, Extractor, Samples
 
 
 class InOrder:
-    """x -> s_k(… s_2(s_1(x))): each step sees what the one before it left."""
+    """Apply the steps in order: x -> s_k(… s_2(s_1(x))).
+
+    Each step gets what the step before it returned.
+
+    Args:
+        steps: The curation steps s_1, …, s_k. An empty sequence changes nothing.
+    """
 
     def __init__(self, steps: Sequence[Curation]) -> None:
         self.steps = tuple(steps)
 
     @property
     def version(self) -> int:
-        """Raised when a step's is."""
+        """Return a number that rises whenever the version of a step rises."""
         return 1 + sum(step.version for step in self.steps)
 
     @property
     def needs_classifier(self) -> bool:
-        """Whether a step does."""
+        """Return whether at least one step needs a classifier."""
         return any(step.needs_classifier for step in self.steps)
 
     def plan(self, conditions: Conditions) -> Conditions:
-        """What remains after the last step."""
+        """Return the conditions that remain after the last step."""
         for step in self.steps:
             conditions = step.plan(conditions)
         return conditions
 
     def apply(self, generated: Samples, real: Samples, scorer: Extractor | None, rng: np.random.Generator) -> Samples:
-        """What remains after the last step."""
+        """Return the samples that remain after the last step."""
         for step in self.steps:
             generated = step.apply(generated, real, scorer, rng)
         return generated
