@@ -1,4 +1,4 @@
-"""The terminal as a mirror of the ledger: live bars where someone looks on, plain lines where no one does."""
+"""Show a run in the terminal: live bars where stderr is a terminal, plain lines where it is not."""
 
 from __future__ import annotations
 
@@ -13,24 +13,35 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from collapse_lab.results.names import base_names
-from collapse_lab.types import Record, RunInfo
+from collapse_lab.types import Natural, Record, RunInfo
 
-WIDTH = 100
-MOST_METRICS = 6
-MOST_ROWS = 40
-_KINDS = ("fid", "recall", "agreement", "precision", "coverage", "perplexity", "generated_perplexity", "distinct_2")
+WIDTH = 100  # columns of the closing table, at most
+MAX_METRICS = 6
+MAX_ROWS = 40
+# Metrics that get a column of the closing table, in this order
+_KEY_METRICS = (
+    "fid",
+    "recall",
+    "agreement",
+    "precision",
+    "coverage",
+    "perplexity",
+    "generated_perplexity",
+    "distinct_2",
+)
 
 
 class Console:
-    """Shows where the run stands, and a table of all its records when it closes.
+    """Show where the run stands, and a table of all its records when it closes.
 
-    Live bars and the plain line of each record go to stderr, the closing table to stdout, so a pipe gets the
-    table alone. Without a terminal nothing is drawn twice and no escape code is written.
+    Live bars and one plain line per record go to stderr. The closing table goes to stdout, so a pipe gets the table
+    alone. Where stderr is not a terminal, no bar is drawn and no escape code is written.
 
-    generations: the last generation of the run, where it is known.
+    Args:
+        generations: The number of the last generation of the run, 0 or more; None where it is not known.
     """
 
-    def __init__(self, generations: int | None = None) -> None:
+    def __init__(self, generations: Natural | None = None) -> None:
         self.generations = generations
         self._records: list[Record] = []
         self._terminal = Terminal(stderr=True)
@@ -38,14 +49,14 @@ class Console:
         self._task: TaskID | None = None
 
     def open(self, run: RunInfo, past: Sequence[Record]) -> None:
-        """Takes over the records of an earlier process, which the closing table repeats."""
+        """Take over the records of an earlier process; the closing table shows them too."""
         self._records = list(past)
         self._terminal = Terminal(stderr=True)
-        again = f", going on after generation {past[-1].generation}" if past else ""
-        self._say(f"{run.name} {run.signature}{again}")
+        resumed = f", going on after generation {past[-1].generation}" if past else ""
+        self._print(f"{run.name} {run.signature}{resumed}")
 
     def start(self, generation: int, model: str, phase: str, total: int) -> None:
-        """Draws the bar of one phase, on a terminal."""
+        """Draw the bar of one phase; without a terminal, draw nothing."""
         self.stop()
         if not self._terminal.is_terminal:
             return
@@ -60,36 +71,36 @@ class Console:
                 transient=True,
             )
             self._bars.start()
-        title = f"generation {self._of(generation)} · {model} · {phase}"
-        self._task = self._bars.add_task(title, total=total, chain=self._chain_left())
+        title = f"generation {self._counter(generation)} · {model} · {phase}"
+        self._task = self._bars.add_task(title, total=total, chain=self._remaining_time())
 
     def advance(self, steps: int = 1) -> None:
-        """Moves the bar on."""
+        """Move the bar on by `steps`."""
         if self._bars is not None and self._task is not None:
             self._bars.advance(self._task, steps)
 
     def stop(self) -> None:
-        """Takes the bar away."""
+        """Remove the bar."""
         if self._bars is not None and self._task is not None:
             self._bars.remove_task(self._task)
         self._task = None
 
     def record(self, record: Record) -> None:
-        """Prints one line: counts, the first two key metrics, seconds."""
+        """Print one line: counts, the first two key metrics, seconds."""
         self._records.append(record)
         counts = " + ".join(f"{n:,} {kind}" for kind, n in record.counts.items())
-        shown = [f"{name} {_number(record.metrics[name])}" for name in key_metrics([record])[:2]]
-        took = f"{sum(record.seconds.values()):.1f} s"
-        parts = [f"generation {self._of(record.generation)}", record.model, counts, *shown, took]
+        metrics = [f"{name} {_number(record.metrics[name])}" for name in key_metrics([record])[:2]]
+        seconds = f"{sum(record.seconds.values()):.1f} s"
+        fields = [f"generation {self._counter(record.generation)}", record.model, counts, *metrics, seconds]
         if record.status != "ok":
-            parts.append(record.status)
-        self._say(" · ".join(parts))
+            fields.append(record.status)
+        self._print(" · ".join(fields))
 
     def grid(self, generation: int, model: str, subset: str, path: Path) -> None:
-        """Images are not shown in a terminal."""
+        """Do nothing, because a terminal shows no images."""
 
     def close(self, status: str) -> None:
-        """Prints the closing table, and how the run ended if it did not end well."""
+        """Print the closing table, and the status of a run that did not end well."""
         self.stop()
         if self._bars is not None:
             self._bars.stop()
@@ -97,27 +108,31 @@ class Console:
         if self._records:
             print_table(self._records)
         if status != "ok":
-            self._say(f"the run ended: {status}")
+            self._print(f"the run ended: {status}")
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self._terminal.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def _of(self, generation: int) -> str:
+    def _counter(self, generation: int) -> str:
         return f"{generation}/{self.generations}" if self.generations is not None else str(generation)
 
-    def _chain_left(self) -> str:
-        """The time that the generations after this one will take if they take what the last one took."""
-        # Generation 0 has a budget of its own and says nothing about the others.
+    def _remaining_time(self) -> str:
+        """Return the time until the end of the run, if every generation takes as long as the last one did."""
+        # Generation 0 has its own training budget, so its time is no estimate for the others
         last = self._records[-1].generation if self._records else 0
         if self.generations is None or last == 0:
             return ""
-        took = sum(sum(r.seconds.values()) for r in self._records if r.generation == last)
-        left = timedelta(seconds=round(took * (self.generations - last)))
-        return f"(all: {left})"
+        seconds = sum(sum(r.seconds.values()) for r in self._records if r.generation == last)
+        remaining = timedelta(seconds=round(seconds * (self.generations - last)))
+        return f"(all: {remaining})"
 
 
 def print_table(records: Sequence[Record]) -> None:
-    """Prints the closing table to stdout, without escape codes where that is no terminal."""
+    """Print the closing table to stdout, without escape codes where stdout is not a terminal.
+
+    Args:
+        records: The records of a run, in the order of the ledger.
+    """
     terminal = Terminal()
     if not terminal.is_terminal:
         terminal = Terminal(width=WIDTH)
@@ -125,15 +140,21 @@ def print_table(records: Sequence[Record]) -> None:
 
 
 def closing_table(records: Sequence[Record]) -> Table:
-    """One row per generation and model: rows trained on, key metrics, seconds; at most 100 columns wide.
+    """Return a table with one row per generation and model: rows trained on, key metrics, seconds.
 
-    The last row holds the floor of each metric: its value for real against real at the same n. Of a long
-    chain the first and the last 20 rows are shown.
+    The last row holds the floor of each metric: its value for real against real at the same n. Of a long chain the
+    first and the last 20 rows are shown. Metrics that do not fit the width are left out, the last ones first.
+
+    Args:
+        records: The records of a run, in the order of the ledger.
+
+    Returns:
+        A table of at most 100 columns of text.
     """
-    chosen = key_metrics(records)[:MOST_METRICS]
+    names = key_metrics(records)[:MAX_METRICS]
     terminal = Terminal(width=10 * WIDTH)
-    while (table := _table(records, chosen)) and terminal.measure(table).maximum > WIDTH and chosen:
-        chosen.pop()
+    while (table := _table(records, names)) and terminal.measure(table).maximum > WIDTH and names:
+        names.pop()
     return table
 
 
@@ -153,9 +174,9 @@ def _table(records: Sequence[Record], metrics: Sequence[str]) -> Table:
     table.add_column("seconds", justify="right")
     if diverged:
         table.add_column("status")
-    hidden = range(MOST_ROWS // 2, len(records) - MOST_ROWS // 2)
+    hidden = range(MAX_ROWS // 2, len(records) - MAX_ROWS // 2)
     for i, r in enumerate(records):
-        if len(records) > MOST_ROWS and i in hidden:
+        if len(records) > MAX_ROWS and i in hidden:
             if i == hidden.start:
                 table.add_row("…")
             continue
@@ -167,17 +188,23 @@ def _table(records: Sequence[Record], metrics: Sequence[str]) -> Table:
 
 
 def key_metrics(records: Sequence[Record]) -> list[str]:
-    """The metrics worth a column, the first ones first: FID, recall, agreement, precision, coverage; of texts,
-    perplexity, that of what was generated, and distinct bigrams.
+    """Return the names of the metrics that get a column, the most important ones first.
 
-    Those in pixels come after all others: they are a check on the embedding rather than the result. A run that
-    measures none of them shows what its probes found.
+    The order is FID, recall, agreement, precision, coverage; then, for texts, perplexity, the perplexity of the
+    generated texts, and distinct bigrams. Metrics in pixels come after all others, because they check the embedding
+    rather than give the result. For a run without any of these metrics, all its measurements are returned.
+
+    Args:
+        records: The records of a run.
+
+    Returns:
+        Ledger names, without those of intervals, floors and theory.
     """
-    known = {name for r in records for name in r.metrics}
-    names = {name for name in known if name.rpartition("/")[2] in _KINDS}
+    recorded = {name for r in records for name in r.metrics}
+    names = {name for name in recorded if name.rpartition("/")[2] in _KEY_METRICS}
     if not names:
-        return sorted(name.key for name in base_names(known))
-    return sorted(names, key=lambda n: (n.split("/")[1] == "pixels", _KINDS.index(n.rpartition("/")[2]), n))
+        return sorted(name.key for name in base_names(recorded))
+    return sorted(names, key=lambda n: (n.split("/")[1] == "pixels", _KEY_METRICS.index(n.rpartition("/")[2]), n))
 
 
 def _number(value: float) -> str:

@@ -1,16 +1,16 @@
-"""Progress that nobody watches."""
+"""Provide progress reports that go nowhere."""
 
 from __future__ import annotations
 
 
 class Silent:
-    """Says nothing."""
+    """Ignore every report of progress."""
 
     def start(self, generation: int, model: str, phase: str, total: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def advance(self, steps: int = 1) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def stop(self) -> None:
-        """Nothing."""
+        """Do nothing."""

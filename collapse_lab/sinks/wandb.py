@@ -1,4 +1,4 @@
-"""Weights & Biases as a mirror of the ledger; the only importer of wandb."""
+"""Mirror the ledger to Weights & Biases; no other module of the package imports wandb."""
 
 from __future__ import annotations
 
@@ -22,7 +22,16 @@ log = logging.getLogger(__name__)
 def harmless(
     method: Callable[Concatenate[Wandb, P], None],
 ) -> Callable[Concatenate[Wandb, P], None]:
-    """The method, but its first failure is a warning and turns the sink off: the ledger has everything."""
+    """Return the method in a form that never raises: its first failure is a warning and turns the sink off.
+
+    The run goes on, because the ledger has everything.
+
+    Args:
+        method: A method of `Wandb`.
+
+    Returns:
+        The guarded method, of the same signature.
+    """
 
     @functools.wraps(method)
     def guarded(self: Wandb, /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -40,13 +49,16 @@ def harmless(
 
 
 class Wandb:
-    """One W&B run per run: id = signature, group = experiment, `generation` as the step of every chart.
+    """Mirror a run as one W&B run: id = signature, group = experiment, `generation` as the step of every chart.
 
-    Offline, a resumed run is mirrored afresh from its ledger and the mirror before it is deleted, since two
-    offline parts of one run overwrite each other when they are uploaded.
+    Offline, a resumed run is mirrored afresh from its ledger, and its earlier mirror is deleted. The reason: two
+    offline mirrors of one run overwrite each other when they are uploaded.
 
-    mode: "offline" (no account, no network, no prompt), "online" or "disabled".
-    folder: where W&B keeps its files; None is the run folder.
+    Args:
+        project: The W&B project.
+        mode: "offline" (no account, no network, no prompt), "online" or "disabled".
+        entity: The W&B user or team; None is the account's default.
+        folder: The folder where W&B keeps its files; None is the run folder.
     """
 
     def __init__(
@@ -66,13 +78,13 @@ class Wandb:
 
     @harmless
     def open(self, run: RunInfo, past: Sequence[Record]) -> None:
-        """Starts the mirror and fills it with `past` and the grids that lie in the run folder."""
+        """Start the mirror and fill it with `past` and with the grids in the run folder."""
         import wandb
 
-        home = Path(self.folder) if self.folder else run.folder
-        home.mkdir(parents=True, exist_ok=True)
+        folder = Path(self.folder) if self.folder else run.folder
+        folder.mkdir(parents=True, exist_ok=True)
         if self.mode == "offline":
-            for stale in (home / "wandb").glob(f"offline-run-*-{run.signature}"):
+            for stale in (folder / "wandb").glob(f"offline-run-*-{run.signature}"):
                 shutil.rmtree(stale)
         self._records = []
         self._run = wandb.init(
@@ -82,10 +94,10 @@ class Wandb:
             name=f"{run.name} {run.signature}",
             group=run.name,
             resume="allow",
-            # A run that another job of the same process left open is not to be adopted.
+            # Another job of this process may have left a W&B run open, so create a new one instead of using that
             reinit="create_new",
             mode=self.mode,
-            dir=str(home),
+            dir=str(folder),
             config=dict(run.config),
             settings=wandb.Settings(
                 silent=True, console="off", save_code=False, disable_git=True, x_disable_stats=True
@@ -93,29 +105,30 @@ class Wandb:
         )
         self._run.define_metric("generation")
         self._run.define_metric("*", step_metric="generation")
-        # Online, the server still has what an earlier process sent.
+        # Online, the server still has the records that an earlier process sent, so do not send them again
         sent = int(self._run.summary.get("records", 0)) if self.mode == "online" else 0
         for i, record in enumerate(past):
             self._log(record) if i >= sent else self._records.append(record)
-        # A kill may have left the grid of a generation that is not in the ledger: the engine draws it again.
-        shown = {(r.generation, r.model) for r in past[sent:]}
+        # A killed process may have left the grid of a generation that is not in the ledger. The engine draws that grid
+        # again, so send only the grids of recorded generations
+        recorded = {(r.generation, r.model) for r in past[sent:]}
         for generation, model, subset, path in _grids(run.folder):
-            if (generation, model) in shown:
+            if (generation, model) in recorded:
                 self._show(generation, model, subset, path)
 
     @harmless
     def record(self, record: Record) -> None:
-        """Sends the numbers of one generation of one model."""
+        """Send the numbers of one generation of one model."""
         self._log(record)
 
     @harmless
     def grid(self, generation: int, model: str, subset: str, path: Path) -> None:
-        """Sends one grid of samples."""
+        """Send one grid of samples."""
         self._show(generation, model, subset, path)
 
     @harmless
     def close(self, status: str) -> None:
-        """Sends all records as a table and ends the W&B run, as failed unless `status` is ok or diverged."""
+        """Send all records as a table and end the W&B run, as failed unless `status` is ok or diverged."""
         import wandb
 
         numbers = [_numbers(r) for r in self._records]
@@ -126,14 +139,14 @@ class Wandb:
         self._finish(0 if status in ("ok", "diverged") else 1)
 
     def _finish(self, code: int) -> None:
-        # Without it the next job of a multirun would find this one still open.
+        # Because the next job of a multirun would find an open W&B run, end this one
         run, self._run = self._run, None
         if run is not None:
             run.finish(exit_code=code)
 
     def _log(self, record: Record) -> None:
         self._records.append(record)
-        # A chart has one value per generation, so each further model of a population has charts of its own.
+        # A chart has one value per generation, so give each further model of a population its own charts
         prefix = "" if record.model == self._records[0].model else f"{record.model}/"
         numbers = {prefix + k: v for k, v in _numbers(record).items() if k not in ("generation", "model")}
         self._run.log({"generation": record.generation, **numbers})
@@ -147,17 +160,18 @@ class Wandb:
 
 
 def _numbers(record: Record) -> dict[str, Any]:
+    """Return a record as one flat row."""
     return {
         "generation": record.generation,
         "model": record.model,
         "status": record.status,
         **{f"counts/{kind}": n for kind, n in record.counts.items()},
         **record.metrics,
-        **{f"seconds/{phase}": spent for phase, spent in record.seconds.items()},
+        **{f"seconds/{phase}": seconds for phase, seconds in record.seconds.items()},
     }
 
 
 def _grids(folder: Path) -> list[tuple[int, str, str, Path]]:
-    """(generation, model, subset, path) of each grid in a run folder, by generation."""
+    """Return (generation, model, subset, path) of each grid in a run folder, by generation."""
     files = [(p, m) for p in (folder / "grids").glob("*/*.png") if (m := _GRID.fullmatch(p.name))]
     return sorted((int(m["generation"]), m["model"], p.parent.name, p) for p, m in files)

@@ -19,7 +19,7 @@ def record(generation: int, model: str = "model", status: str = "ok") -> Record:
     return Record(generation, model, counts, metrics, seconds, status, {}, {})  # type: ignore[arg-type]
 
 
-def test_without_a_terminal_it_is_one_plain_line_per_generation(
+def test_without_a_terminal_there_is_one_plain_line_per_generation(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sink = Console(generations=2)
@@ -32,16 +32,16 @@ def test_without_a_terminal_it_is_one_plain_line_per_generation(
             sink.stop()
         sink.record(record(generation))
     sink.close("ok")
-    shown = capsys.readouterr()
-    assert "\x1b" not in shown.out + shown.err
-    first, *lines = shown.err.splitlines()
+    printed = capsys.readouterr()
+    assert "\x1b" not in printed.out + printed.err
+    first, *lines = printed.err.splitlines()
     assert "a1b2" in first
     assert "generation 0" in first
     assert [line.split(" · ")[0] for line in lines] == ["generation 1/2", "generation 2/2"]
     assert "995 real + 5 synthetic" in lines[0]
     assert "3.5 s" in lines[0]
-    assert all(len(line) <= 100 for line in shown.out.splitlines())
-    assert [line.split()[0] for line in shown.out.splitlines() if " 995 " in line] == ["0", "1", "2"]
+    assert all(len(line) <= 100 for line in printed.out.splitlines())
+    assert [line.split()[0] for line in printed.out.splitlines() if " 995 " in line] == ["0", "1", "2"]
 
 
 def test_on_a_terminal_there_are_bars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,7 @@ def test_on_a_terminal_there_are_bars(tmp_path: Path, monkeypatch: pytest.Monkey
     assert sink._bars is None
 
 
-def test_it_may_be_closed_at_any_moment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_console_can_be_closed_in_the_middle_of_a_phase(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sink = Console()
     sink.advance()
     sink.stop()
@@ -78,11 +78,11 @@ def test_the_closing_table_fits_a_hundred_columns(models: tuple[str, ...], statu
     table = closing_table(records)
     terminal = Terminal(width=200)
     assert terminal.measure(table).maximum <= 100
-    assert table.row_count <= console.MOST_ROWS + 1
+    assert table.row_count <= console.MAX_ROWS + 1
     assert "seen\nclassifier\nfid" in [column.header for column in table.columns]
     assert "1.25" in [column.footer for column in table.columns]
 
 
-def test_a_table_without_any_metric() -> None:
-    bare = Record(0, "model", {"real": 1, "synthetic": 0}, {}, {}, "diverged", {}, {})
-    assert closing_table([bare]).row_count == 1
+def test_the_closing_table_can_have_no_metric() -> None:
+    without_metrics = Record(0, "model", {"real": 1, "synthetic": 0}, {}, {}, "diverged", {}, {})
+    assert closing_table([without_metrics]).row_count == 1

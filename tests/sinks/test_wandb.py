@@ -42,33 +42,33 @@ def mirrors(folder: Path) -> list[Path]:
 
 
 def entries(content: bytes) -> Iterator[bytes]:
-    """The entries of a .wandb file: LevelDB's log format, in blocks of 32 KiB, after a header of 7 bytes."""
+    """Yield the entries of a .wandb file: LevelDB's log format, in blocks of 32 KiB, after a header of 7 bytes."""
     block, header = 32768, struct.Struct("<IHB")
-    at, entry = 7, b""
-    while at + header.size <= len(content):
-        left = block - at % block
+    offset, entry = 7, b""
+    while offset + header.size <= len(content):
+        left = block - offset % block
         if left < header.size:
-            at += left
+            offset += left
             continue
-        _, length, kind = header.unpack_from(content, at)
-        if at + header.size + length > len(content):  # still being written
+        _, length, kind = header.unpack_from(content, offset)
+        if offset + header.size + length > len(content):  # wandb is still writing this entry
             return
-        entry += content[at + header.size : at + header.size + length]
-        at += header.size + length
-        if kind in (1, 4):  # a whole entry, or the last part of one
+        entry += content[offset + header.size : offset + header.size + length]
+        offset += header.size + length
+        if kind in (1, 4):  # a complete entry, or the last piece of one
             yield entry
             entry = b""
 
 
 def contents(folder: Path) -> tuple[list[dict[str, Any]], Any, int | None]:
-    """(history rows, the run's own entry, exit code) of the only mirror in `folder`.
+    """Return (history rows, the run's own entry, exit code) of the only mirror in `folder`.
 
-    wandb's service may still be writing when `finish` returns, so the entry of the exit is waited for.
+    wandb's service may still be writing when `finish` returns, so wait for the entry of the exit.
     """
     deadline = time.monotonic() + 30
-    while (found := parse(folder))[2] is None and time.monotonic() < deadline:
+    while (parsed := parse(folder))[2] is None and time.monotonic() < deadline:
         time.sleep(0.1)
-    return found
+    return parsed
 
 
 def parse(folder: Path) -> tuple[list[dict[str, Any]], Any, int | None]:
@@ -96,7 +96,7 @@ def values(rows: list[dict[str, Any]], key: str) -> list[tuple[int, Any]]:
     return [(row["generation"], row[key]) for row in rows if key in row]
 
 
-def test_every_number_arrives_once_with_its_generation(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_every_number_is_sent_once_with_its_generation(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     sink = Wandb()
     sink.open(info(tmp_path), [])
     for generation in range(3):
@@ -107,8 +107,8 @@ def test_every_number_arrives_once_with_its_generation(tmp_path: Path, capfd: py
     rows, run, code = contents(tmp_path)
     assert (run.run_id, run.run_group, run.project) == (SIGNATURE, "nepotistic", "collapse_lab")
     assert code == 0
-    for key, value in record(0).metrics.items():
-        assert values(rows, key) == [(g, record(g).metrics[key]) for g in range(3)], value
+    for key in record(0).metrics:
+        assert values(rows, key) == [(g, record(g).metrics[key]) for g in range(3)], key
     assert values(rows, "seconds/fit") == [(g, 1.0 + g) for g in range(3)]
     assert values(rows, "counts/synthetic") == [(g, 5) for g in range(3)]
     assert [g for g, _ in values(rows, "grids/seen/model/_type")] == [0, 1, 2]
@@ -117,14 +117,14 @@ def test_every_number_arrives_once_with_its_generation(tmp_path: Path, capfd: py
     assert out + err == ""
 
 
-def test_a_resumed_run_has_one_mirror_with_everything(tmp_path: Path) -> None:
+def test_a_resumed_run_has_one_mirror_with_all_records_and_grids(tmp_path: Path) -> None:
     first = Wandb()
     first.open(info(tmp_path), [])
     first.grid(0, "model", "seen", grid(tmp_path, 0))
     first.record(record(0))
     first.close("failed")
     assert contents(tmp_path)[2] == 1
-    grid(tmp_path, 1)  # drawn before a kill, but never recorded
+    grid(tmp_path, 1)  # a process drew it and was killed before it wrote the record
     second = Wandb()
     second.open(info(tmp_path), [record(0)])
     second.grid(1, "model", "seen", grid(tmp_path, 1))
@@ -148,7 +148,7 @@ def test_models_of_a_population_do_not_overwrite_each_other(tmp_path: Path) -> N
         assert values(rows, key) == [(0, 10.0), (1, 11.0)]
 
 
-def test_a_failure_is_one_warning_and_no_more(
+def test_a_failure_gives_one_warning_and_turns_the_sink_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     import wandb
@@ -169,7 +169,7 @@ def test_a_failure_is_one_warning_and_no_more(
     ]
 
 
-def test_a_failure_midway_still_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_in_the_middle_of_a_run_ends_the_wandb_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sink = Wandb()
     sink.open(info(tmp_path), [])
     sink.grid(0, "model", "seen", tmp_path / "none.png")
@@ -178,7 +178,7 @@ def test_a_failure_midway_still_ends_the_run(tmp_path: Path, monkeypatch: pytest
     assert sink._run is None
 
 
-def test_sync_uploads_each_state_once(
+def test_sync_uploads_each_state_of_a_mirror_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mirror = tmp_path / "run" / "wandb" / "offline-run-20260101_000000-a1"
