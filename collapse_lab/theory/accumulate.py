@@ -1,9 +1,9 @@
-"""The Gaussian chain when data accumulate: fitted to everything so far, or to a subsample of it.
+"""The Gaussian chain when data accumulate: each generation is fitted to all rows so far, or to a subsample of them.
 
-Generation g adds M_g rows to the pool (M_0 real ones, then draws of generation g - 1), N_g = M_0 + … + M_g. GaussianMoments
-are exact for any real distribution of finite variance σ² that is refitted by its mean and variance, and in d
+Generation g adds M_g rows to the pool (M_0 real ones, then draws of generation g - 1), N_g = M_0 + … + M_g. The
+moments are exact for any real distribution of finite variance σ² that is refitted by its mean and variance, and in d
 dimensions for the covariance in every direction. The pool's own mean and sum of squares are a Markov chain whose
-expectations follow linear recursions; nothing else is used.
+expectations follow linear recursions. The derivations use nothing else.
 """
 
 from __future__ import annotations
@@ -29,17 +29,30 @@ from collapse_lab.theory.arguments import (
 def accumulate_moments(
     generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, variance: float = 1.0
 ) -> GaussianMoments:
-    """E σ_g² = σ² Π_{i≤g} (1 - M_i/N_i²) (ML), or σ² Π_{1≤i≤g} (1 - M_i/(N_i (N_i - 1))) (M - 1 for M). Exact.
+    """Return E σ_g² = σ² Π_{i≤g} (1 - M_i/N_i²) (ML), or σ² Π_{1≤i≤g} (1 - M_i/(N_i (N_i - 1))) (unbiased).
 
-    E (μ_g - μ)² = Σ_{i≤g} E σ_{i-1}² M_i/N_i², which is σ² - E σ_g² under maximum likelihood. At constant M a factor
+    Also return E (μ_g - μ)² = Σ_{i≤g} E σ_{i-1}² M_i/N_i², which is σ² - E σ_g² under ML. At constant M a factor
     is 1 - 1/(i² M), i the number of fits. The divisor N - 1 is not unbiased beyond generation 0: the rows of one
-    generation share its error, and a pool of several varies less about its own mean than independent rows would.
+    generation share its error, and a pool of several generations varies less about its own mean than independent rows
+    would. Exact.
 
-    Raises: UserError as `sizes_until`.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        sizes: M_g, the rows that each generation adds; M_0 ≥ 2, the others ≥ 1.
+        estimator: What the variance is divided by: "unbiased" (N - 1) or "ml" (N).
+        variance: σ² of the real distribution, above 0.
+
+    Returns:
+        Variance and squared error of the mean of each generation, (g,) each.
+
+    Raises:
+        UserError: A generation is negative, a size is too small, the schedule of sizes is too short, or the variance is
+            not above 0.
+
     Source: arXiv:2410.16713 (accumulate; its released code divides by N); derived here.
     """
     positive("variance", variance)
-    sizes_until(np.zeros(1, np.int64), sizes)  # a later batch may be a single row, the first may not
+    sizes_until(np.zeros(1, np.int64), sizes)  # the first batch needs two rows, a later one may be a single row
     m = sizes_until(generations, sizes, least=1)
     n = np.cumsum(m)
     kept = 1 - m / (n * divisor(n, estimator))
@@ -50,12 +63,19 @@ def accumulate_moments(
 
 
 def accumulate_variance_limit(size: int, estimator: Estimator, variance: float = 1.0) -> float:
-    """σ² sin(π/√M)/(π/√M) (ML), or σ² Γ(2 - 1/M)/(Γ(2 - a) Γ(2 - b)), a, b = (1 ± √(1 + 4M))/(2M) (M - 1 for M).
+    """Return lim E σ_g² at constant M: σ² sin(π/√M)/(π/√M) (ML), or σ² Γ(2 - 1/M)/(Γ(2 - a) Γ(2 - b)) (unbiased).
 
-    lim E σ_g² at constant M, never 0: about σ² (1 - π²/(6M)) with maximum likelihood. Exact; both are the limits of
-    the products of `accumulate_moments`, the first by Euler's product of the sine.
+    a, b = (1 ± √(1 + 4M))/(2M). The limit is never 0: with maximum likelihood it is about σ² (1 - π²/(6M)). Exact. Both
+    are the limits of the products of `accumulate_moments`, the first by Euler's product of the sine.
 
-    Raises: UserError: the size is below 2.
+    Args:
+        size: M, the rows that every generation adds, ≥ 2.
+        estimator: What the variance is divided by: "unbiased" (N - 1) or "ml" (N).
+        variance: σ² of the real distribution, above 0.
+
+    Raises:
+        UserError: The size is below 2, or the variance is not above 0.
+
     Source: arXiv:2410.16713 (the first, recalled); derived here.
     """
     positive("variance", variance)
@@ -68,14 +88,26 @@ def accumulate_variance_limit(size: int, estimator: Estimator, variance: float =
 def subsample_moments(
     generations: Int[np.ndarray, " g"], size: int, batch: int, estimator: Estimator, variance: float = 1.0
 ) -> GaussianMoments:
-    """V' = V · [N - 1 + (m - 1) β + (N m/N') (1/n - 1/N + β/m)]/(N' - 1), E σ_g² = β V, β = 1 or 1 - 1/n. Exact.
+    """Return E σ_g² = β V and E (μ_g - μ)² = P + V (1/n - 1/N) of chains fitted to n rows drawn from a growing pool.
 
-    Generation 0 is fitted to n = `size` real rows, which start the pool; every generation then adds m = `batch` rows
-    to it, N' = N + m, and the next is fitted to n of them drawn without replacement. V is the expectation of the
-    pool's variance (divided by N - 1), P that of its squared error of the mean: P' = P + V (m/N')² (1/n - 1/N + β/m),
-    and E (μ_g - μ)² = P + V (1/n - 1/N).
+    V' = V · [N - 1 + (m - 1) β + (N m/N') (1/n - 1/N + β/m)]/(N' - 1), with β = 1 (unbiased) or 1 - 1/n (ML), is the
+    expectation of the pool's variance (divided by N - 1). P' = P + V (m/N')² (1/n - 1/N + β/m) is that of the squared
+    error of the pool's mean. Generation 0 is fitted to n = `size` real rows, which start the pool. Every generation
+    then adds m = `batch` rows to it, N' = N + m, and the next is fitted to n of them drawn without replacement. Exact.
 
-    Raises: UserError: a size below 2, a batch below 1.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        size: n, the rows that each generation is fitted to, ≥ 2.
+        batch: m, the rows that each generation adds to the pool, ≥ 1.
+        estimator: What the variance is divided by: "unbiased" (n - 1) or "ml" (n).
+        variance: σ² of the real distribution, above 0.
+
+    Returns:
+        Variance and squared error of the mean of each generation, (g,) each.
+
+    Raises:
+        UserError: A generation is negative, the size is below 2, or the batch or the variance is not above 0.
+
     Source: arXiv:2410.16713 (accumulate-subsample; its released code divides by n and draws without replacement);
         the recursion is derived here.
     """
@@ -97,12 +129,20 @@ def subsample_moments(
 
 
 def subsample_variance_limit(size: int, estimator: Estimator, variance: float = 1.0) -> float:
-    """σ² (1 - 1/M) Γ(2 - 1/M)/(Γ(2 - a) Γ(2 - b)), a, b = (1 ± √(12M - 3))/(2M): maximum likelihood, batch = size = M.
+    """Return lim E σ_g² = σ² (1 - 1/M) Γ(2 - 1/M)/(Γ(2 - a) Γ(2 - b)) (ML, batch = size = M), or infinity (unbiased).
 
-    lim E σ_g², about σ² (1 - (π²/2 - 2)/M), below the limit of `accumulate_variance_limit`. With the divisor M - 1
-    it is infinite: V' = V (k² - 3/M)/(k (k - 1/M)) of the pool of k batches, so that E σ_g² grows as g^{1/M}.
+    a, b = (1 ± √(12M - 3))/(2M). With maximum likelihood it is about σ² (1 - (π²/2 - 2)/M), below the limit of
+    `accumulate_variance_limit`. With the divisor M - 1 it is infinite: V' = V (k² - 3/M)/(k (k - 1/M)) of the pool of k
+    batches, so E σ_g² grows as g^{1/M}.
 
-    Raises: UserError: the size is below 2.
+    Args:
+        size: M, the rows that each generation is fitted to and adds to the pool, ≥ 2.
+        estimator: What the variance is divided by: "unbiased" (M - 1) or "ml" (M).
+        variance: σ² of the real distribution, above 0.
+
+    Raises:
+        UserError: The size is below 2, or the variance is not above 0.
+
     Source: derived here, the limit of `subsample_moments`.
     """
     positive("variance", variance)
@@ -113,6 +153,6 @@ def subsample_variance_limit(size: int, estimator: Estimator, variance: float = 
 
 
 def _product(b: float, c: float) -> float:
-    """Π_{k≥2} (k² - b k - c)/(k (k - b)) = Γ(2 - b)/(Γ(2 - x) Γ(2 - y)), x and y the roots of k² - b k - c."""
+    """Return Π_{k≥2} (k² - b k - c)/(k (k - b)) = Γ(2 - b)/(Γ(2 - x) Γ(2 - y)), x and y the roots of k² - b k - c."""
     root = math.sqrt(b**2 + 4 * c)
     return float(rgamma(2 - (b + root) / 2) * rgamma(2 - (b - root) / 2) / rgamma(2 - b))

@@ -1,12 +1,12 @@
-"""The one-dimensional Gaussian chain: each generation is the mean and variance of M_g draws of the one before.
+"""The one-dimensional Gaussian chain: each generation is the mean and variance of M_g draws of the generation before.
 
 With z of N(0, 1) and independent χ² of M_g - 1 degrees of freedom (Cochran's theorem),
     μ_g = μ_{g-1} + σ_{g-1} z/√M_g,    σ_g² = σ_{g-1}² χ²/(M_g - 1 or M_g),
-so that σ_g² is σ² times a product of independent factors, and everything here is exact for any M_i ≥ 2 but what is
+so σ_g² is σ² times a product of independent factors. Every result is exact for any M_i ≥ 2, except those that are
 called first order. σ² is the variance of the real distribution, argument `variance`.
 
-An average over replicas follows E σ_g² only while `variance_of_variance` is small: for the unbiased estimator it
-grows as e^{2g/M}, and beyond a few times M generations the mean rests on replicas too rare to be drawn.
+An average over replicas follows E σ_g² only while `variance_of_variance` is small. For the unbiased estimator it
+grows as e^{2g/M}: beyond a few times M generations the mean depends on replicas that are too rare to be drawn.
 """
 
 from __future__ import annotations
@@ -22,11 +22,23 @@ from collapse_lab.theory.schedules import inverse_sum
 def expected_variance(
     generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, variance: float = 1.0
 ) -> Float[np.ndarray, " g"]:
-    """E σ_g² = σ² (unbiased), or σ² Π_{i≤g} (1 - 1/M_i) (maximum likelihood). Exact.
+    """Return E σ_g² = σ² (unbiased), or σ² Π_{i≤g} (1 - 1/M_i) (maximum likelihood). Exact.
 
-    Holds for any real distribution of finite variance, and for the trace and every direction in d dimensions.
+    It holds for any real distribution of finite variance, and for the trace and every direction in d dimensions.
 
-    Raises: UserError as `sizes_until`.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        sizes: M_g, the rows that each generation is fitted to, ≥ 2.
+        estimator: What the variance is divided by: "unbiased" (M - 1) or "ml" (M).
+        variance: σ² of the real distribution, above 0.
+
+    Returns:
+        Numbers in (0, σ²], (g,).
+
+    Raises:
+        UserError: A generation is negative, a size is below 2, the schedule of sizes is too short, or the variance is
+            not above 0.
+
     Source: derived here; (1 - 1/M)^n of n fits in arXiv:2305.17493.
     """
     positive("variance", variance)
@@ -37,11 +49,23 @@ def expected_variance(
 def expected_std(
     generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, variance: float = 1.0
 ) -> Float[np.ndarray, " g"]:
-    """E σ_g = σ Π_{i≤g} √(2/(M_i - 1 or M_i)) Γ(M_i/2)/Γ((M_i - 1)/2). Exact, for Gaussian data.
+    """Return E σ_g = σ Π_{i≤g} √(2/(M_i - 1 or M_i)) Γ(M_i/2)/Γ((M_i - 1)/2). Exact, for Gaussian data.
 
     It falls under either estimator: by 1 - 1/(4M) a fit (unbiased) or 1 - 3/(4M) (maximum likelihood), to first order.
 
-    Raises: UserError as `sizes_until`.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        sizes: M_g, the rows that each generation is fitted to, ≥ 2.
+        estimator: What the variance is divided by: "unbiased" (M - 1) or "ml" (M).
+        variance: σ² of the real distribution, above 0.
+
+    Returns:
+        Numbers in (0, σ), (g,).
+
+    Raises:
+        UserError: A generation is negative, a size is below 2, the schedule of sizes is too short, or the variance is
+            not above 0.
+
     Source: derived here, from the mean of the χ distribution.
     """
     positive("variance", variance)
@@ -53,11 +77,23 @@ def expected_std(
 def variance_of_variance(
     generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, variance: float = 1.0
 ) -> Float[np.ndarray, " g"]:
-    """Var σ_g² = (E σ_g²)² (Π_{i≤g} (1 + 2/(M_i - 1)) - 1). Exact, for Gaussian data.
+    """Return Var σ_g² = (E σ_g²)² (Π_{i≤g} (1 + 2/(M_i - 1)) - 1). Exact, for Gaussian data.
 
     Over R replicas the standard error of the mean of σ_g² is the square root of this over R.
 
-    Raises: UserError as `sizes_until`.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        sizes: M_g, the rows that each generation is fitted to, ≥ 2.
+        estimator: What the variance is divided by: "unbiased" (M - 1) or "ml" (M).
+        variance: σ² of the real distribution, above 0.
+
+    Returns:
+        Numbers above 0, (g,).
+
+    Raises:
+        UserError: A generation is negative, a size is below 2, the schedule of sizes is too short, or the variance is
+            not above 0.
+
     Source: derived here, from the moments of χ².
     """
     positive("variance", variance)
@@ -69,12 +105,24 @@ def variance_of_variance(
 def variance_of_mean(
     generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, variance: float = 1.0
 ) -> Float[np.ndarray, " g"]:
-    """Var μ_g = Σ_{i≤g} E σ_{i-1}²/M_i = σ² Σ_{i≤g} 1/M_i (unbiased), or σ² - E σ_g² (maximum likelihood). Exact.
+    """Return Var μ_g = Σ_{i≤g} E σ_{i-1}²/M_i = σ² Σ_{i≤g} 1/M_i (unbiased), or σ² - E σ_g² (ML). Exact.
 
-    A random walk without bound in the first case; in the second the sum telescopes, and it never passes σ².
-    Holds for any real distribution of finite variance; in d dimensions for the trace.
+    In the first case it is that of a random walk without bound. In the second the sum telescopes, and it never passes
+    σ². It holds for any real distribution of finite variance, and in d dimensions for the trace.
 
-    Raises: UserError as `sizes_until`.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        sizes: M_g, the rows that each generation is fitted to, ≥ 2.
+        estimator: What the variance is divided by: "unbiased" (M - 1) or "ml" (M).
+        variance: σ² of the real distribution, above 0.
+
+    Returns:
+        Numbers above 0, (g,).
+
+    Raises:
+        UserError: A generation is negative, a size is below 2, the schedule of sizes is too short, or the variance is
+            not above 0.
+
     Source: derived here; σ² n/M of n fits in arXiv:2305.17493.
     """
     positive("variance", variance)
@@ -87,12 +135,24 @@ def variance_of_mean(
 def marginal_variance(
     generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, variance: float = 1.0
 ) -> Float[np.ndarray, " g"]:
-    """Var of one draw of generation g, over chains: σ² (1 + Σ_{i≤g} 1/M_i) (unbiased), or σ² (ML). Exact.
+    """Return Var of one draw of generation g, over chains: σ² (1 + Σ_{i≤g} 1/M_i) (unbiased), or σ² (ML). Exact.
 
-    The paper has σ² (1 + n/M) + O(M⁻²) after n fits: with the unbiased estimator there is no remainder, and with
+    The paper has σ² (1 + n/M) + O(M⁻²) after n fits. With the unbiased estimator there is no remainder, and with
     maximum likelihood (its released code, `np.std`) nothing grows at all.
 
-    Raises: UserError as `sizes_until`.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        sizes: M_g, the rows that each generation is fitted to, ≥ 2.
+        estimator: What the variance is divided by: "unbiased" (M - 1) or "ml" (M).
+        variance: σ² of the real distribution, above 0.
+
+    Returns:
+        Numbers ≥ σ², (g,).
+
+    Raises:
+        UserError: A generation is negative, a size is below 2, the schedule of sizes is too short, or the variance is
+            not above 0.
+
     Source: arXiv:2305.17493, of the one-dimensional Gaussian; the exact forms are derived here.
     """
     within = expected_variance(generations, sizes, estimator, variance)
@@ -103,12 +163,25 @@ def marginal_variance(
 def wasserstein_risk(
     generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, variance: float = 1.0
 ) -> Float[np.ndarray, " g"]:
-    """E W₂² = E (μ_g - μ)² + E (σ_g - σ)² = Var μ_g + E σ_g² + σ² - 2σ E σ_g. Exact, for Gaussian data.
+    """Return E W₂² = E (μ_g - μ)² + E (σ_g - σ)² = Var μ_g + E σ_g² + σ² - 2σ E σ_g. Exact, for Gaussian data.
 
-    Unbiased: σ² Σ 1/M_i + 2σ (σ - E σ_g), which grows without bound. Maximum likelihood: 2σ (σ - E σ_g), which
-    never passes 2σ², whatever the number of generations: "the risk diverges" (Theorem 3.1) needs the unbiased one.
+    With the unbiased estimator it is σ² Σ 1/M_i + 2σ (σ - E σ_g), which grows without bound. With maximum likelihood it
+    is 2σ (σ - E σ_g), which never passes 2σ², however many generations there are: "the risk diverges" (Theorem 3.1)
+    needs the unbiased estimator.
 
-    Raises: UserError as `sizes_until`.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        sizes: M_g, the rows that each generation is fitted to, ≥ 2.
+        estimator: What the variance is divided by: "unbiased" (M - 1) or "ml" (M).
+        variance: σ² of the real distribution, above 0.
+
+    Returns:
+        Numbers above 0, (g,).
+
+    Raises:
+        UserError: A generation is negative, a size is below 2, the schedule of sizes is too short, or the variance is
+            not above 0.
+
     Source: derived here; its first order is `wasserstein_risk_first_order`.
     """
     std = expected_std(generations, sizes, estimator, variance)
@@ -119,12 +192,24 @@ def wasserstein_risk(
 def wasserstein_risk_first_order(
     generations: Int[np.ndarray, " g"], sizes: SampleSizes, variance: float = 1.0
 ) -> Float[np.ndarray, " g"]:
-    """E W₂² ≈ (3/2) σ² (1/M_0 + … + 1/M_g), with either estimator. First order in Σ 1/M_i, and no bound.
+    """Return E W₂² ≈ (3/2) σ² (1/M_0 + … + 1/M_g), with either estimator. First order in Σ 1/M_i, and not a bound.
 
-    σ² Σ 1/M_i of it is the mean's wandering, the rest the standard deviation's. The exact risk lies above it after one
-    fit, by O(M⁻²), and below it after a few; under maximum likelihood the two part for good as Σ 1/M_i grows.
+    The share σ² Σ 1/M_i comes from the mean, which wanders; the rest comes from the standard deviation. The exact risk
+    lies above it after one fit, by O(M⁻²), and below it after a few. Under maximum likelihood the two separate for good
+    as Σ 1/M_i grows.
 
-    Raises: UserError as `sizes_until`.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        sizes: M_g, the rows that each generation is fitted to, ≥ 1.
+        variance: σ² of the real distribution, above 0.
+
+    Returns:
+        Numbers above 0, (g,).
+
+    Raises:
+        UserError: A generation is negative, a size is below 1, the schedule of sizes is too short, or the variance is
+            not above 0.
+
     Source: arXiv:2305.17493, of the one-dimensional Gaussian (risk of model n + 1 there is generation n here).
     """
     positive("variance", variance)

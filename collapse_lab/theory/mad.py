@@ -1,9 +1,9 @@
-"""Self-consuming loops of Gaussians: fully synthetic with a biased sampler, real data kept, real data fresh.
+"""Self-consuming loops of Gaussians: fully synthetic with a biased sampler, with kept real rows, with fresh real rows.
 
-λ is the sampling bias of the paper: rows are drawn from N(μ_g, λ Σ_g), below 1 for a sampler that prefers quality to
-variety, and generation 0 trains on real rows, which have none. Everything is exact, for Gaussian data or any other of
-finite variance refitted by its mean and covariance; in d dimensions it holds for the covariance in every direction,
-and for its trace and |μ_g - μ|².
+λ is the sampling bias of the paper: rows are drawn from N(μ_g, λ Σ_g). It is below 1 for a sampler that prefers
+quality to variety. Generation 0 trains on real rows, which have no bias. Every result is exact, for Gaussian data or
+any other of finite variance that is refitted by its mean and covariance. In d dimensions it holds for the covariance
+in every direction, and for its trace and |μ_g - μ|².
 
 A fit of r rows of mean a and s synthetic ones of mean b has the mean (r a + s b)/n, n = r + s, and the sum of squares
 S_r + S_s + (r s/n)(a - b)²: so v_g = E variance_g and m_g = E (μ_g - μ)² follow a linear recursion.
@@ -22,7 +22,7 @@ from collapse_lab.theory.gaussian import expected_variance
 
 
 class FixedPoint(NamedTuple):
-    """The limits of E variance_g and E (μ_g - μ)²."""
+    """Hold the limits of E variance_g and E (μ_g - μ)²."""
 
     variance: float
     mean_error: float
@@ -31,9 +31,22 @@ class FixedPoint(NamedTuple):
 def biased_variance(
     generations: Int[np.ndarray, " g"], sizes: SampleSizes, bias: float, estimator: Estimator, variance: float = 1.0
 ) -> Float[np.ndarray, " g"]:
-    """E variance_g = λ^g σ² (unbiased), times Π_{i≤g} (1 - 1/M_i) (ML): the fully synthetic loop. Exact.
+    """Return E variance_g = λ^g σ² (unbiased), times Π_{i≤g} (1 - 1/M_i) (ML), of the fully synthetic loop. Exact.
 
-    Raises: UserError as `sizes_until`; the bias is not above 0.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        sizes: M_g, the rows that each generation is fitted to, ≥ 2.
+        bias: λ, the sampling bias, above 0.
+        estimator: What the variance is divided by: "unbiased" (M - 1) or "ml" (M).
+        variance: σ² of the real distribution, above 0.
+
+    Returns:
+        Numbers above 0, (g,).
+
+    Raises:
+        UserError: A generation is negative, a size is below 2, the schedule of sizes is too short, or the bias or the
+            variance is not above 0.
+
     Source: arXiv:2307.01850 (fully synthetic loop); derived here.
     """
     positive("bias", bias)
@@ -50,12 +63,26 @@ def fresh_moments(
     estimator: Estimator,
     variance: float = 1.0,
 ) -> GaussianMoments:
-    """v' = [σ² (r - 1 + s/n) + λ v (s - 1 + r/n) + (r s/n) m]/(n - 1 or n), m' = (r σ² + s λ v + s² m)/n². Exact.
+    """Return v and m of v' = [σ² (r - 1 + s/n) + λ v (s - 1 + r/n) + (r s/n) m]/(n - 1 or n), real rows fresh. Exact.
 
-    Every generation trains on r = `real` rows never seen before and s = `synthetic` rows of the one before,
-    generation 0 on `initial` real rows.
+    m' = (r σ² + s λ v + s² m)/n². Every generation trains on r = `real` rows that were never seen before and s =
+    `synthetic` rows of the generation before; generation 0 trains on `initial` real rows.
 
-    Raises: UserError: a count or the bias is out of range.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        real: r, ≥ 0.
+        synthetic: s, ≥ 0; r + s ≥ 2.
+        initial: The real rows of generation 0, ≥ 2.
+        bias: λ, the sampling bias, above 0.
+        estimator: What the variance is divided by: "unbiased" (n - 1) or "ml" (n).
+        variance: σ² of the real distribution, above 0.
+
+    Returns:
+        Variance and squared error of the mean of each generation, (g,) each.
+
+    Raises:
+        UserError: A number is outside its range.
+
     Source: arXiv:2307.01850 (fresh data loop, which it simulates); derived here.
     """
     matrix, forcing = _fresh(real, synthetic, bias, estimator, variance)
@@ -65,12 +92,21 @@ def fresh_moments(
 def fresh_fixed_point(
     real: int, synthetic: int, bias: float, estimator: Estimator, variance: float = 1.0
 ) -> FixedPoint:
-    """The solution of the recursion of `fresh_moments`: it does not depend on `initial`. Exact.
+    """Return the fixed point of the recursion of `fresh_moments`, which does not depend on `initial`. Exact.
 
-    For λ = 1 and maximum likelihood m = σ² n/(r² + 2 r s + s) and v = σ² - m: for every s the mean is known better
-    than from r real rows alone, and never better than from 2 r + 1 of them.
+    For λ = 1 and maximum likelihood m = σ² n/(r² + 2 r s + s) and v = σ² - m. So for every s the mean is known better
+    than from r real rows alone, and never better than from 2 r + 1 real rows.
 
-    Raises: UserError: a count or the bias is out of range; there is none, as with r = 0 and λ = 1.
+    Args:
+        real: r, the fresh real rows of every generation, ≥ 0.
+        synthetic: s, the synthetic rows of every generation, ≥ 0; r + s ≥ 2.
+        bias: λ, the sampling bias, above 0.
+        estimator: What the variance is divided by: "unbiased" (n - 1) or "ml" (n).
+        variance: σ² of the real distribution, above 0.
+
+    Raises:
+        UserError: A number is outside its range, or there is no fixed point, for example with r = 0 and λ = 1.
+
     Source: arXiv:2307.01850 (its limit independent of the first generation); derived here.
     """
     return _solve(*_fresh(real, synthetic, bias, estimator, variance))
@@ -84,36 +120,58 @@ def augmented_moments(
     estimator: Estimator,
     variance: float = 1.0,
 ) -> GaussianMoments:
-    """v' = [σ² (r - 1) + λ v (s - 1 + r/n) + (r s/n) m]/(n - 1 or n), m' = (s λ v + s² m)/n²; mean_error σ²/r + m.
+    """Return v and σ²/r + m of v' = [σ² (r - 1) + λ v (s - 1 + r/n) + (r s/n) m]/(n - 1 or n), real rows kept. Exact.
 
-    Every generation trains on the same r real rows, and s rows of the one before (`augment` of the lab); m is about
-    the mean of those real rows, about which the chain wanders with no drift. Exact.
+    m' = (s λ v + s² m)/n². Every generation trains on the same r real rows, and on s rows of the generation before
+    (policy `augment`). m is about the mean of those real rows: the chain wanders about it with no drift.
 
-    Raises: UserError: a count or the bias is out of range.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        real: r, ≥ 2.
+        synthetic: s, ≥ 0.
+        bias: λ, the sampling bias, above 0.
+        estimator: What the variance is divided by: "unbiased" (n - 1) or "ml" (n).
+        variance: σ² of the real distribution, above 0.
+
+    Returns:
+        Variance v and squared error of the mean σ²/r + m of each generation, (g,) each.
+
+    Raises:
+        UserError: A number is outside its range.
+
     Source: derived here, for the latest generation only; arXiv:2307.01850 (synthetic augmentation loop).
     """
     matrix, forcing = _augmented(real, synthetic, bias, estimator, variance)
     start = np.array([_first(real, estimator, variance)[0], 0.0])
-    found = _iterate(generations, matrix, forcing, start)
-    return GaussianMoments(found.variance, found.mean_error + variance / real)
+    moments = _iterate(generations, matrix, forcing, start)
+    return GaussianMoments(moments.variance, moments.mean_error + variance / real)
 
 
 def augmented_fixed_point(
     real: int, synthetic: int, bias: float, estimator: Estimator, variance: float = 1.0
 ) -> FixedPoint:
-    """The limits of `augmented_moments`. Exact.
+    """Return the limits of `augmented_moments`. Exact.
 
-    Raises: UserError: a count or the bias is out of range; there is none, as for a bias well above 1.
+    Args:
+        real: r, the real rows that every generation keeps, ≥ 2.
+        synthetic: s, the synthetic rows of every generation, ≥ 0.
+        bias: λ, the sampling bias, above 0.
+        estimator: What the variance is divided by: "unbiased" (n - 1) or "ml" (n).
+        variance: σ² of the real distribution, above 0.
+
+    Raises:
+        UserError: A number is outside its range, or there is no fixed point, for example for a bias well above 1.
+
     Source: derived here.
     """
-    found = _solve(*_augmented(real, synthetic, bias, estimator, variance))
-    return FixedPoint(found.variance, found.mean_error + variance / real)
+    limit = _solve(*_augmented(real, synthetic, bias, estimator, variance))
+    return FixedPoint(limit.variance, limit.mean_error + variance / real)
 
 
 def _fresh(
     real: int, synthetic: int, bias: float, estimator: Estimator, variance: float
 ) -> tuple[Float[np.ndarray, "2 2"], Float[np.ndarray, " 2"]]:
-    """Matrix and forcing of (v, m)."""
+    """Return matrix and forcing of the recursion of (v, m)."""
     matrix, denominator = _synthetic_part(real, synthetic, bias, estimator, variance)
     n = real + synthetic
     return matrix, variance * np.array([(real - 1 + synthetic / n) / denominator, real / n**2])
@@ -124,7 +182,7 @@ def _augmented(
 ) -> tuple[Float[np.ndarray, "2 2"], Float[np.ndarray, " 2"]]:
     matrix, denominator = _synthetic_part(real, synthetic, bias, estimator, variance)
     if real < 2:
-        raise UserError(f"an augmented loop keeps at least 2 real rows; got {real}")
+        raise UserError(f"an augmented loop needs at least 2 real rows; got {real}")
     return matrix, np.array([variance * (real - 1) / denominator, 0.0])
 
 
@@ -163,8 +221,8 @@ def _solve(matrix: Float[np.ndarray, "2 2"], forcing: Float[np.ndarray, " 2"]) -
     radius = float(np.abs(np.linalg.eigvals(matrix)).max())
     if radius >= 1 - 1e-12:
         raise UserError(
-            f"this loop has no fixed point: its spectral radius is {radius:.6g}, not below 1; add real rows or "
-            "lower the bias"
+            f"this loop has no fixed point: its spectral radius is {radius:.6g} and should be below 1; add real rows "
+            "or lower the bias"
         )
     variance, mean_error = np.linalg.solve(np.eye(2) - matrix, forcing)
     return FixedPoint(float(variance), float(mean_error))

@@ -1,8 +1,8 @@
 """The Gaussian chain in d dimensions: which directions are lost, and when.
 
-Each generation is the sample mean and covariance of M_g draws of the one before, so that Σ_g = A W Aᵀ/(M_g - 1 or
-M_g), with A Aᵀ = Σ_{g-1} and W a standard Wishart matrix of M_g - 1 degrees of freedom. Σ is the covariance of the
-real distribution, argument `eigenvalues` (d,). Trace and mean follow `gaussian.expected_variance` and
+Each generation is the sample mean and covariance of M_g draws of the one before, so Σ_g = A W Aᵀ/(M_g - 1 or M_g),
+with A Aᵀ = Σ_{g-1} and W a standard Wishart matrix of M_g - 1 degrees of freedom. Σ is the covariance of the real
+distribution, argument `eigenvalues` (d,). Trace and mean follow `gaussian.expected_variance` and
 `gaussian.variance_of_mean` with Tr Σ as the variance.
 """
 
@@ -23,13 +23,25 @@ from collapse_lab.theory.schedules import inverse_sum
 def wasserstein_lower_bound(
     generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, eigenvalues: Float[np.ndarray, " d"]
 ) -> Float[np.ndarray, " g"]:
-    """E W₂² ≥ E |μ_g - μ|² = Tr Σ · Σ_{i≤g} 1/M_i (unbiased), or Tr Σ · (1 - Π_{i≤g} (1 - 1/M_i)) (ML). A bound.
+    """Return a bound E W₂² ≥ E |μ_g - μ|² = Tr Σ · Σ_{i≤g} 1/M_i (unbiased), or Tr Σ · (1 - Π_{i≤g} (1 - 1/M_i)) (ML).
 
-    It drops the covariances' share, which is never negative; so it holds exactly, for any distribution of finite
+    It leaves out the covariances' share, which is never negative; so the bound is exact for any distribution of finite
     variance that is refitted by its mean. The paper states the first form without its remainder's sign: the second
     shows that it fails with maximum likelihood, where the risk of one dimension never passes 2σ².
 
-    Raises: UserError as `sizes_until`; an eigenvalue is negative.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        sizes: M_g, the rows that each generation is fitted to, ≥ 2.
+        estimator: What the covariance is divided by: "unbiased" (M - 1) or "ml" (M).
+        eigenvalues: Those of Σ, (d,), ≥ 0 and not all 0.
+
+    Returns:
+        Numbers above 0, (g,).
+
+    Raises:
+        UserError: A generation is negative, a size is below 2, the schedule of sizes is too short, or the eigenvalues
+            are not those of a covariance.
+
     Source: arXiv:2305.17493, of the d-dimensional Gaussian (recalled); derived here.
     """
     return variance_of_mean(generations, sizes, estimator, float(_checked(eigenvalues).sum()))
@@ -38,13 +50,24 @@ def wasserstein_lower_bound(
 def wasserstein_risk_first_order(
     generations: Int[np.ndarray, " g"], sizes: SampleSizes, eigenvalues: Float[np.ndarray, " d"]
 ) -> Float[np.ndarray, " g"]:
-    """E W₂² ≈ [(5/4) Tr Σ + ½ Σ_jk λ_j λ_k/(λ_j + λ_k)] · Σ_{i≤g} 1/M_i. First order, with either estimator.
+    """Return E W₂² ≈ [(5/4) Tr Σ + ½ Σ_jk λ_j λ_k/(λ_j + λ_k)] · Σ_{i≤g} 1/M_i. First order, with either estimator.
 
     Tr Σ is the mean's share. A small change E of Σ costs ½ Σ_jk E_jk²/(λ_j + λ_k), and one fit has
-    E E_jk² = λ_j λ_k (1 + δ_jk)/(M - 1). In one dimension it is (3/2) σ² Σ 1/M_i; for Σ = λ I,
-    λ d (1 + (d + 1)/4) Σ 1/M_i, so that the covariance's share comes to dominate as d grows.
+    E E_jk² = λ_j λ_k (1 + δ_jk)/(M - 1). In one dimension it is (3/2) σ² Σ 1/M_i. For Σ = λ I it is
+    λ d (1 + (d + 1)/4) Σ 1/M_i, so the covariance's share dominates as d grows.
 
-    Raises: UserError as `sizes_until`; an eigenvalue is negative.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        sizes: M_g, the rows that each generation is fitted to, ≥ 1.
+        eigenvalues: Those of Σ, (d,), ≥ 0 and not all 0.
+
+    Returns:
+        Numbers above 0, (g,).
+
+    Raises:
+        UserError: A generation is negative, a size is below 1, the schedule of sizes is too short, or the eigenvalues
+            are not those of a covariance.
+
     Source: derived here, from the second-order expansion of the Bures distance.
     """
     kept = _checked(eigenvalues)
@@ -55,11 +78,22 @@ def wasserstein_risk_first_order(
 
 
 def rank(generations: Int[np.ndarray, " g"], sizes: SampleSizes, dimension: int) -> Int[np.ndarray, " g"]:
-    """Rank Σ_g = min(d, M_0 - 1, …, M_g - 1), almost surely, for Σ of full rank d. Exact.
+    """Return rank Σ_g = min(d, M_0 - 1, …, M_g - 1), almost surely, for Σ of full rank d. Exact.
 
-    At constant M it falls once, at generation 0, and never again: later generations only shrink what is left.
+    At constant M the rank falls once, at generation 0, and never again: later generations only shrink what is left.
 
-    Raises: UserError as `sizes_until`; d is not above 0.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        sizes: M_g, the rows that each generation is fitted to, ≥ 2.
+        dimension: d, above 0.
+
+    Returns:
+        Whole numbers in [1, d], (g,).
+
+    Raises:
+        UserError: A generation is negative, a size is below 2, the schedule of sizes is too short, or the dimension is
+            not above 0.
+
     Source: derived here.
     """
     positive("dimension", dimension)
@@ -71,15 +105,26 @@ def rank(generations: Int[np.ndarray, " g"], sizes: SampleSizes, dimension: int)
 def expected_log_determinant(
     generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, eigenvalues: Float[np.ndarray, " d"]
 ) -> Float[np.ndarray, " g"]:
-    """E log det Σ_g = log det Σ + Σ_{i≤g} Σ_{j=1}^d [ψ((M_i - j)/2) + log(2/(M_i - 1 or M_i))]. Exact.
+    """Return E log det Σ_g = log det Σ + Σ_{i≤g} Σ_{j=1}^d [ψ((M_i - j)/2) + log(2/(M_i - 1 or M_i))]. Exact.
 
-    Range: -inf where Σ, or a generation with M_i ≤ d, has no full rank.
-    Raises: UserError as `sizes_until`; an eigenvalue is negative.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        sizes: M_g, the rows that each generation is fitted to, ≥ 2.
+        estimator: What the covariance is divided by: "unbiased" (M - 1) or "ml" (M).
+        eigenvalues: Those of Σ, (d,), ≥ 0 and not all 0.
+
+    Returns:
+        Numbers, (g,); -inf where Σ, or a generation with M_i ≤ d, has no full rank.
+
+    Raises:
+        UserError: A generation is negative, a size is below 2, the schedule of sizes is too short, or the eigenvalues
+            are not those of a covariance.
+
     Source: derived here, from Bartlett's decomposition of the Wishart matrix.
     """
     kept = _checked(eigenvalues)
     m = sizes_until(generations, sizes)
-    free = m[:, None] - np.arange(1, len(kept) + 1)  # the degrees of freedom of Bartlett's diagonal
+    free = m[:, None] - np.arange(1, len(kept) + 1)  # degrees of freedom of Bartlett's diagonal
     full = free.min(1) > 0
     terms = np.where(full, psi(np.maximum(free, 1) / 2).sum(1) + len(kept) * np.log(2 / divisor(m, estimator)), -np.inf)
     with np.errstate(divide="ignore"):
@@ -87,13 +132,23 @@ def expected_log_determinant(
 
 
 def eigenvalue_rates(size: int, dimension: int, estimator: Estimator) -> Float[np.ndarray, " r"]:
-    """lim (1/g) log λ_k(Σ_g) = ψ((M - k)/2) + log(2/(M - 1 or M)), k = 1, …, min(d, M - 1), largest first.
+    """Return lim (1/g) log λ_k(Σ_g) = ψ((M - k)/2) + log(2/(M - 1 or M)), k = 1, …, min(d, M - 1), largest first.
 
-    Exact in the limit of many generations, almost surely, whatever Σ; their sum is exact at every generation (it is
-    that of `expected_log_determinant`). About -k/M a generation (unbiased): the k-th direction is lost k times as
-    fast as the first, which is how the chain ends on one line before it ends in a point.
+    The rates are exact in the limit of many generations, almost surely and for every Σ. Their sum is exact at every
+    generation: it is that of `expected_log_determinant`. They are about -k/M a generation (unbiased), so the k-th
+    direction is lost k times as fast as the first: the chain ends on one line before it ends in a point.
 
-    Raises: UserError: the size is below 2, d is not above 0.
+    Args:
+        size: M, the rows that every generation is fitted to, ≥ 2.
+        dimension: d, above 0.
+        estimator: What the covariance is divided by: "unbiased" (M - 1) or "ml" (M).
+
+    Returns:
+        Rates per generation, (min(d, M - 1),).
+
+    Raises:
+        UserError: The size is below 2, or the dimension is not above 0.
+
     Source: Lyapunov exponents of products of Gaussian matrices, C. M. Newman, Communications in Mathematical
         Physics 103 (1986); their use here is derived.
     """
@@ -105,7 +160,12 @@ def eigenvalue_rates(size: int, dimension: int, estimator: Estimator) -> Float[n
 
 
 class SquareTraces(NamedTuple):
-    """E Tr(Σ_g²) and E (Tr Σ_g)², each (g,)."""
+    """Hold E Tr(Σ_g²) and E (Tr Σ_g)².
+
+    Attributes:
+        trace_of_square: E Tr(Σ_g²) of each generation, (g,).
+        square_of_trace: E (Tr Σ_g)² of each generation, (g,).
+    """
 
     trace_of_square: Float[np.ndarray, " g"]
     square_of_trace: Float[np.ndarray, " g"]
@@ -114,12 +174,21 @@ class SquareTraces(NamedTuple):
 def expected_square_traces(
     generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, eigenvalues: Float[np.ndarray, " d"]
 ) -> SquareTraces:
-    """E Tr Σ_g² = [(1 + 1/ν) a + b/ν] and E (Tr Σ_g)² = [b + 2a/ν], times (ν/M_g)² under maximum likelihood.
+    """Return a' = E Tr Σ_g² = [(1 + 1/ν) a + b/ν] and b' = E (Tr Σ_g)² = [b + 2a/ν], times (ν/M_g)² under ML. Exact.
 
-    a, b are the two of generation g - 1, ν = M_g - 1. Exact, for Gaussian data. The ratio b/a is an effective
-    dimension (participation ratio), d where all directions weigh the same, 1 where one is left.
+    a, b are the two of generation g - 1, ν = M_g - 1, for Gaussian data. The ratio b/a is an effective dimension
+    (participation ratio): it is d where all directions weigh the same, and 1 where one is left.
 
-    Raises: UserError as `sizes_until`; an eigenvalue is negative.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        sizes: M_g, the rows that each generation is fitted to, ≥ 2.
+        estimator: What the covariance is divided by: "unbiased" (M - 1) or "ml" (M).
+        eigenvalues: Those of Σ, (d,), ≥ 0 and not all 0.
+
+    Raises:
+        UserError: A generation is negative, a size is below 2, the schedule of sizes is too short, or the eigenvalues
+            are not those of a covariance.
+
     Source: derived here, from the second moments of the Wishart matrix.
     """
     kept = _checked(eigenvalues)
@@ -136,6 +205,6 @@ def expected_square_traces(
 def _checked(eigenvalues: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
     if not len(eigenvalues) or not np.isfinite(eigenvalues).all() or eigenvalues.min() < 0 or not eigenvalues.any():
         raise UserError(
-            f"eigenvalues of a covariance are not negative, and one at least is positive; got {eigenvalues.tolist()}"
+            f"eigenvalues of a covariance should be 0 or more, and at least one above 0; got {eigenvalues.tolist()}"
         )
     return eigenvalues

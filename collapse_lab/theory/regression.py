@@ -1,15 +1,15 @@
-"""Linear regression whose labels are regenerated: linear growth if they replace, a bound if they accumulate.
+"""Linear regression on regenerated labels: its error grows linearly if they replace, and is bounded if they accumulate.
 
 Generation g is the least-squares fit ŵ_g of T rows (x, y) with x of N(0, S) in d dimensions, no intercept, and
 y = xᵀŵ_{g-1} + noise of variance σ² (the real w for generation 0), alone (`replace`) or together with all the rows
 before (`accumulate`). T may be a schedule T_0, T_1, …. The test error is E (xᵀŵ_g - xᵀw)², without the noise of the
-test labels. T ≥ d + 2, else it is infinite. Everything is exact for Gaussian noise or any other of variance σ², and for
-any S of full rank: only E (XᵀX)⁻¹ = S⁻¹/(T - d - 1) is used, and the error is measured with S. The papers state it for
-S = I.
+test labels. T ≥ d + 2, else the error is infinite. Every result is exact for Gaussian noise or any other of variance
+σ², and for any S of full rank: the derivations use only E (XᵀX)⁻¹ = S⁻¹/(T - d - 1), and the error is measured with S.
+The papers state it for S = I.
 
 Under accumulate, with A_g = Σ_{i≤g} X_iᵀX_i, the normal equations give
     A_g ŵ_g = A_{g-1} ŵ_{g-1} + X_gᵀX_g ŵ_{g-1} + X_gᵀ(noise)   so   ŵ_g = ŵ_{g-1} + A_g⁻¹ X_gᵀ(noise),
-and each generation adds σ² E Tr(S A_g⁻¹ X_gᵀX_g A_g⁻¹). If the rows x are the `same` in every generation that is
+and each generation adds σ² E Tr(S A_g⁻¹ X_gᵀX_g A_g⁻¹). If the rows x are the `same` in every generation, that is
 1/n² of the first fit's error, n = g + 1. If they are `fresh` it is σ² E Tr(S A_g⁻¹) T_g/N_g, as the rows x are
 exchangeable, with A_g a Wishart matrix of N_g = T_0 + … + T_g degrees of freedom.
 """
@@ -30,9 +30,16 @@ Design = Literal["same", "fresh"]
 
 
 def single_fit_error(rows: int, dimension: int, noise: float = 1.0) -> float:
-    """σ² d/(T - d - 1), the test error of one fit of T real rows; `noise` is σ². Exact.
+    """Return σ² d/(T - d - 1), the test error of one fit of T real rows. Exact.
 
-    Raises: UserError: T < d + 2, where it is infinite.
+    Args:
+        rows: T, ≥ d + 2.
+        dimension: d, above 0.
+        noise: σ² of the labels, above 0.
+
+    Raises:
+        UserError: T < d + 2, where the error is infinite, or the dimension or the noise is not above 0.
+
     Source: the mean of an inverse Wishart matrix; arXiv:2404.01413.
     """
     positive("noise", noise)
@@ -47,9 +54,23 @@ def single_fit_error(rows: int, dimension: int, noise: float = 1.0) -> float:
 def replace_error(
     generations: Int[np.ndarray, " g"], rows: SampleSizes, dimension: int, noise: float = 1.0
 ) -> Float[np.ndarray, " g"]:
-    """Σ_{i≤g} σ² d/(T_i - d - 1), the first fit's times g + 1 at constant T, with the same rows x or fresh ones. Exact.
+    """Return Σ_{i≤g} σ² d/(T_i - d - 1), which is g + 1 times the first fit's error at constant T. Exact.
 
-    Raises: UserError as `sizes_until`, and as `single_fit_error` for every size.
+    It holds with the same rows x in every generation, and with fresh ones.
+
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        rows: T_g, the rows that each generation is fitted to, ≥ d + 2.
+        dimension: d, above 0.
+        noise: σ² of the labels, above 0.
+
+    Returns:
+        Numbers above 0, (g,).
+
+    Raises:
+        UserError: A generation is negative, a size is below d + 2, the schedule of sizes is too short, or the dimension
+            or the noise is not above 0.
+
     Source: arXiv:2404.01413 (replace), after arXiv:2402.07712; derived here.
     """
     t = sizes_until(generations, rows, least=1)
@@ -60,13 +81,25 @@ def replace_error(
 def accumulate_error(
     generations: Int[np.ndarray, " g"], rows: SampleSizes, dimension: int, design: Design, noise: float = 1.0
 ) -> Float[np.ndarray, " g"]:
-    """σ² d/(T - d - 1) · Σ_{i=1}^{g+1} 1/i² (same x), or Σ_{i≤g} (T_i/N_i) σ² d/(N_i - d - 1) (fresh x). Exact.
+    """Return σ² d/(T - d - 1) · Σ_{i=1}^{g+1} 1/i² (same x), or Σ_{i≤g} (T_i/N_i) σ² d/(N_i - d - 1) (fresh x). Exact.
 
-    N_i = T_0 + … + T_i. The paper's sum is the first; at constant T fresh rows give less, as
-    iT - d - 1 ≥ i (T - d - 1), so that its bound holds too.
+    N_i = T_0 + … + T_i. The paper's sum is the first. At constant T fresh rows give less: iT - d - 1 ≥ i (T - d - 1).
+    So the paper's bound holds for them too.
 
-    Raises: UserError as `sizes_until`, and as `single_fit_error` for T_0; another design, or a schedule of sizes with
-        the same rows x.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        rows: T_g, the rows that each generation adds; T_0 ≥ d + 2, the others ≥ 1.
+        dimension: d, above 0.
+        design: Whether the rows x are the "same" in every generation, or "fresh" ones.
+        noise: σ² of the labels, above 0.
+
+    Returns:
+        Numbers above 0, (g,).
+
+    Raises:
+        UserError: A generation is negative, T_0 is below d + 2, the schedule of sizes is too short, the dimension or
+            the noise is not above 0, the design is unknown, or the same rows x are to have a schedule of sizes.
+
     Source: arXiv:2404.01413 (accumulate); the second form is derived here.
     """
     t = sizes_until(generations, rows, least=1)
@@ -75,17 +108,25 @@ def accumulate_error(
         n = np.cumsum(t)
         return at(generations, np.cumsum(t / n * noise * dimension / (n - dimension - 1)))
     if np.any(t != t[0]):
-        raise UserError(f"the same rows x in every generation are {t[0]:.0f} in every one; got a schedule of sizes")
+        raise UserError(f"with design 'same' every generation has {t[0]:.0f} rows; got a schedule of sizes")
     i = np.arange(1, len(t) + 1)
     return at(generations, np.cumsum(once / i**2))
 
 
 def accumulate_limit(rows: int, dimension: int, design: Design, noise: float = 1.0) -> float:
-    """σ² d/(T - d - 1) · π²/6 (same x), or σ² d/(d + 1) · (ψ(1) - ψ(1 - (d + 1)/T)) (fresh x).
+    """Return σ² d/(T - d - 1) · π²/6 (same x), or σ² d/(d + 1) · (ψ(1) - ψ(1 - (d + 1)/T)) (fresh x). Exact.
 
-    Limits of `accumulate_error`, and bounds of it at every generation. Exact. The first bounds both.
+    These are the limits of `accumulate_error`, and bounds of it at every generation. The first bounds both designs.
 
-    Raises: UserError as `single_fit_error`; another design.
+    Args:
+        rows: T, the rows that every generation adds, ≥ d + 2.
+        dimension: d, above 0.
+        design: Whether the rows x are the "same" in every generation, or "fresh" ones.
+        noise: σ² of the labels, above 0.
+
+    Raises:
+        UserError: T < d + 2, the dimension or the noise is not above 0, or the design is unknown.
+
     Source: arXiv:2404.01413 (the bound π²/6); the second is derived here.
     """
     once = single_fit_error(rows, dimension, noise)
@@ -96,5 +137,5 @@ def accumulate_limit(rows: int, dimension: int, design: Design, noise: float = 1
 
 def _same(design: Design) -> bool:
     if design not in ("same", "fresh"):
-        raise UserError(f"design is same or fresh rows x in every generation; got {design!r}")
+        raise UserError(f"design should be 'same' or 'fresh'; got {design!r}")
     return design == "same"

@@ -1,7 +1,7 @@
-"""Sample-size schedules that stop collapse: Σ 1/M_i decides.
+"""Schedules of sample sizes that stop collapse: whether they do depends on Σ 1/M_i.
 
-A one-dimensional Gaussian chain keeps a positive variance for ever, almost surely, iff Σ 1/M_i is finite, with
-either estimator; else its variance goes to 0 almost surely. Proof: variance_g / E variance_g is a product of
+A one-dimensional Gaussian chain keeps a positive variance for ever, almost surely, if and only if Σ 1/M_i is finite,
+with either estimator; otherwise its variance goes to 0 almost surely. Proof: variance_g / E variance_g is a product of
 independent positive factors X_i of mean 1, so by Kakutani's theorem its limit is positive iff Σ (1 - E√X_i) is
 finite, and 1 - E√X_i = 1/(4 M_i) + O(M_i⁻²); under maximum likelihood E variance_g = σ² Π(1 - 1/M_i) is positive in
 the limit under the same condition. The mean then converges, and the Wasserstein risk stays bounded.
@@ -23,18 +23,36 @@ from collapse_lab.theory.arguments import SampleSizes, at, last, positive, sizes
 
 
 def inverse_sum(generations: Int[np.ndarray, " g"], sizes: SampleSizes) -> Float[np.ndarray, " g"]:
-    """1/M_0 + … + 1/M_g, the clock of every chain: its collapse is slow while this is small. Exact.
+    """Return 1/M_0 + … + 1/M_g, the clock of every chain: a chain has hardly collapsed while it is small. Exact.
 
-    Raises: UserError as `sizes_until`.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        sizes: M_g, the rows that each generation is fitted to, ≥ 1.
+
+    Returns:
+        Numbers above 0, (g,).
+
+    Raises:
+        UserError: A generation is negative, a size is below 1, or the schedule of sizes is too short.
+
     Source: Shumailov et al., Nature 631 (2024), arXiv:2305.17493, of the one-dimensional Gaussian.
     """
     return at(generations, np.cumsum(1 / sizes_until(generations, sizes, least=1)))
 
 
 def power_schedule(generations: Int[np.ndarray, " g"], first: int, exponent: float) -> Int[np.ndarray, " g"]:
-    """M_g = ⌈M_0 (g + 1)^exponent⌉: 0 keeps the size, 1 grows it linearly, above 1 stops collapse.
+    """Return M_g = ⌈M_0 (g + 1)^exponent⌉.
 
-    Raises: UserError: M_0 is not above 0, or a generation is negative.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        first: M_0, above 0.
+        exponent: 0 keeps the size, 1 grows it linearly, and an exponent above 1 stops collapse.
+
+    Returns:
+        Sizes ≥ 1, (g,).
+
+    Raises:
+        UserError: M_0 is not above 0, or a generation is negative.
     """
     positive("first", first)
     last(generations)
@@ -44,10 +62,20 @@ def power_schedule(generations: Int[np.ndarray, " g"], first: int, exponent: flo
 
 
 def inverse_sum_limit(first: int, exponent: float) -> float:
-    """ζ(exponent)/M_0, the limit of `inverse_sum` under M_i = M_0 (i + 1)^exponent. Exact before rounding up.
+    """Return ζ(exponent)/M_0, the limit of `inverse_sum` under M_i = M_0 (i + 1)^exponent. Exact before rounding up.
 
-    Range: inf for exponents up to 1; `power_schedule` rounds sizes up, so that this is an upper bound for it.
-    Raises: UserError: M_0 is not above 0.
+    `power_schedule` rounds sizes up, so this is an upper bound for it.
+
+    Args:
+        first: M_0, above 0.
+        exponent: The power by which sizes grow.
+
+    Returns:
+        A number above 0; inf for exponents up to 1.
+
+    Raises:
+        UserError: M_0 is not above 0.
+
     Source: derived here, from the condition of arXiv:2305.17493.
     """
     positive("first", first)

@@ -1,6 +1,6 @@
 """The path that nearly every Gaussian chain takes, which is not the path of the mean.
 
-log σ_g² = log σ² + Σ_{i≤g} (log χ²_{M_i-1} - log(M_i - 1 or M_i)) is a sum of independent terms (see `gaussian`), so
+log σ_g² = log σ² + Σ_{i≤g} (log χ²_{M_i-1} - log(M_i - 1 or M_i)) is a sum of independent terms (see `gaussian`). So
 the typical variance decays as e^{-g/M} with the unbiased estimator, whose mean stays σ², and as e^{-2g/M} with
 maximum likelihood, whose mean decays as e^{-g/M}. Exact for Gaussian data and any M_i ≥ 2.
 """
@@ -18,18 +18,30 @@ from scipy.special import loggamma, ndtri, polygamma, psi, roots_legendre
 from collapse_lab.errors import UserError
 from collapse_lab.theory.arguments import Estimator, SampleSizes, at, divisor, positive, sizes_until
 
-NODES = 1024  # of the quadrature
-SMALLEST = 1e-5  # the probability from which on the inversion has more than six digits
+NODES = 1024  # nodes of the quadrature
+SMALLEST = 1e-5  # from this probability on the inversion has more than six correct digits
 
 
 def expected_log_variance(
     generations: Int[np.ndarray, " g"], sizes: SampleSizes, estimator: Estimator, variance: float = 1.0
 ) -> Float[np.ndarray, " g"]:
-    """E log σ_g² = log σ² + Σ_{i≤g} [ψ((M_i - 1)/2) + log(2/(M_i - 1 or M_i))]. Exact.
+    """Return E log σ_g² = log σ² + Σ_{i≤g} [ψ((M_i - 1)/2) + log(2/(M_i - 1 or M_i))]. Exact.
 
-    By the law of large numbers (log σ_g²)/g tends to the mean of one term, below 0: σ_g goes to 0 almost surely.
+    By the law of large numbers (log σ_g²)/g tends to the mean of one term, below 0: so σ_g goes to 0 almost surely.
 
-    Raises: UserError as `sizes_until`.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        sizes: M_g, the rows that each generation is fitted to, ≥ 2.
+        estimator: What the variance is divided by: "unbiased" (M - 1) or "ml" (M).
+        variance: σ² of the real distribution, above 0.
+
+    Returns:
+        Numbers, (g,).
+
+    Raises:
+        UserError: A generation is negative, a size is below 2, the schedule of sizes is too short, or the variance is
+            not above 0.
+
     Source: derived here; that Σ_n goes to 0 almost surely is Theorem 3.1 of arXiv:2305.17493.
     """
     positive("variance", variance)
@@ -39,9 +51,18 @@ def expected_log_variance(
 
 
 def std_of_log_variance(generations: Int[np.ndarray, " g"], sizes: SampleSizes) -> Float[np.ndarray, " g"]:
-    """√Var log σ_g² = √(Σ_{i≤g} ψ'((M_i - 1)/2)), the same for both estimators; about √(2g/M). Exact.
+    """Return √Var log σ_g² = √(Σ_{i≤g} ψ'((M_i - 1)/2)), the same for both estimators; about √(2g/M). Exact.
 
-    Raises: UserError as `sizes_until`.
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        sizes: M_g, the rows that each generation is fitted to, ≥ 2.
+
+    Returns:
+        Numbers above 0, (g,).
+
+    Raises:
+        UserError: A generation is negative, a size is below 2, or the schedule of sizes is too short.
+
     Source: derived here, from the variance of log χ².
     """
     m = sizes_until(generations, sizes)
@@ -55,16 +76,29 @@ def variance_quantile(
     estimator: Estimator,
     variance: float = 1.0,
 ) -> Float[np.ndarray, " g"]:
-    """The value that σ_g² stays below with this probability; 0.5 gives the typical path. Exact up to quadrature.
+    """Return the q with P(σ_g² ≤ q) = probability; 0.5 gives the typical path. Exact up to quadrature.
 
-    Inverts P(Y ≤ y) = ½ - 1/π ∫_0^∞ Im[e^{-ity} φ(t)]/t dt, φ the characteristic function of log σ_g²,
-    Π Γ((M_i - 1)/2 + it)/Γ((M_i - 1)/2) but for the shift.
+    It inverts P(Y ≤ y) = ½ - 1/π ∫_0^∞ Im[e^{-ity} φ(t)]/t dt, where φ is the characteristic function of log σ_g²:
+    Π Γ((M_i - 1)/2 + it)/Γ((M_i - 1)/2), except for the shift.
 
-    Raises: UserError as `sizes_until`; the probability is outside [1e-5, 1 - 1e-5].
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        probability: In [1e-5, 1 - 1e-5].
+        sizes: M_g, the rows that each generation is fitted to, ≥ 2.
+        estimator: What the variance is divided by: "unbiased" (M - 1) or "ml" (M).
+        variance: σ² of the real distribution, above 0.
+
+    Returns:
+        Numbers above 0, (g,).
+
+    Raises:
+        UserError: The probability is outside its range, a generation is negative, a size is below 2, the schedule of
+            sizes is too short, or the variance is not above 0.
+
     Source: J. Gil-Pelaez, Biometrika 38 (1951); its use here is derived.
     """
     if not SMALLEST <= probability <= 1 - SMALLEST:
-        raise UserError(f"probability lies between {SMALLEST:g} and 1 - {SMALLEST:g}; got {probability}")
+        raise UserError(f"probability should lie between {SMALLEST:g} and 1 - {SMALLEST:g}; got {probability}")
     m = sizes_until(generations, sizes)
     centre = expected_log_variance(generations, sizes, estimator, variance)
     scale = std_of_log_variance(generations, sizes)
@@ -73,13 +107,13 @@ def variance_quantile(
 
 
 class _Integrand(NamedTuple):
-    """Nodes t, and φ(t)/t of the standardised log variance times the weights of the quadrature."""
+    """Hold nodes t, and φ(t)/t of the standardised log variance times the weights of the quadrature."""
 
     t: Float[np.ndarray, " n"]
     weighted: Complex[np.ndarray, " n"]
 
     def below(self, y: float) -> float:
-        """P(Y ≤ y)."""
+        """Return P(Y ≤ y)."""
         return 0.5 - float((np.exp(-1j * self.t * y) * self.weighted).imag.sum()) / np.pi
 
 
@@ -98,7 +132,7 @@ def _quantile(sizes: Float[np.ndarray, " n"], scale: float, probability: float) 
         total: np.ndarray = terms @ counts
         return total
 
-    end = 8.0  # |φ| falls no faster than that of the normal, e^{-t²/2}, which is 1e-14 here
+    end = 8.0  # |φ| falls no faster than the normal one, e^{-t²/2}, which is 1e-14 at t = 8
     while log_characteristic(np.array([end])).real[0] > np.log(1e-14):
         end *= 1.25
     nodes, weights = _gauss_legendre()

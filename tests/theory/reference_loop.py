@@ -1,4 +1,4 @@
-"""A bare chain of Gaussian fits, written from the process alone: the Monte-Carlo witness of the closed forms."""
+"""A chain of Gaussian fits, written from the process alone, with which the tests compare the closed forms."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ CHUNK = 500  # replicas at a time: 500 x 100 draws stay in a core's cache
 
 
 class Paths(NamedTuple):
-    """Mean and variance of every generation (rows) of every replica (columns)."""
+    """Hold mean and variance of every generation (rows) of every replica (columns)."""
 
     mean: np.ndarray
     variance: np.ndarray
 
     @property
     def risk(self) -> np.ndarray:
-        """(μ_g - 0)² + (σ_g - 1)²: the squared Wasserstein distance to N(0, 1)."""
+        """Return (μ_g - 0)² + (σ_g - 1)², the squared Wasserstein distance to N(0, 1)."""
         distance: np.ndarray = self.mean**2 + (np.sqrt(self.variance) - 1) ** 2
         return distance
 
 
 def gaussian_chains(sizes: Sequence[int], replicas: int, estimator: Estimator, seed: int) -> Paths:
-    """N(0, 1), then for each of `sizes` a fit of that many draws of the fit before."""
+    """Start from N(0, 1); for each of `sizes` fit that many draws of the fit before."""
     rng = np.random.default_rng(seed)
     ddof = 1 if estimator == "unbiased" else 0
     means, variances = np.empty((len(sizes), replicas)), np.empty((len(sizes), replicas))

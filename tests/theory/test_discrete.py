@@ -19,18 +19,18 @@ SCHEDULES = {"constant": np.full(12, 20), "uneven": UNEVEN}
 
 
 def chains(sizes: np.ndarray, replicas: int, seed: int) -> np.ndarray:
-    """Shares (g, r, k) of `replicas` chains of histograms."""
+    """Simulate chains of histograms; return their shares (g, r, k)."""
     rng = np.random.default_rng(seed)
     shares = np.broadcast_to(P, (replicas, len(P)))
-    found = []
+    history = []
     for size in sizes:
         shares = rng.multinomial(size, shares) / size
-        found.append(shares)
-    return np.array(found)
+        history.append(shares)
+    return np.array(history)
 
 
 def of_binomial(hits: np.ndarray, probability: np.ndarray) -> float:
-    """The largest deviation of a share of replicas (g, r, k), where ten or more are expected on either side."""
+    """Return the largest deviation of a share of replicas (g, r, k), where 10 or more are expected on either side."""
     spread = np.sqrt(probability * (1 - probability) / hits.shape[1])
     normal = spread * hits.shape[1] > 10**0.5
     assert normal.mean() > 0.3
@@ -38,7 +38,7 @@ def of_binomial(hits: np.ndarray, probability: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_agrees_with_simulated_chains(name: str) -> None:
+def test_closed_forms_agree_with_simulated_chains(name: str) -> None:
     sizes = SCHEDULES[name]
     shares = chains(sizes, 20_000, seed=1)
     assert deviation(1 - (shares**2).sum(-1), expected_heterozygosity(G, sizes, P)) < 4
@@ -60,12 +60,12 @@ def test_a_chain_ends_on_a_category_with_its_real_probability() -> None:
     assert expected_heterozygosity(late, 20, P)[0] == pytest.approx(0, abs=1e-12)
 
 
-def test_two_categories_settle_the_heterozygosity() -> None:
-    """With M = 1 the first draw decides; with two categories P(differ) is the drift of a binomial chain."""
+def test_the_heterozygosity_of_two_equal_categories_is_known_by_hand() -> None:
     half = np.array([0.5, 0.5])
+    # M = 1: the first draw decides, so one category is left and two draws never differ
     assert expected_heterozygosity(G, 1, half).tolist() == [0] * 12
     np.testing.assert_allclose(expected_support(G, 1, half), 1)
-    # M = 2: heterozygous with probability ½, halving each time
+    # M = 2: both categories are left with probability ½, and each generation halves it
     both = survival_probability(G, 2, half).sum(1) - 1
     np.testing.assert_allclose(both, 0.5 ** (G + 1))
     np.testing.assert_allclose(expected_heterozygosity(G, 2, half), both / 2)

@@ -44,7 +44,7 @@ def test_the_spread_of_the_variance_gives_the_standard_error_of_its_mean(estimat
     np.testing.assert_allclose(error(paths.variance), predicted, rtol=0.05)
 
 
-def test_one_fit_is_scipys_chi_and_chi_square() -> None:
+def test_one_fit_agrees_with_scipys_chi_and_chi_square() -> None:
     first = np.zeros(1, np.int64)
     for size in (2, 3, 10, 1000):
         mean = chi(size - 1).mean()
@@ -53,8 +53,8 @@ def test_one_fit_is_scipys_chi_and_chi_square() -> None:
         assert variance_of_variance(first, size, "ml")[0] == pytest.approx(chi2(size - 1).var() / size**2, rel=1e-12)
 
 
-def test_the_exact_risk_after_eleven_fits() -> None:
-    """Independent simulation values 0.1640 ± 0.0006 and 0.1594 ± 0.0006: within 1.4 and 0.1 of their errors."""
+def test_the_exact_risk_after_eleven_fits_agrees_with_independent_simulations() -> None:
+    """An independent simulation has 0.1640 ± 0.0006 and 0.1594 ± 0.0006: theory is within 1.4 and 0.1 of its errors."""
     unbiased, ml = (wasserstein_risk(G, 100, e)[-1] for e in ESTIMATORS)
     assert unbiased == pytest.approx(0.164790, abs=1e-6)
     assert ml == pytest.approx(0.159397, abs=1e-6)
@@ -75,7 +75,7 @@ def test_the_first_order_is_the_limit_of_large_samples(estimator: Estimator) -> 
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_the_first_order_is_no_bound(estimator: Estimator) -> None:
+def test_the_first_order_is_not_a_bound(estimator: Estimator) -> None:
     gap = wasserstein_risk(G, 100, estimator) - wasserstein_risk_first_order(G, 100)
     assert gap[0] > 0 > gap[-1]
 
@@ -88,8 +88,8 @@ def test_the_risk_diverges_with_the_unbiased_estimator_only() -> None:
     assert np.all(wasserstein_risk(np.arange(5000), 100, "ml") < 2)
 
 
-def test_maximum_likelihood_keeps_the_spread_of_all_chains_together() -> None:
-    """And the unbiased estimator widens it by σ² Σ 1/M_i, without the paper's remainder."""
+def test_only_the_unbiased_estimator_widens_the_marginal_variance() -> None:
+    """It widens it by σ² Σ 1/M_i, without the paper's remainder; maximum likelihood keeps it."""
     sizes = SCHEDULES["growing"]
     np.testing.assert_allclose(marginal_variance(G, sizes, "ml", 3.0), 3.0, rtol=1e-12)
     np.testing.assert_allclose(marginal_variance(G, sizes, "unbiased", 3.0), 3 * (1 + np.cumsum(1 / sizes)))
@@ -104,8 +104,8 @@ def test_everything_scales_with_the_real_variance() -> None:
     )
 
 
-def test_the_mean_over_replicas_leaves_its_expectation_when_the_spread_is_out_of_reach() -> None:
-    """At g = 20 M nearly every chain is far below E σ_g² = 1, and so is the mean of any number that one can run."""
+def test_the_mean_over_replicas_falls_below_its_expectation_after_many_generations() -> None:
+    """At g = 20 M nearly every chain is far below E σ_g² = 1, and so is the mean of any feasible number of them."""
     generations, replicas = 400, 2000
     paths = gaussian_chains([20] * generations, replicas, "unbiased", seed=3)
     assert variance_of_variance(np.array([generations - 1]), 20, "unbiased")[0] > 1e12 * replicas

@@ -21,7 +21,7 @@ ESTIMATORS: tuple[Estimator, ...] = ("unbiased", "ml")
 def chains(
     real: int, synthetic: int, initial: int, bias: float, estimator: Estimator, seed: int, fresh: bool
 ) -> GaussianMoments:
-    """Variance and squared error of the mean (g, r) of chains on `real` + `synthetic` rows."""
+    """Simulate chains on `real` + `synthetic` rows; return variance and squared error of the mean, (g, r)."""
     rng = np.random.default_rng(seed)
     replicas, ddof = 15_000, 1 if estimator == "unbiased" else 0
     x = first = rng.standard_normal((replicas, initial))
@@ -44,10 +44,10 @@ CASES = [(5, 20, 12, 1.0), (5, 20, 12, 0.7), (1, 10, 3, 1.0), (20, 5, 8, 1.2), (
 def test_the_fresh_loop_agrees_with_simulated_chains(
     real: int, synthetic: int, initial: int, bias: float, estimator: Estimator
 ) -> None:
-    found = chains(real, synthetic, initial, bias, estimator, seed=1, fresh=True)
+    simulated = chains(real, synthetic, initial, bias, estimator, seed=1, fresh=True)
     expected = fresh_moments(G, real, synthetic, initial, bias, estimator)
-    assert deviation(found.variance, expected.variance) < 4
-    assert deviation(found.mean_error, expected.mean_error) < 4
+    assert deviation(simulated.variance, expected.variance) < 4
+    assert deviation(simulated.mean_error, expected.mean_error) < 4
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -55,16 +55,16 @@ def test_the_fresh_loop_agrees_with_simulated_chains(
 def test_the_augmented_loop_agrees_with_simulated_chains(
     real: int, synthetic: int, bias: float, estimator: Estimator
 ) -> None:
-    found = chains(real, synthetic, real, bias, estimator, seed=2, fresh=False)
+    simulated = chains(real, synthetic, real, bias, estimator, seed=2, fresh=False)
     expected = augmented_moments(G, real, synthetic, bias, estimator)
-    assert deviation(found.variance, expected.variance) < 4
-    assert deviation(found.mean_error, expected.mean_error) < 4
+    assert deviation(simulated.variance, expected.variance) < 4
+    assert deviation(simulated.mean_error, expected.mean_error) < 4
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_without_real_rows_it_is_the_fully_synthetic_loop(estimator: Estimator) -> None:
-    found = chains(0, 25, 25, 0.8, estimator, seed=3, fresh=True)
-    assert deviation(found.variance, biased_variance(G, 25, 0.8, estimator)) < 4
+def test_the_fresh_loop_without_real_rows_is_the_fully_synthetic_loop(estimator: Estimator) -> None:
+    simulated = chains(0, 25, 25, 0.8, estimator, seed=3, fresh=True)
+    assert deviation(simulated.variance, biased_variance(G, 25, 0.8, estimator)) < 4
     moments = fresh_moments(G, 0, 25, 25, 0.8, estimator, variance=3.0)
     np.testing.assert_allclose(moments.variance, biased_variance(G, 25, 0.8, estimator, variance=3.0))
     unbiased = fresh_moments(G, 0, 25, 25, 1.0, estimator)
@@ -88,7 +88,7 @@ def test_the_limit_does_not_depend_on_the_first_generation(
     assert moments.mean_error[0] == pytest.approx(augmented_fixed_point(real, synthetic, bias, estimator).mean_error)
 
 
-def test_the_fixed_point_of_an_unbiased_sampler() -> None:
+def test_the_fixed_point_without_sampling_bias_has_a_closed_form() -> None:
     for r, s in [(1, 1), (10, 3), (100, 900), (5, 10**6)]:
         n = r + s
         fixed = fresh_fixed_point(r, s, 1.0, "ml")
@@ -97,7 +97,7 @@ def test_the_fixed_point_of_an_unbiased_sampler() -> None:
         assert 1 / (2 * r + 1) < fixed.mean_error < 1 / r
 
 
-def test_a_sampler_that_narrows_costs_variance_and_one_without_synthetic_rows_nothing() -> None:
+def test_a_bias_below_1_costs_variance_except_where_all_rows_are_real() -> None:
     variances = [fresh_fixed_point(100, 900, bias, "unbiased").variance for bias in (0.5, 0.8, 1.0)]
     # v = r σ²/(n - λ s) but for terms of relative order 1/n
     np.testing.assert_allclose(variances, [100 / 550, 100 / 280, 1.0], rtol=0.02)

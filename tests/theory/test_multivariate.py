@@ -26,7 +26,7 @@ ESTIMATORS: tuple[Estimator, ...] = ("unbiased", "ml")
 def chains(
     sizes: np.ndarray, eigenvalues: np.ndarray, replicas: int, estimator: Estimator, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Means (g, r, d) and covariances (g, r, d, d), by drawing and refitting rows."""
+    """Draw and refit rows; return means (g, r, d) and covariances (g, r, d, d)."""
     rng = np.random.default_rng(seed)
     d = len(eigenvalues)
     mean, root = np.zeros((replicas, 1, d)), np.broadcast_to(np.diag(np.sqrt(eigenvalues)), (replicas, d, d))
@@ -44,7 +44,7 @@ def chains(
 
 
 def risk(means: np.ndarray, covariances: np.ndarray, eigenvalues: np.ndarray) -> np.ndarray:
-    """Squared Wasserstein distance to N(0, diag(eigenvalues))."""
+    """Return the squared Wasserstein distance to N(0, diag(eigenvalues))."""
     root = np.sqrt(eigenvalues)
     cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root[:, None] * covariances * root), 0)).sum(-1)
     distance: np.ndarray = (
@@ -69,25 +69,25 @@ def test_moments_agree_with_a_simulated_chain(sizes: np.ndarray, estimator: Esti
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_the_lower_bound_and_the_first_order(estimator: Estimator) -> None:
+def test_the_simulated_risk_lies_above_the_bound_and_near_the_first_order(estimator: Estimator) -> None:
     sizes = np.full(6, 400)
     means, covariances = chains(sizes, LAMBDA, 1500, estimator, seed=2)
-    found = risk(means, covariances, LAMBDA)
+    simulated = risk(means, covariances, LAMBDA)
     bound, first = wasserstein_lower_bound(G, sizes, estimator, LAMBDA), wasserstein_risk_first_order(G, sizes, LAMBDA)
-    assert np.all(found.mean(-1) > bound)
-    np.testing.assert_allclose(found.mean(-1), first, rtol=0.1)
-    assert deviation(found, first) < 4
+    assert np.all(simulated.mean(-1) > bound)
+    np.testing.assert_allclose(simulated.mean(-1), first, rtol=0.1)
+    assert deviation(simulated, first) < 4
 
 
-def test_the_distance_of_the_tests_is_that_of_scipy() -> None:
+def test_the_risk_that_these_tests_compute_agrees_with_scipy() -> None:
     means, covariances = chains(np.full(2, 10), LAMBDA, 3, "ml", seed=3)
-    for m, s, found in zip(means[-1], covariances[-1], risk(means, covariances, LAMBDA)[-1], strict=True):
+    for m, s, simulated in zip(means[-1], covariances[-1], risk(means, covariances, LAMBDA)[-1], strict=True):
         root = sqrtm(np.diag(LAMBDA))
         cross = np.trace(sqrtm(root @ s @ root)).real
-        assert found == pytest.approx(m @ m + LAMBDA.sum() + np.trace(s) - 2 * cross, rel=1e-9)
+        assert simulated == pytest.approx(m @ m + LAMBDA.sum() + np.trace(s) - 2 * cross, rel=1e-9)
 
 
-def test_one_dimension_is_the_scalar_theory() -> None:
+def test_one_dimension_agrees_with_the_scalar_theory() -> None:
     one = np.array([3.0])
     np.testing.assert_allclose(
         wasserstein_risk_first_order(G, 50, one), gaussian.wasserstein_risk_first_order(G, 50, 3.0)
@@ -107,7 +107,7 @@ def test_the_papers_bound_fails_with_maximum_likelihood() -> None:
     assert wasserstein_lower_bound(late, 100, "ml", np.ones(1))[0] < gaussian.wasserstein_risk(late, 100, "ml")[0]
 
 
-def test_the_rank_is_that_of_the_smallest_set() -> None:
+def test_the_rank_follows_the_smallest_training_set() -> None:
     sizes = np.array([6, 4, 9, 3, 9, 9])
     assert rank(G, sizes, 5).tolist() == [5, 3, 3, 2, 2, 2]
     _, covariances = chains(sizes, np.ones(5), 20, "unbiased", seed=4)
@@ -130,7 +130,7 @@ def test_eigenvalues_decay_at_their_lyapunov_exponents() -> None:
     assert np.all(np.diff(rates) < 0)
 
 
-def test_rates_sum_to_the_determinants_and_begin_as_k_over_m() -> None:
+def test_rates_sum_to_that_of_the_log_determinant_and_are_about_k_over_m() -> None:
     for estimator in ESTIMATORS:
         once = expected_log_determinant(G, 12, estimator, np.ones(4))
         np.testing.assert_allclose(np.diff(once), eigenvalue_rates(12, 4, estimator).sum())
@@ -139,7 +139,7 @@ def test_rates_sum_to_the_determinants_and_begin_as_k_over_m() -> None:
     assert len(eigenvalue_rates(4, 10, "ml")) == 3
 
 
-def test_the_effective_dimension_falls() -> None:
+def test_the_effective_dimension_falls_in_every_generation() -> None:
     squares = expected_square_traces(np.arange(200), 30, "unbiased", np.ones(10))
     effective = squares.square_of_trace / squares.trace_of_square
     assert np.all(np.diff(effective) < 0)

@@ -22,10 +22,10 @@ DESIGNS: tuple[Design, ...] = ("same", "fresh")
 
 
 def chains(accumulate: bool, design: Design, replicas: int, seed: int) -> np.ndarray:
-    """Test error (g, r) of least squares on labels that the fit before made."""
+    """Simulate least squares on labels of the fit before; return its test errors (g, r)."""
     rng = np.random.default_rng(seed)
     real = np.array([1.0, -2.0, 0.5, 3.0])
-    fit, found = np.broadcast_to(real[:, None], (replicas, D, 1)), []
+    fit, errors = np.broadcast_to(real[:, None], (replicas, D, 1)), []
     x, y = np.empty((replicas, 0, D)), np.empty((replicas, 0, 1))
     rows = rng.standard_normal((replicas, ROWS, D)) * SCALES
     for _ in G:
@@ -34,18 +34,18 @@ def chains(accumulate: bool, design: Design, replicas: int, seed: int) -> np.nda
         labels = rows @ fit + math.sqrt(NOISE) * rng.standard_normal((replicas, ROWS, 1))
         x, y = (np.concatenate([x, rows], 1), np.concatenate([y, labels], 1)) if accumulate else (rows, labels)
         fit = np.linalg.solve(x.swapaxes(1, 2) @ x, x.swapaxes(1, 2) @ y)
-        found.append((((fit[..., 0] - real) * SCALES) ** 2).sum(-1))
-    return np.array(found)
+        errors.append((((fit[..., 0] - real) * SCALES) ** 2).sum(-1))
+    return np.array(errors)
 
 
 @pytest.mark.parametrize("design", DESIGNS)
-def test_agrees_with_simulated_chains(design: Design) -> None:
+def test_closed_forms_agree_with_simulated_chains(design: Design) -> None:
     assert deviation(chains(False, design, 6000, seed=1), replace_error(G, ROWS, D, NOISE)) < 4
     assert deviation(chains(True, design, 6000, seed=2), accumulate_error(G, ROWS, D, design, NOISE)) < 4
 
 
 @pytest.mark.parametrize("design", DESIGNS)
-def test_accumulate_rises_to_its_limit_and_replace_without_one(design: Design) -> None:
+def test_accumulate_rises_to_its_limit_and_replace_grows_without_limit(design: Design) -> None:
     every = np.arange(100_000)
     errors = accumulate_error(every, ROWS, D, design, NOISE)
     limit = accumulate_limit(ROWS, D, design, NOISE)
@@ -69,17 +69,17 @@ def test_the_papers_bound_holds_for_fresh_rows_too() -> None:
 
 
 @pytest.mark.parametrize("accumulate", [False, True])
-def test_a_schedule_of_sizes_agrees_with_simulated_chains(accumulate: bool) -> None:
+def test_a_schedule_of_sizes_agrees_with_errors_chains(accumulate: bool) -> None:
     sizes, rng = np.array([16, 40, 9, 25]), np.random.default_rng(3)
-    g, fit, found = np.arange(4), np.zeros((6000, D, 1)), []
+    g, fit, errors = np.arange(4), np.zeros((6000, D, 1)), []
     x, y = np.empty((6000, 0, D)), np.empty((6000, 0, 1))
     for size in sizes:
         rows = rng.standard_normal((6000, size, D)) * SCALES
         labels = rows @ fit + math.sqrt(NOISE) * rng.standard_normal((6000, size, 1))
         x, y = (np.concatenate([x, rows], 1), np.concatenate([y, labels], 1)) if accumulate else (rows, labels)
         fit = np.linalg.solve(x.swapaxes(1, 2) @ x, x.swapaxes(1, 2) @ y)
-        found.append(((fit[..., 0] * SCALES) ** 2).sum(-1))
+        errors.append(((fit[..., 0] * SCALES) ** 2).sum(-1))
     expected = accumulate_error(g, sizes, D, "fresh", NOISE) if accumulate else replace_error(g, sizes, D, NOISE)
-    assert deviation(np.array(found), expected) < 4
+    assert deviation(np.array(errors), expected) < 4
     with pytest.raises(UserError, match="got a schedule of sizes"):
         accumulate_error(g, sizes, D, "same", NOISE)

@@ -20,7 +20,7 @@ def i_log_i(generations: int) -> np.ndarray:
     return sizes
 
 
-def test_power_schedules() -> None:
+def test_a_power_schedule_rounds_its_sizes_up() -> None:
     g = np.arange(5)
     np.testing.assert_array_equal(power_schedule(g, 100, 0), [100] * 5)
     np.testing.assert_array_equal(power_schedule(g, 100, 1), [100, 200, 300, 400, 500])
@@ -28,7 +28,7 @@ def test_power_schedules() -> None:
     np.testing.assert_array_equal(power_schedule(g, 3, 0.5), [3, 5, 6, 6, 7])
 
 
-def test_limits_of_the_inverse_sum() -> None:
+def test_the_inverse_sum_reaches_its_limit() -> None:
     assert inverse_sum_limit(100, 2) == pytest.approx(math.pi**2 / 600)
     assert inverse_sum_limit(100, 4) == pytest.approx(math.pi**4 / 9000)
     assert inverse_sum_limit(100, 1) == inverse_sum_limit(100, 0.5) == math.inf

@@ -30,21 +30,21 @@ def test_log_variance_and_quantiles_agree_with_a_simulated_chain(sizes: np.ndarr
 
 @pytest.mark.parametrize("size", [2, 3, 10, 1000])
 @pytest.mark.parametrize("probability", [1e-4, 0.05, 0.5, 0.999])
-def test_one_fit_is_scipys_chi_square(size: int, probability: float) -> None:
-    found = variance_quantile(np.zeros(1, np.int64), probability, size, "ml", variance=4.0)[0]
-    assert found == pytest.approx(4 * chi2.ppf(probability, size - 1) / size, rel=1e-7)
+def test_one_fit_agrees_with_scipys_chi_square(size: int, probability: float) -> None:
+    quantile = variance_quantile(np.zeros(1, np.int64), probability, size, "ml", variance=4.0)[0]
+    assert quantile == pytest.approx(4 * chi2.ppf(probability, size - 1) / size, rel=1e-7)
 
 
-def test_many_fits_are_log_normal() -> None:
+def test_the_variance_after_many_fits_is_log_normal() -> None:
     late = np.array([20_000])
     for probability in (0.05, 0.5, 0.95):
-        found = np.log(variance_quantile(late, probability, 100, "unbiased"))[0]
+        quantile = np.log(variance_quantile(late, probability, 100, "unbiased"))[0]
         normal = expected_log_variance(late, 100, "unbiased") + std_of_log_variance(late, 100) * norm.ppf(probability)
-        assert found == pytest.approx(normal[0], abs=0.02)
+        assert quantile == pytest.approx(normal[0], abs=0.02)
 
 
 def test_quantiles_of_a_product_of_two_exponentials() -> None:
-    """χ²_2/2 is an exponential, and P(E E' > x) = 2√x K_1(2√x)."""
+    """χ²_2/2 is exponential, and P(E E' > x) = 2√x K_1(2√x) for two of them."""
     from scipy.special import kv
 
     for probability in (0.01, 0.5, 0.99):
@@ -61,7 +61,7 @@ def test_the_typical_path_decays_though_the_mean_does_not() -> None:
     assert median < 0.05 < expected_variance(g, size, "unbiased")[0]
 
 
-def test_jensen() -> None:
+def test_the_typical_deviation_is_below_its_mean_and_that_below_the_root_of_the_mean_variance() -> None:
     for estimator in ESTIMATORS:
         typical = np.exp(expected_log_variance(G, 20, estimator) / 2)
         std, root = expected_std(G, 20, estimator), np.sqrt(expected_variance(G, 20, estimator))
