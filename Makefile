@@ -5,7 +5,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 RUNS ?= runs
 
-# CPU tests and sweeps share two cores between processes; threads that spin for each other cost far more than they give
+# The test processes share the cores of the machine, and threads that wait for each other in a busy loop cost far more
+# time than they save, so give each process one thread
 TEST_ENV := OMP_NUM_THREADS=1
 
 $(READY): pyproject.toml .ci/constraints.txt
@@ -13,33 +14,33 @@ $(READY): pyproject.toml .ci/constraints.txt
 	$(BIN)/pip install --quiet --constraint .ci/constraints.txt --editable ".[dev,hub,lm,slurm]"
 	touch $(READY)
 
-venv: $(READY)  ## set up only
+venv: $(READY)  ## create the environment
 
-demo: $(READY)  ## set up and run the main job
+demo: $(READY)  ## create the environment and run the main experiment
 	$(BIN)/python -m collapse_lab +experiment=nepotistic ratio=0.005
 
-test: lint types  ## set up, lint, types and tests
+test: lint types  ## create the environment, then run lint, types and tests
 	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PYTEST)
 
-lint: $(READY)
+lint: $(READY)  ## check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(READY)
+types: $(READY)  ## check types
 	$(BIN)/mypy
 
-bench: $(READY)  ## each as a ratio against the alternative that a user would pick
+bench: $(READY)  ## run the benchmarks, each as a ratio to the alternative that a user would pick
 	$(BIN)/python -m tests.benchmarks
 
-report: $(READY)  ## one page over everything in RUNS
+report: $(READY)  ## write one page about all runs in RUNS
 	$(BIN)/python -m collapse_lab.report $(RUNS) --out $(RUNS)/report.html
 
-sync: $(READY)  ## upload what ran offline to Weights & Biases
-	$(BIN)/python -m collapse_lab.sync $(RUNS)
+sync: $(READY)  ## upload the offline mirrors of RUNS to Weights & Biases
+	$(BIN)/python -m collapse_lab.cli.sync $(RUNS)
 
-lock: $(READY)  ## write down the versions installed here
+lock: $(READY)  ## write the installed versions to .ci/constraints.txt
 	$(BIN)/pip freeze --exclude-editable --exclude collapse-lab > .ci/constraints.txt
 
-clean:  ## everything but runs
+clean:  ## delete the environment, the caches and the build outputs, but no runs
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +

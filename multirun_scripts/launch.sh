@@ -1,4 +1,5 @@
-# Sourced by the scripts beside it: launch LAUNCHER OVERRIDE… starts one sweep with the project's own Python
+# Define `launch` for the scripts beside this file: launch LAUNCHER OVERRIDE… starts one sweep.
+# It takes the Python of the project's .venv, or the `python` of the PATH where there is no .venv.
 launch() {
   local launcher="$1" root python
   shift

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Controls: does matching intensities to the real images, or dropping the worst generated ones, prevent collapse?
+# Run two controls: does it prevent collapse to match intensities to the real images, or to drop the worst images?
 #   multirun_scripts/nepotistic_controls.sh [local|slurm]
 source "$(dirname "$0")/launch.sh"
 launch "${1:-local}" +experiment=nepotistic ratio=0.5 curation=none,histogram,drop_worst seed=0,1,2 "${@:2}"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A SLURM cluster of two nodes on this one machine, for the tests: everything it writes is below one folder.
+# Start a SLURM cluster of two nodes on this one machine, for the tests. It writes only into the given folder.
 #   tests/slurm/start.sh FOLDER && export SLURM_CONF=FOLDER/slurm.conf && sbatch …
 #   tests/slurm/stop.sh FOLDER
-# A job may take a few of a node's slots whatever the machine's cores are: nothing is bound and no memory is counted.
+# The slots of a node do not depend on the machine's cores: no job is bound to a core, and no memory is counted.
 set -euo pipefail
 
 slots=2
@@ -12,17 +12,17 @@ give_up() {
 }
 
 [ $# = 1 ] || give_up "give one argument, the folder of the cluster"
-[ "$(id -u)" = 0 ] || give_up "the daemons start jobs for others, so only root can run them"
+[ "$(id -u)" = 0 ] || give_up "the daemons start jobs for other users, so only root can run them"
 for program in munged slurmctld slurmd sbatch srun scontrol; do
   command -v "$program" >/dev/null || give_up "$program is missing: apt-get install slurm-wlm munge"
 done
 mkdir -p "$1"
 folder="$(cd "$1" && pwd)"
-[ ! -e "$folder/slurm.conf" ] || give_up "$folder holds a cluster already"
-[ "${#folder}" -le 80 ] || give_up "the path of $folder is too long for a socket"
+[ ! -e "$folder/slurm.conf" ] || give_up "$folder already holds a cluster; give a new folder"
+[ "${#folder}" -le 80 ] || give_up "the path $folder is too long for a socket; give one of 80 characters at most"
 mkdir "$folder/state" "$folder/n1" "$folder/n2"
 
-# Three ports in a row that nobody answers on; several clusters may stand side by side
+# Several clusters may run side by side, so look for three free ports in a row
 port=$((20000 + $$ % 1000 * 10))
 answered() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 while answered "$port" || answered $((port + 1)) || answered $((port + 2)); do port=$((port + 10)); done
@@ -62,7 +62,7 @@ CONF
 export SLURM_CONF="$folder/slurm.conf"
 (umask 077 && head -c 128 /dev/urandom >"$folder/munge.key")
 trap '"$(dirname "$0")/stop.sh" "$folder"' ERR
-# --force: the folder need not be open to other users, as only root asks
+# --force: munged otherwise wants a folder that other users can enter, and here only root uses it
 munged --force --key-file="$folder/munge.key" --socket="$folder/munge.socket" --pid-file="$folder/munged.pid" \
   --log-file="$folder/munged.log" --seed-file="$folder/munged.seed" 2>"$folder/munged.warnings"
 slurmctld

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Ends the cluster that start.sh started in a folder, and its jobs; the folder stays, to be read.
+# Stop the cluster that start.sh started in a folder, and its jobs. The folder is kept, so that its logs can be read.
+#   tests/slurm/stop.sh FOLDER
 set -uo pipefail
 
 folder="$(cd "$1" && pwd)" || exit 1
 export SLURM_CONF="$folder/slurm.conf"
 
-# A process that nobody has waited for yet (a zombie) has ended
+# A zombie has ended too: its parent has not read its exit status yet
 ended() { ! grep -qs '^State:[[:space:]]*[^Z[:space:]]' "/proc/$1/status"; }
 
 scancel --quiet --user=root || true
@@ -21,6 +22,6 @@ for daemon in slurmd-n1 slurmd-n2 slurmctld munged; do
     ended "$pid" && continue 2
     sleep 0.1
   done
-  echo "stop.sh: $daemon does not end, and is killed" >&2
+  echo "stop.sh: $daemon did not stop within 10 seconds, so it is killed" >&2
   kill -KILL "$pid"
 done
