@@ -1,1 +1,1 @@
-"""Looks inside one fitted model, one file each."""
+"""Probes: each file measures something inside one fitted model."""

@@ -1,4 +1,4 @@
-"""How well a diffusion model still denoises real images that it has never seen."""
+"""The denoising loss of a diffusion model on real images that it has never seen."""
 
 from __future__ import annotations
 
@@ -11,37 +11,44 @@ from torch import Tensor
 
 from collapse_lab.errors import UserError
 from collapse_lab.metrics.intervals import around
-from collapse_lab.types import Estimate, Samples, Subject
+from collapse_lab.types import Count, Estimate, Samples, Subject
 
 
 @runtime_checkable
 class Denoises(Protocol):
-    """A family trained by denoising."""
+    """Describe a family that is trained by denoising."""
 
     def denoising_losses(self, samples: Samples, times: Tensor, noise: Tensor) -> Tensor:
-        """The objective of each row, (n,)."""
+        """Return the training objective of each row, (n,), at times (n,) in [0, 1) and noise (n, *shape)."""
         ...
 
 
 class DenoisingLoss:
-    """E ||target - prediction(x_t, t, text)||^2 over held-out real rows, times and noise; a bound on -log p(x) up to
-    weights and constants (arXiv:2006.11239, section 3.4).
+    """Measure E ||target - prediction(x_t, t, text)||² over held-out real rows, times and noise.
 
-    draws: times per row, spread evenly over the process. The interval is over rows.
+    The expectation is a bound on -log p(x) up to weights and constants. The interval is over rows.
+
+    Args:
+        draws: Times per row, spread evenly over the process.
+        bootstrap: Resamplings of the rows behind the interval; below 2 there is no interval.
+
+    Raises:
+        UserError: The model is not trained by denoising.
+
+    Source: arXiv:2006.11239, section 3.4.
     """
 
     version: ClassVar[int] = 1
 
-    def __init__(self, draws: int = 8, bootstrap: int = 200) -> None:
-        if draws < 1:
-            raise UserError(f"probes.denoising.draws is 1 or more; got {draws}")
+    def __init__(self, draws: Count = 8, bootstrap: int = 200) -> None:
         self.draws, self.bootstrap = draws, bootstrap
 
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
+        """Return `denoising_loss`, ≥ 0."""
         family: object = subject.model
         real = subject.real
         if not isinstance(family, Denoises):
-            raise UserError(f"probes=[denoising] needs a diffusion model; {type(family).__name__} is none")
+            raise UserError(f"probes=[denoising] needs a diffusion model; {type(family).__name__} is not one")
         losses = torch.zeros(len(real))
         for draw in range(self.draws):
             times = torch.from_numpy((rng.random(len(real)) + draw) / self.draws)

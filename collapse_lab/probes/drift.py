@@ -17,12 +17,20 @@ from collapse_lab.types import Estimate, Subject
 
 
 class Drift:
-    """Means over replicas of the fitted p: heterozygosity 1 - Σ p_k², that two draws differ; support, the number of
-    categories left; mass_lost, the real probability of those that are not.
+    """Measure heterozygosity, support and lost mass of the fitted p, as means over replicas.
 
-    With the suffix `_theory`, under replace, their exact expectations.
+    heterozygosity: 1 - Σ p_k², the probability that two draws differ, in [0, 1).
+    support: The number of categories left, in [1, K].
+    mass_lost: The real probability of the categories that are not left, in [0, 1).
 
-    truth: the data set.  process: how the generations follow on each other.
+    Where the policy is `replace`, their exact expectations follow under the same names with the suffix `_theory`.
+
+    Args:
+        truth: The data set, `Categories`.
+        process: How the generations follow on each other.
+
+    Raises:
+        UserError: The data set has no known probabilities, or the model is of another family.
     """
 
     version: ClassVar[int] = 1
@@ -37,16 +45,17 @@ class Drift:
         self._laws: Laws | None = None
 
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
+        """Return the three means, and their theory where it is known."""
         model = subject.model
         if not isinstance(model, Discrete):
-            raise UserError(f"probes=[drift] looks at model=discrete; {type(model).__name__} is another family")
+            raise UserError(f"probes=[drift] needs model=discrete; {type(model).__name__} is another family")
         probabilities, real = model.probabilities.numpy(), self.truth.probabilities.numpy()
         if self._laws is None:
             self._laws = discrete_laws(self.process, self.truth.rows, real)
-        found = {
+        values_by_name = {
             "heterozygosity": 1 - np.square(probabilities).sum(1),
             "support": (probabilities > 0).sum(1).astype(float),
             "mass_lost": (probabilities == 0) @ real,
         }
         theory = expected(self._laws, int(model.generation))
-        return {name: replicas.mean(values) for name, values in found.items()} | theory
+        return {name: replicas.mean(values) for name, values in values_by_name.items()} | theory

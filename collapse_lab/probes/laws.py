@@ -21,20 +21,36 @@ from collapse_lab.types import Estimate
 
 Laws = Mapping[str, np.ndarray]
 QUANTILES = {"variance_q05": 0.05, "variance_median": 0.5, "variance_q95": 0.95}
-EXACT = 24  # generations at which a quantile is inverted; see `quantile`
-INVERTED = 200  # generations up to which it may be inverted at each, as it is where sizes jump
-LARGEST = 2000  # rows up to which the chain of counts is followed, by matrices of their square entries in all
+EXACT = 24  # number of generations at which a quantile is inverted; see `quantile`
+INVERTED = 200  # where sizes jump, a quantile is inverted at every generation: chains may have this many at most
+LARGEST = 2000  # most rows of a chain of counts; all its transition matrices may have LARGEST² entries together
 
 
 def expected(laws: Laws, generation: int) -> dict[str, Estimate]:
-    """What the laws say of one generation, each under its name with the suffix `_theory`; nothing beyond their end."""
+    """Return the value of each law at one generation, under the law's name with the suffix `_theory`.
+
+    Args:
+        laws: Values of generations 0, 1, …, by name.
+        generation: The generation; a law that ends before it is left out.
+    """
     return {f"{name}_theory": Estimate(float(law[generation])) for name, law in laws.items() if generation < len(law)}
 
 
 def gaussian_laws(process: Process, rows: int, estimator: Estimator, variances: np.ndarray, axes_apart: bool) -> Laws:
-    """Of the Gaussian family on N(0, diag(variances)), with so many real rows: the names of the probe `moments`.
+    """Return the laws of the Gaussian family on N(0, diag(variances)), under the names of the probe `moments`.
 
-    Mean and variance have laws under every policy but one that draws real rows again; the rest under replace.
+    Mean and variance have laws under every policy, except one that draws the same real rows again. The other numbers
+    have laws under replace only.
+
+    Args:
+        process: How the generations follow on each other.
+        rows: The number of real rows.
+        estimator: The estimator of the variance that the family uses.
+        variances: Variances of the real distribution, (d,).
+        axes_apart: Whether the family fits every axis on its own.
+
+    Returns:
+        Values of generations 0, …, G, (G + 1,), by name; empty where no law holds.
     """
     sizes = process.trained(rows)
     if not process.alone or sizes.min() < 2:
@@ -61,7 +77,16 @@ def gaussian_laws(process: Process, rows: int, estimator: Estimator, variances: 
 
 
 def discrete_laws(process: Process, rows: int, probabilities: np.ndarray) -> Laws:
-    """Of the discrete family under replace: the names of the probe `drift`."""
+    """Return the laws of the discrete family under replace, under the names of the probe `drift`.
+
+    Args:
+        process: How the generations follow on each other.
+        rows: The number of real rows.
+        probabilities: The real distribution, (k,).
+
+    Returns:
+        Values of generations 0, …, G, (G + 1,), by name; empty where no law holds.
+    """
     sizes, g = process.trained(rows), process.steps
     if not process.alone or not _replaces(process):
         return {}
@@ -74,9 +99,19 @@ def discrete_laws(process: Process, rows: int, probabilities: np.ndarray) -> Law
 
 
 def regression_laws(process: Process, rows: int, dimension: int, noise: float, design: regression.Design) -> Laws:
-    """Of linear regression: the name of the probe `test_error`.
+    """Return the law of linear regression, under the name of its number, `test_error`.
 
-    Inputs that are the same in every generation are so only as long as neither more nor fewer are sampled.
+    Inputs that are the "same" in every generation need the same number of rows in every generation.
+
+    Args:
+        process: How the generations follow on each other.
+        rows: The number of real rows.
+        dimension: The number of coefficients.
+        noise: The variance of the labels' noise.
+        design: Whether the inputs are the "same" in every generation, or "fresh" ones.
+
+    Returns:
+        Values of generations 0, …, G, (G + 1,), by name; empty where no law holds.
     """
     g, trained, added = process.steps, process.trained(rows), process.added(rows)
     one_size = len({*trained, *added}) == 1
@@ -92,11 +127,21 @@ def regression_laws(process: Process, rows: int, dimension: int, noise: float, d
 def quantile(
     g: np.ndarray, probability: float, sizes: SampleSizes, estimator: Estimator, variance: float
 ) -> np.ndarray:
-    """`theory.typical.variance_quantile`, inverted at EXACT generations spread evenly over log(g + 1).
+    """Return `theory.typical.variance_quantile`, inverted at EXACT generations spread evenly over log(g + 1).
 
-    Between them the quantile of the standardised log variance is a spline: it changes slowly, unless sizes jump, and
-    its mean and deviation are exact everywhere. One inversion takes milliseconds, and a run has thousands of
-    generations. Where sizes do jump every generation is inverted.
+    Between these generations the quantile of the standardised log variance is a spline: it changes slowly, unless sizes
+    jump, and its mean and deviation are exact everywhere. One inversion takes milliseconds, and a run has thousands of
+    generations. Where sizes do jump, every generation is inverted.
+
+    Args:
+        g: The generations 0, …, G, (G + 1,).
+        probability: In [1e-5, 1 - 1e-5].
+        sizes: The sizes of the training sets.
+        estimator: The estimator of the variance that the family uses.
+        variance: σ² of the real distribution.
+
+    Returns:
+        Quantiles of the variance, (G + 1,).
     """
     if not _smooth(sizes):
         return typical.variance_quantile(g, probability, sizes, estimator, variance)
@@ -112,7 +157,7 @@ def quantile(
 
 
 def _smooth(sizes: SampleSizes) -> bool:
-    """Whether the sizes after the first are a power of g + 1, within a row and 2 %."""
+    """Return whether the sizes after the first are a power of g + 1, within a row and 2 %."""
     later = np.atleast_1d(sizes)[1:]
     if len(later) < 2:
         return True

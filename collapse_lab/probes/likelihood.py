@@ -15,27 +15,35 @@ from collapse_lab.types import Estimate, Subject
 
 @runtime_checkable
 class HasDensity(Protocol):
-    """A family of points with a density."""
+    """Describe a family of points that has a density."""
 
     def log_density(self, points: Tensor) -> Tensor:
-        """log p(x) of points (n, R, d), as (n, R)."""
+        """Return log p(x) of points (n, R, d), as (n, R)."""
         ...
 
 
 class Likelihood:
-    """log_likelihood: the mean of log p(x) over held-out real rows x; over replicas its mean, and its median.
+    """Measure the mean of log p(x) over held-out real rows x, in nats: its mean and its median over replicas.
 
-    A replica that has become a point has none: the mean is then left out, and the median says when half of them have.
+    log_likelihood: The mean over replicas.
+    log_likelihood_median: The median over replicas.
+
+    A replica that has become a point has no finite log-likelihood. The ledger then leaves the mean out, and the median
+    shows when half of the replicas have become points.
+
+    Raises:
+        UserError: The model has no density.
     """
 
     version: ClassVar[int] = 1
 
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
+        """Return `log_likelihood` and `log_likelihood_median`."""
         model: object = subject.model
         if not isinstance(model, HasDensity):
             raise UserError(
                 f"probes=[likelihood] needs a family of points with a density; {type(model).__name__} has none"
             )
-        found = model.log_density(subject.real.data).mean(0).numpy()
-        (median,) = replicas.quantiles(found, (0.5,))
-        return {"log_likelihood": replicas.mean(found), "log_likelihood_median": median}
+        means = model.log_density(subject.real.data).mean(0).numpy()
+        (median,) = replicas.quantiles(means, (0.5,))
+        return {"log_likelihood": replicas.mean(means), "log_likelihood_median": median}

@@ -1,4 +1,4 @@
-"""A fitted mixture of Gaussians beside the real one."""
+"""The distance of a fitted mixture of Gaussians from the real one."""
 
 from __future__ import annotations
 
@@ -20,11 +20,18 @@ Mixture = tuple[Tensor, Tensor, Tensor]
 
 
 class MixtureDistance:
-    """l2_distance: √∫(p - p₀)², mean over replicas. ∫ of two Gaussians is N(m_i; m_j, Σ_i + Σ_j), so that it is exact.
+    """Measure the distance √∫(p - p₀)² of a fitted mixture from the real one, and how EM went.
 
-    components_lost: the share of replicas of which EM lost a component.  em_rounds: mean number of rounds of EM.
+    l2_distance: The mean over replicas of √∫(p - p₀)², ≥ 0. The integral of the product of two Gaussians is
+        N(m_i; m_j, Σ_i + Σ_j), so the distance is exact.
+    components_lost: The share of replicas in which EM lost a component.
+    em_rounds: The mean number of rounds of EM.
 
-    truth: the data set.
+    Args:
+        truth: The data set, a mixture of Gaussians or one Gaussian.
+
+    Raises:
+        UserError: The data set is not a mixture of Gaussians, or the model is of another family.
 
     Source: the distance that arXiv:2305.17493 draws for mixtures.
     """
@@ -34,16 +41,17 @@ class MixtureDistance:
     def __init__(self, truth: Any) -> None:
         if not isinstance(truth, KnownComponents):
             raise UserError(
-                f"probes=[mixture] compares with a known mixture, and {type(truth).__name__} is none; give "
+                f"probes=[mixture] compares with a known mixture, and {type(truth).__name__} is not one; give "
                 "dataset=mixture or dataset=normal"
             )
         weights, means, covariances = truth.components()
         self._truth = weights[None], means[None], covariances[None]
 
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
+        """Return `l2_distance`, `components_lost` and `em_rounds`."""
         model = subject.model
         if not isinstance(model, GaussianMixture):
-            raise UserError(f"probes=[mixture] looks at model=gmm; {type(model).__name__} is another family")
+            raise UserError(f"probes=[mixture] needs model=gmm; {type(model).__name__} is another family")
         fitted = model.components()
         square = overlap(fitted, fitted) - 2 * overlap(fitted, self._truth) + overlap(self._truth, self._truth)
         return {
@@ -54,7 +62,15 @@ class MixtureDistance:
 
 
 def overlap(one: Mixture, other: Mixture) -> Tensor:
-    """∫ p q = Σ_ij w_i v_j N(m_i; n_j, Σ_i + Σ'_j) of R pairs of mixtures, (R,); inf where a sum is singular."""
+    """Return ∫ p q = Σ_ij w_i v_j N(m_i; n_j, Σ_i + Σ'_j) of R pairs of mixtures.
+
+    Args:
+        one: Weights (R, k), means (R, k, d) and covariances (R, k, d, d) of p; R may be 1.
+        other: The same of q.
+
+    Returns:
+        The integral of each pair, (R,); inf where a sum of covariances is singular.
+    """
     apart = one[1][:, :, None] - other[1][:, None]
     root, failed = torch.linalg.cholesky_ex(one[2][:, :, None] + other[2][:, None])
     d = apart.shape[-1]

@@ -22,39 +22,45 @@ from collapse_lab.types import Estimate, Subject
 
 @runtime_checkable
 class HasMoments(Protocol):
-    """A family of points of which mean and covariance are known."""
+    """Describe a family of points whose mean and covariance are known."""
 
     generation: Tensor
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """Means (R, d) and covariances (R, d, d)."""
+        """Return means (R, d) and covariances (R, d, d)."""
         ...
 
 
 @runtime_checkable
 class KnownComponents(Protocol):
-    """A data set that is a mixture of Gaussians, or one of them."""
+    """Describe a data set that is a mixture of Gaussians, or a single Gaussian."""
 
     replicas: int
     rows: int
 
     def components(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights (k,), means (k, d), covariances (k, d, d)."""
+        """Return weights (k,), means (k, d) and covariances (k, d, d)."""
         ...
 
 
 class Moments:
-    """Over the replicas, of mean μ and covariance Σ of the model and μ₀, Σ₀ of the real distribution:
+    """Compare mean μ and covariance Σ of the model with μ₀ and Σ₀ of the real distribution, over the replicas.
 
-    variance: mean of Tr Σ/d, its 5 %, 50 % and 95 % quantiles as variance_q05, variance_median and variance_q95. The
-        mean rests on ever fewer replicas: of an unbiased chain it stays while nearly every replica collapses.
-    log_variance: mean of (log det Σ)/d, the path that nearly every replica takes.
-    mean_error: mean of |μ - μ₀|².
-    wasserstein_risk: mean of |μ - μ₀|² + Tr(Σ + Σ₀ - 2 (Σ₀^½ Σ Σ₀^½)^½), in one dimension (μ - μ₀)² + (σ - σ₀)².
+    variance: The mean of Tr Σ/d; its 5 %, 50 % and 95 % quantiles are variance_q05, variance_median and variance_q95.
+        The mean depends on ever fewer replicas: that of an unbiased chain stays while nearly every replica collapses.
+    log_variance: The mean of (log det Σ)/d, the path that nearly every replica takes.
+    mean_error: The mean of |μ - μ₀|².
+    wasserstein_risk: The mean of |μ - μ₀|² + Tr(Σ + Σ₀ - 2 (Σ₀^½ Σ Σ₀^½)^½); in one dimension (μ - μ₀)² + (σ - σ₀)².
 
-    With the suffix `_theory`, where a closed form of a Gaussian chain is known for this run, its exact expectation.
+    Where a closed form of a Gaussian chain is known for this run, its exact expectations follow with the suffix
+    `_theory`.
 
-    truth: the data set.  process: how the generations follow on each other.
+    Args:
+        truth: The data set, of which the components are known.
+        process: How the generations follow on each other.
+
+    Raises:
+        UserError: The data set has no known distribution, or the model has no moments.
     """
 
     version: ClassVar[int] = 1
@@ -72,22 +78,23 @@ class Moments:
         self._laws: Laws | None = None
 
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
+        """Return the moments over the replicas, and their theory where it is known."""
         model: object = subject.model
         if not isinstance(model, HasMoments):
             raise UserError(f"probes=[moments] needs a family of points; {type(model).__name__} has no moments")
         means, covariances = model.moments()
         if means.shape[1] == 1:
-            found = self._of_one_dimension(means[:, 0].numpy(), covariances[:, 0, 0].numpy())
+            values = self._of_one_dimension(means[:, 0].numpy(), covariances[:, 0, 0].numpy())
         else:
-            found = self._of_several(means, covariances)
-        spread = replicas.quantiles(found["variance"], tuple(QUANTILES.values()))
-        estimates = {name: replicas.mean(values) for name, values in found.items()}
-        estimates |= dict(zip(QUANTILES, spread, strict=True))
+            values = self._of_several(means, covariances)
+        quantiles = replicas.quantiles(values["variance"], tuple(QUANTILES.values()))
+        estimates = {name: replicas.mean(of_replicas) for name, of_replicas in values.items()}
+        estimates |= dict(zip(QUANTILES, quantiles, strict=True))
         return estimates | expected(self._theory(model), int(model.generation))
 
     def _of_one_dimension(self, mean: np.ndarray, variance: np.ndarray) -> dict[str, np.ndarray]:
         error = np.square(mean - float(self._mean[0]))
-        with np.errstate(divide="ignore"):  # a chain that has become a point
+        with np.errstate(divide="ignore"):  # because a chain that has become a point has the variance 0
             log_variance = np.log(variance)
         risk = error + np.square(np.sqrt(variance) - math.sqrt(float(self._covariance[0, 0])))
         return {"variance": variance, "log_variance": log_variance, "mean_error": error, "wasserstein_risk": risk}
@@ -100,13 +107,13 @@ class Moments:
         overlap = torch.linalg.eigvalsh(root.T @ covariances @ root).clamp(min=0).sqrt().sum(-1)
         risk = error + trace + self._covariance.trace() - 2 * overlap
         sign, logs = torch.linalg.slogdet(covariances)
-        found = {
+        values = {
             "variance": trace / d,
             "log_variance": torch.where(sign > 0, logs, -torch.inf) / d,
             "mean_error": error,
             "wasserstein_risk": risk,
         }
-        return {name: value.numpy() for name, value in found.items()}
+        return {name: value.numpy() for name, value in values.items()}
 
     def _theory(self, model: object) -> Laws:
         if self._laws is None:

@@ -1,4 +1,4 @@
-"""How surprised a language model is by real text, and the model of generation 0 by generated text."""
+"""The perplexity of real text under a language model, and of generated text under the model of generation 0."""
 
 from __future__ import annotations
 
@@ -16,83 +16,94 @@ from collapse_lab.probes import replicas
 from collapse_lab.types import Estimate, Samples, Subject
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-IMPROBABLE, PROBABLE = 0.01, 0.05  # the shares of real blocks beyond which a generated one is called so
+IMPROBABLE, PROBABLE = 0.01, 0.05  # shares of real blocks beyond which a generated block is improbable or probable
 
 
 @runtime_checkable
 class ScoresTokens(Protocol):
-    """A family that predicts each token from those before it."""
+    """Describe a family that predicts each token from the tokens before it."""
 
     def token_nlls(self, samples: Samples) -> Tensor:
-        """-log p(token_t | the tokens before it) in nats from the second token on, (n, length - 1)."""
+        """Return -log p(token_t | the tokens before it) in nats from the second token on, (n, length - 1)."""
         ...
 
 
 class Perplexity:
-    """exp of the mean of -log p(token | the tokens before it), in nats, over the tokens that a block has after its
-    first.
+    """Measure exp of the mean of -log p(token | the tokens before it), in nats, over the tokens after a block's first.
 
-    perplexity: of the model itself on held-out real blocks; the mean is over their tokens. As blocks are of one length
-        it is arXiv:2305.17493's exp of the mean loss of batches, but for a last batch that is smaller.
-    generated_perplexity: under the model of generation 0, of generated blocks.
-    generated_perplexity_q01, q05, q25, q50, q75, q95, q99: quantiles of the perplexity of single blocks; the paper
-        draws these as a histogram.
-    improbable_share: of generated blocks, the share that is less probable under generation 0 than 99 % of real blocks
-        are: the long tail.  probable_share: more probable than 95 % of them.
+    perplexity: Of the model itself on held-out real blocks; the mean is over their tokens. As blocks have one length,
+        it is arXiv:2305.17493's exp of the mean loss of batches, except for a last batch that is smaller.
+    generated_perplexity: Of generated blocks, under the model of generation 0.
+    generated_perplexity_q01, q05, q25, q50, q75, q95, q99: Quantiles of the perplexity of single generated blocks; the
+        paper draws these as a histogram.
+    improbable_share: The share of generated blocks that are less probable under generation 0 than 99 % of real blocks:
+        the long tail.
+    probable_share: The share of generated blocks that are more probable under generation 0 than 95 % of real blocks.
 
-    What is said of generated blocks has a `_floor`, the same of the held-out real blocks under generation 0.
-    Intervals are over blocks, as if these were independent: on the scale of the logarithm, of quantiles between order
-    statistics (none where the blocks are too few), of shares with the uncertainty of the quantile of real blocks.
+    Each number of generated blocks has a `_floor`: the same number of the held-out real blocks under generation 0.
+    Perplexities are in [1, inf); a model that knows nothing has the size of the vocabulary.
 
-    Range: perplexity [1, inf), and the size of the vocabulary where nothing is known.
-    Raises: UserError for a family that scores no tokens, fewer than 2 blocks, and scores that are not finite.
+    Intervals are over blocks, as if the blocks were independent. Those of perplexities are on the logarithmic scale,
+    those of quantiles lie between order statistics (there is none where the blocks are too few), and those of shares
+    include the uncertainty of the quantile of real blocks.
+
+    Raises:
+        UserError: The family scores no tokens, there are fewer than 2 blocks, or a score is not finite.
+
     Source: the language models of arXiv:2305.17493.
     """
 
     version: ClassVar[int] = 1
 
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
+        """Return all perplexities and shares, with their floors."""
         model, first = _scorer(subject.model), _scorer(subject.first())
         own = _of_blocks(model, subject.real, "real")
         real = own if first is model else _of_blocks(first, subject.real, "real")
         generated = _of_blocks(first, subject.generated, "generated")
-        found = _distribution(generated) | {
+        estimates = _distribution(generated) | {
             "improbable_share": share_above(generated, real, IMPROBABLE),
             "probable_share": share_above(-generated, -real, PROBABLE),
         }
-        floor = {name: each.value for name, each in _distribution(real).items()}
-        least = 1 / (len(real) + 1)  # of few blocks the quantile is the outermost one
+        floor = {name: estimate.value for name, estimate in _distribution(real).items()}
+        least = 1 / (len(real) + 1)  # the quantile of few blocks is their outermost value
         floor |= {"improbable_share": max(IMPROBABLE, least), "probable_share": max(PROBABLE, least)}
         return {
             "perplexity": _exp(replicas.mean(own)),
-            **found,
+            **estimates,
             **{f"{name}_floor": Estimate(value) for name, value in floor.items()},
         }
 
 
 def share_above(values: Float[np.ndarray, " n"], real: Float[np.ndarray, " m"], tail: float) -> Estimate:
-    """The share of `values` above the quantile of `real` beyond which a share `tail` of further real ones is expected
-    (Weibull's: rank (1 - tail) (m + 1)). Its variance is that of the share and of the quantile.
+    """Return the share of `values` above the quantile that further real values exceed with probability `tail`.
+
+    The quantile of `real` is Weibull's: rank (1 - tail) (m + 1). The variance is that of the share and of the quantile.
+
+    Args:
+        values: Scores of generated blocks, (n,).
+        real: Scores of real blocks, (m,).
+        tail: The expected share of further real values above the quantile, in (0, 1).
     """
     value = float((values > np.quantile(real, 1 - tail, method="weibull")).mean())
-    (between,) = replicas.quantiles(real, (1 - tail,))
-    # Where there are too few real values for an interval of their quantile, it may lie beyond all of them
-    lo, hi = (-math.inf, math.inf) if between.lo is None or between.hi is None else (between.lo, between.hi)
-    of_quantile = float(((values > lo) & (values <= hi)).mean()) / (2 * Z)
-    return share(value, len(values), math.hypot(math.sqrt(value * (1 - value) / len(values)), of_quantile))
+    (quantile,) = replicas.quantiles(real, (1 - tail,))
+    # Too few real values give no interval of their quantile, so the quantile may lie beyond all of them
+    lo, hi = (-math.inf, math.inf) if quantile.lo is None or quantile.hi is None else (quantile.lo, quantile.hi)
+    quantile_error = float(((values > lo) & (values <= hi)).mean()) / (2 * Z)
+    return share(value, len(values), math.hypot(math.sqrt(value * (1 - value) / len(values)), quantile_error))
 
 
 def _distribution(nlls: Float[np.ndarray, " n"]) -> dict[str, Estimate]:
-    """Perplexity of blocks, and its quantiles."""
-    found = {"generated_perplexity": _exp(replicas.mean(nlls))}
-    for p, each in zip(QUANTILES, replicas.quantiles(nlls, QUANTILES), strict=True):
-        found[f"generated_perplexity_q{round(100 * p):02d}"] = _exp(each)
-    return found
+    """Return the perplexity of blocks, and its quantiles."""
+    estimates = {"generated_perplexity": _exp(replicas.mean(nlls))}
+    for p, quantile in zip(QUANTILES, replicas.quantiles(nlls, QUANTILES), strict=True):
+        estimates[f"generated_perplexity_q{round(100 * p):02d}"] = _exp(quantile)
+    return estimates
 
 
 def _exp(logarithm: Estimate) -> Estimate:
     def exp(end: float) -> float:
-        with np.errstate(over="ignore"):  # what is not finite is left out of the ledger
+        with np.errstate(over="ignore"):  # the ledger leaves out what is not finite
             return float(np.exp(end))
 
     lo, hi = (None if end is None else exp(end) for end in (logarithm.lo, logarithm.hi))
@@ -100,7 +111,7 @@ def _exp(logarithm: Estimate) -> Estimate:
 
 
 def _of_blocks(model: ScoresTokens, samples: Samples, which: str) -> Float[np.ndarray, " n"]:
-    """The mean score of the tokens of each block."""
+    """Return the mean score of the tokens of each block."""
     if len(samples) < 2:
         raise UserError(f"probes=[perplexity] needs 2 {which} blocks or more; there are {len(samples)}")
     scores = model.token_nlls(samples).double().numpy()
@@ -115,5 +126,5 @@ def _of_blocks(model: ScoresTokens, samples: Samples, which: str) -> Float[np.nd
 
 def _scorer(model: object) -> ScoresTokens:
     if not isinstance(model, ScoresTokens):
-        raise UserError(f"probes=[perplexity] needs a language model; {type(model).__name__} is none")
+        raise UserError(f"probes=[perplexity] needs a language model; {type(model).__name__} is not one")
     return model

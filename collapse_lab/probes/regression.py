@@ -18,11 +18,19 @@ from collapse_lab.types import Estimate, Subject
 
 
 class RegressionError:
-    """test_error: E (xᵀŵ - xᵀw)² = |ŵ - w|² over new x of N(0, I), without their labels' noise; mean over replicas.
+    """Measure the test error E (xᵀŵ - xᵀw)² = |ŵ - w|² of linear regression.
 
-    With the suffix `_theory`, under replace and accumulate with as many rows in every generation, its expectation.
+    test_error: The mean over replicas, ≥ 0. The expectation is over new x of N(0, I), without noise of labels.
 
-    truth: the data set.  process: how the generations follow on each other.
+    Under replace and accumulate, with as many rows in every generation, its exact expectation follows with the suffix
+    `_theory`.
+
+    Args:
+        truth: The data set, `Regression`.
+        process: How the generations follow on each other.
+
+    Raises:
+        UserError: The data set has no known coefficients, or the model is of another family.
 
     Source: arXiv:2404.01413.
     """
@@ -39,10 +47,11 @@ class RegressionError:
         self._laws: Laws | None = None
 
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
+        """Return `test_error`, and its theory where it is known."""
         model = subject.model
         if not isinstance(model, LinearRegression):
             raise UserError(
-                f"probes=[regression] looks at model=linear_regression; {type(model).__name__} is another family"
+                f"probes=[regression] needs model=linear_regression; {type(model).__name__} is another family"
             )
         if self._laws is None:
             self._laws = self._theory(model)

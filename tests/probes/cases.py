@@ -1,4 +1,4 @@
-"""What a probe is called with, without a run around it."""
+"""Calls of a probe without a run around it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ def process(mixing: Policy | None = None, n: int = 100, generations: int = 10, n
 
 
 def look(probe: Probe, model: Replicated, rows: Tensor) -> Mapping[str, Estimate]:
-    """What the probe says of a model, `rows` being real and generated ones."""
+    """Return what the probe measures of a model; `rows` are both the real and the generated rows."""
     samples = Samples(rows, np.full(len(rows), -1))
     return probe(Subject(model, lambda: model, samples, samples), RNG)

@@ -31,7 +31,7 @@ from tests.probes.cases import look, process
 
 def test_the_numbers_are_means_over_replicas() -> None:
     rows = normal(50, 300, 1) * 0.8 + 0.1
-    found = look(Moments(Normal(std=2.0), process()), fitted(Gaussian, rows), rows)
+    estimates = look(Moments(Normal(std=2.0), process()), fitted(Gaussian, rows), rows)
     mean, variance = rows[..., 0].numpy().mean(0), rows[..., 0].numpy().var(0)
     expected = {
         "variance": variance,
@@ -40,65 +40,65 @@ def test_the_numbers_are_means_over_replicas() -> None:
         "wasserstein_risk": mean**2 + (np.sqrt(variance) - 2) ** 2,
     }
     for name, values in expected.items():
-        assert found[name].value == pytest.approx(values.mean())
+        assert estimates[name].value == pytest.approx(values.mean())
         half = 1.959963984540054 * values.std(ddof=1) / np.sqrt(300)
-        assert found[name].hi == pytest.approx(values.mean() + half)
-    assert found["variance_median"].value == pytest.approx(np.median(variance), rel=0.01)
+        assert estimates[name].hi == pytest.approx(values.mean() + half)
+    assert estimates["variance_median"].value == pytest.approx(np.median(variance), rel=0.01)
 
 
-def test_in_several_dimensions() -> None:
+def test_moments_in_several_dimensions_agree_with_scipy() -> None:
     rows = normal(30, 20, 3) @ torch.tensor([[1.0, 0.5, 0], [0, 1, 0.2], [0, 0, 0.3]]).double() + 1
     model, truth = fitted(Gaussian, rows), Normal(dimension=3, std=[1.0, 2.0, 0.5])
-    found = look(Moments(truth, process()), model, rows)
+    estimates = look(Moments(truth, process()), model, rows)
     mean, sigma = model.mean.numpy(), model.covariance.numpy()
     real = np.diag([1.0, 4.0, 0.25])
     risk = [
         m @ m + np.trace(s + real - 2 * sqrtm(np.sqrt(real) @ s @ np.sqrt(real)).real)
         for m, s in zip(mean, sigma, strict=True)
     ]
-    assert found["wasserstein_risk"].value == pytest.approx(np.mean(risk))
-    assert found["log_variance"].value == pytest.approx(np.mean(np.linalg.slogdet(sigma)[1]) / 3)
-    assert found["variance"].value == pytest.approx(np.trace(sigma, axis1=1, axis2=2).mean() / 3)
+    assert estimates["wasserstein_risk"].value == pytest.approx(np.mean(risk))
+    assert estimates["log_variance"].value == pytest.approx(np.mean(np.linalg.slogdet(sigma)[1]) / 3)
+    assert estimates["variance"].value == pytest.approx(np.trace(sigma, axis1=1, axis2=2).mean() / 3)
 
 
 def test_a_mixture_and_a_kernel_density_have_moments_and_no_theory() -> None:
     rows = normal(60, 5, 2)
     truth = Mixture(means=[[-1.0, 0.0], [1.0, 0.0]])
     for model in (fitted(GaussianMixture, rows), fitted(KDE, rows)):
-        found = look(Moments(truth, process()), model, rows)
-        assert found["variance"].value == pytest.approx(1, abs=0.5)
-        assert not [name for name in found if name.endswith("_theory")]
-    # The real moments are those of the whole mixture: here its first axis has the variance 1 + 1
+        estimates = look(Moments(truth, process()), model, rows)
+        assert estimates["variance"].value == pytest.approx(1, abs=0.5)
+        assert not [name for name in estimates if name.endswith("_theory")]
+    # The real moments are those of the whole mixture: its first axis has the variance 1 + 1
     expected = look(Moments(truth, process()), fitted(Gaussian, normal(20_000, 1, 2) * torch.tensor([2**0.5, 1])), rows)
     assert expected["wasserstein_risk"].value < 1e-3
 
 
-def test_chains_that_have_become_points() -> None:
+def test_replicas_that_have_become_points_have_an_infinite_log_variance() -> None:
     rows = torch.full((20, 8, 1), 0.5).double()
-    found = look(Moments(Normal(), process()), fitted(Gaussian, rows), rows)
-    assert found["variance"].value == 0
-    assert found["log_variance"].value == -np.inf  # which the ledger leaves out
-    assert found["wasserstein_risk"].value == pytest.approx(1.25)
+    estimates = look(Moments(Normal(), process()), fitted(Gaussian, rows), rows)
+    assert estimates["variance"].value == 0
+    assert estimates["log_variance"].value == -np.inf  # the ledger leaves it out
+    assert estimates["wasserstein_risk"].value == pytest.approx(1.25)
 
 
 @pytest.mark.parametrize("sizes", [50, 400])
 @pytest.mark.parametrize("probability", QUANTILES.values())
-def test_quantiles_between_those_that_are_inverted(sizes: int, probability: float) -> None:
+def test_interpolated_quantiles_agree_with_inverted_ones(sizes: int, probability: float) -> None:
     g = np.arange(1001)
-    found = quantile(g, probability, sizes, "ml", 2.0)
+    quantiles = quantile(g, probability, sizes, "ml", 2.0)
     for at in (0, 1, 2, 5, 17, 93, 400, 777, 1000):
         (exact,) = typical.variance_quantile(np.array([at]), probability, sizes, "ml", 2.0)
-        assert found[at] == pytest.approx(exact, rel=1e-4)
+        assert quantiles[at] == pytest.approx(exact, rel=1e-4)
 
 
 @pytest.mark.parametrize("sizes", [power_schedule(np.arange(301), 20, 2.0), power_schedule(np.arange(301), 10, 0.7)])
-def test_quantiles_of_sizes_that_grow(sizes: np.ndarray) -> None:
+def test_interpolated_quantiles_of_growing_sizes_agree_with_inverted_ones(sizes: np.ndarray) -> None:
     g = np.arange(301)
-    found, some = quantile(g, 0.05, sizes, "ml", 1.0), np.array([1, 4, 20, 90, 277])
-    np.testing.assert_allclose(found[some], typical.variance_quantile(some, 0.05, sizes, "ml"), rtol=1e-4)
+    quantiles, some = quantile(g, 0.05, sizes, "ml", 1.0), np.array([1, 4, 20, 90, 277])
+    np.testing.assert_allclose(quantiles[some], typical.variance_quantile(some, 0.05, sizes, "ml"), rtol=1e-4)
 
 
-def test_quantiles_of_sizes_that_jump_are_inverted_everywhere() -> None:
+def test_quantiles_of_sizes_that_jump_are_inverted_at_every_generation() -> None:
     g, sizes = np.arange(60), np.array([100] * 30 + [4] * 30)
     np.testing.assert_allclose(quantile(g, 0.5, sizes, "ml", 1.0), typical.variance_quantile(g, 0.5, sizes, "ml"))
 
@@ -109,7 +109,7 @@ def test_quantiles_of_a_short_chain_are_exact(generations: int) -> None:
     np.testing.assert_allclose(quantile(g, 0.5, 30, "ml", 1.0), typical.variance_quantile(g, 0.5, 30, "ml", 1.0))
 
 
-def test_there_is_a_law_only_where_it_holds() -> None:
+def test_gaussian_laws_exist_only_where_they_hold() -> None:
     def names(chain: Process) -> set[str]:
         return set(gaussian_laws(chain, 100, "ml", np.ones(1), axes_apart=True))
 
@@ -117,7 +117,7 @@ def test_there_is_a_law_only_where_it_holds() -> None:
     assert names(process(Replace())) == names(process(Contaminate(1.0))) == every
     for policy in (Accumulate(), Fresh(0.5), Augment(1.0)):
         assert names(process(policy)) == {"variance", "mean_error"}
-    assert names(process(Contaminate(0.5))) == set()  # draws its real rows again from the same ones
+    assert names(process(Contaminate(0.5))) == set()  # because it draws the same real rows again
     assert names(process(n=1)) == set()
     pair = Population(members={"a": {}, "b": {}})
     alone = process()
@@ -127,12 +127,12 @@ def test_there_is_a_law_only_where_it_holds() -> None:
 
 
 @pytest.mark.parametrize("truth", [Digits(reference_fraction=0.3), Categories()], ids=["digits", "categories"])
-def test_a_data_set_without_known_moments(truth: object) -> None:
+def test_a_data_set_without_known_moments_is_refused(truth: object) -> None:
     with pytest.raises(UserError, match="has none; give dataset=normal"):
         Moments(truth, process())
 
 
-def test_a_family_without_moments() -> None:
+def test_a_family_without_moments_is_refused() -> None:
     rows = torch.zeros(4, 2, 1).double()
     with pytest.raises(UserError, match="Discrete has no moments"):
         look(Moments(Normal(), process()), fitted(Discrete, rows), rows)

@@ -1,4 +1,4 @@
-"""The probes of mixtures, densities, categories and regression, on a model each."""
+"""The probes of mixtures, densities, categories and regression, each on one model."""
 
 from __future__ import annotations
 
@@ -34,66 +34,66 @@ from tests.probes.cases import look, process
 def test_the_distance_of_mixtures_is_the_integral() -> None:
     rows = torch.cat([normal(40, 3), normal(60, 3, seed=1) * 0.5 + 3])
     model, truth = fitted(GaussianMixture, rows), Mixture(means=[[0.0], [3.0]], std=0.75, weights=[0.4, 0.6])
-    found = look(MixtureDistance(truth), model, rows)
-    weights, means, sigmas = (each.numpy() for each in model.components())
+    estimates = look(MixtureDistance(truth), model, rows)
+    weights, means, sigmas = (tensor.numpy() for tensor in model.components())
 
     def density(x: float, r: int) -> float:
-        parts = zip(weights[r], means[r, :, 0], sigmas[r, :, 0, 0], strict=True)
-        return float(sum(w * norm.pdf(x, m, np.sqrt(s)) for w, m, s in parts))
+        components = zip(weights[r], means[r, :, 0], sigmas[r, :, 0, 0], strict=True)
+        return float(sum(w * norm.pdf(x, m, np.sqrt(s)) for w, m, s in components))
 
     def real(x: float) -> float:
         return float(0.4 * norm.pdf(x, 0, 0.75) + 0.6 * norm.pdf(x, 3, 0.75))
 
-    each = [quad(lambda x, r=r: (density(x, r) - real(x)) ** 2, -8, 10, limit=200)[0] ** 0.5 for r in range(3)]
-    assert found["l2_distance"].value == pytest.approx(np.mean(each), rel=1e-6)
-    assert found["components_lost"].value == 0
-    assert found["em_rounds"].value == pytest.approx(float(model.rounds.mean()))
+    distances = [quad(lambda x, r=r: (density(x, r) - real(x)) ** 2, -8, 10, limit=200)[0] ** 0.5 for r in range(3)]
+    assert estimates["l2_distance"].value == pytest.approx(np.mean(distances), rel=1e-6)
+    assert estimates["components_lost"].value == 0
+    assert estimates["em_rounds"].value == pytest.approx(float(model.rounds.mean()))
 
 
-def test_a_lost_component_is_in_the_ledger() -> None:
+def test_a_lost_component_is_counted() -> None:
     rows = normal(40, 4, 2)
     rows[:30, 1] = 5.0
     model = fitted(GaussianMixture, rows, reg_covar=0.0)
-    found = look(MixtureDistance(Normal(dimension=2)), model, rows)
-    assert found["components_lost"].value == 0.25
-    assert found["l2_distance"].value == np.inf  # which the ledger leaves out
+    estimates = look(MixtureDistance(Normal(dimension=2)), model, rows)
+    assert estimates["components_lost"].value == 0.25
+    assert estimates["l2_distance"].value == np.inf  # the ledger leaves it out
 
 
 def test_the_likelihood_is_of_the_real_rows() -> None:
     rows = normal(30, 5)
     model = fitted(Gaussian, rows)
-    found = look(Likelihood(), model, rows)
+    estimates = look(Likelihood(), model, rows)
     spread = rows[..., 0].numpy().std(0)
     expected = [norm(rows[:, r, 0].numpy().mean(), spread[r]).logpdf(rows[:, r, 0]).mean() for r in range(5)]
-    assert found["log_likelihood"].value == pytest.approx(np.mean(expected))
-    assert found["log_likelihood_median"].value == pytest.approx(np.median(expected))
+    assert estimates["log_likelihood"].value == pytest.approx(np.mean(expected))
+    assert estimates["log_likelihood_median"].value == pytest.approx(np.median(expected))
 
 
-def test_drift_of_a_histogram() -> None:
+def test_drift_of_a_histogram_agrees_with_its_definitions() -> None:
     rows = torch.tensor([[0, 2], [0, 1], [1, 2], [0, 2]]).double()[..., None]
     model, truth = fitted(Discrete, rows, categories=3), Categories(categories=3, exponent=1.0, rows=4)
-    found = look(Drift(truth, process(n=4)), model, rows)
+    estimates = look(Drift(truth, process(n=4)), model, rows)
     p = truth.probabilities.numpy()
-    assert found["heterozygosity"].value == pytest.approx(1 - (0.75**2 + 0.25**2))
-    assert found["support"].value == 2
-    assert found["mass_lost"].value == pytest.approx((p[2] + p[0]) / 2)
-    assert found["heterozygosity_theory"].value == pytest.approx((1 - (p**2).sum()) * 0.75)
-    assert found["mass_lost_theory"].value == pytest.approx(p @ (1 - p) ** 4)
+    assert estimates["heterozygosity"].value == pytest.approx(1 - (0.75**2 + 0.25**2))
+    assert estimates["support"].value == 2
+    assert estimates["mass_lost"].value == pytest.approx((p[2] + p[0]) / 2)
+    assert estimates["heterozygosity_theory"].value == pytest.approx((1 - (p**2).sum()) * 0.75)
+    assert estimates["mass_lost_theory"].value == pytest.approx(p @ (1 - p) ** 4)
 
 
-def test_the_error_of_regression() -> None:
+def test_the_test_error_is_the_squared_distance_of_the_coefficients() -> None:
     data = Regression(replicas=6, rows=30, dimension=4)
     rows = data.load().train.data
     model = fitted(LinearRegression, rows)
-    found = look(RegressionError(data, process(n=30)), model, rows)
+    estimates = look(RegressionError(data, process(n=30)), model, rows)
     expected = ((model.coefficients - data.coefficients) ** 2).sum(1).mean()
-    assert found["test_error"].value == pytest.approx(float(expected))
-    assert found["test_error_theory"].value == pytest.approx(4 / 25)
+    assert estimates["test_error"].value == pytest.approx(float(expected))
+    assert estimates["test_error_theory"].value == pytest.approx(4 / 25)
     noisier = fitted(LinearRegression, rows, noise=2.0)
     assert set(look(RegressionError(data, process(n=30)), noisier, rows)) == {"test_error"}
 
 
-def test_there_is_a_law_only_where_it_holds() -> None:
+def test_discrete_and_regression_laws_exist_only_where_they_hold() -> None:
     assert set(discrete_laws(process(Accumulate()), 100, np.ones(2) / 2)) == set()
     assert set(discrete_laws(process(n=5000), 5000, np.ones(2) / 2)) == {"heterozygosity"}
     assert regression_laws(process(Accumulate()), 100, 3, 1.0, "same")
@@ -104,7 +104,7 @@ def test_there_is_a_law_only_where_it_holds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("probe", "told"),
+    ("probe", "message"),
     [
         (lambda: look(Likelihood(), fitted(Discrete, normal(4, 2) * 0), normal(4, 2)), "Discrete has none"),
         (lambda: look(MixtureDistance(Normal()), fitted(Gaussian, normal(4, 2)), normal(4, 2)), "Gaussian is another"),
@@ -118,6 +118,6 @@ def test_there_is_a_law_only_where_it_holds() -> None:
         ),
     ],
 )
-def test_what_a_probe_does_not_look_at(probe: Callable[[], Any], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_a_probe_refuses_other_families_and_data_sets(probe: Callable[[], Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         probe()

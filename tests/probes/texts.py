@@ -1,8 +1,7 @@
-"""Blocks of text that a Markov chain writes, and the chain as a language model."""
+"""A Markov chain that writes blocks of tokens, and scores them as a language model does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -10,8 +9,6 @@ import torch
 from torch import Tensor
 
 from collapse_lab.types import Samples, Subject
-
-Scores = Callable[[Samples], Tensor]
 
 
 def samples(tokens: np.ndarray) -> Samples:
@@ -23,7 +20,7 @@ def subject(real: np.ndarray, generated: np.ndarray, model: Any = None, first: A
 
 
 class Chain:
-    """p(t | s) = probabilities[s, t]; `scored` counts the blocks that it was asked about."""
+    """A Markov chain with p(t | s) = probabilities[s, t]; `scored` counts the blocks that it has scored."""
 
     def __init__(self, probabilities: np.ndarray) -> None:
         self.probabilities, self.scored = probabilities, 0
@@ -34,7 +31,7 @@ class Chain:
         return torch.from_numpy(-np.log(self.probabilities[rows[:, :-1], rows[:, 1:]])).float()
 
     def write(self, n: int, length: int, seed: int) -> np.ndarray:
-        """From the stationary distribution on, so that every token is worth the entropy rate."""
+        """Write n blocks that start from the stationary distribution, so every token costs the entropy rate."""
         rng = np.random.default_rng(seed)
         tokens = np.empty((n, length), np.int64)
         tokens[:, 0] = rng.choice(len(self.stationary), n, p=self.stationary)
@@ -49,7 +46,7 @@ class Chain:
         return powers
 
     def rate(self, writer: Chain) -> float:
-        """The expectation of -log p(t | s) over what `writer` writes; of its own, its entropy rate."""
+        """Return the expectation of -log p(t | s) over the blocks of `writer`; of its own blocks, its entropy rate."""
         return float(-(writer.stationary[:, None] * writer.probabilities * np.log(self.probabilities)).sum())
 
 
