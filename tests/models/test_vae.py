@@ -248,9 +248,6 @@ def test_a_spread_of_nothing_is_zero() -> None:
 
 
 def test_a_probe_that_cannot_be_is_refused() -> None:
-    with pytest.raises(UserError, match=r"latent_spread\.images is 2 or more; got 1"):
-        LatentSpread(images=1)
-
     class Blind:
         """A family without an encoder."""
 
