@@ -1,1 +1,1 @@
-"""Real data, one file per data set; each is named by a yaml of `conf/dataset`."""
+"""Real data: one file per data set; a yaml of `conf/dataset` names each of them."""

@@ -1,4 +1,4 @@
-"""The files of a published archive, read where they lie: inside the tar, or in the folder it was unpacked to."""
+"""Files of a published archive, read from the tar file or from the folder to which it was extracted."""
 
 from __future__ import annotations
 
@@ -20,33 +20,49 @@ SUFFIXES = (".tgz", ".tar.gz", ".tar")
 
 
 class Tree(Protocol):
-    """Files by their names below one folder, "images/001.jpg"; hidden ones do not count.
-
-    path: of the folder or the archive, for messages.
-    """
+    """Give access to files by their names below one folder, such as "images/001.jpg"; hidden files are left out."""
 
     @property
-    def path(self) -> Path: ...
+    def path(self) -> Path:
+        """Return the path of the folder or of the archive, for messages."""
+        ...
+
     @property
-    def names(self) -> frozenset[str]: ...
+    def names(self) -> frozenset[str]:
+        """Return the names of all files."""
+        ...
+
     def contents(self) -> Mapping[str, Any]:
-        """What identifies the files, without decoding a picture."""
+        """Return what identifies the files, without decoding a picture."""
         ...
 
     def text(self, name: str) -> str:
-        """A small file that was announced when the tree was opened. Raises UserError where it is missing."""
+        """Return the text of a small file that was named when the tree was opened.
+
+        Raises:
+            UserError: when the file is missing or is not UTF-8.
+        """
         ...
 
     def read(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
-        """Those of the files that are there, in whatever order is quickest."""
+        """Yield the name and the bytes of those files that exist, in the order that is fastest to read."""
         ...
 
 
 def open_tree(root: Path, name: str, archive: str, texts: Collection[str]) -> Tree:
-    """The folder `name` of `root`, or `root` itself if it is called so, or else the archive that holds that folder.
+    """Open the folder `name` of `root`, or `root` itself if it has that name, or else the archive with that folder.
 
-    archive: its official file name without .tgz, .tar.gz or .tar.  texts: the small files that `text` will give.
-    Raises UserError where none of them is there.
+    Args:
+        root: folder that holds the official files.
+        name: name of the folder inside the archive.
+        archive: official file name of the archive without .tgz, .tar.gz or .tar.
+        texts: names of the small files that `Tree.text` will be asked for.
+
+    Returns:
+        A `Folder` or a `Tarball`.
+
+    Raises:
+        UserError: when neither the folder nor the archive exists.
     """
     for folder in (root / name, root):
         if folder.name == name and folder.is_dir():
@@ -56,37 +72,41 @@ def open_tree(root: Path, name: str, archive: str, texts: Collection[str]) -> Tr
         if path.is_file():
             return Tarball(path, name, frozenset(texts))
     raise UserError(
-        f"root={root} should hold {archive}.tgz or the folder {name} that it unpacks to, and holds neither: point root "
-        "to the folder with the official files"
+        f"root={root} should hold {archive}.tgz or the folder {name} from inside it, and holds neither: "
+        "set root to the folder with the official files"
     )
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A tree that is unpacked."""
+    """Read files of an extracted archive.
+
+    Args:
+        path: the folder.
+    """
 
     path: Path
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """All files below the folder."""
-        found = (p.relative_to(self.path) for p in self.path.rglob("*") if p.is_file())
-        return frozenset(name.as_posix() for name in found if not _hidden(name))
+        """Return the names of all files below the folder."""
+        paths = (p.relative_to(self.path) for p in self.path.rglob("*") if p.is_file())
+        return frozenset(path.as_posix() for path in paths if not _hidden(path))
 
     def contents(self) -> Mapping[str, Any]:
-        """A hash of the names, sizes and times of all of them."""
+        """Return a hash of the names, sizes and modification times of all files."""
         stats = [(name, (self.path / name).stat()) for name in sorted(self.names)]
         listing = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
         return {"files": hashlib.sha256(json.dumps(listing).encode()).hexdigest()}
 
     def text(self, name: str) -> str:
-        """A small file."""
+        """Return the text of a small file."""
         if name not in self.names:
             raise _missing(self.path, name)
         return _decoded(self.path / name, (self.path / name).read_bytes())
 
     def read(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
-        """In the order asked for."""
+        """Yield the files in the order of `names`."""
         for name in names:
             if name in self.names:
                 yield name, (self.path / name).read_bytes()
@@ -94,9 +114,14 @@ class Folder:
 
 @dataclass(frozen=True)
 class Tarball:
-    """A tree inside a tar, compressed or not. Nothing is extracted: each reading is one pass over the archive.
+    """Read files inside a tar archive, compressed or not.
 
-    within: the folder of the archive that holds the tree.  texts: the small files kept from the first pass.
+    Nothing is extracted to disk. Each call of `read` is one pass over the archive.
+
+    Args:
+        path: the archive.
+        within: folder of the archive that holds the files.
+        texts: names of the small files whose text the first pass keeps.
     """
 
     path: Path
@@ -105,21 +130,21 @@ class Tarball:
 
     @property
     def names(self) -> frozenset[str]:
-        """All files of the tree."""
+        """Return the names of all files of that folder."""
         return self._scanned[0]
 
     def contents(self) -> Mapping[str, Any]:
-        """The archive's SHA-256."""
+        """Return the SHA-256 of the archive."""
         return {"archive": checksum(self.path)}
 
     def text(self, name: str) -> str:
-        """A small file."""
+        """Return the text of a small file."""
         if name not in self._scanned[1]:
             raise _missing(self.path, f"{self.within}/{name}")
         return self._scanned[1][name]
 
     def read(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
-        """In the archive's order."""
+        """Yield the files in the order of the archive."""
         wanted = frozenset(names)
         with self._opened() as tar:
             for name, member in self._members(tar):
@@ -156,8 +181,9 @@ class Tarball:
             with tarfile.open(self.path) as tar:
                 yield tar
         except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-            said = str(error).partition(":\n")[0]  # without a line for every compression that was tried
-            raise UserError(f"{self.path} cannot be read ({said}): replace it by a fresh copy") from error
+            # tarfile adds a line for every compression that it tried, so keep the first line alone
+            reason = str(error).partition(":\n")[0]
+            raise UserError(f"{self.path} cannot be read ({reason}): replace it by a fresh copy") from error
 
 
 def _hidden(path: PurePath) -> bool:
@@ -173,8 +199,12 @@ def _decoded(path: Path, raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} should be a text, and is none ({error}): replace it by the official one") from error
+        raise UserError(
+            f"{path} should be UTF-8 text, and is not ({error}): replace it by the official file"
+        ) from error
 
 
 def _missing(path: Path, name: str) -> UserError:
-    return UserError(f"{path} should hold {name}, and does not: unpack the official archive again, or fetch it anew")
+    return UserError(
+        f"{path} should hold {name}, and does not: extract the official archive again, or download a fresh copy"
+    )

@@ -1,4 +1,4 @@
-"""Data sets of photographs in their authors' own archives, which the user has fetched."""
+"""Base class of photograph data sets that are read from their authors' archives, which the user downloads."""
 
 from __future__ import annotations
 
@@ -15,17 +15,26 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from filelock import FileLock
 
 from collapse_lab.datasets.archive import Tree, open_tree
-from collapse_lab.datasets.base import ImageDataset, Rows
+from collapse_lab.datasets.base import ImageDataset, LabelledImages
 from collapse_lab.datasets.picture import Box, pixels
 from collapse_lab.errors import UserError
-from collapse_lab.storage.files import locked, make_folder, sync
+from collapse_lab.storage.files import make_folder, sync
+from collapse_lab.types import Count
 
 
 @dataclass(frozen=True)
 class Index:
-    """What an archive says of its pictures: n names, labels (n,) int64, official test rows (n,) bool, classes."""
+    """Hold what an archive says about its n pictures.
+
+    Attributes:
+        names: n file names, in the official order.
+        labels: (n,) int64.
+        test: (n,) bool, True for the official test rows.
+        classes: the word of each label.
+    """
 
     names: tuple[str, ...]
     labels: np.ndarray
@@ -35,17 +44,22 @@ class Index:
 
 @dataclass(kw_only=True, eq=False)
 class ArchivedDataset(ImageDataset):
-    """Colour photographs of many sizes, brought to one, from an archive or the folder that it unpacks to.
+    """Read colour photographs of many sizes, resized to one size, from an archive or from its extracted folder.
 
-    Decoding takes a minute or so, and is done once: the pixels are kept below `cache`.
+    Decoding takes about a minute and is done once: the decoded images are kept as cached arrays below `cache`.
 
-    root: the folder that holds the official files.
-    cache: the folder where decoded pictures are kept.
+    Args:
+        root: folder that holds the official files.
+        cache: folder where the cached arrays are kept.
+        image_size: side in pixels of the images, 1 or more.
+
+    Raises:
+        UserError: when image_size is null or root is not a folder.
     """
 
     root: str
     cache: str = "~/.cache/collapse_lab"
-    image_size: int | None = 64
+    image_size: Count | None = 64
 
     folder: ClassVar[str]
     archive: ClassVar[str]
@@ -55,84 +69,103 @@ class ArchivedDataset(ImageDataset):
         super().__post_init__()
         if self.image_size is None:
             raise UserError(
-                f"image_size must be a number, as {type(self).__name__} has pictures of many sizes, got null: give 64"
+                f"image_size must be a number, because {type(self).__name__} has pictures of many sizes, got null: "
+                "give 64"
             )
         if not Path(self.root).expanduser().is_dir():
-            raise UserError(f"root should be a folder with the official files, and {self.root} is none: mend the path")
+            raise UserError(
+                f"root should be a folder with the official files, and {self.root} is not a folder: correct the path"
+            )
 
     @abstractmethod
     def index(self) -> Index:
-        """The official lists, checked against one another and against the pictures that are there."""
+        """Return the official lists, checked against one another and against the pictures of the archive."""
 
     def region(self, name: str, width: int, height: int) -> Box | None:
-        """The part of a picture that is kept; None for its central square."""
+        """Return the rectangle of a picture that is kept, or None for its central square.
+
+        Args:
+            name: file name of the picture.
+            width: width of the picture in pixels.
+            height: height of the picture in pixels.
+        """
         del name, width, height
         return None
 
     @cached_property
     def tree(self) -> Tree:
-        """The pictures, packed or unpacked."""
+        """Return access to the files of the archive or of its extracted folder."""
         return open_tree(Path(self.root).expanduser(), self.folder, self.archive, self.texts)
 
     def contents(self) -> Mapping[str, Any]:
-        """The archive's SHA-256, or a hash of the names, sizes and times of the unpacked files."""
+        """Return the SHA-256 of the archive, or a hash of the names, sizes and times of the extracted files."""
         return self._contents
 
     def pictures(self, below: str = "") -> frozenset[str]:
-        """The names of the pictures that are there, without the folder `below` that they share."""
-        found = (name for name in self.tree.names if name.startswith(below) and name.lower().endswith(".jpg"))
-        return frozenset(name.removeprefix(below) for name in found)
+        """Return the names of the pictures that exist.
+
+        Args:
+            below: prefix, such as "images/": names without it are left out, and it is removed from the others.
+        """
+        names = (name for name in self.tree.names if name.startswith(below) and name.lower().endswith(".jpg"))
+        return frozenset(name.removeprefix(below) for name in names)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The word for each label."""
+        """Return the word of each label."""
         return self._index.classes
 
     @property
     def native_shape(self) -> tuple[int, int, int]:
-        """Three channels; the size is the one asked for, as the set's differ."""
+        """Return (3, image_size, image_size), because the sizes of the published pictures differ."""
         size = self.image_size or 0
         return (3, size, size)
 
-    def read(self) -> Rows:
-        """The pictures in the official order."""
-        if not self._shelf.is_file():
-            index = self._index  # what is wrong with the archive is said before anything is written
-            make_folder(self._shelf.parent, "paths.data")
-            with locked(self._shelf.with_suffix(".lock"), f"the pictures of {type(self).__name__}"):
-                if not self._shelf.is_file():
-                    self._fill(self._shelf, index)
-        images, labels, test = self._shelved("images", "labels", "test")
-        return Rows(images, labels, test=test)
+    def read(self) -> LabelledImages:
+        """Return the images in the official order, from the cached arrays where they exist."""
+        if not self._cached_arrays.is_file():
+            # The index checks the archive, so read it before anything is written
+            index = self._index
+            make_folder(self._cached_arrays.parent, "paths.data")
+            # Two processes may need the same arrays: the second one waits and finds them written
+            with FileLock(self._cached_arrays.with_suffix(".lock")):
+                if not self._cached_arrays.is_file():
+                    self._write_cache(self._cached_arrays, index)
+        images, labels, test = self._from_cache("images", "labels", "test")
+        return LabelledImages(images, labels, test=test)
 
     @cached_property
     def _contents(self) -> Mapping[str, Any]:
-        return self.tree.contents()  # reads a whole archive, so once
+        # Because this reads the whole archive, keep the result
+        return self.tree.contents()
 
     @cached_property
     def _index(self) -> Index:
-        if not self._shelf.is_file():
+        if not self._cached_arrays.is_file():
             return self.index()
-        names, labels, test, classes = self._shelved("names", "labels", "test", "classes")
+        names, labels, test, classes = self._from_cache("names", "labels", "test", "classes")
         return Index(tuple(map(str, names)), labels, test, tuple(map(str, classes)))
 
     @cached_property
-    def _shelf(self) -> Path:
-        """The file of decoded pictures, named by all that its bytes depend on."""
-        later = {f.name for f in fields(ImageDataset)} - {"image_size"}
-        arguments = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.places | later}
+    def _cached_arrays(self) -> Path:
+        """Return the path of the cached arrays, whose name is a hash of everything that the arrays depend on."""
+        applied_after_decoding = {f.name for f in fields(ImageDataset)} - {"image_size"}
+        left_out = self.location_arguments | applied_after_decoding
+        arguments = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
         identity = json.dumps([self.version, arguments, self.contents()], sort_keys=True)
         digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
         return Path(self.cache).expanduser() / "decoded" / f"{type(self).__name__}-{digest}.npz"
 
-    def _shelved(self, *names: str) -> list[np.ndarray]:
+    def _from_cache(self, *names: str) -> list[np.ndarray]:
         try:
-            with np.load(self._shelf) as shelf:
-                return [shelf[name] for name in names]
+            with np.load(self._cached_arrays) as arrays:
+                return [arrays[name] for name in names]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise UserError(f"{self._shelf} is damaged ({error}): delete it, and it is made anew") from error
+            raise UserError(
+                f"{self._cached_arrays} is damaged ({error}): delete it, and the next run writes it again"
+            ) from error
 
-    def _fill(self, path: Path, index: Index) -> None:
+    def _write_cache(self, path: Path, index: Index) -> None:
         images = self._decoded(index.names)
         draft = path.with_name(f".{os.getpid()}-{path.name}")
         try:
@@ -162,23 +195,33 @@ class ArchivedDataset(ImageDataset):
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
                 raise UserError(
                     f"the picture {name} of {self.tree.path} cannot be decoded ({error}): replace it by the "
-                    "official one"
+                    "official file"
                 ) from error
         return images
 
 
-def check_complete(where: Path, named: Collection[str], found: Collection[str], by: str) -> None:
-    """Raise UserError for a picture that `by` names twice or that is not there, or that is there and not named."""
-    missing, extra = sorted(set(named) - set(found)), sorted(set(found) - set(named))
+def check_complete(where: Path, listed: Collection[str], existing: Collection[str], list_name: str) -> None:
+    """Check that a list names every existing picture exactly once.
+
+    Args:
+        where: path of the archive or folder, for messages.
+        listed: names of the pictures in the list.
+        existing: names of the pictures in the archive or folder.
+        list_name: file name of the list, for messages.
+
+    Raises:
+        UserError: when a picture is listed twice, is listed and does not exist, or exists and is not listed.
+    """
+    missing, extra = sorted(set(listed) - set(existing)), sorted(set(existing) - set(listed))
     if missing:
         raise UserError(
-            f"{where} should hold the {len(named)} pictures of {by}, and {len(missing)} are missing, the first "
-            f"{missing[0]}: unpack the official archive again, or fetch it anew"
+            f"{where} should hold the {len(listed)} pictures of {list_name}, and {len(missing)} are missing, the first "
+            f"{missing[0]}: extract the official archive again, or download a fresh copy"
         )
-    if len(set(named)) < len(named):
-        raise UserError(f"{by} of {where} names a picture twice: replace the files by the official archive")
+    if len(set(listed)) < len(listed):
+        raise UserError(f"{list_name} of {where} names a picture twice: replace the files by the official archive")
     if extra:
         raise UserError(
-            f"{where} holds {len(extra)} pictures that {by} does not know, the first {extra[0]}: move them elsewhere, "
-            "or use dataset=imagefolder for a set of your own"
+            f"{where} holds {len(extra)} pictures that {list_name} does not know, the first {extra[0]}: move them "
+            "elsewhere, or use dataset=imagefolder for your own pictures"
         )

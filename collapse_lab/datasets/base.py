@@ -1,4 +1,4 @@
-"""What every set of pictures shares: its split, its size, its captions and its key."""
+"""Base class of all image data sets: the split, the image size, the captions and the key."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from collapse_lab.datasets.only import check_only, numbers_of, renumbered
 from collapse_lab.datasets.picture import pixels
 from collapse_lab.datasets.split import stratified
 from collapse_lab.errors import UserError
-from collapse_lab.types import Captions, RealData, Samples, Spec
+from collapse_lab.types import Captions, Count, RealData, Samples, Spec
 
 
 @dataclass(frozen=True)
-class Rows:
-    """A data set as it was read, before it is split.
+class LabelledImages:
+    """Hold all images of a data set with their labels and captions, before the split.
 
-    images: (n, c, h, w) uint8. labels: (n,) int64, all -1 where the set has no classes.
-    captions: n captions of the set's own, or None where they are made of templates.
-    test: (n,) bool, the official test rows, or None where there is no official split.
+    Attributes:
+        images: (n, c, h, w) uint8.
+        labels: (n,) int64. All labels are -1 where the data set has no classes.
+        captions: n captions that the data set itself has, or None where captions are made of templates.
+        test: (n,) bool, True for the official test rows; None where there is no official split.
     """
 
     images: np.ndarray
@@ -37,31 +39,37 @@ class Rows:
 
 @dataclass(kw_only=True, eq=False)
 class ImageDataset(ABC):
-    """A set of pictures that is split for good into rows to train on and rows to compare with.
+    """Read images and split them once and for all into training rows and reference rows.
 
-    image_size: side in pixels to which the central square of each picture is resized; None keeps the set's.
-    reference_fraction: share of the rows of every label that are kept for reference, in (0, 1); None takes
-        the official test rows.
-    only: classes to keep, by their words or numbers, labelled anew in this order; None keeps all. A row is for
-        training or for reference as it is in the whole set, and keeps its caption.
-    templates: sentences with `{}` for the word of the class or `{a}` for the word with its article; none of
-        them, no captions.
-    limit: train on this many rows only, the first of a fixed shuffle: a smaller limit is a part of a larger.
-    split_seed: draws the split and the limit. It is no run's seed: all runs compare with the same rows.
+    Args:
+        image_size: side in pixels to which the central square of each picture is resized, 1 or more. None keeps the
+            size that the data set publishes.
+        reference_fraction: share of the rows of every label that is kept for reference, in (0, 1). None takes the
+            official test rows.
+        only: classes to keep, by their words or numbers. Labels are renumbered in this order. None keeps all classes.
+            The split is drawn on the whole data set before classes are removed, so a row stays on its side of the
+            split. A row also keeps its caption.
+        templates: sentences with `{}` for the word of the class or `{a}` for the word with its article. Without
+            templates there are no captions.
+        limit: number of training rows to keep, 1 or more: the first ones of a fixed shuffle. So the rows of a smaller
+            limit are a subset of the rows of a larger one. None keeps all.
+        split_seed: seed of the split and of the limit. It is not the seed of a run, because all runs have to compare
+            with the same rows.
 
-    Raises UserError for a value out of range.
+    Raises:
+        UserError: when a value is out of its range.
     """
 
-    image_size: int | None = None
+    image_size: Count | None = None
     reference_fraction: float | None = None
     only: Sequence[int | str] | None = None
     templates: Sequence[str] = ()
-    limit: int | None = None
+    limit: Count | None = None
     split_seed: int = 0
 
     version: ClassVar[int] = 1
-    # arguments that say where the files lie, not what is in them
-    places: ClassVar[frozenset[str]] = frozenset({"root", "cache"})
+    # These arguments say where the files lie, not what the files contain, so `key` leaves them out
+    location_arguments: ClassVar[frozenset[str]] = frozenset({"root", "cache"})
 
     def __post_init__(self) -> None:
         if self.image_size is not None and self.image_size < 1:
@@ -78,60 +86,65 @@ class ImageDataset(ABC):
 
     @abstractmethod
     def contents(self) -> Mapping[str, Any]:
-        """Checksums or listings that identify the files, without decoding a picture."""
+        """Return checksums or listings that identify the files, without decoding a picture."""
 
     @abstractmethod
-    def read(self) -> Rows:
-        """All the rows, in the set's own order."""
+    def read(self) -> LabelledImages:
+        """Read all rows, in the order in which the data set publishes them."""
 
     @property
     @abstractmethod
     def classes(self) -> tuple[str, ...]:
-        """The word for each label of the whole set."""
+        """Return the word of each label of the whole data set."""
 
     @property
     @abstractmethod
     def native_shape(self) -> tuple[int, int, int]:
-        """(c, h, w) of a picture as the set publishes it."""
+        """Return the shape (c, h, w) of a picture as the data set publishes it."""
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """Every caption that a row or a prompt may carry, sorted."""
+        """Return every caption that a row or a prompt may carry, sorted."""
         return vocabulary_of(self.templates, self.words)
 
     @cached_property
     def kept(self) -> tuple[int, ...]:
-        """The numbers of the classes that are kept, in the order of their new labels."""
+        """Return the numbers of the classes that are kept, in the order of their new labels."""
         return numbers_of(self.only, self.classes)
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The word for each label of the classes that are kept."""
+        """Return the word of each label of the classes that are kept."""
         return tuple(self.classes[number] for number in self.kept)
 
     def keeps(self, labels: np.ndarray) -> np.ndarray:
-        """Which rows of the whole set, with labels (n,), are kept, as a mask (n,) bool."""
+        """Return a mask (n,) bool of the rows that `only` keeps.
+
+        Args:
+            labels: (n,), the labels of rows of the whole data set.
+        """
         return np.ones(len(labels), bool) if self.only is None else np.isin(labels, self.kept)
 
     @cached_property
     def key(self) -> str:
-        """16 hex digits that change whenever a row, a label, a caption or the split would."""
-        arguments = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.places}
+        """Return 16 hex digits that change whenever a row, a label, a caption or the split changes."""
+        arguments = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.location_arguments}
         if self.only is None:
-            del arguments["only"]  # a whole set's key is what it was before classes could be chosen
+            # Stores have keys that are older than the argument `only`, so a whole data set keeps its old key
+            del arguments["only"]
         identity = [type(self).__name__, self.version, arguments, self.contents()]
         text = json.dumps(identity, sort_keys=True, default=list)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @cached_property
     def spec(self) -> Spec:
-        """Shape, classes and vocabulary, without reading the pictures."""
+        """Return the shape, the classes and the vocabulary, without reading the pictures."""
         c, h, w = self.native_shape
         shape = (c, h, w) if self.image_size is None else (c, self.image_size, self.image_size)
         return Spec("image", shape, self.words, self.vocabulary)
 
     def load(self) -> RealData:
-        """The rows to train on, and the reference rows, read once for this object."""
+        """Return the training rows and the reference rows; this object reads them once."""
         return self._real
 
     @cached_property
@@ -139,23 +152,27 @@ class ImageDataset(ABC):
         import torch
 
         rows, reference = self._chosen(self._captioned(self.read()))
-        whole = Samples(torch.from_numpy(self._resized(rows.images)), rows.labels, rows.captions or Captions())
+        samples = Samples(torch.from_numpy(self._resized(rows.images)), rows.labels, rows.captions or Captions())
         train = self._limited(np.flatnonzero(~reference))
-        return RealData(whole.take(train), whole.take(np.flatnonzero(reference)))
+        return RealData(samples.take(train), samples.take(np.flatnonzero(reference)))
 
-    def _captioned(self, rows: Rows) -> Rows:
-        """The rows with their captions. Raises UserError for a label without a word."""
+    def _captioned(self, rows: LabelledImages) -> LabelledImages:
+        """Return the rows with their captions.
+
+        Raises:
+            UserError: when a label has no word.
+        """
         if self.classes and not (rows.labels.min() >= 0 and rows.labels.max() < len(self.classes)):
             raise UserError(
                 f"{type(self).__name__} should have labels in 0..{len(self.classes) - 1} and has them from "
-                f"{rows.labels.min()} to {rows.labels.max()}: replace its files, they are not this set's"
+                f"{rows.labels.min()} to {rows.labels.max()}: replace its files by those of this data set"
             )
         if rows.captions is not None:
             return rows
         return replace(rows, captions=captions_of(rows.labels, self.templates, self.classes))
 
-    def _chosen(self, rows: Rows) -> tuple[Rows, np.ndarray]:
-        """The rows of the classes that are kept, and which of them are for reference."""
+    def _chosen(self, rows: LabelledImages) -> tuple[LabelledImages, np.ndarray]:
+        """Return the rows of the classes that are kept, and a mask of those that are for reference."""
         labels, reference = rows.labels.astype(np.int64), self._reference(rows)
         if self.only is None:
             return replace(rows, labels=labels), reference
@@ -168,8 +185,9 @@ class ImageDataset(ABC):
             )
         captions = rows.captions.take(kept) if rows.captions else Captions()
         if captions.table:
-            captions = Captions.of(captions.texts())  # a table without the words of the classes left out
-        return Rows(rows.images[kept], labels, captions), reference
+            # The table still has the captions of the removed classes, so make a new one
+            captions = Captions.of(captions.texts())
+        return LabelledImages(rows.images[kept], labels, captions), reference
 
     def _resized(self, images: np.ndarray) -> np.ndarray:
         size = self.image_size
@@ -181,7 +199,7 @@ class ImageDataset(ABC):
         pictures = (x[0] if channels == 1 else x.transpose(1, 2, 0) for x in images)
         return np.stack([pixels(Image.fromarray(x), size, channels) for x in pictures])
 
-    def _reference(self, rows: Rows) -> np.ndarray:
+    def _reference(self, rows: LabelledImages) -> np.ndarray:
         if self.reference_fraction is not None:
             return stratified(rows.labels, self.reference_fraction, self.split_seed)
         if rows.test is None:

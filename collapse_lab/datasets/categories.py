@@ -1,4 +1,4 @@
-"""Categories of unlike probability."""
+"""Data set of category numbers with different probabilities."""
 
 from __future__ import annotations
 
@@ -9,40 +9,47 @@ from torch import Tensor
 
 from collapse_lab.datasets.points import Points
 from collapse_lab.errors import UserError
+from collapse_lab.types import Count, NonNegative
 
 
 @dataclass(kw_only=True, eq=False)
 class Categories(Points):
-    """p_k ∝ 1/(k + 1)^exponent for k = 0, …, K - 1 (Zipf's law; 0 makes them equal); a point is the number k.
+    """Draw category numbers k = 0, …, K - 1 with p_k ∝ 1/(k + 1)^exponent (Zipf's law); a point is the number k.
 
-    categories: K.
+    Args:
+        replicas: R, number of independent chains.
+        rows: number of training rows.
+        reference: number of reference rows, 2 or more.
+        seed: seed of the draws.
+        categories: K, 1 or more.
+        exponent: exponent of the law, 0 or more; 0 gives all categories the same probability.
 
     Raises:
-        UserError: fewer than 1 category, or a negative exponent.
+        UserError: when there is fewer than 1 category, or the exponent is negative or infinite.
     """
 
-    categories: int = 100
-    exponent: float = 1.0
+    categories: Count = 100
+    exponent: NonNegative = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.categories < 1:
             raise UserError(f"dataset.categories is 1 or more; got {self.categories}")
         if not 0 <= self.exponent < float("inf"):
-            raise UserError(f"dataset.exponent is 0 (equal probabilities) or more; got {self.exponent}")
+            raise UserError(f"dataset.exponent is 0 (equal probabilities) or more, and finite; got {self.exponent}")
 
     @property
     def width(self) -> int:
-        """One number: the category."""
+        """Return 1, because a point is one category number."""
         return 1
 
     @property
     def probabilities(self) -> Tensor:
-        """p_k, (K,)."""
+        """Return p_k, (K,) float64."""
         weights = torch.arange(1, self.categories + 1, dtype=torch.float64) ** -self.exponent
         return weights / weights.sum()
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """Rows of category numbers."""
+        """Return n rows of category numbers, (n, R, 1) float64."""
         drawn = torch.multinomial(self.probabilities, n * self.replicas, replacement=True, generator=generator)
         return drawn.double().view(n, self.replicas, 1)

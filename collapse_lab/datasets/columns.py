@@ -1,4 +1,4 @@
-"""From columns and pictures of any make to rows of one shape."""
+"""Labels and captions from table columns, and images of one shape from pictures that are read one by one."""
 
 from __future__ import annotations
 
@@ -14,34 +14,55 @@ OnBad = Literal["refuse", "skip"]
 
 
 def ranked(values: Sequence[Any], where: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Labels (n,) int64 and the word of each, from a column of words or of whole numbers.
+    """Return labels and their words, from a column of words or of whole numbers.
 
-    Words are ranked by their spelling, numbers by their size; the word of a number is its digits. Raises
-    UserError for an empty cell.
+    Words are sorted by their spelling, numbers by their size; the label is the place in that order.
+
+    Args:
+        values: n cells of the column.
+        where: name of the table, for messages.
+
+    Returns:
+        Labels (n,) int64 and the word of each label. The word of a number is its digits.
+
+    Raises:
+        UserError: when a cell is empty.
     """
     texts = ["" if value is None else str(value).strip() for value in values]
     if "" in texts:
-        raise UserError(f"row {texts.index('')} of {where} has no label: fill it in, or name no label column")
+        raise UserError(f"row {texts.index('')} of {where} has no label: fill it in, or set label_column to null")
     distinct = set(texts)
     numeric = all(text.lstrip("-").isdigit() for text in distinct)
     words = sorted(distinct, key=int) if numeric else sorted(distinct)
-    place = {word: i for i, word in enumerate(words)}
-    return np.array([place[text] for text in texts], np.int64), tuple(words)
+    number = {word: i for i, word in enumerate(words)}
+    return np.array([number[text] for text in texts], np.int64), tuple(words)
 
 
 def column(table: dict[str, list[Any]], name: str, where: str) -> list[Any]:
-    """A column by its name. Raises UserError that names the nearest one where there is none."""
+    """Return the cells of a column.
+
+    Args:
+        table: column name -> cells.
+        name: name of the column.
+        where: name of the table, for messages.
+
+    Raises:
+        UserError: when the table has no such column; the message names the most similar one.
+    """
     if name not in table:
         raise UserError(f"{where} should have a column '{name}', it has {sorted(table)}: {did_you_mean(name, table)}")
     return table[name]
 
 
 @dataclass
-class Stack:
-    """Pictures of one shape, gathered one by one; a bad one is refused, or left out and remembered.
+class GatheredImages:
+    """Gather images of one shape one by one, and refuse or leave out the pictures that cannot be read.
 
-    on_bad: "refuse" raises UserError at the first picture that cannot be read, "skip" leaves it out.
-    skipped: what was left out, and why.
+    Args:
+        on_bad: "refuse" raises UserError at the first picture that cannot be read, "skip" leaves it out.
+        images: images so far, each (c, h, w) uint8.
+        kept: row number of each image.
+        skipped: name of each picture that was left out, and the reason.
     """
 
     on_bad: OnBad
@@ -50,7 +71,16 @@ class Stack:
     skipped: list[str] = field(default_factory=list)
 
     def add(self, row: int, name: str, image: np.ndarray) -> None:
-        """Append a picture (c, h, w) uint8. Raises UserError where its shape is not the first one's."""
+        """Append an image.
+
+        Args:
+            row: row number of the image.
+            name: name of the picture, for messages.
+            image: (c, h, w) uint8.
+
+        Raises:
+            UserError: when its shape differs from that of the first image.
+        """
         if self.images and image.shape != self.images[0].shape:
             raise UserError(
                 f"{name} has shape {image.shape}, the pictures before it {self.images[0].shape}: "
@@ -59,28 +89,46 @@ class Stack:
         self.images.append(image)
         self.kept.append(row)
 
-    def bad(self, name: str, why: object) -> None:
-        """Refuse or leave out a picture that cannot be read."""
+    def add_bad(self, name: str, reason: object) -> None:
+        """Refuse or leave out a picture that cannot be read.
+
+        Raises:
+            UserError: when on_bad is "refuse".
+        """
         if self.on_bad == "refuse":
             raise UserError(
-                f"the picture {name} cannot be read ({why}): replace it, or set on_bad=skip to leave such out"
+                f"the picture {name} cannot be read ({reason}): replace it, or set on_bad=skip to leave it out"
             )
-        self.skipped.append(f"{name}: {why}")
+        self.skipped.append(f"{name}: {reason}")
 
-    def done(self, where: str) -> tuple[np.ndarray, np.ndarray]:
-        """Pictures (n, c, h, w) and the rows (n,) that they come from. Raises UserError for none at all."""
+    def stacked(self, where: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return all images and their row numbers.
+
+        Args:
+            where: name of the folder or data set, for messages.
+
+        Returns:
+            Images (n, c, h, w) uint8 and row numbers (n,) int64.
+
+        Raises:
+            UserError: when there is no image.
+        """
         if not self.images:
             raise UserError(f"{where} holds no picture that can be read: give another folder or data set")
         return np.stack(self.images), np.array(self.kept, np.int64)
 
 
 def captions_column(values: Iterable[Any]) -> list[str]:
-    """Captions of a column: stripped, an empty cell as the empty prompt."""
+    """Return the captions of a column without outer spaces; an empty cell becomes the empty caption."""
     return ["" if value is None else str(value).strip() for value in values]
 
 
 def check_choices(channels: int, on_bad: str) -> None:
-    """Raise UserError for a number of channels or a way with bad pictures that does not exist."""
+    """Check two arguments of image folders and hub data sets.
+
+    Raises:
+        UserError: when channels is not 1 or 3, or on_bad is not "refuse" or "skip".
+    """
     if channels not in (1, 3):
         raise UserError(f"channels must be 1 (grey) or 3 (colour), got {channels}")
     if on_bad not in ("refuse", "skip"):

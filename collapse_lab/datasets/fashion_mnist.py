@@ -1,4 +1,4 @@
-"""Fashion-MNIST, whole."""
+"""Fashion-MNIST, the data set of pictures of clothes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,16 @@ SHA256 = {
 
 @dataclass(kw_only=True, eq=False)
 class FashionMNIST(MNIST):
-    """70,000 pictures of clothes of 28x28 grey pixels, bright on black, as (1, 28, 28) uint8.
+    """Read 70,000 pictures of clothes of 28x28 grey pixels, bright on black, as (1, 28, 28) uint8.
 
-    By Xiao, Rasul and Vollgraf (Zalando), MIT licence. The last 10,000 rows are the official test rows.
-    Layout and files are MNIST's, gzipped, inside the Debian package dataset-fashion-mnist.
+    The authors are Xiao, Rasul and Vollgraf (Zalando); the licence is MIT. The last 10,000 rows are the official test
+    rows. The Debian package dataset-fashion-mnist holds the files, gzipped; their names and their layout are MNIST's.
+    The same four files, plain or gzipped, may also lie in `root` itself or in `root`/FashionMNIST/raw. torchvision
+    reads the uncompressed files of `root`/FashionMNIST/raw. The arguments are those of `PackagedDataset`.
     """
+
+    torchvision_class: ClassVar[str] = "FashionMNIST"
+    torchvision_folder: ClassVar[str] = "FashionMNIST/raw"
 
     packages: ClassVar[tuple[Package, ...]] = (
         Package(
@@ -36,7 +41,7 @@ class FashionMNIST(MNIST):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The kinds of clothes, in the published order of labels."""
+        """Return the kinds of clothes, in the published order of labels."""
         return (
             *("t-shirt", "trousers", "pullover", "dress", "coat"),
             *("sandal", "shirt", "sneaker", "bag", "ankle boot"),

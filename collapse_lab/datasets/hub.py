@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub, and those saved in a folder."""
+"""Image data sets of the Hugging Face hub, and those saved in a folder."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from collapse_lab.datasets.base import ImageDataset, Rows
-from collapse_lab.datasets.columns import OnBad, Stack, captions_column, check_choices, ranked
+from collapse_lab.datasets.base import ImageDataset, LabelledImages
+from collapse_lab.datasets.columns import GatheredImages, OnBad, captions_column, check_choices, ranked
 from collapse_lab.datasets.picture import pixels
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.types import Captions
@@ -23,20 +23,30 @@ log = logging.getLogger(__name__)
 
 @dataclass(kw_only=True, eq=False)
 class Hub(ImageDataset):
-    """Pictures of a data set by its name on the hub, or by a folder that `save_to_disk` or the user wrote.
+    """Read the pictures of a data set by its name on the hub, or from a folder.
 
-    Needs the extra `hub`. Licence: the data set's own, to be read on its card.
+    The folder is one that `save_to_disk` or the user wrote. This class needs the extra `hub`. The licence is the data
+    set's own and stands on its card.
 
-    name: "owner/name", or a folder.
-    revision: a commit, tag or branch; needed for a name on the hub, as only a commit keeps the rows the same.
-    subset: the configuration, where the data set has several.
-    split, reference_split: the rows to train on and the reference rows; without a reference_split,
-        reference_fraction of `split` is kept for reference.
-    image_column, caption_column, label_column: where things are; None for no captions of its own, no labels.
-    channels: 3 for colour, 1 for grey.
-    on_bad: "refuse" raises UserError for a picture that cannot be read, "skip" leaves it out, says so in the
-        log, and keeps its row in `skipped`.
-    cache: the folder where what comes from the hub is kept.
+    Args:
+        name: "owner/name", or a folder.
+        revision: a commit, tag or branch. A name on the hub needs one; only a commit keeps the rows the same.
+        subset: the configuration, where the data set has several.
+        split: the training rows.
+        reference_split: the reference rows. None keeps reference_fraction of `split` for reference.
+        image_column: column of the pictures.
+        caption_column: column of the captions. None makes captions of the templates and the labels.
+        label_column: column of the labels. None gives rows without labels.
+        channels: 3 for colour, 1 for grey.
+        on_bad: "refuse" raises UserError for a picture that cannot be read. "skip" leaves it out, writes a warning to
+            the log and adds its row to `skipped`.
+        cache: folder where downloads from the hub are kept.
+
+    The other arguments are those of `ImageDataset`.
+
+    Raises:
+        UserError: when an argument is out of its range, a name on the hub has no revision, or both reference_split and
+            reference_fraction are given.
     """
 
     name: str
@@ -51,8 +61,8 @@ class Hub(ImageDataset):
     on_bad: OnBad = "refuse"
     cache: str = "~/.cache/collapse_lab"
 
-    # a moved folder is the same data: `contents` lists what it holds
-    places: ClassVar[frozenset[str]] = frozenset({"cache", "name"})
+    # A folder that was moved is the same data, so `name` is left out here; `contents` has the name or the file list
+    location_arguments: ClassVar[frozenset[str]] = frozenset({"cache", "name"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,65 +71,65 @@ class Hub(ImageDataset):
         check_source(self.name, self.revision, self.reference_split, self.reference_fraction)
 
     def contents(self) -> Mapping[str, Any]:
-        """The name on the hub, or the names, sizes and times of the files in the folder."""
+        """Return the name on the hub, or the names, sizes and times of the files in the folder."""
         return listing(self.name)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the labels, or their distinct values, ranked."""
+        """Return the names of the labels, or their distinct values, sorted."""
         return self._labelled[1]
 
     @cached_property
     def native_shape(self) -> tuple[int, int, int]:
-        """That of the first picture."""
-        row = self._picture(self._parts[0][0][self.image_column], None)
-        return (row.shape[0], row.shape[1], row.shape[2])
+        """Return the shape of the first picture."""
+        image = self._picture(self._splits[0][0][self.image_column], None)
+        return (image.shape[0], image.shape[1], image.shape[2])
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """Every caption of the column, or of the templates and the labels."""
+        """Return every caption of the column, or of the templates and the labels."""
         if self.caption_column is None:
             return super().vocabulary
         return tuple(sorted(set(np.asarray(self._texts, object)[self.keeps(self._labelled[0])])))
 
-    def read(self) -> Rows:
-        """The rows of `split`, then those of `reference_split`."""
-        stack = Stack(self.on_bad)
+    def read(self) -> LabelledImages:
+        """Return the rows of `split`, then those of `reference_split`."""
+        gathered = GatheredImages(self.on_bad)
         row = 0
-        for part in self._parts:
-            for value in part[self.image_column]:
+        for split in self._splits:
+            for cell in split[self.image_column]:
                 name = f"of row {row} of {self.name}"
                 try:
-                    stack.add(row, name, self._picture(value, self.image_size))
+                    gathered.add(row, name, self._picture(cell, self.image_size))
                 except (OSError, SyntaxError, ValueError, TypeError) as error:
-                    stack.bad(name, error)
+                    gathered.add_bad(name, error)
                 row += 1
-        self.skipped = stack.skipped
+        self.skipped = gathered.skipped
         if self.skipped:
             log.warning("%s: left out %d pictures: %s", self.name, len(self.skipped), "; ".join(self.skipped))
-        images, kept = stack.done(self.name)
+        images, kept = gathered.stacked(self.name)
         captions = None if self.caption_column is None else Captions.of(self._texts).take(kept)
-        test = None if self.reference_split is None else kept >= len(self._parts[0])
-        return Rows(images, self._labelled[0][kept], captions, test)
+        test = None if self.reference_split is None else kept >= len(self._splits[0])
+        return LabelledImages(images, self._labelled[0][kept], captions, test)
 
     @cached_property
-    def _parts(self) -> list[Any]:
+    def _splits(self) -> list[Any]:
         names = [self.split, *([self.reference_split] if self.reference_split else [])]
         columns = [column for column in (self.image_column, self.caption_column, self.label_column) if column]
-        parts = open_splits(self.name, self.subset, self.revision, self.cache, names, columns)
-        return [_undecoded(part, self.image_column) for part in parts]
+        splits = open_splits(self.name, self.subset, self.revision, self.cache, names, columns)
+        return [_undecoded(split, self.image_column) for split in splits]
 
     @cached_property
     def _texts(self) -> list[str]:
-        return [text for part in self._parts for text in captions_column(part[self.caption_column])]
+        return [text for split in self._splits for text in captions_column(split[self.caption_column])]
 
     @cached_property
     def _labelled(self) -> tuple[np.ndarray, tuple[str, ...]]:
-        n = sum(len(part) for part in self._parts)
+        n = sum(len(split) for split in self._splits)
         if self.label_column is None:
             return np.full(n, -1, np.int64), ()
-        values = [value for part in self._parts for value in part[self.label_column]]
-        names = getattr(self._parts[0].features[self.label_column], "names", None)
+        values = [value for split in self._splits for value in split[self.label_column]]
+        names = getattr(self._splits[0].features[self.label_column], "names", None)
         if names is None:
             return ranked(values, self.name)
         return np.array([-1 if value is None else value for value in values], np.int64), tuple(names)
@@ -140,11 +150,21 @@ class Hub(ImageDataset):
 def check_source(
     name: str, revision: str | None, reference_split: str | None, reference_fraction: float | None
 ) -> None:
-    """Raise UserError for a name on the hub without a revision, and for two ways to the reference rows."""
+    """Check where a data set and its reference rows come from.
+
+    Args:
+        name: "owner/name" on the hub, or a folder.
+        revision: a commit, tag or branch.
+        reference_split: name of the split of the reference rows.
+        reference_fraction: share of the rows that is kept for reference.
+
+    Raises:
+        UserError: when a name on the hub has no revision, or both ways to choose reference rows are given.
+    """
     if _folder(name) is None and revision is None:
         raise UserError(
-            f"name={name} is no folder here, so it is a name on the hub, and needs a revision: give "
-            "the commit from its page, so that the same rows come every time"
+            f"name={name} is not a folder, so it is a name on the hub and needs a revision: give the commit from its "
+            "page, so that every run reads the same rows"
         )
     if reference_split is not None and reference_fraction is not None:
         raise UserError(
@@ -154,19 +174,35 @@ def check_source(
 
 
 def listing(name: str) -> Mapping[str, Any]:
-    """The name on the hub, or the names, sizes and times of the files in the folder."""
+    """Return the name on the hub, or the names, sizes and times of the files in the folder."""
     folder = _folder(name)
     if folder is None:
         return {"name": name}
     files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("cache-"))
-    found = [(p.relative_to(folder).as_posix(), p.stat()) for p in files]
-    return {"files": [[path, stat.st_size, stat.st_mtime_ns] for path, stat in found]}
+    stats = [(p.relative_to(folder).as_posix(), p.stat()) for p in files]
+    return {"files": [[path, stat.st_size, stat.st_mtime_ns] for path, stat in stats]}
 
 
 def open_splits(
     name: str, subset: str | None, revision: str | None, cache: str, splits: Sequence[str], columns: Sequence[str]
 ) -> list[Any]:
-    """The named splits, memory-mapped. Raises UserError for what is not there, and for a column that they lack."""
+    """Open splits of a data set, memory-mapped.
+
+    Args:
+        name: "owner/name" on the hub, or a folder.
+        subset: the configuration, where the data set has several.
+        revision: a commit, tag or branch.
+        cache: folder where downloads are kept.
+        splits: names of the splits.
+        columns: names of the columns that every split must have.
+
+    Returns:
+        The splits, in the order of `splits`.
+
+    Raises:
+        UserError: when the extra `hub` is not installed, the data set cannot be opened, or a split or a column does not
+            exist.
+    """
     try:
         import datasets
     except ImportError as error:
@@ -181,20 +217,20 @@ def open_splits(
             saved = datasets.load_dataset(
                 name, subset, revision=revision, cache_dir=str(Path(cache).expanduser() / "hub")
             )
-    except Exception as error:  # the library raises its own, the hub's, fsspec's and pyarrow's
+    except Exception as error:  # because errors of the library, the hub, fsspec and pyarrow all end here
         raise UserError(
             f"name={name} cannot be opened ({type(error).__name__}: {error}): check the name, the "
             "revision, the subset and the network, or give a folder"
         ) from error
-    found = dict(saved) if isinstance(saved, Mapping) else {"train": saved}
+    by_name = dict(saved) if isinstance(saved, Mapping) else {"train": saved}
     for split in splits:
-        if split not in found:
-            raise UserError(f"{name} has no split '{split}': {did_you_mean(split, found)}")
-        names = found[split].column_names
+        if split not in by_name:
+            raise UserError(f"{name} has no split '{split}': {did_you_mean(split, by_name)}")
+        names = by_name[split].column_names
         for column in columns:
             if column not in names:
                 raise UserError(f"{name} has no column '{column}', it has {names}: {did_you_mean(column, names)}")
-    return [found[split] for split in splits]
+    return [by_name[split] for split in splits]
 
 
 def _folder(name: str) -> Path | None:
@@ -202,10 +238,13 @@ def _folder(name: str) -> Path | None:
     return path if path.is_dir() else None
 
 
-def _undecoded(part: Any, column: str) -> Any:
-    """Pictures are decoded one by one, so that a bad one is met where it can be named."""
+def _undecoded(split: Any, column: str) -> Any:
+    """Return a split without automatic decoding.
+
+    We decode the pictures one by one, so that a message can name a bad one.
+    """
     import datasets
 
-    if isinstance(part.features[column], datasets.Image):
-        part = part.cast_column(column, datasets.Image(decode=False))
-    return part
+    if isinstance(split.features[column], datasets.Image):
+        split = split.cast_column(column, datasets.Image(decode=False))
+    return split

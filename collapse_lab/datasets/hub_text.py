@@ -1,4 +1,4 @@
-"""Texts of the Hugging Face hub, and those saved in a folder."""
+"""Text data sets of the Hugging Face hub, and those saved in a folder."""
 
 from __future__ import annotations
 
@@ -12,15 +12,24 @@ from collapse_lab.datasets.hub import check_source, listing, open_splits
 
 @dataclass(kw_only=True, eq=False)
 class HubText(Corpus):
-    """Texts of a data set by its name on the hub, or by a folder that `save_to_disk` or the user wrote.
+    """Read the texts of a data set by its name on the hub, or from a folder; a document is a row.
 
-    A document is a row. Needs the extra `hub`. Licence: the data set's own, to be read on its card.
+    The folder is one that `save_to_disk` or the user wrote. This class needs the extra `hub`. The licence is the data
+    set's own and stands on its card.
 
-    name: "owner/name", or a folder.
-    revision: a commit, tag or branch; needed for a name on the hub, as only a commit keeps the rows the same.
-    subset: the configuration, where the data set has several.
-    split, reference_split: the documents to train on and the official test documents, None where there are none.
-    column: where the text is.
+    Args:
+        name: "owner/name", or a folder.
+        revision: a commit, tag or branch. A name on the hub needs one; only a commit keeps the rows the same.
+        subset: the configuration, where the data set has several.
+        split: the training documents.
+        reference_split: the official test documents, None where there are none.
+        column: column of the text.
+
+    The other arguments are those of `Corpus`.
+
+    Raises:
+        UserError: when an argument is out of its range, a name on the hub has no revision, or both reference_split and
+            reference_fraction are given.
     """
 
     name: str
@@ -30,23 +39,23 @@ class HubText(Corpus):
     reference_split: str | None = None
     column: str = "text"
 
-    # a moved folder is the same data: `contents` lists what it holds
-    places: ClassVar[frozenset[str]] = frozenset({"cache", "name"})
+    # A folder that was moved is the same data, so `name` is left out here; `contents` has the name or the file list
+    location_arguments: ClassVar[frozenset[str]] = frozenset({"cache", "name"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_source(self.name, self.revision, self.reference_split, self.reference_fraction)
 
     def contents(self) -> Mapping[str, Any]:
-        """The name on the hub, or the names, sizes and times of the files in the folder."""
+        """Return the name on the hub, or the names, sizes and times of the files in the folder."""
         return listing(self.name)
 
     def documents(self) -> Documents:
-        """The rows of `split`, and those of `reference_split`."""
+        """Return the rows of `split`, and those of `reference_split`."""
         names = [self.split, *([self.reference_split] if self.reference_split else [])]
-        parts = open_splits(self.name, self.subset, self.revision, self.cache, names, [self.column])
-        return Documents(*(self.read(list(part[self.column])) for part in parts))
+        splits = open_splits(self.name, self.subset, self.revision, self.cache, names, [self.column])
+        return Documents(*(self.read(list(split[self.column])) for split in splits))
 
     def read(self, rows: Sequence[str]) -> Sequence[str]:
-        """The documents of the rows of a split."""
+        """Return the documents of the rows of a split; a subclass may join rows."""
         return rows

@@ -1,4 +1,4 @@
-"""The IDX format, in which MNIST and its successors are published."""
+"""Reader of the IDX format, in which MNIST and its successors are published."""
 
 from __future__ import annotations
 
@@ -11,10 +11,20 @@ from collapse_lab.errors import UserError
 
 
 def read_idx(path: Path, ndim: int) -> np.ndarray:
-    """An array of uint8 with `ndim` axes, from a plain or a gzipped IDX file.
+    """Read an array of uint8 from a plain or a gzipped IDX file.
 
-    Its header is two zero bytes, 8 for unsigned bytes, the number of axes, and each axis as a big-endian
-    32-bit integer. Raises UserError for another header or a wrong length.
+    The header of the file is two zero bytes, the byte 8 for unsigned bytes, the number of axes, and the length of each
+    axis as a big-endian 32-bit integer.
+
+    Args:
+        path: the file.
+        ndim: number of axes that the file must have.
+
+    Returns:
+        uint8 array with `ndim` axes.
+
+    Raises:
+        UserError: when the header or the length of the file is wrong, or the gzip file is damaged.
     """
     raw = path.read_bytes()
     try:

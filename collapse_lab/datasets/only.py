@@ -1,4 +1,4 @@
-"""Some classes of a data set, chosen by their words or numbers."""
+"""Choice of some classes of a data set by their words or numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from collapse_lab.errors import UserError, did_you_mean
 
 
 def check_only(only: Sequence[int | str] | None) -> None:
-    """Raise UserError for a bare word, for no class at all and for one that is given twice."""
+    """Check the argument `only`.
+
+    Raises:
+        UserError: when it is one word instead of a list, is empty or names a class twice.
+    """
     if only is None:
         return
     if isinstance(only, str) or not only:
@@ -20,9 +24,17 @@ def check_only(only: Sequence[int | str] | None) -> None:
 
 
 def numbers_of(only: Sequence[int | str] | None, classes: Sequence[str]) -> tuple[int, ...]:
-    """The numbers of the classes to keep, in the order given; None keeps all.
+    """Return the numbers of the classes to keep.
 
-    Raises UserError for a class that there is not, and for a set without classes.
+    Args:
+        only: classes by their words or numbers; None keeps all.
+        classes: the word of each label.
+
+    Returns:
+        Class numbers, in the order of `only`.
+
+    Raises:
+        UserError: when a class does not exist or is named twice, or the data set has no classes.
     """
     if only is None:
         return tuple(range(len(classes)))
@@ -35,10 +47,18 @@ def numbers_of(only: Sequence[int | str] | None, classes: Sequence[str]) -> tupl
 
 
 def renumbered(labels: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
-    """Labels (n,), all of them among `numbers`, as their places there, (n,) int64."""
-    place = np.full(max(numbers) + 1, -1, np.int64)
-    place[list(numbers)] = np.arange(len(numbers))
-    return np.asarray(place[labels])
+    """Return every label as its place in `numbers`.
+
+    Args:
+        labels: (n,), each one of `numbers`.
+        numbers: class numbers that are kept.
+
+    Returns:
+        (n,) int64 in [0, len(numbers)).
+    """
+    new_label = np.full(max(numbers) + 1, -1, np.int64)
+    new_label[list(numbers)] = np.arange(len(numbers))
+    return np.asarray(new_label[labels])
 
 
 def _number(name: int | str, classes: Sequence[str]) -> int:

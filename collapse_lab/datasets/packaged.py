@@ -1,8 +1,8 @@
-"""Data sets whose files are one package's, or a folder of the user's with the same files."""
+"""Data sets whose files come from registry packages, or from a folder of the user that holds the same files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +15,14 @@ from collapse_lab.storage.files import checksum
 
 
 @dataclass(kw_only=True, eq=False)
-class Packaged:
-    """Files that are fetched from packages.
+class PackageFiles:
+    """Find the files of a data set in a folder of the user, or fetch them from registry packages.
 
-    root: a folder that holds the files already, with or without `.gz`; they may differ from the packages'
-        (the key says which they are), so they are not held to the packages' checksums.
-    cache: the folder where fetched packages are kept.
+    Args:
+        root: folder that already holds the files, with or without `.gz`. The files may differ from those of the
+            packages, so their checksums are not compared with the packages' ones; the key of the data set tells which
+            files were read. None fetches the packages.
+        cache: folder where fetched packages are kept.
     """
 
     root: str | None = None
@@ -29,39 +31,57 @@ class Packaged:
     packages: ClassVar[tuple[Package, ...]] = ()
 
     def contents(self) -> Mapping[str, Any]:
-        """SHA-256 of every file: as published, or as found under `root`."""
+        """Return the SHA-256 of every file: as published, or of the files below `root`."""
         if self.root is not None:
-            return {name: checksum(path) for name, path in self._given.items()}
+            return {name: checksum(path) for name, path in self._user_files.items()}
         return {name: digest for package in self.packages for name, digest in package.files.items()}
 
     @cached_property
     def files(self) -> dict[str, Path]:
-        """Published file name -> path, fetched if need be."""
+        """Return published file name -> path; the packages are fetched if they are not in the cache."""
         if self.root is not None:
-            return self._given
+            return self._user_files
         return {name: path for package in self.packages for name, path in obtain(package, self.cache).items()}
 
-    @cached_property
-    def _given(self) -> dict[str, Path]:
-        folder = Path(self.root or ".").expanduser()
-        found: dict[str, Path] = {}
-        for name in self.wanted(folder):
-            spellings = [folder / s for s in (name, f"{name}.gz", name.removesuffix(".gz"))]
-            path = next((p for p in spellings if p.is_file()), None)
+    def locate(self, root: Path) -> dict[str, Path]:
+        """Return published file name -> path in the user's folder; a subclass may know several layouts.
+
+        Raises:
+            UserError: when a file is missing.
+        """
+        return self.find(root, [name for package in self.packages for name in package.files])
+
+    def find(self, folder: Path, names: Sequence[str]) -> dict[str, Path]:
+        """Return name -> path of files in a folder, each with or without `.gz`.
+
+        Raises:
+            UserError: when a file is missing.
+        """
+        paths: dict[str, Path] = {}
+        for name in names:
+            path = spelled(folder, name)
             if path is None:
                 raise UserError(
-                    f"root={self.root} should hold {name} for {type(self).__name__}, and it does not: point "
-                    "root to the folder with the files, or leave it null to fetch them"
+                    f"{folder} should hold {name} for {type(self).__name__}, and it does not: set root to the "
+                    "folder with the files, or set root to null to fetch them"
                 )
-            found[name] = path
-        return found
+            paths[name] = path
+        return paths
 
-    def wanted(self, folder: Path) -> tuple[str, ...]:
-        """The file names to look for in the user's folder: a subclass may know several layouts."""
-        del folder
-        return tuple(name for package in self.packages for name in package.files)
+    @cached_property
+    def _user_files(self) -> dict[str, Path]:
+        return self.locate(Path(self.root or ".").expanduser())
 
 
 @dataclass(kw_only=True, eq=False)
-class PackagedDataset(Packaged, ImageDataset):
-    """A set of pictures that is fetched from packages."""
+class PackagedDataset(PackageFiles, ImageDataset):
+    """Read an image data set whose files come from registry packages.
+
+    The arguments are those of `PackageFiles` and `ImageDataset`.
+    """
+
+
+def spelled(folder: Path, name: str) -> Path | None:
+    """Return the path of a file in a folder under its name, with `.gz` or without `.gz`; None where there is none."""
+    spellings = [folder / spelling for spelling in (name, f"{name}.gz", name.removesuffix(".gz"))]
+    return next((path for path in spellings if path.is_file()), None)

@@ -1,4 +1,4 @@
-"""Texts inside the archives of packages."""
+"""Readers of texts inside registry packages."""
 
 from __future__ import annotations
 
@@ -11,28 +11,40 @@ from collapse_lab.errors import UserError
 
 
 def texts_in(archive: Path, folder: str, encoding: str) -> dict[str, str]:
-    """File name -> text of every .txt file of a folder of a tar archive, in the order of the names.
+    """Read every .txt file of a folder of a tar archive.
+
+    Args:
+        archive: the tar archive.
+        folder: folder inside the archive; its subfolders are left out.
+        encoding: encoding of the texts.
+
+    Returns:
+        File name -> text, sorted by name; line ends become newlines.
 
     Raises:
-        UserError: an archive that cannot be read, or that has no such file.
+        UserError: when the archive cannot be read, or has no such file.
     """
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
                 path = Path(member.name)
                 file = tar.extractfile(member) if path.suffix == ".txt" and path.parent == Path(folder) else None
                 if file is not None:
-                    found[path.name] = "\n".join(file.read().decode(encoding).splitlines())
+                    texts[path.name] = "\n".join(file.read().decode(encoding).splitlines())
     except (tarfile.TarError, OSError, EOFError, UnicodeDecodeError) as error:
         raise UserError(f"{archive} cannot be read ({error}): replace it by a fresh copy") from error
-    if not found:
+    if not texts:
         raise UserError(f"{archive} should hold texts in {folder}, and holds none: replace it by a fresh copy")
-    return dict(sorted(found.items()))
+    return dict(sorted(texts.items()))
 
 
 def rows_in(path: Path) -> list[Any]:
-    """The list that a JSON file is. Raises UserError where it is none."""
+    """Read a JSON file that is a list.
+
+    Raises:
+        UserError: when the file cannot be read, or is not a list.
+    """
     try:
         rows = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""From one picture of any make to pixels of one shape."""
+"""Conversion of one picture of any mode and size to pixels of one shape."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels o
 
 
 def pixels(image: Image, size: int | None, channels: int, box: Box | None = None) -> np.ndarray:
-    """A picture as (c, size, size) uint8: its central square, or `box`, resized with antialiasing (bicubic).
+    """Return the pixels of the central square of a picture, or of `box`, resized with antialiasing (bicubic).
 
-    Pixels at the rim of the square are filtered with what lies beyond it in the picture.
+    The filter also uses pixels of the picture outside the square, so the edge of the square is not a border.
 
-    size: None keeps the whole picture as it is, (c, h, w).
-    channels: 1 for grey, 3 for colour; transparency is laid on white.
+    Args:
+        image: the picture; transparent pixels become white.
+        size: side of the result in pixels. None keeps the whole picture at its own size.
+        channels: 1 for grey, 3 for colour.
+        box: rectangle to keep instead of the central square, in pixels of the picture.
+
+    Returns:
+        (c, size, size) uint8, or (c, h, w) where size is None.
     """
     from PIL import Image as Pillow
 
@@ -35,7 +41,7 @@ def pixels(image: Image, size: int | None, channels: int, box: Box | None = None
 
 
 def central_square(width: int, height: int) -> Box:
-    """The largest square in the middle of a picture, on whole pixels."""
+    """Return the largest square in the middle of a picture, on whole pixels."""
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     return (left, top, left + side, top + side)

@@ -1,4 +1,4 @@
-"""What every set of points shares: drawn from a known distribution, once for each of many independent replicas."""
+"""Base class of all point data sets, which draw points of a known distribution for many independent replicas."""
 
 from __future__ import annotations
 
@@ -14,27 +14,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import UserError
-from collapse_lab.types import RealData, Samples, Spec
+from collapse_lab.seeds import Seeds
+from collapse_lab.types import Count, Natural, RealData, Samples, Spec
 
 
 @dataclass(kw_only=True, eq=False)
 class Points(ABC):
-    """Independent draws of one distribution: a row holds a point of each of R replicas, (R, d) float64.
+    """Draw independent points of one distribution; a row holds one point of each of R replicas, (R, d) float64.
 
-    replicas: R chains side by side, each with real rows of its own.
-    rows: of the training split.  reference: rows that are never trained on.
-    seed: of the draws. It is the run's, since real rows are drawn here and not chosen from a fixed set.
+    Args:
+        replicas: R, number of independent chains, 1 or more. Each chain has real rows of its own.
+        rows: number of training rows, 1 or more.
+        reference: number of reference rows, 2 or more, because every comparison needs 2 rows. They are never trained
+            on.
+        seed: seed of the draws, 0 or more. It is the seed of the run, because real rows are drawn here and not chosen
+            from a fixed data set.
 
     Raises:
-        UserError: a number below 1 (below 2 for the reference, as every comparison takes 2 rows).
+        UserError: when a number is too small.
     """
 
-    replicas: int = 1
-    rows: int = 1000
+    replicas: Count = 1
+    rows: Count = 1000
     reference: int = 1000
-    seed: int = 0
+    seed: Natural = 0
 
     version: ClassVar[int] = 1
 
@@ -46,25 +50,33 @@ class Points(ABC):
     @property
     @abstractmethod
     def width(self) -> int:
-        """d, the numbers of one point."""
+        """Return d, the numbers of one point."""
 
     @abstractmethod
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """(n, R, d) float64."""
+        """Draw n rows.
+
+        Args:
+            n: number of rows.
+            generator: source of the random numbers.
+
+        Returns:
+            (n, R, d) float64.
+        """
 
     @cached_property
     def key(self) -> str:
-        """16 hex digits that change whenever a row would."""
+        """Return 16 hex digits that change whenever a row changes."""
         text = json.dumps([type(self).__name__, self.version, asdict(self)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def spec(self) -> Spec:
-        """Points without labels or captions."""
+        """Return the shape (R, d) of a row; points have no labels and no captions."""
         return Spec("points", (self.replicas, self.width))
 
     def load(self) -> RealData:
-        """Both splits, drawn once for this object."""
+        """Return the training rows and the reference rows; this object draws them once."""
         return self._real
 
     @cached_property
@@ -77,13 +89,21 @@ class Points(ABC):
 
 
 def per_axis(name: str, value: float | Sequence[float], dimension: int) -> Tensor:
-    """One positive number for each of d axes, (d,) float64.
+    """Return one positive number for each of d axes.
+
+    Args:
+        name: name of the argument, for messages.
+        value: one number for all axes, or one for each axis; above 0 and finite.
+        dimension: d.
+
+    Returns:
+        (d,) float64.
 
     Raises:
-        UserError: another number of them, or one that is not positive.
+        UserError: when there are not d numbers, or one is not positive and finite.
     """
     values = [value] * dimension if isinstance(value, int | float) else list(value)
-    if dimension < 1 or len(values) != dimension or not all(0 < each < float("inf") for each in values):
+    if dimension < 1 or len(values) != dimension or not all(0 < number < float("inf") for number in values):
         raise UserError(
             f"dataset.{name} is a positive number, or one for each of the {dimension} dimensions; got {value}"
         )

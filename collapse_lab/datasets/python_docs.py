@@ -1,4 +1,4 @@
-"""The language reference of Python, which every Python carries."""
+"""The Python Language Reference, a text data set that comes with every Python."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from collapse_lab.datasets.corpus import Corpus, Documents
 
 @dataclass(kw_only=True, eq=False)
 class PythonDocs(Corpus):
-    """About 80 chapters of The Python Language Reference, 65,000 words; a document is a chapter. Nothing is downloaded.
+    """Read about 80 chapters of The Python Language Reference, 65,000 words; a document is a chapter.
 
-    They are what `help()` shows, in the standard library's `pydoc_data.topics` (PSF licence); its text is that of the
-    Python that runs, so rows differ between its releases. There are no official test documents.
+    The chapters are what `help()` shows. They are in the standard library's `pydoc_data.topics` (PSF licence), so
+    nothing is downloaded. The text belongs to the running Python, so rows differ between releases of Python. There are
+    no official test documents. The arguments are those of `Corpus`.
     """
 
     def contents(self) -> Mapping[str, Any]:
-        """SHA-256 of the texts."""
+        """Return the SHA-256 of the texts."""
         return {"topics": hashlib.sha256("\0".join(self.documents().train).encode()).hexdigest()}
 
     def documents(self) -> Documents:
-        """The chapters, by name."""
+        """Return the chapters, sorted by name."""
         from pydoc_data.topics import topics
 
         return Documents([text for _, text in sorted(topics.items())])

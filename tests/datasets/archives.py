@@ -98,7 +98,7 @@ def jpeg(array: np.ndarray) -> bytes:
 
 
 def write_files(folder: Path, files: dict[str, bytes], archive: str | None) -> None:
-    """Into a tar, the last file first, so that its order is not the official one; or else unpacked."""
+    """Into a tar, the last file first, so that its order is not the official one, or else into the folder itself."""
     if archive is not None:
         write_tar(folder / archive, dict(reversed(files.items())))
         return
@@ -117,9 +117,9 @@ def flower_pictures(n: int = 12) -> dict[str, bytes]:
     return pictures
 
 
-def write_flowers(folder: Path, packed: bool = True, n: int = 12) -> None:
+def write_flowers(folder: Path, as_archive: bool = True, n: int = 12) -> None:
     """Labels 1, 2, 3, 1, ...; the pictures 1 to 4 are trnid, 5 to 6 valid, the rest tstid."""
-    write_files(folder, flower_pictures(n), "102flowers.tgz" if packed else None)
+    write_files(folder, flower_pictures(n), "102flowers.tgz" if as_archive else None)
     write_flower_lists(folder, [i % 3 + 1 for i in range(n)], range(7, n + 1))
 
 
@@ -152,8 +152,8 @@ def bird_files(n: int = 9) -> dict[str, bytes]:
     return files
 
 
-def write_birds(folder: Path, packed: bool = True, files: dict[str, bytes] | None = None) -> None:
-    write_files(folder, files or bird_files(), "CUB_200_2011.tgz" if packed else None)
+def write_birds(folder: Path, as_archive: bool = True, files: dict[str, bytes] | None = None) -> None:
+    write_files(folder, files or bird_files(), "CUB_200_2011.tgz" if as_archive else None)
 
 
 def flowers(root: Path, **changes: Any) -> Flowers102:

@@ -63,7 +63,7 @@ def test_a_damaged_archive_is_refused(root: Path) -> None:
             flowers(root).load()
 
 
-def test_a_file_that_is_packed_twice_is_refused(root: Path) -> None:
+def test_an_archive_that_holds_a_file_twice_is_refused(root: Path) -> None:
     write_flowers(root)
     with tarfile.open(root / "102flowers.tgz", "w") as tar:
         for _ in range(2):
@@ -72,11 +72,11 @@ def test_a_file_that_is_packed_twice_is_refused(root: Path) -> None:
         flowers(root).load()
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_hidden_files_do_not_count(root: Path, packed: bool) -> None:
-    write_flowers(root, packed)
+@pytest.mark.parametrize("as_archive", [True, False])
+def test_hidden_files_do_not_count(root: Path, as_archive: bool) -> None:
+    write_flowers(root, as_archive)
     hidden = {"jpg/._image_00001.jpg": b"of a Mac", "jpg/.thumbs/image_00001.jpg": b"of a viewer"}
-    write_files(root, flower_pictures() | hidden, "102flowers.tgz" if packed else None)
+    write_files(root, flower_pictures() | hidden, "102flowers.tgz" if as_archive else None)
     assert len(flowers(root).read().labels) == 12
 
 
@@ -142,8 +142,8 @@ def test_the_key_follows_the_files_but_not_the_place(root: Path) -> None:
     assert len({birds(moved).key, birds(moved, margin=0.5).key, birds(moved, crop="centre").key}) == 3
 
 
-def test_the_key_of_an_unpacked_set_follows_sizes_times_and_lists(root: Path) -> None:
-    write_flowers(root, packed=False)
+def test_the_key_of_an_extracted_archive_follows_sizes_times_and_lists(root: Path) -> None:
+    write_flowers(root, as_archive=False)
     keys = {flowers(root).key}
     os.utime(root / "jpg" / "image_00001.jpg", ns=(1, 1))
     keys.add(flowers(root).key)

@@ -11,9 +11,9 @@ from collapse_lab.errors import UserError
 from tests.datasets.archives import bird_files, birds, write_birds
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_birds_are_read_in_order_with_labels_and_the_official_split(root: Path, packed: bool) -> None:
-    write_birds(root, packed)
+@pytest.mark.parametrize("as_archive", [True, False])
+def test_birds_are_read_in_order_with_labels_and_the_official_split(root: Path, as_archive: bool) -> None:
+    write_birds(root, as_archive)
     data = birds(root, templates=["{}"])
     real = data.load()
     ids = [round(float(blue) / 20) for part in (real.train, real.reference) for blue in part.data[:, 2, 4, 4]]
@@ -73,29 +73,29 @@ def test_a_species_without_a_number_keeps_its_name() -> None:
     assert word("Cardinal") == "Cardinal"
 
 
-def test_the_root_may_be_the_unpacked_folder_itself(root: Path) -> None:
-    write_birds(root, packed=False)
+def test_the_root_may_be_the_extracted_folder_itself(root: Path) -> None:
+    write_birds(root, as_archive=False)
     inner = birds(root / "CUB_200_2011", cache=str(root.parent / "cache"))
     assert inner.key == birds(root).key
     assert len(inner.read().labels) == 9
 
 
-def refuse_birds(root: Path, said: str, files: dict[str, bytes], packed: bool = True, **changes: Any) -> None:
-    write_birds(root, packed, files)
+def refuse_birds(root: Path, said: str, files: dict[str, bytes], as_archive: bool = True, **changes: Any) -> None:
+    write_birds(root, as_archive, files)
     with pytest.raises(UserError, match=said):
         birds(root, **changes).load()
     assert not list((root.parent / "cache").rglob("*.npz"))
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_birds_that_are_missing_or_unknown_are_refused(root: Path, packed: bool) -> None:
+@pytest.mark.parametrize("as_archive", [True, False])
+def test_birds_that_are_missing_or_unknown_are_refused(root: Path, as_archive: bool) -> None:
     files = bird_files()
     pictures = sorted(name for name in files if name.endswith(".jpg"))
     fewer = {name: raw for name, raw in files.items() if name not in pictures[:2]}
-    said = r"the 9 pictures of images\.txt, and 2 are missing, the first 001\.Black.*unpack the official"
-    refuse_birds(root, said, fewer, packed)
+    said = r"the 9 pictures of images\.txt, and 2 are missing, the first 001\.Black.*extract the official"
+    refuse_birds(root, said, fewer, as_archive)
     more = files | {"CUB_200_2011/images/004.New/New_1.jpg": files[pictures[0]]}
-    refuse_birds(root, r"holds 1 pictures that images\.txt does not know, the first 004\.New/New_1\.jpg", more, packed)
+    refuse_birds(root, r"holds 1 pictures that images\.txt does not know, the first 004\.New/New_1\.jpg", more, as_archive)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_birds_that_are_missing_or_unknown_are_refused(root: Path, packed: bool)
         ("images.txt", "1 a.jpg\n1 b.jpg\n", "lines of a new id and a value, and one is '1 b.jpg'"),
         ("images.txt", "1 a.jpg\n2 a.jpg\n", "missing, the first a.jpg"),
         ("classes.txt", "", "lines of an id and a value, and it is empty"),
-        ("classes.txt", "\udcff", "should be a text"),
+        ("classes.txt", "\udcff", "should be UTF-8 text"),
     ],
 )
 def test_lists_of_birds_that_do_not_fit_are_refused(root: Path, name: str, text: str, said: str) -> None:

@@ -17,9 +17,9 @@ from tests.datasets.archives import (
 )
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_flowers_are_read_in_order_with_labels_and_the_official_split(root: Path, packed: bool) -> None:
-    write_flowers(root, packed)
+@pytest.mark.parametrize("as_archive", [True, False])
+def test_flowers_are_read_in_order_with_labels_and_the_official_split(root: Path, as_archive: bool) -> None:
+    write_flowers(root, as_archive)
     data = flowers(root, templates=["{a}"])
     rows = data.read()
     # no white of the frame: the central square alone is kept
@@ -45,9 +45,9 @@ def test_flowers_are_called_as_torchvision_calls_them() -> None:
     assert len(set(NAMES)) == 102
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_flowers_that_are_missing_or_unknown_are_refused(root: Path, packed: bool) -> None:
-    write_flowers(root, packed)
+@pytest.mark.parametrize("as_archive", [True, False])
+def test_flowers_that_are_missing_or_unknown_are_refused(root: Path, as_archive: bool) -> None:
+    write_flowers(root, as_archive)
     write_flower_lists(root, [1] * 13, range(7, 14))
     with pytest.raises(
         UserError, match=r"the 13 pictures of imagelabels\.mat, and 1 are missing, the first image_00013"
