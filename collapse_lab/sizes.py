@@ -1,4 +1,4 @@
-"""How many rows each generation trains on: the same number in all of them, or a schedule."""
+"""How many rows each generation trains on or samples: one number for all generations, or a schedule."""
 
 from __future__ import annotations
 
@@ -9,53 +9,62 @@ from typing import Any
 from collapse_lab.errors import UserError
 
 Sizes = int | tuple[int, ...]  # M of every generation, or M_0, M_1, …
-Given = int | Mapping[str, Any]  # as a configuration writes them
+ConfiguredSizes = int | Mapping[str, Any]  # sizes as a configuration writes them: a number or a schedule
 
-SCHEDULE = "by_generation"  # the key under which something has a value per generation
-POWER = ("first", "exponent")
-LARGEST = 2**31
+SCHEDULE = "by_generation"  # the key under which a setting lists a value for each generation
+POWER = ("first", "exponent")  # the keys of a schedule that grows as a power
+LARGEST = 2**31  # sizes that grow have to stay below it
 
 
-def read_sizes(name: str, given: Given, generations: int, least: int = 1) -> Sizes:
-    """M as given, or M_0, …, M_{G+1} of a schedule: G + 1 training sets, and the samples of the last generation.
+def read_sizes(name: str, configured: ConfiguredSizes, generations: int, least: int = 1) -> Sizes:
+    """Return M as configured, or the sizes M_0, …, M_{G+1} of a schedule: of G + 1 training sets and the last samples.
 
-    {first: M_0, exponent: p}: M_g = ⌈M_0 (g + 1)^p⌉.
-    {by_generation: [M_0, …, M_G]}: a size for each generation. Nothing is trained on the samples of the last one; it
-        samples as many as the list goes on to say, or else M_G.
+    A schedule has one of two forms:
+    {first: M_0, exponent: p} means M_g = ⌈M_0 (g + 1)^p⌉.
+    {by_generation: [M_0, …, M_G]} lists a size for each generation. Nothing is trained on the samples of the last
+    generation: it samples the number that follows in the list, or M_G if the list ends there.
 
-    name: what the sizes are called in the configuration.
+    Args:
+        name: What the sizes are called in the configuration.
+        configured: The number or the schedule.
+        generations: G, the last generation.
+        least: The smallest size that is allowed.
 
     Raises:
-        UserError: another form, a size below `least`, or more generations than the list has.
+        UserError: The form is another one, a size is below `least`, or the list has too few sizes for the generations.
     """
-    if isinstance(given, int) and not isinstance(given, bool):
-        return _checked(name, given, least)
-    if not isinstance(given, Mapping) or set(map(str, given)) not in ({SCHEDULE}, set(POWER)):
+    if isinstance(configured, int) and not isinstance(configured, bool):
+        return _checked(name, configured, least)
+    if not isinstance(configured, Mapping) or set(map(str, configured)) not in ({SCHEDULE}, set(POWER)):
         raise UserError(
             f"{name} takes int, or a schedule: {{first: 100, exponent: 2}} or {{{SCHEDULE}: [100, 400, 900]}}; got "
-            f"{dict(given) if isinstance(given, Mapping) else given!r}"
+            f"{dict(configured) if isinstance(configured, Mapping) else configured!r}"
         )
-    if SCHEDULE in given:
-        return _listed(name, given[SCHEDULE], generations, least)
-    return _grown(name, given["first"], given["exponent"], generations, least)
+    if SCHEDULE in configured:
+        return _listed(name, configured[SCHEDULE], generations, least)
+    return _grown(name, configured["first"], configured["exponent"], generations, least)
 
 
-def first_size(given: Given) -> Any:
-    """M_0, the real rows that sizes begin with; of sizes that `read_sizes` refuses, whatever."""
-    if not isinstance(given, Mapping):
-        return given
-    listed = given.get(SCHEDULE)
-    return listed[0] if isinstance(listed, Sequence) and listed else given.get("first", 0)
+def first_size(configured: ConfiguredSizes) -> Any:
+    """Return M_0, the number of real rows that sizes begin with.
+
+    Args:
+        configured: The number or the schedule. For a form that `read_sizes` refuses the result has no meaning.
+    """
+    if not isinstance(configured, Mapping):
+        return configured
+    listed = configured.get(SCHEDULE)
+    return listed[0] if isinstance(listed, Sequence) and listed else configured.get("first", 0)
 
 
 def size_at(sizes: Sizes, generation: int) -> int:
-    """M_g."""
+    """Return M_g, the size of one generation."""
     return sizes if isinstance(sizes, int) else sizes[generation]
 
 
 def _listed(name: str, sizes: Any, generations: int, least: int) -> tuple[int, ...]:
     if not isinstance(sizes, list) or not sizes:
-        raise UserError(f"{name}.{SCHEDULE} is a list of sizes, one for each generation; got {sizes!r}")
+        raise UserError(f"{name}.{SCHEDULE} should be a list of sizes, one for each generation; got {sizes!r}")
     if len(sizes) <= generations:
         raise UserError(
             f"{name}.{SCHEDULE} ends at generation {len(sizes) - 1}, and generations={generations}; lengthen the list "
@@ -66,14 +75,14 @@ def _listed(name: str, sizes: Any, generations: int, least: int) -> tuple[int, .
 
 
 def _grown(name: str, first: Any, exponent: Any, generations: int, least: int) -> tuple[int, ...]:
-    # NumPy and SciPy take longer to import than most lines need
+    # Because NumPy and SciPy take long to import, only schedules import them
     import numpy as np
 
     from collapse_lab.theory.schedules import power_schedule
 
     start = _checked(f"{name}.first", first, max(least, 1))
     if not isinstance(exponent, int | float) or isinstance(exponent, bool) or not math.isfinite(exponent):
-        raise UserError(f"{name}.exponent is the power by which sizes grow, such as 0, 1 or 2; got {exponent!r}")
+        raise UserError(f"{name}.exponent should be the power by which sizes grow, such as 0, 1 or 2; got {exponent!r}")
     if math.log(start) + exponent * math.log(generations + 2) >= math.log(LARGEST):
         raise UserError(
             f"{name} grows beyond {LARGEST} rows within {generations} generations; lower {name}.exponent, "

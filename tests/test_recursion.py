@@ -18,9 +18,9 @@ REGRESSION = ["+experiment=accumulate_vs_replace", "sinks=[]", "generations=12",
 G = np.arange(11)
 
 
-def off(found: np.ndarray, expected: np.ndarray | float, error: np.ndarray) -> float:
-    """The largest distance from what is expected, in standard errors."""
-    return float(np.abs((found - expected) / error).max())
+def off(measured: np.ndarray, expected: np.ndarray | float, error: np.ndarray) -> float:
+    """Return the largest distance of measured values from expected ones, in standard errors."""
+    return float(np.abs((measured - expected) / error).max())
 
 
 def from_theory(records: list[Record], name: str) -> float:
@@ -28,7 +28,7 @@ def from_theory(records: list[Record], name: str) -> float:
 
 
 @pytest.mark.parametrize(("estimator", "risk"), [("unbiased", 0.164790), ("ml", 0.159397)])
-def test_the_risk_of_eleven_fits_and_the_variance_of_each(tmp_path: Path, estimator: Estimator, risk: float) -> None:
+def test_risk_and_variance_of_eleven_fits_agree_with_theory(tmp_path: Path, estimator: Estimator, risk: float) -> None:
     records = chain(tmp_path, *GAUSSIAN, "generations=10", f"model.estimator={estimator}")
     assert series(records, "wasserstein_risk_theory")[-1] == pytest.approx(risk, abs=5e-7)
     assert from_theory(records, "wasserstein_risk") < 3
@@ -59,16 +59,18 @@ def test_the_typical_chain_collapses_while_the_mean_stays(tmp_path: Path) -> Non
         ["mixing=augment", "mixing.lam=1"],
         ["mixing=replace", "mixing.initial=80"],
     ],
-    ids=lambda each: " ".join(each),
+    ids=lambda overrides: " ".join(overrides),
 )
-def test_the_moments_of_every_policy_with_a_law(tmp_path: Path, mixing: list[str], estimator: str) -> None:
+def test_the_moments_of_every_policy_with_a_law_agree_with_it(
+    tmp_path: Path, mixing: list[str], estimator: str
+) -> None:
     sizes = ["n_train=40", "generations=8", "model.replicas=4000", "store=all", "dataset.rows=100"]
     records = chain(tmp_path, *GAUSSIAN, *sizes, *mixing, f"model.estimator={estimator}")
     for name in ("variance", "mean_error"):
         assert from_theory(records, name) < 3.5
 
 
-def test_theory_and_policies_are_those_that_one_would_take_by_hand(tmp_path: Path) -> None:
+def test_the_recorded_theory_is_that_of_the_policy_that_ran(tmp_path: Path) -> None:
     few = ["n_train=40", "generations=10", "model.replicas=2", "store=all"]
     records = chain(tmp_path / "a", *GAUSSIAN, *few, "mixing=accumulate")
     expected = accumulate.accumulate_moments(G, 40, "ml")
@@ -80,19 +82,21 @@ def test_theory_and_policies_are_those_that_one_would_take_by_hand(tmp_path: Pat
 
 @pytest.mark.parametrize("inputs", ["same", "fresh"])
 @pytest.mark.parametrize("mixing", ["replace", "accumulate"])
-def test_regression_grows_or_stays_bounded(tmp_path: Path, mixing: str, inputs: str) -> None:
+def test_the_error_of_regression_grows_under_replace_and_is_bounded_under_accumulate(
+    tmp_path: Path, mixing: str, inputs: str
+) -> None:
     records = chain(tmp_path, *REGRESSION, f"mixing={mixing}", f"model.inputs={inputs}")
-    found, theory = series(records, "test_error"), series(records, "test_error_theory")
+    measured, theory = series(records, "test_error"), series(records, "test_error_theory")
     assert from_theory(records, "test_error") < 3.5
     if mixing == "replace":
         np.testing.assert_allclose(theory, theory[0] * np.arange(1, 14))
     else:
         bound = regression.accumulate_limit(100, 10, "same")
-        assert (found - 3.5 * errors(records, "test_error") < bound).all()
+        assert (measured - 3.5 * errors(records, "test_error") < bound).all()
         assert bound == pytest.approx(theory[0] * np.pi**2 / 6)
 
 
-def test_drift_follows_wright_and_fisher(tmp_path: Path) -> None:
+def test_drift_follows_the_wright_fisher_model(tmp_path: Path) -> None:
     discrete = ["model=discrete", "dataset=categories", "probes=[drift]", "dataset.categories=30"]
     records = chain(tmp_path, *GAUSSIAN, *discrete, "n_train=50", "generations=20", "model.replicas=3000")
     for name in ("heterozygosity", "support", "mass_lost"):
@@ -100,17 +104,17 @@ def test_drift_follows_wright_and_fisher(tmp_path: Path) -> None:
     assert series(records, "support")[-1] < series(records, "support")[0] / 2
 
 
-def test_a_mixture_and_a_kernel_density_run(tmp_path: Path) -> None:
+def test_a_mixture_and_a_kernel_density_move_away_from_the_real_distribution(tmp_path: Path) -> None:
     size = ["sinks=[]", "generations=15", "n_train=100", "model.replicas=20"]
     records = chain(tmp_path / "gmm", "+experiment=recursive_gmm", *size)
     assert series(records, "l2_distance")[-1] > 2 * series(records, "l2_distance")[0]
     assert series(records, "log_likelihood_median")[-1] < series(records, "log_likelihood_median")[0]
     records = chain(tmp_path / "kde", "+experiment=recursive_gmm", *size, "model=kde", "probes=[moments,likelihood]")
-    # Every generation adds the kernel's variance: without new data a kernel density spreads out
+    # Every generation adds the kernel's variance, so without new data a kernel density spreads out
     assert series(records, "variance")[-1] > 1.5 * series(records, "variance")[0]
 
 
-def test_each_source_of_error_alone(tmp_path: Path) -> None:
+def test_each_source_of_error_acts_alone(tmp_path: Path) -> None:
     base = ["+experiment=error_sources", "sinks=[]", "generations=6", "model.replicas=10", "dataset.reference=2"]
     base += ["probes=[mixture]"]
     changes = {
@@ -119,13 +123,15 @@ def test_each_source_of_error_alone(tmp_path: Path) -> None:
         "expressivity": ["model.components=1"],
         "procedure": ["model.tol=0", "model.max_iter=1"],
     }
-    found = {name: series(chain(tmp_path / name, *base, *change), "l2_distance") for name, change in changes.items()}
-    assert found["statistical"][-1] > 2 * found["statistical"][0] > 8 * found["none"][0]
-    # What the family cannot represent is lost at once, and is all that is lost
-    assert found["expressivity"][0] > 3 * found["none"][0]
-    assert found["expressivity"][-1] < 1.2 * found["expressivity"][0]
-    assert found["procedure"][-1] > 1.5 * found["procedure"][0] > 3 * found["none"][0]
-    assert found["procedure"][-1] > 1.5 * found["none"][-1]
+    distances = {
+        name: series(chain(tmp_path / name, *base, *change), "l2_distance") for name, change in changes.items()
+    }
+    assert distances["statistical"][-1] > 2 * distances["statistical"][0] > 8 * distances["none"][0]
+    # What the family cannot represent is lost at the first generation, and nothing more is lost later
+    assert distances["expressivity"][0] > 3 * distances["none"][0]
+    assert distances["expressivity"][-1] < 1.2 * distances["expressivity"][0]
+    assert distances["procedure"][-1] > 1.5 * distances["procedure"][0] > 3 * distances["none"][0]
+    assert distances["procedure"][-1] > 1.5 * distances["none"][-1]
 
 
 def test_a_mixture_that_has_lost_its_components_ends_as_diverged(tmp_path: Path) -> None:
@@ -135,7 +141,7 @@ def test_a_mixture_that_has_lost_its_components_ends_as_diverged(tmp_path: Path)
     assert all(record.status == "ok" for record in records[:-1])
 
 
-def test_one_seed_is_one_chain_and_another_is_another(tmp_path: Path) -> None:
+def test_the_same_seed_repeats_a_chain_and_another_seed_does_not(tmp_path: Path) -> None:
     size = ["generations=3", "model.replicas=5"]
     one, again, other = (
         chain(tmp_path / str(number), *GAUSSIAN, *size, f"seed={seed}") for number, seed in enumerate((0, 0, 1))
@@ -144,7 +150,7 @@ def test_one_seed_is_one_chain_and_another_is_another(tmp_path: Path) -> None:
     assert series(one, "variance")[0] != series(other, "variance")[0]
 
 
-def test_where_a_fit_starts_is_all_the_same_to_a_closed_form(tmp_path: Path) -> None:
+def test_a_closed_form_fit_does_not_depend_on_where_it_starts(tmp_path: Path) -> None:
     size = ["generations=4", "model.replicas=5", "store=all"]
     scratch = chain(tmp_path / "a", *GAUSSIAN, *size)
     previous = chain(tmp_path / "b", *GAUSSIAN, *size, "population.lineage=previous")
@@ -152,7 +158,7 @@ def test_where_a_fit_starts_is_all_the_same_to_a_closed_form(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "message"),
     [
         (["model.replicas=0"], "1 or more; got 0"),
         (["model.replicas=5", "dataset.replicas=4"], "has rows for 4"),
@@ -163,12 +169,14 @@ def test_where_a_fit_starts_is_all_the_same_to_a_closed_form(tmp_path: Path) -> 
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
-def test_what_cannot_be_is_refused_before_anything_is_computed(tmp_path: Path, args: list[str], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_impossible_settings_are_refused_before_anything_is_computed(
+    tmp_path: Path, args: list[str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
         chain(tmp_path, *GAUSSIAN, "generations=3", *args)
     assert not (tmp_path / "ledger.jsonl").exists()
 
 
-def test_pictures_are_no_points(tmp_path: Path) -> None:
+def test_a_family_of_points_refuses_images(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="fitted to points, and this data set holds samples of modality 'image'"):
         chain(tmp_path, "model=gaussian", "features=[]", "metrics=[]")

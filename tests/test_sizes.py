@@ -1,4 +1,4 @@
-"""Sizes of training sets that change over the generations, read, planned, run and beside their theory."""
+"""Sizes of training sets that change over the generations: reading, planning, running, and their theory."""
 
 from __future__ import annotations
 
@@ -32,21 +32,23 @@ def trained_on(records: list[Record]) -> list[int]:
 
 
 def off(records: list[Record], name: str) -> float:
-    """The largest distance from theory, in standard errors."""
-    apart = np.abs(series(records, name) - series(records, f"{name}_theory"))
-    return float((apart / errors(records, name)).max())
+    """Return the largest distance from theory, in standard errors."""
+    distances = np.abs(series(records, name) - series(records, f"{name}_theory"))
+    return float((distances / errors(records, name)).max())
 
 
-def test_every_form() -> None:
+def test_every_form_of_sizes_is_read() -> None:
     assert read_sizes("n", 7, 3) == 7
     assert read_sizes("n", {"first": 100, "exponent": 2}, 2) == (100, 400, 900, 1600)
     assert read_sizes("n", {"first": 10, "exponent": 0.5}, 1) == (10, 15, 18)
     listed = {"by_generation": [5, 3, 8]}
-    # The last generation samples as many as the list goes on to say, or else as it was trained on
+    # The last generation samples the number that follows in the list, or else as many as it was trained on
     assert read_sizes("n", listed, 2) == (5, 3, 8, 8)
     assert read_sizes("n", listed, 1) == (5, 3, 8)
     assert [size_at(sizes, 1) for sizes in (7, (5, 3))] == [7, 3]
-    assert [first_size(given) for given in (7, listed, {"first": 9, "exponent": 1}, {"by_generation": 3})] == [
+    assert [
+        first_size(configured) for configured in (7, listed, {"first": 9, "exponent": 1}, {"by_generation": 3})
+    ] == [
         7,
         5,
         9,
@@ -55,7 +57,7 @@ def test_every_form() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("configured", "message"),
     [
         ({"by_generation": [5, 5]}, "ends at generation 1, and generations=2; lengthen the list to 3 sizes"),
         ({"by_generation": []}, "a list of sizes"),
@@ -72,12 +74,12 @@ def test_every_form() -> None:
         ("many", "takes int"),
     ],
 )
-def test_what_is_no_size_is_refused(given: Any, told: str) -> None:
-    with pytest.raises(UserError, match=told):
-        read_sizes("n", given, 2)
+def test_wrong_sizes_are_refused(configured: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_sizes("n", configured, 2)
 
 
-def test_a_schedule_on_the_command_line() -> None:
+def test_a_schedule_can_be_given_on_the_command_line() -> None:
     with initialize_config_dir(str(app.CONF), version_base="1.3"):
         line = [*GAUSSIAN, "device=cpu", "generations=3", "model.replicas=2"]
         constant, squares = (compose("config", [*line, more]) for more in ("n_train=20", SQUARES))
@@ -92,8 +94,8 @@ def test_each_generation_samples_what_the_next_one_trains_on(tmp_path: Path) -> 
     records = chain(tmp_path, *GAUSSIAN, "generations=3", "model.replicas=2", "n_train={by_generation: [30, 5, 70, 9]}")
     assert trained_on(records) == [30, 5, 70, 9]
     assert [record.counts["real"] for record in records] == [30, 0, 0, 0]
-    apart = ["generations=2", "n_train={by_generation: [30, 5, 20]}", "n_samples=25", "model.replicas=2"]
-    assert trained_on(chain(tmp_path / "b", *GAUSSIAN, *apart)) == [30, 5, 20]
+    more_samples = ["generations=2", "n_train={by_generation: [30, 5, 20]}", "n_samples=25", "model.replicas=2"]
+    assert trained_on(chain(tmp_path / "b", *GAUSSIAN, *more_samples)) == [30, 5, 20]
 
 
 def test_a_constant_written_as_a_schedule_is_the_same_chain(tmp_path: Path) -> None:
@@ -112,7 +114,9 @@ def test_sizes_that_grow_as_squares_stop_the_collapse(tmp_path: Path, estimator:
     for name in ("variance", "log_variance", "mean_error", "wasserstein_risk"):
         assert off(grown, name) < 3.5
     bound = 1.5 * inverse_sum_limit(20, 2)
-    assert series(grown, "wasserstein_risk_theory")[-1] < bound  # and what was measured agrees with it
+    assert (
+        series(grown, "wasserstein_risk_theory")[-1] < bound
+    )  # the measured risk agrees with its theory, which the loop above checks
     assert series(grown, "wasserstein_risk").max() < bound
     assert series(constant, "wasserstein_risk")[-1] > 3 * bound
     assert series(grown, "variance_median")[-1] > 0.85 * series(grown, "variance_median")[0] > 0.75
@@ -121,7 +125,7 @@ def test_sizes_that_grow_as_squares_stop_the_collapse(tmp_path: Path, estimator:
 
 @pytest.mark.parametrize("more", [[], ["mixing=accumulate", "store=all"]], ids=["replace", "accumulate"])
 @pytest.mark.parametrize("sizes", [[40, 10, 160, 20, 5], [10, 20, 30, 40, 50]], ids=str)
-def test_theory_takes_the_real_sizes(tmp_path: Path, more: list[str], sizes: list[int]) -> None:
+def test_theory_of_gaussians_follows_the_schedule(tmp_path: Path, more: list[str], sizes: list[int]) -> None:
     line = [*GAUSSIAN, "generations=4", "model.replicas=3000", f"n_train={{by_generation: {sizes}}}", *more]
     records, m, g = chain(tmp_path, *line), np.array(sizes), np.arange(5)
     moments = accumulate.accumulate_moments(g, m, "ml").variance
@@ -131,7 +135,7 @@ def test_theory_takes_the_real_sizes(tmp_path: Path, more: list[str], sizes: lis
     assert off(records, "mean_error") < 3.5
 
 
-def test_drift_and_regression_take_the_real_sizes(tmp_path: Path) -> None:
+def test_theory_of_drift_and_regression_follows_the_schedule(tmp_path: Path) -> None:
     discrete = ["model=discrete", "dataset=categories", "probes=[drift]", "dataset.categories=10", "generations=4"]
     sizes = "n_train={by_generation: [40, 10, 80, 20, 30]}"
     records = chain(tmp_path / "d", *GAUSSIAN, *discrete, sizes, "model.replicas=3000")
@@ -146,12 +150,12 @@ def test_drift_and_regression_take_the_real_sizes(tmp_path: Path) -> None:
     np.testing.assert_allclose(series(records, "test_error_theory"), expected)
 
 
-def test_fresh_real_rows_are_dealt_once_whatever_the_sizes(tmp_path: Path) -> None:
+def test_fresh_real_rows_are_used_once_under_every_schedule(tmp_path: Path) -> None:
     sizes = ["generations=3", "model.replicas=2", "n_train={by_generation: [10, 4, 20, 8]}", "store=all"]
     line = [*GAUSSIAN, *sizes, "mixing=fresh", "ratio=0.5"]
     records = chain(tmp_path / "a", *line, "dataset.rows=26")
     assert [record.counts["real"] for record in records] == [10, 2, 10, 4]
-    # No law is known for fresh rows of unlike sizes, and none is claimed
+    # No law is known for fresh rows of different sizes, so the ledger has no theory
     assert not [name for name in records[-1].metrics if name.endswith("_theory")]
     with pytest.raises(UserError, match="needs 16 beyond those of generation 0 and there are 15"):
         chain(tmp_path / "b", *line, "dataset.rows=25")
@@ -163,7 +167,7 @@ def test_a_list_that_ends_too_soon_is_refused_before_anything_is_computed(tmp_pa
     assert not (tmp_path / "ledger.jsonl").exists()
 
 
-def test_metrics_of_features_need_one_number_of_samples() -> None:
+def test_metrics_of_features_need_the_same_number_of_samples_in_every_generation() -> None:
     with initialize_config_dir(str(app.CONF), version_base="1.3"):
         schedule = "{by_generation: [64, 64, 100]}"
         line = ["+experiment=nepotistic", "device=cpu", "generations=2", "mixing=replace", f"n_train={schedule}"]
@@ -174,15 +178,15 @@ def test_metrics_of_features_need_one_number_of_samples() -> None:
 
 
 def test_conditions_are_made_once_for_each_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
+    requested: list[int] = []
     conditions = Everything.conditions
 
     def counted(self: Everything, n: int, *rest: Any) -> Conditions:
-        asked.append(n)
+        requested.append(n)
         return conditions(self, n, *rest)
 
     monkeypatch.setattr(Everything, "conditions", counted)
     sizes = (40, 40, 60, 40, 60, 60)
     steps = Chain(tmp_path, Contaminate(0.5, initial="all"), generations=4, n=sizes).plan()
     assert [step.counts["synthetic"] for (step,) in steps] == [0, 20, 30, 20, 30]
-    assert sorted(asked) == [40, 50, 60]  # 50 are the pictures of the grid
+    assert sorted(requested) == [40, 50, 60]  # the 50 are those of the picture grid

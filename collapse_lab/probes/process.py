@@ -9,7 +9,7 @@ import numpy as np
 
 from collapse_lab.engine.population import Population
 from collapse_lab.mixing.base import Policy
-from collapse_lab.sizes import Given, read_sizes
+from collapse_lab.sizes import ConfiguredSizes, read_sizes
 from collapse_lab.types import Curation
 
 
@@ -32,8 +32,8 @@ class Process:
     mixing: Policy
     population: Population
     curation: Curation
-    n_train: Given
-    n_samples: Given
+    n_train: ConfiguredSizes
+    n_samples: ConfiguredSizes
     generations: int
 
     @property
@@ -80,8 +80,8 @@ class Process:
         """
         return np.concatenate([[self.first(rows)], self.sampled[1:]])
 
-    def _along(self, name: str, given: Given) -> np.ndarray:
-        sizes = read_sizes(name, given, self.generations)
+    def _along(self, name: str, configured: ConfiguredSizes) -> np.ndarray:
+        sizes = read_sizes(name, configured, self.generations)
         return np.broadcast_to(
             np.asarray(sizes if isinstance(sizes, int) else sizes[: self.generations + 1]), self.generations + 1
         )
