@@ -64,7 +64,7 @@ def test_importing_is_light() -> None:
         "imagefolder",
     ]
     imports = "; ".join(f"import collapse_lab.datasets.{name}" for name in [*modules, "mnist"])
-    heavy = "{'torch', 'sklearn', 'scipy', 'pandas', 'pyarrow', 'datasets', 'PIL'} & set(sys.modules)"
+    heavy = "{'torch', 'torchvision', 'sklearn', 'scipy', 'pandas', 'pyarrow', 'datasets', 'PIL'} & set(sys.modules)"
     code = f"import sys; {imports}; import collapse_lab.prompts; print({heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

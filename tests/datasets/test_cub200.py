@@ -95,7 +95,9 @@ def test_birds_that_are_missing_or_unknown_are_refused(root: Path, as_archive: b
     said = r"the 9 pictures of images\.txt, and 2 are missing, the first 001\.Black.*extract the official"
     refuse_birds(root, said, fewer, as_archive)
     more = files | {"CUB_200_2011/images/004.New/New_1.jpg": files[pictures[0]]}
-    refuse_birds(root, r"holds 1 pictures that images\.txt does not know, the first 004\.New/New_1\.jpg", more, as_archive)
+    refuse_birds(
+        root, r"holds 1 pictures that images\.txt does not know, the first 004\.New/New_1\.jpg", more, as_archive
+    )
 
 
 @pytest.mark.parametrize(
