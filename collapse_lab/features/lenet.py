@@ -1,4 +1,4 @@
-"""LeNet's features, trained once per data set."""
+"""The features of LeNet-5, which is trained once per data set."""
 
 from __future__ import annotations
 
@@ -10,35 +10,54 @@ from torch import Tensor, nn
 
 from collapse_lab.features.network import FeatureNetwork
 from collapse_lab.features.trained import TrainedClassifier
+from collapse_lab.types import Count, Positive
 
-SIDE = 32
+SIDE = 32  # pixels, to which every image is resized
 
 
 @dataclass(eq=False)
 class LeNet(TrainedClassifier):
     """phi(x), the penultimate layer (n, 84) of LeNet-5, a classifier of the data set's classes.
 
-    The features of the Fréchet distances on MNIST in arXiv:2307.01850. They lie next to the logits, where the variety
-    within a class is small (`Network` says why): for comparison with that paper, and `classifier` for the rest.
+    The Fréchet distances on MNIST in arXiv:2307.01850 are of these features. They lie next to the logits, where the
+    variety within a class is small (`Network` explains why), so use them for comparison with that paper only, and
+    `classifier` otherwise.
 
     Range: [0, inf).
     Source: LeCun et al. (1998), Gradient-based learning applied to document recognition, with ReLU and max pooling.
+
+    Args:
+        spec: The data set, of images with classes.
+        steps: The number of training steps.
+        batch_size: The number of rows of a training batch.
+        lr: The largest learning rate of the one-cycle schedule; above 0.
+        seed: The seed of the weights, the batches and the augmentation.
+        device: Where the network is trained and used.
+        name: The name in messages and in the fingerprint.
+
+    Raises:
+        UserError: the data set has no classes, or its samples are no images.
     """
 
     resize: ClassVar[str | None] = f"bilinear, antialiased, to {SIDE}x{SIDE}"
 
     _: KW_ONLY
-    steps: int = 1000
-    lr: float = 2e-3
+    steps: Count = 1000
+    lr: Positive = 2e-3
     name: str = "lenet"
 
     def untrained(self, shape: tuple[int, int, int], classes: int) -> FeatureNetwork:
-        """LeNet-5 for images of any size."""
+        """Return LeNet-5 with fresh weights, for images of any size."""
         return LeNet5(shape[0], classes)
 
 
 class LeNet5(FeatureNetwork):
-    """Two 5x5 convolutions, each halved, and layers of 120, 84 and as many units as there are classes."""
+    """logits = head(phi(x)), phi being two 5x5 convolutions, each halved, and layers of 120 and 84 units.
+
+    Args:
+        channels: The channels of an image.
+        classes: The number of classes, which is the number of logits.
+    """
 
     features = 84
 
@@ -52,7 +71,7 @@ class LeNet5(FeatureNetwork):
         self.head = nn.Linear(self.features, classes)
 
     def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-        """The layer before the logits."""
+        """Return the layer before the logits, (n, 84), of images in [-1, 1]."""
         if images.shape[2:] != (SIDE, SIDE):
             images = nn.functional.interpolate(images, (SIDE, SIDE), mode="bilinear", antialias=True)
         return super().embed(images)

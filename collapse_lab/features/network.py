@@ -1,4 +1,4 @@
-"""The networks that are trained here for their features: what they have in common, and the classifier's."""
+"""The networks that are trained here for their features: what they share, and the classifier's own network."""
 
 from __future__ import annotations
 
@@ -19,19 +19,25 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class FeatureNetwork(nn.Module):
-    """logits = head(phi(x)). features: d, the length of phi(x)."""
+    """logits = head(phi(x)).
+
+    Attributes:
+        body: phi.
+        head: The layers from phi(x) to the logits.
+        features: d, the length of phi(x).
+    """
 
     body: nn.Module
     head: nn.Module
     features: int
 
     def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-        """Phi of images in [-1, 1]."""
+        """Return phi(x) of images in [-1, 1]."""
         values: Tensor = self.body(images)
         return values
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
-        """The logits."""
+        """Return the logits of images in [-1, 1]."""
         logits: Tensor = self.head(self.embed(images))
         return logits
 
@@ -39,10 +45,16 @@ class FeatureNetwork(nn.Module):
 class Network(FeatureNetwork):
     """logits = head(phi(x)), phi being blocks of two 3x3 convolutions, halved between until a side is 4 or less.
 
-    `embed` gives phi, the body's maps pooled to 2x2 and flattened (n, features), and not the layer behind it: a
+    `embed` returns phi, the body's maps pooled to 2x2 and flattened (n, features), and not the layer behind it: a
     layer next to the logits of ten classes gathers each class in a point once the loss is low (neural collapse,
-    arXiv:2008.08186), and a distance between such features hardly moves when a generator loses the variety within
-    its classes. Normalised by groups, so that a row's features are the same whatever batch it comes in.
+    arXiv:2008.08186), and a distance between such features hardly changes when a generator loses the variety within
+    its classes. The normalisation is by groups, so a row's features do not depend on the other rows of its batch.
+
+    Args:
+        shape: The shape (c, h, w) of an image.
+        classes: The number of classes.
+        width: The channels of the first block. Each further block doubles them, up to four times `width`.
+        hidden: The size of the layer between phi and the logits.
     """
 
     def __init__(self, shape: tuple[int, int, int], classes: int, width: int, hidden: int) -> None:
@@ -60,10 +72,14 @@ class Network(FeatureNetwork):
 
 
 def jittered(images: Float[Tensor, "n c h w"], generator: torch.Generator) -> Float[Tensor, "n c h w"]:
-    """Each image shifted, turned and scaled a little and covered with faint noise.
+    """Return images that are shifted, rotated and scaled a little, each at random, with faint noise added.
 
-    It keeps the network from knowing the rows that it was trained on: features of training rows and of
-    held-out rows should differ no more than those of two held-out sets.
+    The augmentation keeps the network from memorising its training rows: features of training rows and of held-out
+    rows should differ no more than those of two held-out sets.
+
+    Args:
+        images: Images in [-1, 1].
+        generator: The generator of all random numbers, on the CPU.
     """
     n = len(images)
     draw = torch.rand(n, 4, generator=generator) * 2 - 1

@@ -1,4 +1,4 @@
-"""What feature extractors that are trained here, on the real data, share: training, weights, features, classes."""
+"""What the feature extractors that are trained here, on the real data, share: training, weights, features, classes."""
 
 from __future__ import annotations
 
@@ -9,38 +9,49 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import pytorch_lightning as pl
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from collapse_lab.engine.seeds import Seeds
-from collapse_lab.errors import Diverged, UserError
+from collapse_lab.engine import fitting
+from collapse_lab.errors import UserError
 from collapse_lab.features.network import FeatureNetwork, jittered
 from collapse_lab.images import as_float
-from collapse_lab.types import FeatureSet, Progress, RealData, Samples, Spec
+from collapse_lab.seeds import Seeds
+from collapse_lab.types import Budget, Count, FeatureSet, Positive, Progress, RealData, Samples, Spec
 
-ROWS = 1024  # of one batch of extraction
+ROWS = 1024  # rows of one batch of extraction
 
 
 @dataclass(eq=False)
 class TrainedClassifier(ABC):
     """phi(x) of logits = head(phi(x)), minimising E[-log p(label | x)] over augmented training rows.
 
-    Features (n, d) float32, with the class of the largest logit as `predicted`. Trained from its own `seed` and not the
-    run's, so that every run on a data set measures with the same network.
+    Features are (n, d) float32, and `predicted` is the class of the largest logit. The extractor is trained from its
+    own `seed` and not from the run's, so every run on a data set measures with the same network.
 
-    Raises: UserError where the data set has no classes, or its samples are no images.
+    Args:
+        spec: The data set, of images with classes.
+        steps: The number of training steps.
+        batch_size: The number of rows of a training batch.
+        lr: The largest learning rate of the one-cycle schedule; above 0.
+        seed: The seed of the weights, the batches and the augmentation.
+        device: Where the network is trained and used.
+        name: The name in messages and in the fingerprint.
+
+    Raises:
+        UserError: the data set has no classes, or its samples are no images.
     """
 
     version: ClassVar[int] = 1
     resize: ClassVar[str | None] = None
-    sizes: ClassVar[tuple[str, ...]] = ("steps", "batch_size")  # arguments of 1 or more
 
     spec: Spec
     _: KW_ONLY
-    steps: int = 400
-    batch_size: int = 128
-    lr: float = 4e-3
+    steps: Count = 400
+    batch_size: Count = 128
+    lr: Positive = 4e-3
     seed: int = 0
     device: str = "cpu"
     name: str = "classifier"
@@ -53,59 +64,53 @@ class TrainedClassifier(ABC):
             )
         if spec.modality != "image" or len(spec.shape) != 3:
             raise UserError(f"features '{self.name}' are of images (c, h, w), not of {spec.modality} {spec.shape}")
-        for argument in self.sizes:
-            if (value := getattr(self, argument)) < 1:
-                raise UserError(f"features '{self.name}': {argument} is {value}, and has to be 1 or more")
-        if not self.lr > 0:
-            raise UserError(f"features '{self.name}': lr is {self.lr}, and has to be above 0")
         self.held_out_accuracy: float | None = None
         self._seeds = Seeds(self.seed, 0, self.name, "classifier")
-        channels, height, breadth = spec.shape
+        channels, height, width = spec.shape
         with self._seeds.child("initial").scoped():
-            self._network = self.untrained((channels, height, breadth), len(spec.classes)).to(self.device)
+            self._network = self.untrained((channels, height, width), len(spec.classes)).to(self.device)
 
     @abstractmethod
     def untrained(self, shape: tuple[int, int, int], classes: int) -> FeatureNetwork:
-        """The network, with fresh weights, for images of a shape."""
+        """Return the network with fresh weights.
+
+        Args:
+            shape: The shape (c, h, w) of an image.
+            classes: The number of classes.
+        """
 
     def fit(self, real: RealData, progress: Progress) -> None:
-        """Train on real.train, then read off the accuracy on real.reference."""
+        """Train on `real.train`, then measure the accuracy on `real.reference`.
+
+        Raises:
+            UserError: no row has a label, or a label is none of the data set's classes.
+            Diverged: the loss is not finite.
+        """
         images, labels = self._labelled(real.train)
-        optimizer = torch.optim.AdamW(self._network.parameters(), lr=self.lr, weight_decay=0.01)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=self.steps + 1)
-        jitter = self._seeds.child("augmentation").torch()
-        batches = self._batches(len(labels))
-        self._network.train()
+        module = _Training(self._network, images, labels, self.lr, self.steps, self._seeds)
+        budget = Budget(self.steps, self.batch_size, gradient_clip=None, device=torch.device(self.device).type)
         progress.start(0, self.name, "features", self.steps)
-        for step in range(self.steps):
-            rows = next(batches)
-            logits = self._network(jittered(images[rows], jitter).to(self.device))
-            loss = nn.functional.cross_entropy(logits, labels[rows].to(self.device), label_smoothing=0.05)
-            if not bool(loss.isfinite()):
-                raise Diverged(f"the classifier's loss was {loss.item()} at step {step}")
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            optimizer.step()
-            schedule.step()
-            progress.advance()
+        fitting.fit(module, _WholeBatches(len(labels), budget, self._seeds), budget, progress)
         progress.stop()
-        # As it will be read back: the store holds float32
+        del module.images  # because module and trainer refer to each other and would keep the rows after the fit
+        self._network.to(self.device)  # because Lightning leaves a network on the CPU
+        # The store holds float32, so round the accuracy to what will be read back
         self.held_out_accuracy = float(np.float32(self._accuracy(real.reference)))
 
     def weights(self) -> dict[str, Tensor]:
-        """The network's tensors and `held_out_accuracy`.
+        """Return the network's tensors and `held_out_accuracy`.
 
         Raises:
-            UserError: before `fit` or `load`.
+            UserError: the extractor is neither trained nor loaded.
         """
         tensors = {key: value.detach().cpu().clone() for key, value in self._network.state_dict().items()}
         return {**tensors, "held_out_accuracy": torch.tensor(self._fitted(), dtype=torch.float32)}
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Take over what `weights` gave.
+        """Take over what `weights` returned.
 
         Raises:
-            UserError: weights of another network.
+            UserError: the weights are those of another network.
         """
         tensors = dict(weights)
         try:
@@ -116,7 +121,7 @@ class TrainedClassifier(ABC):
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
-        """What the values depend on; the sha256 is over names and values of the weights."""
+        """Return what the features depend on; the SHA-256 is over names and values of the weights."""
         digest = hashlib.sha256()
         for key, value in sorted(self.weights().items()):
             digest.update(key.encode() + value.contiguous().numpy().tobytes())
@@ -132,14 +137,22 @@ class TrainedClassifier(ABC):
         }
 
     def extract(self, samples: Samples) -> FeatureSet:
-        """Phi of `samples`, and the class that each is read as."""
+        """Return phi(x) of each sample, and the class that the network reads it as.
+
+        Raises:
+            UserError: the extractor is neither trained nor loaded, or the images have another shape.
+        """
         self._fitted()
         values = self._embed(samples)
         predicted = self._logits(values).argmax(1)
         return FeatureSet(values, torch.from_numpy(samples.labels), predicted)
 
     def log_probabilities(self, samples: Samples) -> Float[Tensor, "n classes"]:
-        """Log p(class | x) for each sample and class."""
+        """Return log p(class | x) for each sample and class.
+
+        Raises:
+            UserError: the extractor is neither trained nor loaded, or the images have another shape.
+        """
         self._fitted()
         return self._logits(self._embed(samples)).log_softmax(1)
 
@@ -180,9 +193,58 @@ class TrainedClassifier(ABC):
             raise UserError(f"label {int(labels.max())} is none of the {len(self.spec.classes)} classes")
         return as_float(samples.data[known]), labels[known]
 
-    def _batches(self, n: int) -> Iterator[Int[Tensor, " b"]]:
+
+class _Training(pl.LightningModule):
+    """Train a network to classify augmented images, by AdamW under a one-cycle schedule of the learning rate.
+
+    The optimisation is fixed and part of an extractor's `version`: it measures, and no experiment changes it.
+    """
+
+    def __init__(
+        self,
+        network: FeatureNetwork,
+        images: Float[Tensor, "n c h w"],
+        labels: Int[Tensor, " n"],
+        lr: float,
+        steps: int,
+        seeds: Seeds,
+    ) -> None:
+        super().__init__()
+        self.network = network.train()
+        self.images, self._labels, self._lr, self._steps = images, labels, lr, steps
+        self._jitter = seeds.child("augmentation").torch()
+
+    def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
+        """Return the row numbers as they are: the rows are on the CPU."""
+        return batch
+
+    def training_step(self, rows: Tensor) -> Tensor:
+        """Return the loss of the rows with these numbers."""
+        logits = self.network(jittered(self.images[rows], self._jitter).to(self.device))
+        return nn.functional.cross_entropy(logits, self._labels[rows].to(self.device), label_smoothing=0.05)
+
+    def configure_optimizers(self) -> Any:
+        """Return AdamW and its schedule in the form that Lightning takes."""
+        optimiser = torch.optim.AdamW(self.parameters(), lr=self._lr, weight_decay=0.01)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, self._lr, total_steps=self._steps + 1)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class _WholeBatches:
+    """Yield batches of row numbers from one random permutation after another; what is left of each is dropped."""
+
+    def __init__(self, n: int, budget: Budget, seeds: Seeds) -> None:
+        self._n, self._budget, self._seeds = n, budget, seeds
+
+    def __len__(self) -> int:
+        return self._budget.steps
+
+    def __iter__(self) -> Iterator[Int[Tensor, " b"]]:
         generator = self._seeds.child("order").torch()
-        size = min(self.batch_size, n)
-        while True:
-            order = torch.randperm(n, generator=generator)
-            yield from torch.split(order[: n // size * size], size)
+        size = min(self._budget.batch_size, self._n)
+        batches: list[Tensor] = []
+        for _ in range(self._budget.steps):
+            if not batches:
+                order = torch.randperm(self._n, generator=generator)
+                batches = list(torch.split(order[: self._n // size * size], size))
+            yield batches.pop(0)

@@ -1,1 +1,1 @@
-"""A LightningModule per generative family; families never import each other."""
+"""The generative families, a LightningModule each; families never import each other."""

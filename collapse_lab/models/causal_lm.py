@@ -1,42 +1,56 @@
-"""A causal language model that continues texts: any of transformers', pretrained or small and from scratch."""
+"""A causal language model that continues texts: any model of transformers, pretrained or small and from scratch."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
+from annotated_types import Gt, Le
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from collapse_lab.engine import fitting
-from collapse_lab.engine.seeds import Seeds
-from collapse_lab.errors import UserError, check_choice
+from collapse_lab.errors import UserError
 from collapse_lab.nn import decoding
-from collapse_lab.nn.language import from_scratch, pretrained_for
+from collapse_lab.nn.language import Architecture, from_scratch, pretrained_for
+from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.spans import spans
-from collapse_lab.types import Budget, Conditions, Progress, Samples, Spec, Weights
+from collapse_lab.seeds import Seeds
+from collapse_lab.types import Budget, Conditions, Count, Positive, Progress, ProperShare, Samples, Spec, Weights
+
+Mass = Annotated[float, Gt(0), Le(1)]
 
 
 class CausalLM(pl.LightningModule):
     """min E -log p(x_t | x_1 … x_t-1), the mean over a block's tokens from the second on.
 
-    A sample is a block that continues the context it is given: by beam search, or token by token at random
-    (arXiv:2305.17493 predicts each block's next 64 tokens by five beams).
+    A sample is a block of tokens that continues the context it is given: by beam search, or token by token at random
+    (arXiv:2305.17493 predicts the next 64 tokens of each block with five beams).
 
-    pretrained: whose weights, architecture and tokenizer are taken: a folder that `save_pretrained` wrote,
-        `stories15m`, `smollm2_135m`, or "owner/name" on the hub. None builds `architecture` from scratch.
-    architecture: `gpt2`, `opt` or `llama`, of `width`, `layers`, `heads` and `dropout`, which a pretrained one has of
-        its own.
-    lr_schedule: how the learning rate of AdamW goes to zero after its linear warm-up, or stays.
-    num_beams: width of the search; 1 is greedy.
-    do_sample: whether tokens are drawn, with `temperature` and the nucleus of mass `top_p`.
-    repetition_penalty: above 1 makes tokens less likely that came before.
-    root: where packages and weights are kept (paths.data).
+    Args:
+        spec: The data set, of blocks of tokens.
+        pretrained: Where the weights, the architecture and the tokenizer come from: a folder that `save_pretrained`
+            wrote, `stories15m`, `smollm2_135m`, or "owner/name" on the hub. None builds `architecture` from scratch.
+        architecture: `gpt2`, `opt` or `llama`, of `width`, `layers`, `heads` and `dropout`. A pretrained model has its
+            own five.
+        width: The size of a state; a multiple of `heads`.
+        layers: The number of transformer layers.
+        heads: The number of attention heads of a layer.
+        dropout: The share that dropout sets to 0 while training, in [0, 1).
+        optimisation: The settings of AdamW. The family keeps no moving average.
+        num_beams: The width of the search; 1 is greedy.
+        do_sample: Whether tokens are drawn at random instead.
+        temperature: The temperature of the distribution that tokens are drawn from; above 0.
+        top_p: The mass of the nucleus that tokens are drawn from, in (0, 1].
+        repetition_penalty: A number above 1 makes tokens less likely that were there before; 1 is no penalty.
+        sampling_batch: How many texts are continued at a time.
+        root: The folder in which packages and weights are kept (paths.data).
 
     Raises:
-        UserError: no tokens, another tokenizer than the pretrained model's, blocks longer than half of its positions,
-            ranges, knobs of drawing where nothing is drawn.
+        UserError: the data set has no tokens; its tokenizer is not that of the pretrained model; its blocks are longer
+            than half of the model's positions; `heads` do not divide `width`; `temperature` or `top_p` are given and no
+            tokens are drawn, or beams and drawing are both asked for; `optimisation` has a moving average.
     """
 
     version: ClassVar[int] = 1
@@ -49,33 +63,29 @@ class CausalLM(pl.LightningModule):
         spec: Spec,
         *,
         pretrained: str | None = None,
-        architecture: str = "gpt2",
-        width: int = 128,
-        layers: int = 4,
-        heads: int = 4,
-        dropout: float = 0.0,
-        lr: float = 1e-3,
-        lr_schedule: str = "cosine",
-        weight_decay: float = 0.01,
-        warmup: float = 0.05,
-        num_beams: int = 5,
+        architecture: Architecture = "gpt2",
+        width: Count = 128,
+        layers: Count = 4,
+        heads: Count = 4,
+        dropout: ProperShare = 0.0,
+        optimisation: Optimisation = Optimisation(lr=1e-3, lr_schedule="cosine", weight_decay=0.01, warmup=0.05),
+        num_beams: Count = 5,
         do_sample: bool = False,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        repetition_penalty: float = 1.0,
-        sampling_batch: int = 32,
+        temperature: Positive = 1.0,
+        top_p: Mass = 1.0,
+        repetition_penalty: Positive = 1.0,
+        sampling_batch: Count = 32,
         root: str = "~/.cache/collapse_lab",
     ) -> None:
         super().__init__()
         if spec.modality != "tokens" or spec.tokens is None:
             raise UserError(
                 f"model=causal_lm is a model of texts; this data set holds {spec.modality} of shape {spec.shape}: give "
-                "one of texts, such as dataset=python_docs or dataset=wikipedia"
+                "a data set of texts, such as dataset=python_docs or dataset=wikipedia"
             )
-        check_choice("model.lr_schedule", lr_schedule, get_args(fitting.Decay))
-        _check_decoding(num_beams, do_sample, temperature, top_p, repetition_penalty, sampling_batch)
-        self.spec, self.lr, self.lr_schedule = spec, lr, lr_schedule
-        self.weight_decay, self.warmup = weight_decay, warmup
+        optimisation.refuse_average("causal_lm")
+        _check_decoding(num_beams, do_sample, temperature, top_p)
+        self.spec, self.optimisation = spec, optimisation
         self.num_beams, self.do_sample, self.temperature, self.top_p = num_beams, do_sample, temperature, top_p
         self.repetition_penalty, self.sampling_batch = repetition_penalty, sampling_batch
         block = spec.shape[0]
@@ -91,34 +101,31 @@ class CausalLM(pl.LightningModule):
             )
 
     def fit(self, data: Samples, budget: Budget, seeds: Seeds, progress: Progress) -> None:
+        """Train the network on blocks of tokens."""
         self._rows, self._steps = data.data, budget.steps
         self.train()
         with seeds.child("dropout").scoped():
             fitting.fit(self, fitting.RandomRows(len(data), budget, seeds), budget, progress)
-        del self._rows  # module and trainer refer to each other, and would keep the rows beyond the fit
+        del self._rows  # because module and trainer refer to each other and would keep the rows after the fit
 
     def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
-        """Row numbers stay on the CPU, where the rows are."""
+        """Return the row numbers as they are: the rows are on the CPU."""
         return batch
 
     def training_step(self, rows: Tensor) -> Tensor:
+        """Return the loss of the blocks with these numbers."""
         return self._nlls(self._rows[rows].to(self.device)).mean()
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.AdamW(
-            self.parameters(),
-            self.lr,
-            weight_decay=self.weight_decay,
-            fused=fitting.fused(self),
-        )
-        return fitting.decayed(optimizer, self.lr_schedule, self.warmup, self._steps)
+        """Return AdamW in the form that Lightning takes."""
+        return self.optimisation.adamw(self.parameters(), self._steps, fused=fitting.fused(self))
 
     @torch.no_grad()
     def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples:
-        """The block of tokens after each context.
+        """Return the block of tokens that follows each context.
 
         Raises:
-            UserError: nothing to continue.
+            UserError: the conditions have no context to continue.
         """
         if conditions.context is None:
             raise UserError("model=causal_lm continues texts, and was given none: give prompts=continuation")
@@ -140,46 +147,49 @@ class CausalLM(pl.LightningModule):
         return decoding.beam_search(net, context, uniform.shape[1], self.num_beams, self.repetition_penalty, advance)
 
     def sampling_steps(self, n: int) -> int:
-        """How often `sample` advances the progress for n conditions."""
+        """Return how often `sample` advances the progress for n conditions."""
         return n * self.spec.shape[0]
 
     @torch.no_grad()
     def token_nlls(self, samples: Samples) -> Float[Tensor, "n length_less_1"]:
-        """-log p(x_t | x_1 … x_t-1) of each token from the second on, in nats."""
+        """Return -log p(x_t | x_1 … x_t-1) of each token from the second on.
+
+        Args:
+            samples: n blocks of tokens.
+
+        Returns:
+            The numbers (n, length - 1), in nats and 0 or more.
+        """
         self.eval()
-        parts = spans(len(samples), self.sampling_batch)
-        return torch.cat([self._nlls(samples.data[span].to(self.device)).cpu() for span in parts])
+        batches = spans(len(samples), self.sampling_batch)
+        return torch.cat([self._nlls(samples.data[span].to(self.device)).cpu() for span in batches])
 
     def _nlls(self, tokens: Int[Tensor, "n length"]) -> Float[Tensor, "n length_less_1"]:
         logits = self.net(tokens, use_cache=False).logits[:, :-1].float()
         return nn.functional.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
 
     def weights(self) -> Weights:
-        """The parameters, each once: the embedding may be the last layer's weights, too."""
+        """Return the parameters by name, on the CPU.
+
+        Each parameter is there once: the last layer may share its weights with the embedding.
+        """
         named = dict(self.net.named_parameters())
         return {name: value.detach().cpu().contiguous() for name, value in named.items()}
 
     def load(self, weights: Weights) -> None:
+        """Take over what `weights` returned."""
         with torch.no_grad():
             for name, parameter in self.net.named_parameters():
                 parameter.copy_(weights[name])
 
 
-def _check_decoding(
-    num_beams: int, do_sample: bool, temperature: float, top_p: float, repetition_penalty: float, batch: int
-) -> None:
-    for name, value, least in (("num_beams", num_beams, 1), ("sampling_batch", batch, 1)):
-        if value < least:
-            raise UserError(f"model.{name} is {least} or more; got {value}")
-    if not (temperature > 0 and 0 < top_p <= 1 and repetition_penalty > 0):
-        raise UserError(
-            "model.temperature and model.repetition_penalty are above 0, and model.top_p lies in (0, 1]; got "
-            f"{temperature}, {repetition_penalty} and {top_p}"
-        )
+def _check_decoding(num_beams: int, do_sample: bool, temperature: float, top_p: float) -> None:
     if do_sample and num_beams != 1:
-        raise UserError(f"tokens are drawn or searched for by beams: give model.num_beams=1, not {num_beams}")
+        raise UserError(
+            f"tokens are drawn at random or found by a beam search, not both; give model.num_beams=1, not {num_beams}"
+        )
     if not do_sample and (temperature != 1 or top_p != 1):
         raise UserError(
-            "model.temperature and model.top_p shape what tokens are drawn from, and a search draws none: give "
-            "model.do_sample=true model.num_beams=1"
+            "model.temperature and model.top_p change the distribution that tokens are drawn from, and a beam search "
+            "draws none; give model.do_sample=true model.num_beams=1, or leave them at 1"
         )

@@ -1,30 +1,23 @@
-"""Batches of covariances, singular ones among them, since that is where a collapsing chain goes."""
+"""Batches of covariances, some of which may be singular, because a collapsing chain goes there."""
 
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from collapse_lab.errors import UserError, did_you_mean
-
 Covariance = Literal["full", "diagonal"]
-ROUNDING = 1e-13  # share of an axis's variance that the axes before it leave unexplained, where that is all rounding
-
-
-def check_covariance(kind: str) -> str:
-    """Refuses another kind of covariance."""
-    if kind not in get_args(Covariance):
-        raise UserError(
-            f"model.covariance is full or diagonal; got '{kind}': {did_you_mean(kind, get_args(Covariance))}"
-        )
-    return kind
+# A share of an axis's variance that the axes before it leave unexplained is rounding alone if it is smaller
+ROUNDING = 1e-13
 
 
 def square_root(covariances: Tensor) -> Tensor:
-    """A with A Aᵀ = Σ, of covariances (…, d, d): Cholesky's, or of the spectrum where Σ is singular."""
+    """Return A (…, d, d) with A Aᵀ = Σ, of covariances Σ (…, d, d).
+
+    A is Cholesky's root, or the root by the spectrum where Σ is singular.
+    """
     root: Tensor
     root, failed = torch.linalg.cholesky_ex(covariances)
     singular = failed > 0
@@ -35,9 +28,15 @@ def square_root(covariances: Tensor) -> Tensor:
 
 
 def log_normal(points: Tensor, means: Tensor, covariances: Tensor) -> Tensor:
-    """log N(x; μ, Σ) of points (n, R, d), means (R, d) and covariances (R, d, d), as (n, R).
+    """Return log N(x; μ, Σ).
 
-    -inf where Σ is singular: nearly no point has a density then.
+    Args:
+        points: x, (n, R, d).
+        means: μ, (R, d).
+        covariances: Σ, (R, d, d).
+
+    Returns:
+        The logarithms (n, R); -inf where Σ is singular, because nearly no point has a density then.
     """
     root, failed = torch.linalg.cholesky_ex(covariances)
     pivots = root.diagonal(dim1=-2, dim2=-1).square() / covariances.diagonal(dim1=-2, dim2=-1)
@@ -46,12 +45,18 @@ def log_normal(points: Tensor, means: Tensor, covariances: Tensor) -> Tensor:
     safe = torch.where(singular[:, None, None], torch.eye(points.shape[-1]).to(root), root)
     squares = torch.linalg.solve_triangular(safe, apart, upper=False).square().sum(1).T
     log_determinant = 2 * safe.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    found: Tensor = -0.5 * (squares + log_determinant + points.shape[-1] * math.log(2 * math.pi))
-    return found.masked_fill(singular, -math.inf)
+    log_density: Tensor = -0.5 * (squares + log_determinant + points.shape[-1] * math.log(2 * math.pi))
+    return log_density.masked_fill(singular, -math.inf)
 
 
 def mixture_moments(weights: Tensor, means: Tensor, covariances: Tensor) -> tuple[Tensor, Tensor]:
-    """Means (R, d) and covariances (R, d, d) of mixtures: weights (R, k), means (R, k, d), covariances (R, k, d, d)."""
+    """Return the means (R, d) and the covariances (R, d, d) of mixtures.
+
+    Args:
+        weights: The weights of the components, (R, k).
+        means: The means of the components, (R, k, d).
+        covariances: The covariances of the components, (R, k, d, d).
+    """
     mean = (weights[..., None] * means).sum(1)
     apart = means - mean[:, None]
     between = apart[..., None] * apart[..., None, :]

@@ -8,28 +8,40 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from collapse_lab.models.diffusion import Diffusion, Rows
-from collapse_lab.nn.noising import cosine_betas, noising
+from collapse_lab.models.diffusion import Diffusion, LabelledRows, Loss
+from collapse_lab.nn.noising import Objective, cosine_betas, noising
+from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.nn.unet import check_unet, unet
-from collapse_lab.types import Spec
+from collapse_lab.types import Count, Spec
 
 
 class DDIM(Diffusion):
     """min E |eps - eps_theta(sqrt(a_t) x + sqrt(1 - a_t) eps, t)|, a_t = cos^2(phi_t) with phi_t linear in t.
 
-    (arXiv:2010.02502, as in the flowers and birds study of 2306.06130.) Labels and captions of what is sampled are
-    those that were asked for: the model knows of neither, and has no guidance.
+    (arXiv:2010.02502, as in the flowers and birds study of 2306.06130.) The model depends on neither labels nor
+    captions, and has no guidance. Samples carry the labels and captions that were requested.
 
-    channels, attention: width of each resolution, and whether its pixels attend to each other (those of the middle
-        always do); every resolution but the first halves the image.
-    objective: `eps`, `v` or `flow`; what is written above is `eps`. `flow` has no log-SNR schedule.
-    loss: `mae` (above) or `mse`.
-    log_snr_start, log_snr_end: log(a_t / (1 - a_t)) next to the data and next to the noise.
-    pretrained: a `tensors.safetensors` of this family (any fit in a store), for lineage=pretrained.
+    Args:
+        spec: The data set, of images.
+        channels: The width of each resolution; every resolution but the first halves the image.
+        attention: Whether the pixels of each resolution attend to each other. In the middle they always do.
+        layers_per_block: The number of residual layers of each resolution.
+        attention_head_dim: The channels of an attention head.
+        norm_groups: The groups of the group normalisation.
+        objective: What the network predicts: `eps` (above), `v` or `flow`. `flow` has no log-SNR schedule.
+        loss: `mae` (above) or `mse`.
+        log_snr_start: log(a_t / (1 - a_t)) next to the data.
+        log_snr_end: log(a_t / (1 - a_t)) next to the noise.
+        timesteps: The number of times of the forward process.
+        optimisation: The settings of AdamW and of the moving average of the weights.
+        sampler: The reverse process; None means `Sampler()`.
+        sampling_batch: How many images are sampled at a time.
+        pretrained: A `tensors.safetensors` of this family (any fit in a store), for lineage=pretrained.
 
     Raises:
-        UserError: images that the U-Net's depth does not divide, ranges, a sampler that does not fit.
+        UserError: the U-Net does not fit the images; the sampler does not fit the objective; the log-SNR does not
+            fall; `optimisation` has no moving average; `pretrained` cannot be found.
     """
 
     version: ClassVar[int] = 1
@@ -38,50 +50,47 @@ class DDIM(Diffusion):
         self,
         spec: Spec,
         *,
-        channels: Sequence[int] = (32, 64),
+        channels: Sequence[Count] = (32, 64),
         attention: Sequence[bool] = (False, False),
-        layers_per_block: int = 1,
-        attention_head_dim: int = 16,
-        norm_groups: int = 8,
-        objective: str = "eps",
-        loss: str = "mae",
+        layers_per_block: Count = 1,
+        attention_head_dim: Count = 16,
+        norm_groups: Count = 8,
+        objective: Objective = "eps",
+        loss: Loss = "mae",
         log_snr_start: float = 2.5,
         log_snr_end: float = -7.5,
-        timesteps: int = 1000,
-        lr: float = 1e-3,
-        lr_schedule: str = "cosine",
-        weight_decay: float = 1e-4,
-        warmup: float = 0.05,
-        ema_decay: float = 0.995,
+        timesteps: Count = 1000,
+        optimisation: Optimisation = Optimisation(
+            lr=1e-3, lr_schedule="cosine", weight_decay=1e-4, warmup=0.05, ema_decay=0.995
+        ),
         sampler: Sampler | None = None,
-        sampling_batch: int = 64,
+        sampling_batch: Count = 64,
         pretrained: str | None = None,
     ) -> None:
         check_unet("ddim", spec, channels, attention, norm_groups)
         schedule = {"trained_betas": cosine_betas(timesteps, log_snr_start, log_snr_end), "clip_sample": False}
         super().__init__(
             spec,
+            family="ddim",
             noising=noising(objective, timesteps, schedule),
             sampler=sampler,
             sampling_batch=sampling_batch,
-            lr=lr,
-            lr_schedule=lr_schedule,
-            weight_decay=weight_decay,
-            warmup=warmup,
-            ema_decay=ema_decay,
+            optimisation=optimisation,
             loss=loss,
         )
         self.unet = unet(spec, channels, attention, layers_per_block, attention_head_dim, norm_groups)
         self.start_from(pretrained)
 
-    def condition(self, rows: Rows) -> Tensor:
-        """Nothing, (n, 0)."""
+    def condition(self, rows: LabelledRows) -> Tensor:
+        """Return an empty condition, (n, 0)."""
         return torch.empty(len(rows), 0)
 
     def embed(self, condition: Tensor) -> Tensor:
+        """Return the empty condition."""
         return condition
 
     def predict(self, x: Tensor, t: Tensor, embedded: Tensor) -> Tensor:
+        """Return the U-Net's prediction, of the shape of x."""
         del embedded
         predicted: Tensor = self.unet(x, t, return_dict=False)[0]
         return predicted

@@ -1,51 +1,63 @@
-"""What a denoising model is, whatever it is conditioned on: fitting, averaging, sampling in batches."""
+"""What all denoising models share: fitting, averaging of the weights, and sampling in batches."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, get_args
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from diffusers.training_utils import EMAModel
 from torch import Tensor
 
 from collapse_lab.engine import fitting
-from collapse_lab.engine.seeds import Seeds
-from collapse_lab.errors import Diverged, UserError, check_choice
+from collapse_lab.errors import Diverged, UserError
 from collapse_lab.images import as_float, as_uint8
 from collapse_lab.nn.noising import Noising
+from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.samplers import Denoiser, Sampler
 from collapse_lab.nn.spans import spans
+from collapse_lab.seeds import Seeds
 from collapse_lab.types import Budget, Captions, Conditions, Progress, Samples, Spec, Weights
 
 Loss = Literal["mse", "mae"]
 
 
-class Rows(Protocol):
-    """What a model may be conditioned on: the labels and captions of samples, or of what is to be sampled."""
+class LabelledRows(Protocol):
+    """Hold what a model may be conditioned on: labels and captions, of samples or of what is to be sampled."""
 
     @property
-    def labels(self) -> np.ndarray: ...
+    def labels(self) -> np.ndarray:
+        """Return the labels (n,), -1 where a row has none."""
+        ...
+
     @property
-    def captions(self) -> Captions: ...
+    def captions(self) -> Captions:
+        """Return the n captions."""
+        ...
+
     def __len__(self) -> int: ...
 
 
 class Diffusion(pl.LightningModule, ABC):
     """min E ||target - prediction(x_t, t, condition)||, x_t and the target from `noising` (arXiv:2006.11239, eq. 14).
 
-    What is kept of a fit, and sampled from, is the exponential moving average of the weights; a later generation
-    starts from that average. A family builds its networks after this constructor, then calls `start_from`.
+    A fit keeps the exponential moving average of the weights. Samples are drawn from that average, and a later
+    generation starts from it. A family builds its networks after this constructor, then calls `start_from`.
 
-    loss: `mse` or `mae`, the norm above.
-    lr_schedule: how the learning rate of AdamW goes to zero after its linear warm-up, or stays.
+    Args:
+        spec: The data set.
+        family: The family's name in the configuration.
+        noising: The forward process and the target.
+        sampler: The reverse process; None means `Sampler()`.
+        sampling_batch: How many images are sampled at a time; 1 or more.
+        optimisation: The settings of AdamW and of the moving average.
+        loss: The norm above: `mse` or `mae`.
 
     Raises:
-        UserError: ranges, and a sampler that does not fit what is predicted.
+        UserError: the sampler does not fit what the network predicts; `optimisation` has no moving average.
     """
 
     sampling_only: ClassVar[frozenset[str]] = frozenset({"sampler", "sampling_batch"})
@@ -54,92 +66,98 @@ class Diffusion(pl.LightningModule, ABC):
         self,
         spec: Spec,
         *,
+        family: str,
         noising: Noising,
         sampler: Sampler | None,
         sampling_batch: int,
-        lr: float,
-        lr_schedule: str,
-        weight_decay: float,
-        warmup: float,
-        ema_decay: float,
-        loss: str = "mse",
+        optimisation: Optimisation,
+        loss: Loss = "mse",
     ) -> None:
         super().__init__()
-        check_choice("model.loss", loss, get_args(Loss))
-        check_choice("model.lr_schedule", lr_schedule, get_args(fitting.Decay))
-        check_share("ema_decay", ema_decay)
-        if sampling_batch < 1:
-            raise UserError(f"model.sampling_batch is 1 or more; got {sampling_batch}")
-        self.spec, self.noising, self.sampling_batch = spec, noising, sampling_batch
-        self.lr, self.lr_schedule, self.weight_decay, self.warmup = lr, lr_schedule, weight_decay, warmup
-        self.ema_decay = ema_decay
+        optimisation.require_average(family)
+        self.spec, self.noising, self.sampling_batch, self.optimisation = spec, noising, sampling_batch, optimisation
         self.sampler = sampler or Sampler()
         self.sampler.prepared(noising.config)
         self.norm = torch.nn.functional.mse_loss if loss == "mse" else torch.nn.functional.l1_loss
 
     @abstractmethod
-    def condition(self, rows: Rows) -> Tensor:
-        """What each row is conditioned on, (n, …) on the CPU."""
+    def condition(self, rows: LabelledRows) -> Tensor:
+        """Return what each row is conditioned on, (n, …) on the CPU."""
 
     @abstractmethod
     def embed(self, condition: Tensor) -> Tensor:
-        """The condition as the network takes it: once per batch, however many steps are sampled with it."""
+        """Return the condition in the form that the network takes.
+
+        It is computed once per batch, however many steps are sampled with it.
+        """
 
     @abstractmethod
     def predict(self, x: Tensor, t: Tensor, embedded: Tensor) -> Tensor:
-        """The network, of the shape of x."""
+        """Return the network's prediction, of the shape of x."""
 
     def drop(self, condition: Tensor, generator: torch.Generator) -> Tensor:
-        """The condition as it is trained on, where a family leaves it out now and then."""
+        """Return the condition (n, …) to train on; a family may leave out that of some rows."""
         del generator
         return condition
 
     def denoiser(self, condition: Tensor) -> Denoiser:
-        """(x_t, t) to the prediction that is sampled with."""
+        """Return the map from (x_t, t) to the prediction that samples are drawn with."""
         embedded = self.embed(condition.to(self.device))
         return lambda x, t: self.predict(x, t, embedded)
 
     def begin(self, data: Samples, budget: Budget, seeds: Seeds) -> None:
-        """Takes what is to be fitted to, and opens the stream of random numbers of the fit."""
+        """Take the rows to fit, and open the stream of random numbers of the fit."""
         self._data, self._condition = data, self.condition(data)
         self._noise = seeds.child("noise").torch()
         self._steps = budget.steps
 
     def fit(self, data: Samples, budget: Budget, seeds: Seeds, progress: Progress) -> None:
+        """Train the network, and keep the moving average of its weights."""
         self.begin(data, budget, seeds)
-        self._ema = EMAModel(self.parameters(), decay=self.ema_decay, foreach=True)
+        self._average = self.optimisation.average(self.parameters())
         with seeds.child("dropout").scoped():
             fitting.fit(self, fitting.RandomRows(len(data), budget, seeds), budget, progress)
-        self._ema.copy_to(self.parameters())
+        self._average.copy_to(self.parameters())
 
     def on_fit_start(self) -> None:
-        self._ema.to(self.device)
+        """Move the average to the device of the fit."""
+        self._average.to(self.device)
 
     def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
-        """Row numbers stay on the CPU, where the rows are."""
+        """Return the row numbers as they are: the rows are on the CPU."""
         return batch
 
     def training_step(self, rows: Tensor) -> Tensor:
+        """Return the loss of the rows with these numbers."""
         return self.norm(*self._denoise(*self.draw(rows)))
 
     def draw(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What one step trains on, on the CPU: x (n, …), its condition, times (n,) and noise of the shape of x."""
+        """Return what one step trains on: x (n, …), its condition, times (n,), and noise of the shape of x.
+
+        All of it is on the CPU.
+        """
         x = as_float(self._data.data[rows])
         condition = self.drop(self._condition[rows], self._noise)
         t = self.noising.draw(len(rows), self._noise)
         return x, condition, t, torch.randn(x.shape, generator=self._noise)
 
     def _denoise(self, x: Tensor, condition: Tensor, t: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Prediction and target."""
-        x, condition, t, noise = (each.to(self.device) for each in (x, condition, t, noise))
+        """Return the prediction and the target."""
+        x, condition, t, noise = (tensor.to(self.device) for tensor in (x, condition, t, noise))
         target = self.noising.target(x, noise, t)
         return self.predict(self.noising.add_noise(x, noise, t), t, self.embed(condition)), target
 
     @torch.no_grad()
     def denoising_losses(self, samples: Samples, times: Tensor, noise: Tensor) -> Tensor:
-        """The squared error of each row, condition kept, at `times` in [0, 1) of the process and with `noise` (n, …).
+        """Return the mean squared error of each row, with its condition.
 
-        Returns (n,) float32.
+        Args:
+            samples: n rows.
+            times: The times (n,) of the process, in [0, 1).
+            noise: Standard normal noise (n, …), of the shape of the rows.
+
+        Returns:
+            The errors (n,), float32 and 0 or more.
         """
         self.eval()
         condition, t = self.condition(samples), self.noising.at(times)
@@ -151,25 +169,28 @@ class Diffusion(pl.LightningModule, ABC):
         return torch.cat(losses)
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
-        self._ema.step(self.parameters())
+        """Add the weights of this step to the average."""
+        self._average.step(self.parameters())
 
     def configure_optimizers(self) -> Any:
-        return self.optimization(self.parameters(), fitting.fused(self))
+        """Return the optimiser of this module's parameters, in the form that Lightning takes."""
+        return self.optimiser_of(self.parameters(), fitting.fused(self))
 
-    def optimization(self, parameters: Iterable[Tensor], fused: bool) -> Any:
-        """The optimiser of these parameters over the steps that `begin` was told of, as Lightning takes it."""
-        optimizer = torch.optim.AdamW(
-            parameters,
-            self.lr,
-            weight_decay=self.weight_decay,
-            betas=(0.9, 0.99),
-            fused=fused,
-        )
-        return fitting.decayed(optimizer, self.lr_schedule, self.warmup, self._steps)
+    def optimiser_of(self, parameters: Iterable[Tensor], fused: bool) -> Any:
+        """Return the optimiser of some parameters, for the number of steps that `begin` took from the budget.
+
+        Args:
+            parameters: The parameters to train.
+            fused: Whether AdamW takes its fused step.
+
+        Returns:
+            The dictionary that `configure_optimizers` returns.
+        """
+        return self.optimisation.adamw(parameters, self._steps, betas=(0.9, 0.99), fused=fused)
 
     @torch.no_grad()
     def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples:
-        """One image for each condition, quantised to uint8."""
+        """Return one image for each condition, quantised to uint8."""
         self.eval()
         generator, condition = seeds.torch(), self.condition(conditions)
         noise = torch.randn(len(conditions), *self.spec.shape, generator=generator)
@@ -182,10 +203,10 @@ class Diffusion(pl.LightningModule, ABC):
         return self.published(images, conditions)
 
     def published(self, images: Tensor, conditions: Conditions) -> Samples:
-        """Images in [-1, 1] as samples.
+        """Return images in [-1, 1] as uint8 samples with their conditions.
 
         Raises:
-            Diverged: one is not finite.
+            Diverged: an image is not finite.
         """
         if not images.isfinite().all():
             raise Diverged(f"{int((~images.isfinite()).flatten(1).any(1).sum())} samples are not finite")
@@ -202,25 +223,28 @@ class Diffusion(pl.LightningModule, ABC):
         return x.cpu()
 
     def sampling_steps(self, n: int) -> int:
-        """How often `sample` advances the progress for n conditions."""
+        """Return how often `sample` advances the progress for n conditions."""
         return n * len(self.sampler.prepared(self.noising.config).timesteps)
 
     def weights(self) -> Weights:
+        """Return the parameters and buffers by name, on the CPU."""
         return {name: value.detach().cpu() for name, value in self.state_dict().items()}
 
     def load(self, weights: Weights) -> None:
+        """Take over what `weights` returned."""
         self.load_state_dict(dict(weights))
 
     def start_from(self, pretrained: str | None) -> None:
-        """Loads `model.pretrained`, a `tensors.safetensors` of the family (any fit in a store), where one is given."""
+        """Load the weights of a file, if one is given.
+
+        Args:
+            pretrained: A `tensors.safetensors` of this family (any fit in a store), the folder that holds it, or None.
+
+        Raises:
+            UserError: there is no such file.
+        """
         if pretrained is not None:
             self.load(_read_weights(pretrained))
-
-
-def check_share(name: str, value: float) -> None:
-    """Refuses a share or a decay outside [0, 1)."""
-    if not 0 <= value < 1:
-        raise UserError(f"model.{name} lies in [0, 1); got {value}")
 
 
 def _read_weights(path: str) -> Mapping[str, Tensor]:

@@ -1,8 +1,9 @@
 """Expectation-maximisation of Gaussian mixtures, for many sets of points at once.
 
 log w_k + log N(x; m_k, Σ_k) is linear in the monomials φ(x) = (1, x_i, x_i x_j), and the sums that the next weights,
-means and covariances need are sums of φ. So a round is two products of small matrices, and points that are centred
-and scaled once make them exact to 1e-6 for components as narrow as NARROW times the spread of the whole.
+means and covariances need are sums of φ. So a round of EM is two products of small matrices. The points are centred
+and scaled once, which makes these products exact to 1e-6 for components as narrow as NARROW times the spread of all
+points.
 """
 
 from __future__ import annotations
@@ -16,22 +17,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
-NARROW = 1e-5
-CHUNK = 2**21  # numbers of φ at a time
+NARROW = 1e-5  # a component whose root is narrower, as a share of the spread of all points, is lost
+CHUNK = 2**21  # numbers of φ that are held at a time
 
 
 class Mixtures(NamedTuple):
-    """Weights (R, k), means (R, k, d), and the covariances' Cholesky roots (R, k, d, d), 0 where there is none."""
+    """Hold R mixtures of k Gaussians.
+
+    Attributes:
+        weights: The weights of the components, (R, k).
+        means: The means of the components, (R, k, d).
+        roots: The Cholesky roots of the covariances, (R, k, d, d); 0 where a covariance has none.
+    """
 
     weights: Tensor
     means: Tensor
     roots: Tensor
 
 
-class Fit(NamedTuple):
-    """Fitted mixtures; mean log-likelihood (R,) of the last round; rounds (R,); whether a component was lost (R, k).
+class MixtureFit(NamedTuple):
+    """Hold the result of a fit of R mixtures.
 
-    A chain that loses a component keeps the mixture before that round.
+    Attributes:
+        mixtures: The fitted mixtures. A chain that loses a component keeps the mixture before that round.
+        log_likelihood: The mean log-likelihood of the last round, (R,).
+        rounds: The number of rounds, (R,) float64.
+        lost: Whether a component was lost, (R, k).
     """
 
     mixtures: Mixtures
@@ -40,14 +51,25 @@ class Fit(NamedTuple):
     lost: Tensor
 
     @classmethod
-    def at_start(cls, mixtures: Mixtures, lost: Tensor) -> Fit:
-        nothing = torch.zeros(len(lost)).double()
-        return cls(Mixtures(*(each.clone() for each in mixtures)), nothing - math.inf, nothing.clone(), lost.clone())
+    def at_start(cls, mixtures: Mixtures, lost: Tensor) -> MixtureFit:
+        """Return the result before the first round: log-likelihoods of -inf and 0 rounds."""
+        zeros = torch.zeros(len(lost)).double()
+        copies = Mixtures(*(tensor.clone() for tensor in mixtures))
+        return cls(copies, zeros - math.inf, zeros.clone(), lost.clone())
 
     def write(
         self, working: np.ndarray, ended: np.ndarray, mixtures: Mixtures, log_likelihood: Tensor, lost: Tensor, n: int
     ) -> None:
-        """Those among the chains at work that have ended in round n."""
+        """Write the chains that have ended in a round.
+
+        Args:
+            working: The numbers of the chains at work, (w,).
+            ended: Which of them have ended, (w,).
+            mixtures: The mixtures of the chains at work.
+            log_likelihood: Their mean log-likelihoods, (w,).
+            lost: Whether they have lost a component, (w, k).
+            n: The number of the round.
+        """
         if not ended.any():
             return
         places, rows = torch.from_numpy(working[ended]), torch.from_numpy(np.flatnonzero(ended))
@@ -58,9 +80,15 @@ class Fit(NamedTuple):
 
 
 class Products(NamedTuple):
-    """i and j of each product x_i x_j, and its place in (d, d); which product is at each place there.
+    """Hold the index of the products x_i x_j in φ.
 
-    square: 1.0 where i and j are the same.  factor: of its entry in the precision, in log N(x; m, Σ).
+    Attributes:
+        i: i of each product.
+        j: j of each product.
+        place: The place of each product in a flattened (d, d) matrix.
+        places: The product that belongs to each place of a flattened (d, d) matrix.
+        square: 1.0 where i and j are the same, else 0.0.
+        factor: The factor of the product's entry of the precision in log N(x; m, Σ).
     """
 
     i: Tensor
@@ -71,16 +99,20 @@ class Products(NamedTuple):
     factor: Tensor
 
     def of(self, x: Tensor, axis: int) -> Tensor:
-        """x_i x_j along an axis."""
+        """Return the products x_i x_j of x along an axis."""
         return x.index_select(axis, self.i) * x.index_select(axis, self.j)
 
 
 @dataclass(frozen=True)
 class EM:
-    """Rounds until the mean log-likelihood changes by less than `tol`, `max_iter` at most.
+    """Fit mixtures by rounds of EM until the mean log-likelihood changes by less than `tol`.
 
-    dimension: d of the points.  diagonal: whether covariances have nothing beside their diagonal.
-    reg_covar: added to that diagonal.
+    Args:
+        dimension: The dimension of the points, d.
+        diagonal: Whether covariances are diagonal.
+        tol: The change of the mean log-likelihood below which a chain ends.
+        max_iter: The largest number of rounds.
+        reg_covar: What is added to the diagonal of the covariances.
     """
 
     dimension: int
@@ -89,20 +121,22 @@ class EM:
     max_iter: int
     reg_covar: float
 
-    def fit(self, points: Tensor, members: Tensor) -> Fit:
-        """Mixtures of points (R, d, n), from the memberships (R, k, n) that a first round of maximisation takes."""
+    def fit(self, points: Tensor, members: Tensor) -> MixtureFit:
+        """Return the mixtures of R sets of points.
+
+        Args:
+            points: The points (R, d, n).
+            members: The memberships (R, k, n) from which the first round of maximisation starts.
+        """
         members = members[:, 1:]
         size = max(1, CHUNK // ((1 + self.dimension + len(self.products.i) + members.shape[1]) * points.shape[2]))
-        parts = [
-            self._fit(some, theirs)
-            for some, theirs in zip(torch.split(points, size), torch.split(members, size), strict=True)
-        ]
-        mixtures = Mixtures(*(torch.cat(each) for each in zip(*(part.mixtures for part in parts), strict=True)))
-        return Fit(mixtures, *(torch.cat(each) for each in list(zip(*parts, strict=True))[1:]))
+        fits = [self._fit(*chunk) for chunk in zip(torch.split(points, size), torch.split(members, size), strict=True)]
+        mixtures = Mixtures(*(torch.cat(tensors) for tensors in zip(*(fit.mixtures for fit in fits), strict=True)))
+        return MixtureFit(mixtures, *(torch.cat(tensors) for tensors in list(zip(*fits, strict=True))[1:]))
 
     @cached_property
     def products(self) -> Products:
-        """The products x_i x_j in φ."""
+        """Return the index of the products x_i x_j in φ."""
         d = self.dimension
         i, j = torch.arange(d).expand(2, -1) if self.diagonal else torch.triu_indices(d, d)
         places = torch.zeros(d, d, dtype=torch.int64)
@@ -112,23 +146,23 @@ class EM:
 
     @cached_property
     def identity(self) -> Tensor:
-        """The d x d identity, float64."""
+        """Return the d x d identity, float64."""
         return torch.eye(self.dimension).double()
 
-    def _fit(self, points: Tensor, members: Tensor) -> Fit:
+    def _fit(self, points: Tensor, members: Tensor) -> MixtureFit:
         centre = points.mean(2, keepdim=True)
         spread = (points - centre).square().mean((1, 2)).sqrt()
         scale = torch.where(spread > 0, spread, 1.0)
         phi = self._monomials(points, centre, scale)
         floor = self.reg_covar / scale.square()
-        found = self._rounds(phi, members, floor)
-        weights, means, roots = found.mixtures
+        fit = self._rounds(phi, members, floor)
+        weights, means, roots = fit.mixtures
         means = means * scale[:, None, None] + centre.transpose(1, 2)
         mixtures = Mixtures(weights, means, roots * scale[:, None, None, None])
-        return found._replace(mixtures=mixtures, log_likelihood=found.log_likelihood - self.dimension * scale.log())
+        return fit._replace(mixtures=mixtures, log_likelihood=fit.log_likelihood - self.dimension * scale.log())
 
     def _monomials(self, points: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
-        """φ of the centred and scaled points, (R, f, n)."""
+        """Return φ of the centred and scaled points, (R, f, n)."""
         r, d, n = points.shape
         phi = torch.ones(r, 1 + d + len(self.products.i), n).to(points)
         x = phi[:, 1 : 1 + d]
@@ -137,39 +171,42 @@ class EM:
             torch.mul(x[:, i], x[:, j], out=phi[:, place])
         return phi
 
-    def _rounds(self, phi: Tensor, members: Tensor, floor: Tensor) -> Fit:
-        """A chain that has ended is written out; once half of those at work have, they are left behind."""
+    def _rounds(self, phi: Tensor, members: Tensor, floor: Tensor) -> MixtureFit:
+        """Return the fit of scaled points; a chain that has ended is written to the result at once.
+
+        Dropping chains copies those that remain, so drop the ended chains once they are half of those at work.
+        """
         totals = phi.sum(2)
         mixtures, lost = self._maximised(phi, totals, members, floor)
-        out = Fit.at_start(mixtures, lost)
+        result = MixtureFit.at_start(mixtures, lost)
         working, done = np.arange(len(phi)), lost.any(1).numpy()
         before = np.full(len(phi), -math.inf)
         for count in range(1, self.max_iter + 1):
             if 2 * done.sum() >= len(done):
                 keep = torch.from_numpy(np.flatnonzero(~done))
-                phi, totals, floor = (each.index_select(0, keep) for each in (phi, totals, floor))
-                mixtures = Mixtures(*(each.index_select(0, keep) for each in mixtures))
+                phi, totals, floor = (tensor.index_select(0, keep) for tensor in (phi, totals, floor))
+                mixtures = Mixtures(*(tensor.index_select(0, keep) for tensor in mixtures))
                 working, before, done = working[~done], before[~done], done[~done]
                 if not len(working):
                     break
             means, shares = self._expected(phi, totals, mixtures)
             log_likelihood = means.numpy()
-            new, lost = self._maximised(phi, totals, shares, floor)
+            maximised, lost = self._maximised(phi, totals, shares, floor)
             gone = lost.any(1).numpy()
-            now = ((np.abs(log_likelihood - before) < self.tol) | gone | (count == self.max_iter)) & ~done
-            if now.any():
-                out.write(working, now & gone, mixtures, means, lost, count)
-                out.write(working, now & ~gone, new, means, lost, count)
-                done = done | now
-            before, mixtures = log_likelihood, new
-        return out
+            ended = ((np.abs(log_likelihood - before) < self.tol) | gone | (count == self.max_iter)) & ~done
+            if ended.any():
+                result.write(working, ended & gone, mixtures, means, lost, count)
+                result.write(working, ended & ~gone, maximised, means, lost, count)
+                done = done | ended
+            before, mixtures = log_likelihood, maximised
+        return result
 
     def _expected(self, phi: Tensor, totals: Tensor, mixtures: Mixtures) -> tuple[Tensor, Tensor]:
-        """Mean log-likelihood (R,), and the share of each component but the first in each point (R, k - 1, n)."""
+        """Return the mean log-likelihood (R,), and the shares (R, k - 1, n) of all components but the first."""
         coefficients = self._coefficients(mixtures)
         first = (coefficients[:, 0] * totals).sum(1) / phi.shape[2]
         odds = torch.bmm(coefficients[:, 1:] - coefficients[:, :1], phi)
-        if odds.shape[1] == 1:  # two components: a logistic function instead of a softmax
+        if odds.shape[1] == 1:  # two components, so the softmax is a logistic function
             shares = odds.sigmoid()
             top, logs = odds.clamp_(min=0), -_sum_of_logs((shares - 0.5).abs_().add_(0.5)[:, 0], 2)
         else:
@@ -180,9 +217,9 @@ class EM:
         return first + (top.sum((1, 2)) + logs) / phi.shape[2], shares
 
     def _coefficients(self, mixtures: Mixtures) -> Tensor:
-        """Of φ in log w_k + log N(x; m_k, Σ_k), (R, k, f)."""
+        """Return the coefficients of φ in log w_k + log N(x; m_k, Σ_k), (R, k, f)."""
         weights, means, roots = mixtures
-        # Not cholesky_inverse: it raises for all if one chain, done and about to be left behind, has a root of 0
+        # A chain that has ended may have a root of 0, for which cholesky_inverse would raise, so solve instead
         inverse = torch.linalg.solve_triangular(roots, self.identity, upper=False)
         precision = inverse.mT @ inverse
         linear = (precision * means[..., None, :]).sum(-1)
@@ -194,7 +231,7 @@ class EM:
         return torch.cat([constant[..., None], linear, squares], -1)
 
     def _maximised(self, phi: Tensor, totals: Tensor, shares: Tensor, floor: Tensor) -> tuple[Mixtures, Tensor]:
-        """The mixtures of these shares, and which components (R, k) have no covariance left."""
+        """Return the mixtures of these shares, and which components (R, k) have lost their covariance."""
         others = torch.bmm(shares, phi.transpose(1, 2))
         sums = torch.cat([totals[:, None] - others.sum(1, keepdim=True), others], 1)
         counts, d = sums[..., 0], self.dimension
@@ -212,7 +249,10 @@ class EM:
 
 
 def _sum_of_logs(numbers: Tensor, bound: int) -> Tensor:
-    """Σ log x over rows (R, n) of numbers between 1/bound and bound: logs of products, of as many as float64 holds."""
+    """Return Σ log x over rows (R, n) of numbers between 1/bound and bound, as (R,).
+
+    A product of many numbers takes one logarithm, so take the logarithms of products as long as float64 can hold.
+    """
     size = int(1000 / math.log2(max(bound, 2)))
     logs = [numbers[:, start : start + size].prod(1).log() for start in range(0, numbers.shape[1], size)]
     return torch.stack(logs).sum(0)

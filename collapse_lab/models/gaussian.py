@@ -3,43 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import get_args
 
 import torch
 from torch import Tensor
 
-from collapse_lab.engine.seeds import Seeds
-from collapse_lab.errors import UserError, did_you_mean
-from collapse_lab.models.covariance import check_covariance, log_normal, square_root
+from collapse_lab.models.covariance import Covariance, log_normal, square_root
 from collapse_lab.models.replicated import Replicated, blocks, normal_noise
+from collapse_lab.seeds import Seeds
 from collapse_lab.theory.arguments import Estimator
-from collapse_lab.types import Spec
+from collapse_lab.types import Count, Spec
 
 
 class Gaussian(Replicated):
     """μ̂ = x̄, Σ̂ = Σ (x - x̄)(x - x̄)ᵀ/n (`ml`) or /(n - 1) (`unbiased`); samples are μ̂ + Σ̂^½ z.
 
-    covariance: `full`, or `diagonal`, which fits every axis apart.
+    Args:
+        spec: The data set, of points.
+        replicas: The number of independent chains, R.
+        estimator: `ml` or `unbiased`.
+        covariance: `full`, or `diagonal`, which fits each axis by itself.
 
     Raises:
-        UserError: another estimator or covariance, and what `Replicated` raises.
+        UserError: what `Replicated` raises.
     """
 
     mean: Tensor
     covariance: Tensor
 
-    def __init__(self, spec: Spec, *, replicas: int = 1, estimator: str = "ml", covariance: str = "full") -> None:
+    def __init__(
+        self, spec: Spec, *, replicas: Count = 1, estimator: Estimator = "ml", covariance: Covariance = "full"
+    ) -> None:
         super().__init__(spec, replicas)
-        if estimator not in get_args(Estimator):
-            raise UserError(
-                f"model.estimator is ml or unbiased; got '{estimator}': {did_you_mean(estimator, get_args(Estimator))}"
-            )
-        self.estimator, self.axes = estimator, check_covariance(covariance)
+        self.estimator, self.axes = estimator, covariance
         r, d = self.replicas, self.dimension
         self.register_buffer("mean", torch.zeros(r, d).double())
         self.register_buffer("covariance", torch.zeros(r, d, d).double())
 
     def estimate(self, rows: Tensor, seeds: Seeds) -> Mapping[str, Tensor]:
+        """Return the means (R, d) and the covariances (R, d, d).
+
+        Raises:
+            UserError: one row, and the estimator is unbiased.
+        """
         least = 2 if self.estimator == "unbiased" else 1
         self.needs_rows(len(rows), least)
         mean = rows.mean(0)
@@ -53,6 +58,7 @@ class Gaussian(Replicated):
         return {"mean": mean, "covariance": squares / (len(rows) - least + 1)}
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return n points of each replica, (n, R, d)."""
         noise = normal_noise((n, self.replicas, self.dimension), generator)
         if self.axes_apart:
             spread = self.covariance.diagonal(dim1=-2, dim2=-1).sqrt()
@@ -63,17 +69,17 @@ class Gaussian(Replicated):
 
     @property
     def axes_apart(self) -> bool:
-        """Whether no axis has to do with another."""
+        """Return whether the axes are independent of each other."""
         return self.axes == "diagonal" or self.dimension == 1
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """Means (R, d) and covariances (R, d, d)."""
+        """Return the means (R, d) and the covariances (R, d, d)."""
         return self.mean, self.covariance
 
     def components(self) -> tuple[Tensor, Tensor, Tensor]:
-        """As mixtures of one: weights (R, 1), means (R, 1, d), covariances (R, 1, d, d)."""
+        """Return mixtures of one component: weights (R, 1), means (R, 1, d), covariances (R, 1, d, d)."""
         return torch.ones_like(self.mean[:, :1]), self.mean[:, None], self.covariance[:, None]
 
     def log_density(self, points: Tensor) -> Tensor:
-        """log p(x) of points (n, R, d), as (n, R); not finite where a covariance is singular."""
+        """Return log p(x) of points (n, R, d), as (n, R); -inf where a covariance is singular."""
         return log_normal(points, self.mean, self.covariance)

@@ -7,28 +7,33 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from collapse_lab.engine.seeds import Seeds
-from collapse_lab.errors import Diverged, UserError
-from collapse_lab.models.covariance import check_covariance, log_normal, mixture_moments
+from collapse_lab.errors import Diverged
+from collapse_lab.models.covariance import Covariance, log_normal, mixture_moments
 from collapse_lab.models.em import EM
 from collapse_lab.models.kmeans import k_means
 from collapse_lab.models.replicated import Replicated, normal_noise
-from collapse_lab.types import Spec
+from collapse_lab.seeds import Seeds
+from collapse_lab.types import Count, NonNegative, Spec
 
 
 class GaussianMixture(Replicated):
     """max Σ_x log Σ_k w_k N(x; m_k, Σ_k) by EM from k-means, as scikit-learn's class of this name does.
 
-    Every replica goes its own number of rounds: until the mean log-likelihood changes by less than `tol`, `max_iter`
-    at most. A replica of which a component loses its covariance keeps the mixture before that round; the probe
-    `mixture` says how many have. Where no replica is left that has not, the fit has diverged.
+    Every replica takes its own number of rounds: until the mean log-likelihood changes by less than `tol`, and
+    `max_iter` at most. If a component of a replica loses its covariance, the replica keeps the mixture before that
+    round; the probe `mixture` counts these replicas. If every replica has lost a component, the fit has diverged.
 
-    components: k.
-    covariance: `full`, or `diagonal`.
-    reg_covar: added to the variances. With any at all a component never collapses onto a point.
+    Args:
+        spec: The data set, of points.
+        replicas: The number of independent chains, R.
+        components: The number of components, k.
+        covariance: `full` or `diagonal`.
+        tol: EM ends once the mean log-likelihood changes by less; 0 or more.
+        max_iter: The largest number of rounds.
+        reg_covar: What is added to the variances; 0 or more. Above 0 no component collapses onto a point.
 
     Raises:
-        UserError: numbers out of range, fewer rows than components, and what `Replicated` raises.
+        UserError: what `Replicated` raises.
     """
 
     shares: Tensor
@@ -41,20 +46,15 @@ class GaussianMixture(Replicated):
         self,
         spec: Spec,
         *,
-        replicas: int = 1,
-        components: int = 2,
-        covariance: str = "full",
-        tol: float = 1e-5,
-        max_iter: int = 2000,
-        reg_covar: float = 1e-6,
+        replicas: Count = 1,
+        components: Count = 2,
+        covariance: Covariance = "full",
+        tol: NonNegative = 1e-5,
+        max_iter: Count = 2000,
+        reg_covar: NonNegative = 1e-6,
     ) -> None:
         super().__init__(spec, replicas)
-        for name, value, least in (("components", components, 1), ("max_iter", max_iter, 1), ("tol", tol, 0)):
-            if value < least:
-                raise UserError(f"model.{name} is {least} or more; got {value}")
-        if not 0 <= reg_covar < float("inf"):
-            raise UserError(f"model.reg_covar is a variance, 0 or more; got {reg_covar}")
-        self.algorithm = EM(self.dimension, check_covariance(covariance) == "diagonal", tol, max_iter, reg_covar)
+        self.algorithm = EM(self.dimension, covariance == "diagonal", tol, max_iter, reg_covar)
         r, d, k = self.replicas, self.dimension, components
         self.register_buffer("shares", torch.full((r, k), 1 / k).double())
         self.register_buffer("means", torch.zeros(r, k, d).double())
@@ -63,6 +63,12 @@ class GaussianMixture(Replicated):
         self.register_buffer("lost", torch.zeros(r, k, dtype=torch.bool))
 
     def estimate(self, rows: Tensor, seeds: Seeds) -> Mapping[str, Tensor]:
+        """Return the mixtures: shares (R, k), means (R, k, d) and roots (R, k, d, d); rounds (R,) and lost (R, k).
+
+        Raises:
+            UserError: there are fewer rows than components.
+            Diverged: every replica has lost a component.
+        """
         k = self.shares.shape[1]
         self.needs_rows(len(rows), k)
         points = rows.permute(1, 2, 0).contiguous()
@@ -76,6 +82,7 @@ class GaussianMixture(Replicated):
         return {"shares": shares, "means": means, "roots": roots, "rounds": fit.rounds, "lost": fit.lost}
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return n points of each replica, (n, R, d)."""
         chance = torch.rand(self.replicas, 1, n, dtype=torch.float64, generator=generator)
         noise = normal_noise((self.replicas, self.dimension, n), generator)
         below = self.shares.cumsum(1)
@@ -86,17 +93,17 @@ class GaussianMixture(Replicated):
         return drawn.permute(2, 0, 1).contiguous()
 
     def components(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights (R, k), means (R, k, d), covariances (R, k, d, d)."""
+        """Return the weights (R, k), the means (R, k, d) and the covariances (R, k, d, d)."""
         return self.shares, self.means, self.roots @ self.roots.mT
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """Means (R, d) and covariances (R, d, d) of the mixtures as a whole."""
+        """Return the means (R, d) and the covariances (R, d, d) of the mixtures as a whole."""
         return mixture_moments(*self.components())
 
     def log_density(self, points: Tensor) -> Tensor:
-        """log p(x) of points (n, R, d), as (n, R)."""
+        """Return log p(x) of points (n, R, d), as (n, R)."""
         shares, means, covariances = self.components()
-        parts = [
+        weighted = [
             shares[:, k].log() + log_normal(points, means[:, k], covariances[:, k]) for k in range(shares.shape[1])
         ]
-        return torch.stack(parts).logsumexp(0)
+        return torch.stack(weighted).logsumexp(0)

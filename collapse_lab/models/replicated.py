@@ -1,4 +1,4 @@
-"""What the classical families share: many independent chains, fitted side by side by an algorithm of their own."""
+"""What the classical families share: many independent chains, fitted side by side by the family's own algorithm."""
 
 from __future__ import annotations
 
@@ -10,29 +10,39 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import UserError
-from collapse_lab.types import Budget, Conditions, Progress, Samples, Spec, Weights
+from collapse_lab.seeds import Seeds
+from collapse_lab.types import Budget, Conditions, Count, Progress, Samples, Spec, Weights
 
-BLOCK = 2**16  # numbers
+BLOCK = 2**16  # numbers that are processed at a time
 
 
 class Replicated(pl.LightningModule, ABC):
-    """R independent chains of one family: what is fitted has R as its first axis, rows (n, R, d) as their second.
+    """Hold R independent chains of one family.
 
-    A fit is one training step under manual optimisation, whatever the budget says. `fit` takes that step itself
-    instead of building a Trainer for it, which costs more than the fit, in each of thousands of generations. All of
-    it is on the CPU, where the noise is drawn and where the rows are.
+    Fitted tensors have R as their first axis, and rows (n, R, d) have R as their second. A fit is one training step
+    under manual optimisation, and the number of steps in the budget has no effect. `fit` takes that step without a
+    Trainer, because a Trainer costs more than the fit, in each of thousands of generations. Everything stays on the
+    CPU, where the noise is drawn and where the rows are.
+
+    Args:
+        spec: The data set, of points (R, d).
+        replicas: The number of independent chains, R.
+
+    Attributes:
+        replicas: R.
+        dimension: d.
+        generation: The generation of the fit, int64.
 
     Raises:
-        UserError: data that are no points, or of another number of replicas.
+        UserError: the data set holds no points, or another number of replicas.
     """
 
     version: ClassVar[int] = 1
     sampling_only: ClassVar[frozenset[str]] = frozenset()
     generation: Tensor
 
-    def __init__(self, spec: Spec, replicas: int) -> None:
+    def __init__(self, spec: Spec, replicas: Count) -> None:
         super().__init__()
         name = type(self).__name__
         if spec.modality != "points":
@@ -40,12 +50,10 @@ class Replicated(pl.LightningModule, ABC):
                 f"{name} is fitted to points, and this data set holds samples of modality '{spec.modality}'; give "
                 "dataset=normal, mixture, categories or regression"
             )
-        if replicas < 1:
-            raise UserError(f"model.replicas is the number of independent chains, 1 or more; got {replicas}")
         if spec.shape[0] != replicas:
             raise UserError(
-                f"model.replicas={replicas} and the data set has rows for {spec.shape[0]}; leave dataset.replicas out, "
-                "it follows the model's"
+                f"model.replicas={replicas} and the data set has rows for {spec.shape[0]}; leave dataset.replicas "
+                "out, it follows model.replicas"
             )
         self.automatic_optimization = False
         self.replicas, self.dimension = spec.shape
@@ -54,26 +62,32 @@ class Replicated(pl.LightningModule, ABC):
 
     @abstractmethod
     def estimate(self, rows: Tensor, seeds: Seeds) -> Mapping[str, Tensor]:
-        """What is fitted to rows (n, R, d), by name.
+        """Return the fitted tensors by name.
+
+        Args:
+            rows: The training set (n, R, d), float64.
+            seeds: The place of the fit in the tree of seeds.
 
         Raises:
-            UserError: too few rows, or rows that the family does not take.
+            UserError: there are too few rows, or the family does not take such rows.
             Diverged: no chain has a fit.
         """
 
     @abstractmethod
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """(n, R, d) draws of what is fitted."""
+        """Return n draws of each fitted chain, (n, R, d)."""
 
     def training_step(self, rows: Tensor) -> None:
+        """Fit all chains to rows (n, R, d)."""
         for name, value in self.estimate(rows, self._seeds).items():
             self.register_buffer(name, value)
 
     def configure_optimizers(self) -> None:
-        """None: an algorithm of its own."""
+        """Return None: the family has an algorithm of its own."""
 
     @torch.no_grad()
     def fit(self, data: Samples, budget: Budget, seeds: Seeds, progress: Progress) -> None:
+        """Fit all chains in one step."""
         self._seeds = seeds
         self.training_step(data.data.double())
         self.register_buffer("generation", torch.tensor(seeds.generation))
@@ -81,40 +95,52 @@ class Replicated(pl.LightningModule, ABC):
 
     @torch.no_grad()
     def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples:
+        """Return one row (R, d) for each condition; rows do not depend on the conditions."""
         drawn = self.draw(len(conditions), seeds.torch())
         progress.advance(self.sampling_steps(len(conditions)))
         return Samples(drawn, conditions.labels, conditions.captions)
 
     def sampling_steps(self, n: int) -> int:
-        """How often `sample` advances the progress for n conditions: once."""
+        """Return how often `sample` advances the progress for n conditions: once."""
         return 1
 
     def weights(self) -> Weights:
+        """Return the fitted tensors by name."""
         return dict(self.named_buffers())
 
     def load(self, weights: Weights) -> None:
+        """Take over what `weights` returned."""
         for name, value in weights.items():
             self.register_buffer(name, value)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Itself: it stays on the CPU."""
+        """Return this model, which stays on the CPU."""
         return self
 
     def needs_rows(self, n: int, least: int) -> None:
-        """Refuses fewer rows than a fit takes."""
+        """Refuse fewer rows than a fit takes.
+
+        Args:
+            n: The number of rows.
+            least: The smallest number of rows.
+
+        Raises:
+            UserError: n is below `least`.
+        """
         if n < least:
             raise UserError(f"{type(self).__name__} is fitted to {least} rows or more here; got {n}: raise n_train")
 
 
 def blocks(rows: Tensor) -> tuple[Tensor, ...]:
-    """Some rows at a time, few enough to stay in a core's cache."""
+    """Return rows (n, …) as consecutive blocks, each small enough to stay in a core's cache."""
     return torch.split(rows, max(1, BLOCK // max(1, rows[0].numel())))
 
 
 def normal_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Standard normal draws, of 24 random bits each, in float64.
+    """Return standard normal draws of a shape, with 24 random bits each, in float64.
 
-    Drawn as float32, five times as fast on a CPU: it is their sums with a mean and their moments that need more.
+    They are drawn as float32, which is five times as fast on a CPU. Only their sums with a mean and their moments need
+    float64.
     """
     noise = torch.empty(shape, dtype=torch.float64)
     for block in blocks(noise):

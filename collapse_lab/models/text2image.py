@@ -1,4 +1,4 @@
-"""A text-to-image diffusion model: a U-Net with cross-attention on a text encoder trained with it."""
+"""A text-to-image diffusion model: a U-Net with cross-attention to a text encoder that is trained with it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from collapse_lab.errors import UserError
-from collapse_lab.models.diffusion import Rows, check_share
+from collapse_lab.models.diffusion import LabelledRows
 from collapse_lab.models.guided import GuidedDiffusion
-from collapse_lab.nn.noising import noising
+from collapse_lab.nn.noising import NoiseSchedule, Objective, noising
+from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.nn.text import TextEncoder, WordTokenizer
 from collapse_lab.nn.unet import check_unet
-from collapse_lab.types import Spec
+from collapse_lab.types import Count, ProperShare, Spec
 
 
 class Text2Image(GuidedDiffusion):
@@ -24,15 +25,32 @@ class Text2Image(GuidedDiffusion):
 
     (arXiv:2006.11239 eq. 14 with the guidance of 2207.12598.)
 
-    channels, attention: width of each resolution, and whether the text is attended to there (it always is in the
-        middle); every resolution but the first halves the image.
-    objective: `eps`, `v` or `flow`; what is written above is `eps`. `flow` has no noise_schedule.
-    guidance_scale: w in eps_uncond + w (eps_cond - eps_uncond); 1 is no guidance.
-    guidance_interval: the part of the process that is guided, from data (0) to noise (1).
-    pretrained: a `tensors.safetensors` of this family (any fit in a store), for lineage=pretrained.
+    Args:
+        spec: The data set, of images with captions.
+        channels: The width of each resolution; every resolution but the first halves the image.
+        attention: Whether the pixels of each resolution attend to the text. In the middle they always do.
+        layers_per_block: The number of residual layers of each resolution.
+        attention_head_dim: The number of attention heads of a layer of cross-attention: diffusers' class gives this
+            meaning to the name.
+        norm_groups: The groups of the group normalisation.
+        text_width: The size of a state of the text encoder.
+        text_layers: The number of layers of the text encoder.
+        text_heads: The number of attention heads of a layer of the text encoder.
+        prompt_dropout: The share of rows that are trained on without their text, in [0, 1).
+        objective: What the network predicts: `eps` (above), `v` or `flow`. `flow` has no noise_schedule.
+        noise_schedule: The schedule of the betas, by its name in diffusers.
+        timesteps: The number of times of the forward process.
+        optimisation: The settings of AdamW and of the moving average of the weights.
+        guidance_scale: w in eps_uncond + w (eps_cond - eps_uncond); 1 is no guidance.
+        guidance_interval: The part of the process that is guided, [low, high] from data (0) to noise (1).
+        sampler: The reverse process; None means `Sampler()`.
+        sampling_batch: How many images are sampled at a time.
+        pretrained: A `tensors.safetensors` of this family (any fit in a store), for lineage=pretrained.
 
     Raises:
-        UserError: images that the U-Net's depth does not divide, no captions, ranges, a sampler that does not fit.
+        UserError: the data set has no captions; the U-Net does not fit the images; the sampler does not fit the
+            objective; `guidance_interval` is out of range; `optimisation` has no moving average; `pretrained` cannot
+            be found.
     """
 
     version: ClassVar[int] = 1
@@ -41,27 +59,25 @@ class Text2Image(GuidedDiffusion):
         self,
         spec: Spec,
         *,
-        channels: Sequence[int] = (32, 64),
+        channels: Sequence[Count] = (32, 64),
         attention: Sequence[bool] = (False, False),
-        layers_per_block: int = 1,
-        attention_head_dim: int = 16,
-        norm_groups: int = 8,
-        text_width: int = 64,
-        text_layers: int = 1,
-        text_heads: int = 4,
-        prompt_dropout: float = 0.1,
-        objective: str = "eps",
-        noise_schedule: str = "squaredcos_cap_v2",
-        timesteps: int = 1000,
-        lr: float = 1e-3,
-        lr_schedule: str = "cosine",
-        weight_decay: float = 1e-4,
-        warmup: float = 0.05,
-        ema_decay: float = 0.995,
+        layers_per_block: Count = 1,
+        attention_head_dim: Count = 16,
+        norm_groups: Count = 8,
+        text_width: Count = 64,
+        text_layers: Count = 1,
+        text_heads: Count = 4,
+        prompt_dropout: ProperShare = 0.1,
+        objective: Objective = "eps",
+        noise_schedule: NoiseSchedule = "squaredcos_cap_v2",
+        timesteps: Count = 1000,
+        optimisation: Optimisation = Optimisation(
+            lr=1e-3, lr_schedule="cosine", weight_decay=1e-4, warmup=0.05, ema_decay=0.995
+        ),
         guidance_scale: float = 2.0,
         guidance_interval: Sequence[float] = (0.0, 1.0),
         sampler: Sampler | None = None,
-        sampling_batch: int = 256,
+        sampling_batch: Count = 256,
         pretrained: str | None = None,
     ) -> None:
         check_unet("text2image", spec, channels, attention, norm_groups)
@@ -69,14 +85,11 @@ class Text2Image(GuidedDiffusion):
             raise UserError("model=text2image needs captions and this data set has none; give dataset.templates")
         super().__init__(
             spec,
+            family="text2image",
             noising=noising(objective, timesteps, {"beta_schedule": noise_schedule}),
             sampler=sampler,
             sampling_batch=sampling_batch,
-            lr=lr,
-            lr_schedule=lr_schedule,
-            weight_decay=weight_decay,
-            warmup=warmup,
-            ema_decay=ema_decay,
+            optimisation=optimisation,
         )
         self.tokenize = WordTokenizer(spec.vocabulary)
         self.text = TextEncoder(self.tokenize.size, self.tokenize.length, text_width, text_layers, text_heads)
@@ -93,24 +106,25 @@ class Text2Image(GuidedDiffusion):
             attention_head_dim=attention_head_dim,
             norm_num_groups=norm_groups,
         )
-        check_share("prompt_dropout", prompt_dropout)
         self.guide(prompt_dropout, guidance_scale, guidance_interval)
         self.start_from(pretrained)
 
-    def condition(self, rows: Rows) -> Tensor:
-        """Tokens (n, length)."""
+    def condition(self, rows: LabelledRows) -> Tensor:
+        """Return the tokens (n, length) of the captions."""
         return self.tokenize(rows.captions.table)[torch.from_numpy(rows.captions.index)]
 
     def nothing(self, condition: Tensor) -> Tensor:
-        """The empty prompt: the token that opens every sequence, and padding."""
+        """Return the empty prompt: the token that begins every sequence, and padding."""
         empty = torch.zeros_like(condition)
         empty[:, 0] = condition[:, 0]
         return empty
 
     def embed(self, condition: Tensor) -> Tensor:
+        """Return the states (n, length, width) of the text encoder."""
         states: Tensor = self.text(condition)
         return states
 
     def predict(self, x: Tensor, t: Tensor, embedded: Tensor) -> Tensor:
+        """Return the U-Net's prediction, of the shape of x."""
         predicted: Tensor = self.unet(x, t, embedded, return_dict=False)[0]
         return predicted

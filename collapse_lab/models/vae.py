@@ -1,8 +1,8 @@
-"""A convolutional variational autoencoder of images, drawn from its prior."""
+"""A convolutional variational autoencoder of images, which samples from its prior."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -10,11 +10,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from collapse_lab.engine import fitting
-from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.images import as_float, as_uint8
+from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.spans import spans
-from collapse_lab.types import Budget, Conditions, Progress, Samples, Spec, Weights
+from collapse_lab.seeds import Seeds
+from collapse_lab.types import Budget, Conditions, Count, NonNegative, Progress, Samples, Spec, Weights
 
 
 class VAE(pl.LightningModule):
@@ -22,15 +23,20 @@ class VAE(pl.LightningModule):
 
     log p(x|z) = sum over pixels of x log y + (1 - x) log(1 - y), y the decoder's mean and x in [0, 1] (arXiv:1312.6114,
     eq. 3 and appendix C.1; grey levels between 0 and 1 enter as they are, as in 2305.17493). A sample is the decoder's
-    mean for z ~ N(0, I); conditions are handed on and have no part in it.
+    mean for z ~ N(0, I). Samples carry the conditions that were requested, and do not depend on them.
 
-    channels: of the first convolution; the second has twice as many, and each halves the image.
-    latent: dimensions of z.
-    beta: weight of the KL term; 1 is the evidence lower bound.
-    weight_decay: of Adam, as a share of the weights in the gradient of the loss summed over a batch.
+    Args:
+        spec: The data set, of images.
+        channels: The channels of the first convolution. The second has twice as many, and each halves the image.
+        latent: The number of dimensions of z.
+        beta: The weight of the KL term; 1 is the evidence lower bound.
+        optimisation: The settings of Adam. `weight_decay` times the weights is added to the gradient of the loss summed
+            over a batch. The family keeps no moving average.
+        sampling_batch: How many images are sampled at a time.
 
     Raises:
-        UserError: no images, sizes that 4 does not divide, ranges.
+        UserError: the data set has no images, or images whose sides 4 does not divide; `optimisation` has a moving
+            average.
     """
 
     version: ClassVar[int] = 1
@@ -40,29 +46,17 @@ class VAE(pl.LightningModule):
         self,
         spec: Spec,
         *,
-        channels: int = 64,
-        latent: int = 20,
-        beta: float = 1.0,
-        lr: float = 1e-3,
-        weight_decay: float = 1e-5,
-        sampling_batch: int = 64,
+        channels: Count = 64,
+        latent: Count = 20,
+        beta: NonNegative = 1.0,
+        optimisation: Optimisation = Optimisation(lr=1e-3, lr_schedule="constant", weight_decay=1e-5, warmup=0.0),
+        sampling_batch: Count = 64,
     ) -> None:
         super().__init__()
-        for name, value, least in (
-            ("channels", channels, 1),
-            ("latent", latent, 1),
-            ("sampling_batch", sampling_batch, 1),
-        ):
-            if value < least:
-                raise UserError(f"model.{name} is {least} or more; got {value}")
-        for name, share in (("beta", beta), ("weight_decay", weight_decay)):
-            if not share >= 0:
-                raise UserError(f"model.{name} is 0 or more; got {share}")
-        if not lr > 0:
-            raise UserError(f"model.lr is more than 0; got {lr}")
+        optimisation.refuse_average("vae")
         _check_images(spec)
         self.spec, self.latent, self.beta, self.sampling_batch = spec, latent, beta, sampling_batch
-        self.lr, self.weight_decay = lr, weight_decay
+        self.optimisation = optimisation
         colours, height, width = spec.shape
         self._code = (height // 4, width // 4, 2 * channels)
         size = height // 4 * (width // 4) * 2 * channels
@@ -79,25 +73,32 @@ class VAE(pl.LightningModule):
             nn.ReLU(inplace=True),
             nn.ConvTranspose2d(channels, colours, 4, 2, 1),
         )
-        self.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
+        self.to(memory_format=torch.channels_last)  # because it is a fifth faster on a CPU
 
     def encode(self, x: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n latent"], Float[Tensor, "n latent"]]:
-        """Mean and log sigma^2 of q(z|x)."""
-        # Flattened with the channels last, as they lie in memory
+        """Return the mean and log sigma^2 of q(z|x), each (n, latent), for pixels x in [0, 1]."""
+        # The channels are last in memory, so flatten them last
         mean, log_variance = self.posterior(self.encoder(x).permute(0, 2, 3, 1).flatten(1)).chunk(2, dim=1)
         return mean, log_variance
 
     def decode(self, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n c h w"]:
-        """Logits of the pixels."""
+        """Return the logits of the pixels."""
         logits: Tensor = self.decoder(self.expand(z).unflatten(1, self._code).permute(0, 3, 1, 2))
         return logits
 
     def terms(
         self, x: Float[Tensor, "n c h w"], noise: Float[Tensor, "n latent"]
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-        """-log p(x|z) at z = mu + sigma noise, and KL(q(z|x) || N(0, I)) = sum (mu^2 + sigma^2 - 1 - log sigma^2) / 2.
+        """Return -log p(x|z) at z = mu + sigma noise, and KL(q(z|x) || N(0, I)).
 
-        In nats per image.
+        KL(q(z|x) || N(0, I)) = sum (mu^2 + sigma^2 - 1 - log sigma^2) / 2.
+
+        Args:
+            x: Pixels in [0, 1].
+            noise: Standard normal noise.
+
+        Returns:
+            Both terms (n,), in nats per image.
         """
         mean, log_variance = self.encode(x)
         logits = self.decode(mean + (log_variance / 2).exp() * noise)
@@ -105,38 +106,43 @@ class VAE(pl.LightningModule):
         return error.flatten(1).sum(1), (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2
 
     def fit(self, data: Samples, budget: Budget, seeds: Seeds, progress: Progress) -> None:
-        self._rows, self._batch = data.data, budget.batch_size
+        """Train the encoder and the decoder."""
+        self._rows, self._batch, self._steps = data.data, budget.batch_size, budget.steps
         self._noise = seeds.child("noise").torch()
         fitting.fit(self, fitting.RandomRows(len(data), budget, seeds), budget, progress)
-        del self._rows  # module and trainer refer to each other, and would keep the rows beyond the fit
+        del self._rows  # because module and trainer refer to each other and would keep the rows after the fit
 
     def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
-        """Row numbers stay on the CPU, where the rows are."""
+        """Return the row numbers as they are: the rows are on the CPU."""
         return batch
 
     def training_step(self, rows: Tensor) -> Tensor:
+        """Return the loss of the images with these numbers."""
         noise = torch.randn(len(rows), self.latent, generator=self._noise)
         error, divergence = self.terms(self._pixels(self._rows[rows]), noise.to(self.device))
         return (error + self.beta * divergence).mean()
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        # A mean over the batch is of a size that does not depend on it. Adam's steps are those of the sum, where
-        # decay and epsilon are divided by the same number
-        return torch.optim.Adam(
+    def configure_optimizers(self) -> Any:
+        """Return Adam in the form that Lightning takes."""
+        # The loss is the mean over a batch, and Adam's steps should be those of the sum. Adam does not depend on the
+        # scale of the gradient except through decay and epsilon, so divide both by the batch size
+        adam = torch.optim.Adam(
             self.parameters(),
-            self.lr,
-            weight_decay=self.weight_decay / self._batch,
+            self.optimisation.lr,
+            weight_decay=self.optimisation.weight_decay / self._batch,
             eps=1e-8 / self._batch,
             fused=fitting.fused(self),
         )
+        return self.optimisation.scheduled(adam, self._steps)
 
     @torch.no_grad()
     def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples:
-        """One image for each condition, quantised to uint8."""
+        """Return one image for each condition, quantised to uint8."""
         self.eval()
         n = len(conditions)
         z = torch.randn(n, self.latent, generator=seeds.torch())
-        # Filled batch by batch: a training set that is seen once has millions of rows, four times as large as floats
+        # A training set whose rows are seen once has millions of rows, and floats take four times the memory of bytes,
+        # so fill the bytes batch by batch
         images = torch.empty(n, *self.spec.shape, dtype=torch.uint8)
         for span in spans(n, self.sampling_batch):
             means = self.decode(z[span].to(self.device)).sigmoid()
@@ -147,34 +153,44 @@ class VAE(pl.LightningModule):
         return Samples(images, conditions.labels, conditions.captions)
 
     def sampling_steps(self, n: int) -> int:
-        """How often `sample` advances the progress for n conditions."""
+        """Return how often `sample` advances the progress for n conditions."""
         return n
 
     @torch.no_grad()
     def posterior_means(self, samples: Samples) -> Float[Tensor, "n latent"]:
-        """mu(x) of each image."""
+        """Return mu(x) of each image, (n, latent)."""
         self.eval()
-        parts = spans(len(samples), self.sampling_batch)
-        return torch.cat([self.encode(self._pixels(samples.data[span]))[0].cpu() for span in parts])
+        batches = spans(len(samples), self.sampling_batch)
+        return torch.cat([self.encode(self._pixels(samples.data[span]))[0].cpu() for span in batches])
 
     @torch.no_grad()
     def elbos(self, samples: Samples, noise: Float[Tensor, "n latent"]) -> Float[Tensor, " n"]:
-        """log p(x|z) - KL(q(z|x) || N(0, I)) of each image, at the z that the noise gives; in nats."""
+        """Return log p(x|z) - KL(q(z|x) || N(0, I)) of each image, at z = mu + sigma noise.
+
+        Args:
+            samples: n images.
+            noise: Standard normal noise.
+
+        Returns:
+            The evidence lower bounds (n,), in nats per image.
+        """
         self.eval()
-        parts = [
-            self.terms(self._pixels(samples.data[s]), noise[s].to(self.device))
-            for s in spans(len(samples), self.sampling_batch)
+        terms = [
+            self.terms(self._pixels(samples.data[span]), noise[span].to(self.device))
+            for span in spans(len(samples), self.sampling_batch)
         ]
-        return torch.cat([-(error + divergence).cpu() for error, divergence in parts])
+        return torch.cat([-(error + divergence).cpu() for error, divergence in terms])
 
     def weights(self) -> Weights:
+        """Return the parameters by name, on the CPU."""
         return {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
 
     def load(self, weights: Weights) -> None:
+        """Take over what `weights` returned."""
         self.load_state_dict(dict(weights))
 
     def _pixels(self, data: Tensor) -> Tensor:
-        """Images as they are kept, in [0, 1] on the model's device."""
+        """Return stored images as floats in [0, 1] on the model's device."""
         return ((as_float(data.to(self.device)) + 1) / 2).contiguous(memory_format=torch.channels_last)
 
 

@@ -10,19 +10,28 @@ from collapse_lab.errors import UserError
 
 
 def guided(conditional: Tensor, unconditional: Tensor, scale: float | Tensor) -> Tensor:
-    """eps_uncond + w (eps_cond - eps_uncond): w = 1 is no guidance, w = 0 no condition (arXiv:2207.12598, which
-    writes 1 + w for this w).
+    """Return eps_uncond + w (eps_cond - eps_uncond).
+
+    Source: arXiv:2207.12598, which writes 1 + w for this w.
+
+    Args:
+        conditional: The prediction with the condition.
+        unconditional: The prediction without the condition, of the same shape.
+        scale: w; 1 is no guidance, and 0 is no condition.
     """
     return unconditional + scale * (conditional - unconditional)
 
 
 def interval(bounds: Sequence[float]) -> tuple[float, float]:
-    """The two noise levels between which guidance acts, as fractions t / T of the process: 0 is data, 1 is noise.
+    """Return the two noise levels between which guidance acts.
 
     Outside them the conditional prediction alone is used (arXiv:2404.07724, eq. 5, there in sigma).
 
+    Args:
+        bounds: Two fractions t / T of the process: 0 is data, 1 is noise.
+
     Raises:
-        UserError: not two numbers with 0 <= low <= high <= 1.
+        UserError: `bounds` is not two numbers with 0 <= low <= high <= 1.
     """
     if len(bounds) != 2 or not 0 <= bounds[0] <= bounds[1] <= 1:
         raise UserError(

@@ -1,16 +1,16 @@
-"""Causal language models of transformers: small ones from scratch, and pretrained ones."""
+"""Causal language models of the transformers library: small ones from scratch, and pretrained ones."""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, OPTConfig
 
-from collapse_lab.errors import UserError, check_choice
+from collapse_lab.errors import UserError
 from collapse_lab.quiet import quiet
 from collapse_lab.texts.checkpoints import checkpoint
 from collapse_lab.texts.tokenizer import tokenizer
@@ -20,22 +20,28 @@ Architecture = Literal["gpt2", "opt", "llama"]
 
 
 def from_scratch(
-    architecture: str, vocabulary: int, positions: int, width: int, layers: int, heads: int, dropout: float
+    architecture: Architecture, vocabulary: int, positions: int, width: int, layers: int, heads: int, dropout: float
 ) -> nn.Module:
-    """A network of `layers` blocks with `heads` heads, states of size `width` and room for `positions` tokens.
+    """Return a network with fresh weights.
+
+    Args:
+        architecture: The architecture.
+        vocabulary: The number of tokens.
+        positions: The largest number of tokens of a text.
+        width: The size of a state.
+        layers: The number of transformer layers.
+        heads: The number of attention heads of a layer.
+        dropout: The share that dropout sets to 0 while training, in [0, 1).
 
     Raises:
-        UserError: an unknown architecture, and sizes that it cannot have.
+        UserError: `width` is not a multiple of `heads`, or not an even multiple for llama.
     """
-    check_choice("model.architecture", architecture, get_args(Architecture))
-    if min(width, layers, heads) < 1 or width % heads or (architecture == "llama" and width // heads % 2):
+    if width % heads or (architecture == "llama" and width // heads % 2):
         raise UserError(
             f"model.width is model.heads times the size of a head, which is even for llama; got width={width}, "
             f"heads={heads}, layers={layers}"
         )
-    if not 0 <= dropout < 1:
-        raise UserError(f"model.dropout lies in [0, 1); got {dropout}")
-    # No token has a meaning of its own to the network: blocks have no padding
+    # Blocks of text have no padding and no end, so no token is special
     shared = {"vocab_size": vocabulary, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
     sizes = {"num_hidden_layers": layers, "num_attention_heads": heads, "max_position_embeddings": positions}
     config: Any
@@ -54,16 +60,21 @@ def from_scratch(
 
 
 def pretrained_for(tokens: Tokens, name: str, root: str) -> nn.Module:
-    """The network of `checkpoint(name)` in float32, for a data set of those tokens.
+    """Return a pretrained network in float32, for a data set of its tokens.
+
+    Args:
+        tokens: The tokens of the data set.
+        name: The checkpoint, as `texts.checkpoints.checkpoint` takes it.
+        root: The folder in which packages and weights are kept.
 
     Raises:
-        UserError: the checkpoint cannot be read, or has another tokenizer.
+        UserError: the checkpoint cannot be read, or has another tokenizer than the data set.
     """
     size, identity = _vocabulary(name, root)
     if identity != tokens.identity:
         raise UserError(
-            f"the data set's tokenizer ({tokens.size} tokens) is not that of model.pretrained={name} ({size}), to "
-            f"which the same numbers are other words: give dataset.tokenizer={name}"
+            f"the data set's tokenizer ({tokens.size} tokens) is not the tokenizer of model.pretrained={name} ({size} "
+            f"tokens), so the same numbers would be other words; give dataset.tokenizer={name}"
         )
     try:
         with quiet():
@@ -75,14 +86,14 @@ def pretrained_for(tokens: Tokens, name: str, root: str) -> nn.Module:
             )
     except (OSError, ValueError) as error:
         raise UserError(
-            f"model.pretrained={name} cannot be read ({error}): give a folder that save_pretrained wrote, or check the "
-            "name and the network"
+            f"model.pretrained={name} cannot be read ({error}); give a folder that save_pretrained wrote, or check the "
+            "name and the network connection"
         ) from error
     return net
 
 
 @cache
 def _vocabulary(name: str, root: str) -> tuple[int, str]:
-    """Size and identity of a checkpoint's tokenizer, which takes a second to read."""
-    found = tokenizer(name, 0, (), root)
-    return found.size, found.identity
+    """Return the size and the identity of a checkpoint's tokenizer; reading one takes a second, so it is cached."""
+    tokens = tokenizer(name, 0, (), root)
+    return tokens.size, tokens.identity

@@ -1,4 +1,4 @@
-"""The reverse process, by any of diffusers' schedulers that fits the training."""
+"""The reverse process, by any scheduler of diffusers that fits the training."""
 
 from __future__ import annotations
 
@@ -14,26 +14,31 @@ from torch import Tensor
 
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.nn.noising import FLOW
+from collapse_lab.types import Count
 
+# (x_t, t) -> the network's prediction, of the shape of x_t
 Denoiser = Callable[[Tensor, Tensor], Tensor]
-OURS = {"model_output", "timestep", "sample", "generator", "variance_noise", "return_dict"}  # of a scheduler's step
+# Arguments of a scheduler's step that `Sampler.run` gives itself, so they are no options
+OURS = {"model_output", "timestep", "sample", "generator", "variance_noise", "return_dict"}
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """A diffusers scheduler by its class name, the number of its steps, and its own options.
+    """Sample by a scheduler of diffusers, with a number of steps and the scheduler's own options.
 
-    scheduler: `DDIMScheduler`, `DPMSolverMultistepScheduler` (DPM-Solver++, for every objective),
-        `FlowMatchEulerDiscreteScheduler` (for objective=flow), or any other that diffusers has.
-    options: arguments of the scheduler, or of its step: `eta` of DDIM is 0 (deterministic) to 1 (as noisy as DDPM).
-        One that is None is left to the scheduler.
+    Args:
+        scheduler: The name of a class of diffusers: `DDIMScheduler`, `DPMSolverMultistepScheduler` (DPM-Solver++, for
+            every objective), `FlowMatchEulerDiscreteScheduler` (for objective=flow), or any other scheduler.
+        steps: The number of steps; 1 or more.
+        options: Arguments of the scheduler, or of its step: `eta` of DDIM is 0 (deterministic) to 1 (as noisy as
+            DDPM). An option that is None keeps the scheduler's default.
 
     Raises:
-        UserError: no such scheduler or option, steps < 1.
+        UserError: the scheduler or an option does not exist.
     """
 
     scheduler: str = "DDIMScheduler"
-    steps: int = 20
+    steps: Count = 20
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -42,16 +47,14 @@ class Sampler:
         known = [name for name in dir(diffusers) if name.endswith("Scheduler") and not name.startswith("Flax")]
         if self.scheduler not in known:
             raise UserError(
-                f"model.sampler.scheduler '{self.scheduler}' is no diffusers scheduler; "
+                f"model.sampler.scheduler '{self.scheduler}' is no scheduler of diffusers; "
                 f"{did_you_mean(self.scheduler, known)}"
             )
-        if self.steps < 1:
-            raise UserError(f"model.sampler.steps is 1 or more; got {self.steps}")
         for name in self._options.keys() - self._of_step:
             if name not in _parameters(self._kind):
                 raise UserError(
                     f"model.sampler.options.{name}: {self.scheduler} has no such option; "
-                    f"{did_you_mean(name, {*_parameters(self._kind), *self._of_step})} (null leaves it out)"
+                    f"{did_you_mean(name, {*_parameters(self._kind), *self._of_step})} (null leaves the option out)"
                 )
 
     def run(
@@ -62,17 +65,21 @@ class Sampler:
         generator: torch.Generator | list[torch.Generator],
         on_step: Callable[[], None],
     ) -> Float[Tensor, "n ..."]:
-        """Samples, from noise at the highest level.
+        """Return samples that start from noise at the highest level, of the shape of the noise.
 
-        denoise: (x_t, t) to the prediction that `training`, the `config` of the noising, names; t lies on the CPU.
-        generator: of the noise between the steps; or one for each entry of x's first axis, which draws what it would
-            draw for that entry alone.
+        Args:
+            denoise: The map from (x_t, t) to the prediction that `training` names; t lies on the CPU.
+            noise: Standard normal noise (n, …).
+            training: The `config` of the noising that the network was trained with.
+            generator: The generator of the noise between the steps; or a list of one generator for each entry of the
+                noise's first axis, each of which draws what it would draw for that entry alone.
+            on_step: Called after each call of the network.
         """
         scheduler = self.prepared(training)
         extra = {name: value for name, value in self._options.items() if name in self._of_step}
         if "generator" in _parameters(scheduler.step):
             extra["generator"] = generator
-        scaled = hasattr(scheduler, "scale_model_input")  # flow matching has no scale
+        scaled = hasattr(scheduler, "scale_model_input")  # schedulers of flow matching have no scale
         x: Tensor = noise * getattr(scheduler, "init_noise_sigma", 1.0)
         for t in scheduler.timesteps:
             predicted = denoise(scheduler.scale_model_input(x, t) if scaled else x, t)
@@ -81,10 +88,14 @@ class Sampler:
         return x
 
     def prepared(self, training: Mapping[str, Any]) -> Any:
-        """A scheduler whose `timesteps` are those of the network's calls, one after another.
+        """Return a scheduler whose `timesteps` are the times of the network's calls, in their order.
+
+        Args:
+            training: The `config` of the noising that the network was trained with.
 
         Raises:
-            UserError: it does not fit what `training` predicts, or refuses its options or the number of steps.
+            UserError: the scheduler does not fit what the network predicts, or refuses its options or the number of
+                steps.
         """
         flow = training["prediction_type"] == FLOW
         if not self._fits(flow):
@@ -94,13 +105,13 @@ class Sampler:
         if flow and "use_flow_sigmas" in takes:
             options["use_flow_sigmas"] = True
         if "lambda_min_clipped" in takes and training.get("beta_schedule") == "squaredcos_cap_v2":
-            # The cosine schedule ends at a log-SNR of minus infinity, and a solver in log-SNR has to begin above it
+            # The cosine schedule ends at a log-SNR of minus infinity, so a solver in log-SNR has to begin above it
             options.setdefault("lambda_min_clipped", -5.1)
         evenly = "sigmas" in _parameters(self._kind.set_timesteps) and flow and "use_flow_sigmas" not in takes
         try:
             known = {name: value for name, value in training.items() if name in takes or not flow}
             scheduler = self._kind.from_config(known, **options)
-            # Left on the CPU: a step that reads its coefficients from a GPU would wait for it
+            # A step that reads its coefficients from a GPU would wait for the GPU, so leave them on the CPU
             if evenly:
                 scheduler.set_timesteps(sigmas=np.linspace(1, 1 / self.steps, self.steps))
             else:
@@ -109,7 +120,8 @@ class Sampler:
             raise UserError(
                 f"model.sampler: {self.scheduler} refuses {self.steps} steps and {options}: {error}"
             ) from error
-        if flow and float(scheduler.sigmas[-1]) > 0:  # DEIS of diffusers 0.42, for one
+        # Some schedulers, such as DEIS of diffusers 0.42, stop before the data
+        if flow and float(scheduler.sigmas[-1]) > 0:
             raise self._misfit(flow)
         return scheduler
 
@@ -123,7 +135,7 @@ class Sampler:
     def _options(self) -> dict[str, Any]:
         given = {name: value for name, value in self.options.items() if value is not None}
         if self.scheduler.startswith("FlowMatch") and given.get("timestep_spacing") == "trailing":
-            del given["timestep_spacing"]  # the one spacing that there is: from pure noise, evenly
+            del given["timestep_spacing"]  # these schedulers always space evenly from pure noise, and have no option
         return given
 
     @property

@@ -1,8 +1,8 @@
-"""Rows in batches."""
+"""Batches of consecutive rows."""
 
 from __future__ import annotations
 
 
 def spans(n: int, size: int) -> list[slice]:
-    """Slices of `size` rows, the last one of what is left, that are n rows together."""
+    """Return consecutive slices that cover n rows, `size` rows each; the last slice holds the remainder."""
     return [slice(lo, min(lo + size, n)) for lo in range(0, n, size)]

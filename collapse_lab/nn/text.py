@@ -1,4 +1,4 @@
-"""Prompts to tokens, tokens to embeddings."""
+"""Prompts as tokens, and tokens as embeddings."""
 
 from __future__ import annotations
 
@@ -16,10 +16,18 @@ PAD, UNKNOWN, START = "[PAD]", "[UNK]", "[START]"
 
 
 class WordTokenizer:
-    """Words and punctuation, lower case, numbered in alphabetical order after the three special tokens.
+    """Turn prompts into numbers of words.
 
-    Every sequence opens with [START], so that the empty prompt, which stands for "no condition", is a sequence too.
-    A word outside the captions becomes [UNK].
+    Words and punctuation marks, in lower case, are numbered in alphabetical order after the three special tokens.
+    Every sequence begins with [START], so the empty prompt, which stands for "no condition", is a sequence too. A word
+    that is in no caption becomes [UNK].
+
+    Args:
+        captions: The texts whose words are the vocabulary.
+
+    Attributes:
+        size: The number of tokens, the special ones included.
+        length: The length of every sequence: 1 for [START], and the number of words of the longest caption.
     """
 
     def __init__(self, captions: Sequence[str]) -> None:
@@ -33,7 +41,7 @@ class WordTokenizer:
         self.length = 1 + max((len(split.pre_tokenize_str(text)) for text in captions), default=0)
 
     def __call__(self, texts: Sequence[str]) -> Int[Tensor, "n length"]:
-        """Token numbers, padded or cut to the longest caption's length."""
+        """Return the tokens (n, length) of n texts, padded or cut to the length of the longest caption."""
         tokens = torch.zeros(len(texts), self.length, dtype=torch.int64)
         tokens[:, 0] = 2
         for row, text in enumerate(texts):
@@ -43,9 +51,16 @@ class WordTokenizer:
 
 
 class TextEncoder(nn.Module):
-    """A pre-norm transformer over word and position embeddings: tokens (n, length) to states (n, length, width).
+    """Turn tokens (n, length) into states (n, length, width) by a pre-norm transformer.
 
-    Padding is masked out of the attention.
+    Its input is the sum of the embeddings of words and positions. Padding is masked out of the attention.
+
+    Args:
+        vocabulary: The number of tokens.
+        length: The length of every sequence.
+        width: The size of a state; `heads` divides it.
+        layers: The number of transformer layers.
+        heads: The number of attention heads of a layer.
     """
 
     def __init__(self, vocabulary: int, length: int, width: int, layers: int, heads: int) -> None:
@@ -59,6 +74,7 @@ class TextEncoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Int[Tensor, "n length"]) -> Float[Tensor, "n length width"]:
+        """Return the states (n, length, width) of tokens (n, length)."""
         states: Tensor = self.words(tokens) + self.positions
         encoded: Tensor = self.norm(self.blocks(states, src_key_padding_mask=tokens == 0))
         return encoded

@@ -1,4 +1,4 @@
-"""U-Nets of diffusers at the sizes of this laboratory, and what an image has to be for one."""
+"""U-Nets of diffusers in the sizes of this laboratory, and the checks of their images."""
 
 from __future__ import annotations
 
@@ -19,16 +19,22 @@ def unet(
     norm_groups: int,
     classes: int | None = None,
 ) -> UNet2DModel:
-    """(x_t, t) or (x_t, t, class) to a prediction of x_t's shape; the class is added to the embedding of the time.
+    """Return a network from (x_t, t) or (x_t, t, class) to a prediction of the shape of x_t.
 
-    channels, attention: width of each resolution, and whether pixels attend to each other there (they always do in
-        the middle); every resolution but the first halves the image.
+    Args:
+        spec: The data set, whose samples are images (c, h, w).
+        channels: The width of each resolution; every resolution but the first halves the image.
+        attention: Whether pixels attend to each other at each resolution. In the middle they always do.
+        layers_per_block: The number of residual layers of each resolution.
+        attention_head_dim: The channels of an attention head; it divides the channels where there is attention.
+        norm_groups: The groups of the group normalisation; they divide all channels.
+        classes: The number of classes, whose embedding is added to that of the time; None for no classes.
 
     Raises:
-        UserError: as `check_unet`, and heads that do not divide the channels.
+        UserError: `attention_head_dim` does not divide the channels of a resolution with attention.
     """
     for width in [channels[-1], *(c for c, a in zip(channels, attention, strict=False) if a)]:
-        if attention_head_dim < 1 or width % attention_head_dim:
+        if width % attention_head_dim:
             raise UserError(f"model.attention_head_dim {attention_head_dim} does not divide model.channels' {width}")
     return UNet2DModel(
         sample_size=(spec.shape[1], spec.shape[2]),
@@ -45,10 +51,18 @@ def unet(
 
 
 def check_unet(family: str, spec: Spec, channels: Sequence[int], attention: Sequence[bool], norm_groups: int) -> None:
-    """Refuses what no U-Net of this shape could draw.
+    """Refuse a data set and sizes that do not fit a U-Net.
+
+    Args:
+        family: The family's name in the configuration.
+        spec: The data set.
+        channels: The width of each resolution.
+        attention: Whether there is attention at each resolution.
+        norm_groups: The groups of the group normalisation.
 
     Raises:
-        UserError: no images, sizes that the depth does not divide, lists of unlike lengths, groups.
+        UserError: the samples are no images; `channels` and `attention` differ in length; the sides cannot be halved as
+            often as the depth demands; `norm_groups` does not divide the channels.
     """
     if spec.modality != "image" or len(spec.shape) != 3:
         raise UserError(f"model={family} draws images; this data set holds {spec.modality} of shape {spec.shape}")
@@ -64,5 +78,5 @@ def check_unet(family: str, spec: Spec, channels: Sequence[int], attention: Sequ
             f"{spec.shape[2]} is not divisible by {factor}; give fewer model.channels, or dataset.image_size"
         )
     for width in channels:
-        if norm_groups < 1 or width % norm_groups:
+        if width % norm_groups:
             raise UserError(f"model.norm_groups {norm_groups} does not divide model.channels' {width}")

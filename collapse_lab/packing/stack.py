@@ -8,7 +8,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
@@ -72,11 +71,11 @@ class PackedFit(pl.LightningModule):
             model.begin(fit.data, fit.budget, fit.seeds)
         self._models = tuple(models)
         self.stack = Stack(models)
-        self._ema = EMAModel(self.stack.parameters(), decay=models[0].ema_decay, foreach=True)
+        self._average = models[0].optimisation.average(self.stack.parameters())
         self.diverged: list[Diverged | None] = [None] * len(models)
 
     def on_fit_start(self) -> None:
-        self._ema.to(self.device)
+        self._average.to(self.device)
 
     def transfer_batch_to_device(self, batch: list[Tensor], device: torch.device, dataloader_idx: int) -> list[Tensor]:
         """Row numbers stay on the CPU, where the rows are."""
@@ -108,14 +107,14 @@ class PackedFit(pl.LightningModule):
             each.mul_(shrink.view(-1, *[1] * (each.ndim - 1)))
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
-        self._ema.step(self.stack.parameters())
+        self._average.step(self.stack.parameters())
 
     def configure_optimizers(self) -> Any:
-        return self._models[0].optimization(self.stack.parameters(), fitting.fused(self))
+        return self._models[0].optimiser_of(self.stack.parameters(), fitting.fused(self))
 
     def hand_back(self) -> None:
         """Gives each model that has not diverged the average of its weights."""
-        self._ema.copy_to(self.stack.parameters())
+        self._average.copy_to(self.stack.parameters())
         for number, model in enumerate(self._models):
             if self.diverged[number] is None:
                 model.load(self.stack.state_of(number))

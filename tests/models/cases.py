@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from collapse_lab.datasets.digits import Digits
-from collapse_lab.engine.seeds import Seeds
 from collapse_lab.models.ddim import DDIM
 from collapse_lab.models.ddpm import DDPM
 from collapse_lab.models.diffusion import Diffusion
 from collapse_lab.models.text2image import Text2Image
+from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.samplers import Sampler
+from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec, Weights
 
 DATA = Digits(reference_fraction=0.3, templates=["a handwritten {}"], limit=64)
 QUIET = Silent()
+F = TypeVar("F")
 
 
 def place(generation: int = 0, role: str = "fit") -> Seeds:
@@ -40,26 +44,35 @@ SMALL: dict[str, Any] = {
     "sampler": Sampler(steps=4),
 }
 FAMILIES = ("text2image", "ddpm", "ddim")
+SETTINGS = {setting.name for setting in fields(Optimisation)}
+
+
+def built(family: Callable[..., F], spec: Spec, arguments: Mapping[str, Any]) -> F:
+    """Build a family as the engine does: initialised from its place alone.
+
+    Settings of the optimisation may stand among the arguments by their own names, and change the family's default.
+    """
+    default: Optimisation = inspect.signature(family).parameters["optimisation"].default
+    changed = {name: value for name, value in arguments.items() if name in SETTINGS}
+    others = {name: value for name, value in arguments.items() if name not in SETTINGS}
+    with place().child("init").scoped():
+        return family(spec, **({"optimisation": replace(default, **changed)} | others))
 
 
 def tiny(spec: Spec | None = None, **changes: Any) -> Text2Image:
-    """Built as the engine builds it: initialised from its place alone."""
-    with place().child("init").scoped():
-        return Text2Image(spec or DATA.spec, **(SMALL | {"text_width": 16, "text_heads": 2} | changes))
+    return built(Text2Image, spec or DATA.spec, SMALL | {"text_width": 16, "text_heads": 2} | changes)
 
 
 def tiny_ddpm(spec: Spec | None = None, **changes: Any) -> DDPM:
-    with place().child("init").scoped():
-        return DDPM(spec or DATA.spec, **(SMALL | changes))
+    return built(DDPM, spec or DATA.spec, SMALL | changes)
 
 
 def tiny_ddim(spec: Spec | None = None, **changes: Any) -> DDIM:
-    with place().child("init").scoped():
-        return DDIM(spec or DATA.spec, **(SMALL | changes))
+    return built(DDIM, spec or DATA.spec, SMALL | changes)
 
 
 def small(family: str, spec: Spec | None = None, **changes: Any) -> Diffusion:
-    """The smallest of any family."""
+    """Build the smallest model of a family."""
     build: dict[str, Callable[..., Diffusion]] = {"text2image": tiny, "ddpm": tiny_ddpm, "ddim": tiny_ddim}
     return build[family](spec, **changes)
 
@@ -74,7 +87,7 @@ def fitted(generation: int = 0, steps: int = 6, start: Weights | None = None, **
 
 @cache
 def weights() -> Weights:
-    """Of a fit that need not be repeated."""
+    """Return the weights of one fit, which is shared by the tests."""
     return fitted().weights()
 
 
@@ -97,10 +110,10 @@ def draw(model: Diffusion, wanted: Conditions | None = None, generation: int = 0
 
 
 def same(one: Weights, other: Weights) -> bool:
-    """Bit for bit."""
+    """Return whether two sets of weights are equal bit for bit."""
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def levels(one: Tensor, other: Tensor) -> int:
-    """The largest difference of two sets of uint8 images."""
+    """Return the largest difference of two sets of uint8 images."""
     return int((one.int() - other.int()).abs().max())

@@ -1,0 +1,121 @@
+"""The optimisation of a fit by gradient descent: learning rate, its schedule, weight decay and moving average."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from collapse_lab.errors import UserError
+from collapse_lab.types import NonNegative, Positive, ProperShare
+
+Decay = Literal["cosine", "linear", "constant"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimisation:
+    """Hold the settings of a fit's optimiser, and make the optimiser and the moving average from them.
+
+    The number of steps and the batch size are not here: they belong to the budget of a fit (`trainer`).
+
+    Args:
+        lr: The learning rate after the warm-up; above 0.
+        lr_schedule: How the learning rate goes on after the warm-up: to 0 along half a `cosine`, to 0 along a line
+            (`linear`), or unchanged (`constant`).
+        weight_decay: The weight decay of the optimiser; 0 or more.
+        warmup: The share of the steps over which the learning rate rises linearly from 0, in [0, 1).
+        ema_decay: The decay of the exponential moving average of the weights, in [0, 1). None means that the weights
+            after the last step are kept. A family either has a moving average or has none, and refuses the other.
+    """
+
+    version: ClassVar[int] = 1
+
+    lr: Positive
+    lr_schedule: Decay
+    weight_decay: NonNegative
+    warmup: ProperShare
+    ema_decay: ProperShare | None = None
+
+    def require_average(self, family: str) -> None:
+        """Refuse settings without a moving average.
+
+        Args:
+            family: The family's name in the configuration.
+
+        Raises:
+            UserError: `ema_decay` is None.
+        """
+        if self.ema_decay is None:
+            raise UserError(
+                f"model={family} keeps a moving average of its weights, and model.optimisation.ema_decay is null; give "
+                "a number in [0, 1), such as 0.995 (0 follows the weights at once)"
+            )
+
+    def refuse_average(self, family: str) -> None:
+        """Refuse settings with a moving average.
+
+        Args:
+            family: The family's name in the configuration.
+
+        Raises:
+            UserError: `ema_decay` is a number.
+        """
+        if self.ema_decay is not None:
+            raise UserError(
+                f"model={family} keeps the weights after the last step and has no moving average, and "
+                f"model.optimisation.ema_decay is {self.ema_decay}; give model.optimisation.ema_decay=null"
+            )
+
+    def adamw(
+        self, parameters: Iterable[Tensor], steps: int, *, betas: tuple[float, float] = (0.9, 0.999), fused: bool
+    ) -> dict[str, Any]:
+        """Return AdamW with the schedule of its learning rate, in the form that Lightning takes.
+
+        Args:
+            parameters: The parameters to train.
+            steps: The number of steps of the fit.
+            betas: The decay rates of AdamW's two moving averages of the gradient.
+            fused: Whether AdamW takes its fused step (`engine.fitting.fused`).
+
+        Returns:
+            The dictionary that `configure_optimizers` returns.
+        """
+        optimiser = torch.optim.AdamW(parameters, self.lr, weight_decay=self.weight_decay, betas=betas, fused=fused)
+        return self.scheduled(optimiser, steps)
+
+    def scheduled(self, optimiser: torch.optim.Optimizer, steps: int) -> dict[str, Any]:
+        """Return an optimiser with the schedule of its learning rate, in the form that Lightning takes.
+
+        Args:
+            optimiser: An optimiser whose learning rate is `lr`.
+            steps: The number of steps of the fit.
+
+        Returns:
+            The dictionary that `configure_optimizers` returns.
+        """
+        warmup = round(self.warmup * steps)
+        if self.lr_schedule == "constant" and warmup == 0:
+            return {"optimizer": optimiser}
+        # Because importing diffusers takes a second, import it only where it is used
+        from diffusers.optimization import get_scheduler
+
+        name = "constant_with_warmup" if self.lr_schedule == "constant" else self.lr_schedule
+        schedule = get_scheduler(name, optimiser, num_warmup_steps=warmup, num_training_steps=steps)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def average(self, parameters: Iterable[Tensor]) -> Any:
+        """Return the exponential moving average of parameters, which starts at their present values.
+
+        The decay of step k is 0 for k = 1, then the smaller of `ema_decay` and k / (9 + k), so that the average
+        forgets the start quickly. Call `require_average` first.
+
+        Returns:
+            An `EMAModel` of diffusers.
+        """
+        from diffusers.training_utils import EMAModel
+
+        assert self.ema_decay is not None
+        return EMAModel(parameters, decay=self.ema_decay, foreach=True)
