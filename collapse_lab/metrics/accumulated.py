@@ -1,4 +1,4 @@
-"""What the metrics of `wrapped` share: rows of features, kept batch by batch."""
+"""Keep rows of features batch by batch: the base classes of the torchmetrics wrappers in `wrapped`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,31 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from collapse_lab.errors import UserError
+from collapse_lab.metrics.catalogue import Quantity, describe
 
 
-class Rows(Metric):
-    """Keeps the rows of each of its `kinds`, batch by batch."""
+class AccumulatedRows(Metric):
+    """Keep the rows of each of its `kinds`, batch by batch.
+
+    Direction and bounds of a subclass come from the catalogue. They are None where its quantities differ in them.
+
+    Attributes:
+        kinds: what the rows are, such as ("generated", "real").
+        quantities: the names in the ledger of what `compute` gives.
+    """
 
     is_differentiable = False
     full_state_update = False
     kinds: ClassVar[tuple[str, ...]]
+    quantities: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        entries = [_entry(name) for name in cls.quantities]
+        directions = {entry.better for entry in entries}
+        ranges = {entry.range for entry in entries}
+        cls.higher_is_better = {"higher": True, "lower": False}.get(directions.pop()) if len(directions) == 1 else None
+        cls.plot_lower_bound, cls.plot_upper_bound = ranges.pop() if len(ranges) == 1 else (None, None)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -26,60 +43,71 @@ class Rows(Metric):
             self.add_state(kind, default=[], dist_reduce_fx="cat")
 
     def keep(self, kind: str, rows: Tensor) -> None:
-        """Adds rows of one kind."""
+        """Add rows of one kind."""
         getattr(self, kind).append(rows.detach())
 
     def kept(self, kind: str) -> Tensor:
-        """All rows of one kind so far.
+        """Return all rows of one kind so far.
 
         Raises:
             UserError: there are none.
         """
         batches = getattr(self, kind)
         if not len(batches):
-            raise UserError(f"{type(self).__name__} was asked for before any rows were given as `{kind}` to `update`")
+            raise UserError(
+                f"{type(self).__name__} was computed before any rows were given as `{kind}`: call `update` first"
+            )
         rows: Tensor = dim_zero_cat(batches)
         return rows
 
 
-class Comparison(Rows):
-    """A metric of generated and real features."""
+class Comparison(AccumulatedRows):
+    """Compute a metric of generated and real features."""
 
     kinds: ClassVar[tuple[str, ...]] = ("generated", "real")
 
     def update(self, features: Tensor, real: bool) -> None:
-        """A batch of features (n, d), of real rows or of generated ones."""
+        """Add a batch of features (n, d), of real rows or of generated ones."""
         self.keep("real" if real else "generated", features)
 
     def compute(self) -> Tensor | dict[str, Tensor]:
-        """The metric of all rows so far, as a scalar or by name."""
+        """Return the metric of all rows so far, as a scalar or by name."""
         return self.scalars(self.compare(self.kept("generated"), self.kept("real")))
 
-    def scalars(self, found: float | Mapping[str, float]) -> Tensor | dict[str, Tensor]:
-        """Numbers as tensors on this metric's device."""
-        if isinstance(found, Mapping):
-            return {name: torch.tensor(value, device=self.device) for name, value in found.items()}
-        return torch.tensor(found, device=self.device)
+    def scalars(self, values: float | Mapping[str, float]) -> Tensor | dict[str, Tensor]:
+        """Return numbers as tensors on this metric's device."""
+        if isinstance(values, Mapping):
+            return {name: torch.tensor(value, device=self.device) for name, value in values.items()}
+        return torch.tensor(values, device=self.device)
 
     def compare(self, generated: Tensor, real: Tensor) -> float | Mapping[str, float]:
-        """The function of two feature matrices."""
+        """Return the metric of two feature matrices (n, d) and (m, d), which a subclass computes."""
         raise NotImplementedError
 
 
 class Variety(Comparison):
-    """A metric of generated features alone; real ones are let through, so that it goes with others' updates."""
+    """Compute a metric of generated features alone.
+
+    `update` accepts real rows and ignores them, so that one call of a `MetricCollection` serves both kinds of metric.
+    """
 
     kinds: ClassVar[tuple[str, ...]] = ("generated",)
 
     def update(self, features: Tensor, real: bool = False) -> None:
-        """A batch of features (n, d); real rows do not count."""
+        """Add a batch of features (n, d); real rows are ignored."""
         if not real:
             self.keep("generated", features)
 
     def compute(self) -> Tensor | dict[str, Tensor]:
-        """The metric of all generated rows so far."""
+        """Return the metric of all generated rows so far."""
         return self.scalars(self.score(self.kept("generated")))
 
     def score(self, generated: Tensor) -> float:
-        """The function of one feature matrix."""
+        """Return the metric of one feature matrix (n, d), which a subclass computes."""
         raise NotImplementedError
+
+
+def _entry(name: str) -> Quantity:
+    entry = describe(name)
+    assert entry is not None, f"metrics/catalogue.py has no entry for '{name}'"
+    return entry

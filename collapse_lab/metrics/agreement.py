@@ -1,4 +1,4 @@
-"""Whether samples are read as what they were asked to be."""
+"""Measure how often samples are classified as the label that they were generated for."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from collapse_lab.types import Estimate, FeatureSet, Split
 
 @dataclass
 class Agreement:
-    """Share of samples whose predicted class is the label that was asked for, with Wilson's interval.
+    """Measure the share of samples whose predicted class is their requested label, with Wilson's interval.
 
-    Rows without a label (-1) do not count; where no row has one, or the features come from no classifier,
-    there is nothing to say and the result is empty. Its floor is a ceiling: the share on held-out real rows.
+    Rows without a label (-1) do not count. The result is empty where no row has a label, or where the features come
+    from no classifier. Its floor is an upper limit: the share on held-out real rows. The share lies in [0, 1].
 
-    Range: [0, 1].
-    Raises: UserError where predictions and labels are not equally many.
+    Args:
+        features: names of the feature spaces to compute it in; None means all of them.
     """
 
     version: ClassVar[int] = 1
@@ -30,16 +30,21 @@ class Agreement:
     features: Sequence[str] | None = None
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
-        """`agreement`, or nothing."""
-        del real, rng  # the labels asked for are the reference
+        """Return `agreement`, or nothing where it cannot be measured.
+
+        Raises:
+            UserError: the numbers of predictions and of labels differ.
+        """
+        del real, rng  # the requested labels are the reference
         if generated.predicted is None:
             return {}
         if generated.predicted.shape != generated.labels.shape:
             raise UserError(
-                f"{len(generated.predicted)} predicted classes were given for {len(generated.labels)} labels"
+                f"{len(generated.predicted)} predicted classes were given for {len(generated.labels)} labels: "
+                "the feature extractor should predict one class for each sample"
             )
-        asked = generated.labels >= 0
-        if not bool(asked.any()):
+        labelled = generated.labels >= 0
+        if not bool(labelled.any()):
             return {}
-        hits = (generated.predicted == generated.labels)[asked]
+        hits = (generated.predicted == generated.labels)[labelled]
         return {"agreement": wilson(int(hits.sum()), len(hits))}

@@ -1,4 +1,4 @@
-"""Which classes the samples are of, and how evenly."""
+"""Measure which classes the generated samples belong to, and how evenly."""
 
 from __future__ import annotations
 
@@ -13,50 +13,66 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from collapse_lab.errors import UserError
-from collapse_lab.metrics.interaction import in_pairs, pairs
+from collapse_lab.metrics.catalogue import CLASS_SHARE
+from collapse_lab.metrics.interaction import pair_contributions, random_pairs
 from collapse_lab.metrics.intervals import around, wilson
-from collapse_lab.metrics.pairs import valid
-from collapse_lab.types import Estimate, FeatureSet, Split
+from collapse_lab.metrics.validation import validated
+from collapse_lab.types import Count, Estimate, FeatureSet, Split
 
 
 def classes_of(real: FeatureSet) -> Int[Tensor, " c"]:
-    """The classes of a real set, rising: its rows' labels, or where none has one, what they are read as.
+    """Return the classes of a real set in rising order: those of its labels, or without any label, of its predictions.
 
-    A real row that is misread adds no class that way, in which nothing is to be expected of a generator.
+    A real row that the classifier misreads adds no class this way, because labels come first. Such a class would be
+    one that no generator can be expected to give.
+
+    Args:
+        real: a feature set; its labels are -1 where a row has none.
     """
-    read = real.labels[real.labels >= 0]
-    if not len(read) and real.predicted is not None:
-        read = real.predicted
-    classes: Tensor = torch.unique(read)
+    classes_seen = real.labels[real.labels >= 0]
+    if not len(classes_seen) and real.predicted is not None:
+        classes_seen = real.predicted
+    classes: Tensor = torch.unique(classes_seen)
     return classes
 
 
 def class_counts(predicted: Int[Tensor, " n"], classes: Int[Tensor, " c"]) -> Int[Tensor, " c"]:
-    """The number of rows that are read as each class."""
+    """Return the number of rows that are predicted as each class."""
     return (predicted[:, None] == classes).sum(0)
 
 
 def mode_coverage(predicted: Int[Tensor, " n"], classes: Int[Tensor, " c"], least: int = 1) -> float:
-    """Mean over the classes of 1[at least `least` rows are read as it].
+    """Return the mean over the classes of 1[at least `least` rows are predicted as the class].
 
-    Range: [0, 1]. Its expectation rises with n.
-    Raises: UserError for no rows, no class, and least < 1.
+    Its expectation rises with n.
+
+    Args:
+        predicted: the predicted class of each generated row.
+        classes: the classes of the real set, without repetition.
+        least: the number of rows from which on a class counts as covered, 1 or more.
+
+    Returns:
+        A share in [0, 1].
+
+    Raises:
+        UserError: no rows, no classes, or least < 1.
+
     Source: the number of modes of Metz et al., arXiv:1611.02163, as a share.
     """
     return _mode_coverage(predicted, classes, least).value
 
 
 def _mode_coverage(predicted: Int[Tensor, " n"], classes: Int[Tensor, " c"], least: int) -> Estimate:
-    """With an interval of what is expected at this n: that of each class by itself, added in squares.
+    """Return mode coverage with an interval of its expectation at this n.
 
-    A class of share p has `least` rows of n with the probability P(Bin(n, p) >= least), which the ends of p's exact
-    interval (Clopper and Pearson) bound. The squares of the distances to these bounds are summed over the classes,
-    as in Zou and Donner, Statistics in Medicine 27 (2008).
+    A class of share p has `least` rows of n with the probability P(Bin(n, p) >= least). The ends of p's exact
+    interval (Clopper and Pearson) bound this probability. The squares of the distances to these bounds are summed
+    over the classes, as in Zou and Donner, Statistics in Medicine 27 (2008).
     """
     from scipy.stats import beta, binom
 
     if least < 1:
-        raise UserError(f"least is {least}, and a class counts from 1 row on")
+        raise UserError(f"least is {least}, and has to be 1 or more: it is the number of rows that cover a class")
     n = len(predicted)
     if not n or not len(classes):
         raise UserError(f"{n} predictions and {len(classes)} classes were given, and each should be 1 or more")
@@ -66,24 +82,31 @@ def _mode_coverage(predicted: Int[Tensor, " n"], classes: Int[Tensor, " c"], lea
     highest = np.where(counts < n, beta.ppf(0.975, counts + 1, n - counts), 1.0)
     down, up = hits - binom.sf(least - 1, n, lowest), binom.sf(least - 1, n, highest) - hits
     value = float(hits.mean())
-    below, above = (math.sqrt(float((part**2).sum())) / len(hits) for part in (down, up))
+    below, above = (math.sqrt(float((distances**2).sum())) / len(hits) for distances in (down, up))
     return Estimate(value, max(0.0, value - below), min(1.0, value + above))
 
 
 def class_entropy(predicted: Int[Tensor, " n"]) -> float:
-    """-sum_k p_k log p_k in nats, p_k the share of rows that are read as class k.
+    """Return -sum_k p_k log p_k in nats, with p_k the share of rows that are predicted as class k.
 
-    As it is at this n, like everything beside a floor at the same n: below that of the distribution behind the rows
-    by about (classes - 1) / 2n, which the correction of Miller and Madow would add, at times beyond log(classes).
+    The value is the one at this n, without a correction, because its floor is of the same n. It lies below the
+    entropy of the distribution behind the rows by about (classes - 1) / 2n. The correction of Miller and Madow would
+    add this difference, and would sometimes exceed log(classes).
 
-    Range: [0, log(classes)].
-    Raises: UserError for no rows.
+    Args:
+        predicted: the predicted class of each generated row.
+
+    Returns:
+        Nats in [0, log(classes)].
+
+    Raises:
+        UserError: no rows.
     """
     return float(_surprise(predicted).mean())
 
 
 def _surprise(predicted: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """-log p of each row's class, whose mean is the entropy, and whose deviation from it the influence."""
+    """Return -log p of each row's class: the mean is the entropy, and a row's deviation from it is its influence."""
     if not len(predicted):
         raise UserError("no predicted classes were given, and a histogram takes 1 row or more")
     _, index, counts = torch.unique(predicted, return_inverse=True, return_counts=True)
@@ -92,11 +115,14 @@ def _surprise(predicted: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
 
 @dataclass
 class Classes:
-    """The histogram of the classes that generated samples are read as, and what it says of variety.
+    """Measure the histogram of the predicted classes of generated samples, and its variety.
 
-    Empty where the features come from no classifier. The floor is that of as many held-out real rows.
+    The result is empty where the features come from no classifier. The floor is that of as many held-out real rows.
 
-    least: from how many rows on a class is covered.
+    Args:
+        features: names of the feature spaces to compute it in; None means all of them.
+        bootstrap: the number of resamplings for the interval of the entropy; below 2 it has none.
+        least: the number of rows from which on a class counts as covered, 1 or more.
     """
 
     version: ClassVar[int] = 1
@@ -104,21 +130,25 @@ class Classes:
     against: ClassVar[Split] = "reference"
     features: Sequence[str] | None = None
     bootstrap: int = 200
-    least: int = 1
+    least: Count = 1
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
-        """`mode_coverage`, `class_entropy`, and `class_share_<k>` for each class k of the real set; or nothing."""
+        """Return `mode_coverage`, `class_entropy`, and `class_share_<k>` for each class k of the real set; or nothing.
+
+        Raises:
+            UserError: as `validated`, or least < 1.
+        """
         classes = classes_of(real)
         if generated.predicted is None or not len(classes):
             return {}
-        valid(generated.values, real.values)  # what is read off NaN is no class
+        validated(generated.values, real.values)  # because the predicted class of NaN means nothing
         predicted = generated.predicted
         surprise = _surprise(predicted)
-        i, j = pairs(len(predicted), rng)
-        together = in_pairs(1 - torch.exp(surprise[i]) * (predicted[i] == predicted[j]), len(predicted))
-        found = {
+        i, j = random_pairs(len(predicted), rng)
+        of_pairs = pair_contributions(1 - torch.exp(surprise[i]) * (predicted[i] == predicted[j]), len(predicted))
+        summary = {
             "mode_coverage": _mode_coverage(predicted, classes, self.least),
-            "class_entropy": around(float(surprise.mean()), [surprise, together], rng, self.bootstrap, low=0.0),
+            "class_entropy": around(float(surprise.mean()), [surprise, of_pairs], rng, self.bootstrap, low=0.0),
         }
         counts = zip(classes.tolist(), class_counts(predicted, classes).tolist(), strict=True)
-        return found | {f"class_share_{k}": wilson(count, len(predicted)) for k, count in counts}
+        return summary | {f"{CLASS_SHARE}{k}": wilson(count, len(predicted)) for k, count in counts}

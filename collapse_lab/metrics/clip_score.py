@@ -1,4 +1,4 @@
-"""Whether images are of what their captions say."""
+"""Measure whether images show what their captions say."""
 
 from __future__ import annotations
 
@@ -13,25 +13,33 @@ from torch import Tensor
 
 from collapse_lab.errors import UserError
 from collapse_lab.metrics.intervals import around
-from collapse_lab.metrics.pairs import checked
+from collapse_lab.metrics.validation import validated_float64
 from collapse_lab.types import Estimate, FeatureSet, Split
 
 
 def _scores(images: Float[Tensor, "n d"], texts: Float[Tensor, "m e"]) -> Float[Tensor, " n"]:
-    images, texts = checked(images, texts)
+    images, texts = validated_float64(images, texts)
     if len(images) != len(texts):
         raise UserError(f"{len(texts)} embedded captions were given for {len(images)} images: give one for each")
     return 100 * torch.nn.functional.cosine_similarity(images, texts).clamp(min=0)
 
 
 def clip_score(images: Float[Tensor, "n d"], texts: Float[Tensor, "m e"]) -> float:
-    """Mean over i of 100 max(cos(image_i, text_i), 0), of embeddings in one space, one caption for each image.
+    """Return the mean over i of 100 max(cos(image_i, text_i), 0), of embeddings in one space.
 
-    The paper's weight is 2.5, and torchmetrics' 100, which is taken here. torchmetrics clips the mean at 0 and not
-    each cosine; the two agree where no cosine is negative, which of CLIP's embeddings hardly any is.
+    The weight is 100, as in torchmetrics; the paper's weight is 2.5. torchmetrics clips the mean at 0 and not each
+    cosine. The two agree where no cosine is negative, and hardly any cosine of CLIP's embeddings is.
 
-    Range: [0, 100]; an embedding of zeros scores 0.
-    Raises: UserError as `checked`, and for unequally many images and captions.
+    Args:
+        images: embeddings of n images (n, d).
+        texts: embeddings of their captions (n, d), one for each image.
+
+    Returns:
+        A score in [0, 100]; an embedding of zeros scores 0.
+
+    Raises:
+        UserError: as `validated`, or the numbers of images and captions differ.
+
     Source: Hessel et al., arXiv:2104.08718.
     """
     return float(_scores(images, texts).mean())
@@ -39,9 +47,14 @@ def clip_score(images: Float[Tensor, "n d"], texts: Float[Tensor, "m e"]) -> flo
 
 @dataclass
 class CLIPScore:
-    """clip_score of generated features and the embeddings of their captions; empty where there are none.
+    """Measure `clip_score` of generated features and the embeddings of their captions.
 
-    Its floor is a ceiling: the score of held-out real rows with their own captions.
+    The result is empty where there are no captions. Its floor is an upper limit: the score of held-out real rows
+    with their own captions.
+
+    Args:
+        features: names of the feature spaces to compute it in; None means all of them.
+        bootstrap: the number of resamplings for the interval; below 2 there is none.
     """
 
     version: ClassVar[int] = 1
@@ -51,7 +64,7 @@ class CLIPScore:
     bootstrap: int = 200
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
-        """`clip_score`, or nothing."""
+        """Return `clip_score`, or nothing where there are no captions."""
         del real  # the captions are the reference
         if generated.texts is None:
             return {}

@@ -1,4 +1,4 @@
-"""Squared maximum mean discrepancy under a Gaussian kernel, of directions."""
+"""Compute the squared maximum mean discrepancy of directions under a Gaussian kernel (CMMD)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from collapse_lab.errors import UserError
 from collapse_lab.metrics.directions import directions
 from collapse_lab.metrics.intervals import around
 from collapse_lab.metrics.kernels import Discrepancy, discrepancy
-from collapse_lab.metrics.pairs import valid
-from collapse_lab.types import Estimate, FeatureSet, Split
+from collapse_lab.metrics.validation import validated
+from collapse_lab.types import Estimate, FeatureSet, Positive, Split
 
-SCALE = 1000  # the paper's, "for readability"
+SCALE = 1000  # the paper multiplies by it "for readability"
 
 
 def _discrepancy(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], sigma: float) -> Discrepancy:
     if not 0 < sigma < float("inf"):
-        raise UserError(f"sigma is {sigma}, and the width of a Gaussian kernel is a finite number above 0")
+        raise UserError(
+            f"sigma is {sigma}, and has to be a finite number above 0: it is the width of a Gaussian kernel"
+        )
 
     def kernel(products: Tensor) -> Tensor:
         return products.sub_(1).div_(sigma**2).exp_()  # |a - b|² = 2 - 2 a·b between unit vectors
@@ -33,34 +35,53 @@ def _discrepancy(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], sigma: float)
 
 
 def cmmd(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], sigma: float = 10.0) -> float:
-    """1000 (E k(x_i, x_j) + E k(y_i, y_j) - 2 E k(x_i, y_j)), k(a, b) = exp(-|a - b|² / (2 sigma²)), of x_i / |x_i|.
+    """Return 1000 (E k(x_i, x_j) + E k(y_i, y_j) - 2 E k(x_i, y_j)) of the directions x_i / |x_i| and y_i / |y_i|.
 
-    Means over pairs with i != j, the third over all n m: the unbiased estimate. The paper's code takes i = j along,
-    which adds 1000 ((1 - E k(x_i, x_j)) / n + (1 - E k(y_i, y_j)) / m): nothing to speak of at its 30,000 rows, and
-    more than most differences at 600, where it would also move with the variety of x, the thing to be measured.
+    The kernel is k(a, b) = exp(-|a - b|² / (2 sigma²)).
 
-    Range: (-inf, 4000]: unbiased, so around 0, and below it half of the time, for sets of one distribution. With
-        sigma = 10 and unit vectors, close to 10 |mean x - mean y|².
-    Raises: UserError as `valid`, and for sigma <= 0.
+    The first two means are over pairs with i != j, the third is over all n m pairs, so the estimate is unbiased. The
+    paper's code includes i = j, which adds 1000 ((1 - E k(x_i, x_j)) / n + (1 - E k(y_i, y_j)) / m). This is
+    negligible at the paper's 30,000 rows. At 600 rows it is more than most differences, and it would change with the
+    variety of x, which is what we want to measure.
+
+    Args:
+        x: generated features (n, d).
+        y: reference features (m, d).
+        sigma: the width of the kernel, above 0 and finite.
+
+    Returns:
+        A number in [-2000, 2000], since each mean of the kernel lies in [0, 1]. It is unbiased: for sets of one
+        distribution it lies around 0, and below 0 half of the time. With sigma = 10 and unit vectors it is close to
+        10 |mean x - mean y|².
+
+    Raises:
+        UserError: as `validated`, or sigma is not a finite number above 0.
+
     Source: Jayasumana et al., arXiv:2401.09603, of CLIP's embeddings of images.
     """
-    return SCALE * _discrepancy(*valid(x, y), sigma).value
+    return SCALE * _discrepancy(*validated(x, y), sigma).value
 
 
 @dataclass
 class CMMD:
-    """cmmd of generated and reference features, its interval from what each row contributes."""
+    """Measure `cmmd` of generated and reference features, with an interval from what each row contributes.
+
+    Args:
+        features: names of the feature spaces to compute it in; None means all of them.
+        bootstrap: the number of resamplings for the interval; below 2 there is none.
+        sigma: the width of the kernel, above 0.
+    """
 
     version: ClassVar[int] = 1
     floored: ClassVar[bool] = True
     against: ClassVar[Split] = "reference"
     features: Sequence[str] | None = None
     bootstrap: int = 200
-    sigma: float = 10.0
+    sigma: Positive = 10.0
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
-        """`cmmd`."""
+        """Return `cmmd`."""
         with torch.inference_mode():
-            found = _discrepancy(*valid(generated.values, real.values), self.sigma)
-        scaled = [SCALE * part for part in found.contributions]
-        return {"cmmd": around(SCALE * found.value, scaled, rng, self.bootstrap)}
+            result = _discrepancy(*validated(generated.values, real.values), self.sigma)
+        scaled = [SCALE * contributions for contributions in result.contributions]
+        return {"cmmd": around(SCALE * result.value, scaled, rng, self.bootstrap)}

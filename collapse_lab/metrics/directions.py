@@ -1,4 +1,4 @@
-"""Rows as directions, for metrics that look at angles alone."""
+"""Turn rows into directions, for metrics that depend on angles alone."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from torch import Tensor
 
 
 def directions(*sets: Float[Tensor, "_ d"]) -> tuple[Float[Tensor, "_ e"], ...]:
-    """x_i / |x_i| of each row of each set.
+    """Return x_i / |x_i| for each row of each set.
 
-    Shapes: (n, d) in; (n, d) out, or (n, d + 1) where some row of some set is zero.
+    A row of zeros has no direction; among pixels, a black image is such a row. It is given a direction of its own in
+    one further dimension, so it equals other rows of zeros and is at right angles to every other row.
 
-    A row of zeros (a black image is one, among pixels) has no direction. It is given one of its own, in a further
-    dimension: alike to other rows of zeros, at right angles to everything else.
+    Args:
+        sets: matrices (n, d), with the same d.
+
+    Returns:
+        One matrix (n, d) for each set, or (n, d + 1) where some row of some set is zero.
     """
     norms = [torch.linalg.vector_norm(x, dim=1, keepdim=True) for x in sets]
     units = tuple(x / torch.where(norm > 0, norm, 1.0) for x, norm in zip(sets, norms, strict=True))

@@ -1,4 +1,4 @@
-"""Squared maximum mean discrepancy under a cubic kernel."""
+"""Compute the squared maximum mean discrepancy under a cubic kernel (KID)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from collapse_lab.metrics.intervals import around
 from collapse_lab.metrics.kernels import Discrepancy, discrepancy
-from collapse_lab.metrics.pairs import valid
+from collapse_lab.metrics.validation import validated
 from collapse_lab.types import Estimate, FeatureSet, Split
 
 
@@ -26,21 +26,36 @@ def _discrepancy(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Discrepanc
 
 
 def kernel_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> float:
-    """E k(x_i, x_j) + E k(y_i, y_j) - 2 E k(x_i, y_j), means over pairs with i != j, k(a, b) = (a·b/d + 1)³.
+    """Return E k(x_i, x_j) + E k(y_i, y_j) - 2 E k(x_i, y_j), with k(a, b) = (a·b/d + 1)³.
 
-    The third mean is over all n m pairs. The unbiased estimate of squared MMD from every pair of rows. The customary
-    mean over random subsets of 1,000 rows estimates the same number with more noise.
+    The first two means are over pairs with i != j, the third is over all n m pairs. This is the unbiased estimate of
+    squared MMD from every pair of rows. The customary mean over random subsets of 1,000 rows estimates the same
+    number with more noise.
 
-    Range: (-inf, inf): unbiased, so around 0, and below it half of the time, for sets of one distribution.
-    Raises: UserError as `valid`.
+    Args:
+        x: generated features (n, d).
+        y: reference features (m, d).
+
+    Returns:
+        A number in (-inf, inf). It is unbiased: for sets of one distribution it lies around 0, and below 0 half of
+        the time.
+
+    Raises:
+        UserError: as `validated`.
+
     Source: Bińkowski et al., arXiv:1801.01401.
     """
-    return _discrepancy(*valid(x, y)).value
+    return _discrepancy(*validated(x, y)).value
 
 
 @dataclass
 class KID:
-    """kernel_distance of generated and reference features, its interval from what each row contributes."""
+    """Measure `kernel_distance` of generated and reference features, with an interval from what each row contributes.
+
+    Args:
+        features: names of the feature spaces to compute it in; None means all of them.
+        bootstrap: the number of resamplings for the interval; below 2 there is none.
+    """
 
     version: ClassVar[int] = 2
     floored: ClassVar[bool] = True
@@ -49,7 +64,7 @@ class KID:
     bootstrap: int = 200
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
-        """`kid`."""
+        """Return `kid`."""
         with torch.inference_mode():
-            found = _discrepancy(*valid(generated.values, real.values))
-        return {"kid": around(found.value, found.contributions, rng, self.bootstrap)}
+            result = _discrepancy(*validated(generated.values, real.values))
+        return {"kid": around(result.value, result.contributions, rng, self.bootstrap)}

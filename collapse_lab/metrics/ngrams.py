@@ -1,4 +1,4 @@
-"""The n-grams of many samples of one length as numbers, and how many of them are different."""
+"""Number the n-grams of many samples of one length, and count the distinct ones."""
 
 from __future__ import annotations
 
@@ -9,56 +9,76 @@ from collapse_lab.errors import UserError
 
 
 def ngrams(tokens: Int[np.ndarray, "n length"], order: int) -> Int[np.ndarray, "n m"]:
-    """A number for each n-gram of each sample, m = length - order + 1: equal ones have equal numbers, from 0 on.
+    """Return a number for each n-gram of each sample, m = length - order + 1; equal n-grams have equal numbers.
 
-    They never run from one sample into the next. The numbers of the n-grams that are one shorter are counted anew
-    before each is joined to the token after it, so that no vocabulary is too large to be packed.
+    The numbers run from 0. An n-gram never runs from one sample into the next. Before a token is added, the shorter
+    n-grams are numbered anew, so the numbers of any vocabulary fit into int64.
 
-    Raises: UserError for no samples, and for samples shorter than `order`.
+    Args:
+        tokens: samples of token ids.
+        order: how many tokens an n-gram has, 1 or more.
+
+    Raises:
+        UserError: no samples, or samples shorter than `order`.
     """
     n, length = tokens.shape
     if not n or length < order:
         raise UserError(f"{order}-grams need one sample or more of {order} tokens or more; got {n} of {length}")
     single = renumbered(tokens)
-    found = single
+    grams = single
     for shift in range(1, order):
-        found = renumbered(found[:, :-1] * (int(single.max()) + 1) + single[:, shift:])
-    return found
+        grams = renumbered(grams[:, :-1] * (int(single.max()) + 1) + single[:, shift:])
+    return grams
 
 
 def renumbered(values: Int[np.ndarray, "n m"]) -> Int[np.ndarray, "n m"]:
-    """Their ranks among the distinct ones."""
+    """Return the rank of each value among the distinct values, from 0."""
     return np.unique(values, return_inverse=True)[1].reshape(values.shape).astype(np.int64)
 
 
 def distinct(grams: Int[np.ndarray, "n m"]) -> float:
-    """distinct-n = distinct n-grams / n-grams, over all samples together.
+    """Return distinct-n = distinct n-grams / n-grams, over all samples together.
 
-    Range: (0, 1]; it falls with the number of samples, so that a value means nothing beside one of another n.
+    It falls with the number of samples, so compare only values of one n.
+
+    Args:
+        grams: what `ngrams` returns.
+
+    Returns:
+        A share in (0, 1].
+
     Source: Li et al., arXiv:1510.03055.
     """
     return (int(grams.max()) + 1) / grams.size
 
 
-def only_here(grams: Int[np.ndarray, "n m"]) -> Int[np.ndarray, "n m"]:
-    """1 where an n-gram is one that no other sample has, at its first place in this one; else 0.
+def unique_to_sample(grams: Int[np.ndarray, "n m"]) -> Int[np.ndarray, "n m"]:
+    """Return 1 at the first place of each n-gram that no other sample has, else 0.
 
-    The sum over a row is by how much the number of distinct ones falls when the sample is left out.
+    The sum over a row is by how much the number of distinct n-grams falls when this sample is left out.
+
+    Args:
+        grams: what `ngrams` returns.
     """
     n, m = grams.shape
     flat, places = grams.ravel(), np.arange(grams.size)
     first, last = np.empty((2, int(grams.max()) + 1), np.int64)
-    # Of the values that an index is given, the last one stays
+    # NumPy keeps the last value that is assigned to an index, so the reversed order gives the first place
     first[flat[::-1]], last[flat] = places[::-1], places
-    found = np.zeros(grams.size, np.int64)
-    found[first[first // m == last // m]] = 1
-    return found.reshape(n, m)
+    marks = np.zeros(grams.size, np.int64)
+    marks[first[first // m == last // m]] = 1
+    return marks.reshape(n, m)
 
 
 def repetition(grams: Int[np.ndarray, "n m"]) -> Float[np.ndarray, " n"]:
-    """Of each sample the share of its n-grams that it had before: 1 - distinct ones / m.
+    """Return for each sample the share of its n-grams that occurred in it before: 1 - distinct n-grams / m.
 
-    Range: [0, 1 - 1/m].
+    Args:
+        grams: what `ngrams` returns.
+
+    Returns:
+        Shares (n,) in [0, 1 - 1/m].
+
     Source: seq-rep-n of Welleck et al., arXiv:1908.04319.
     """
     repeated = np.diff(np.sort(grams, axis=1), axis=1) == 0

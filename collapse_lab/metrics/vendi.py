@@ -1,28 +1,34 @@
-"""The effective number of different samples."""
+"""Compute the effective number of different samples (the Vendi score)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
+from annotated_types import Gt
 from jaxtyping import Float
 from torch import Tensor
 
 from collapse_lab.errors import UserError
 from collapse_lab.metrics.directions import directions
-from collapse_lab.metrics.interaction import in_pairs, pairs
+from collapse_lab.metrics.interaction import pair_contributions, random_pairs
 from collapse_lab.metrics.intervals import around
-from collapse_lab.metrics.pairs import checked
-from collapse_lab.types import Estimate, FeatureSet, Split
+from collapse_lab.metrics.validation import validated_float64
+from collapse_lab.types import Estimate, FeatureSet, Infinite, Split
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Of the mean R of u uᵀ over directions u: eigenvalues above rounding, rising, and each u in their eigenvectors."""
+    """Hold the spectrum of the mean R of u uᵀ over the directions u of n rows.
+
+    Attributes:
+        values: the eigenvalues above rounding, rising, (r,).
+        rows: each direction u in the basis of their eigenvectors, (n, r).
+    """
 
     values: Float[Tensor, " r"]
     rows: Float[Tensor, "n r"]
@@ -31,7 +37,7 @@ class Spectrum:
 def _spectrum(x: Float[Tensor, "n d"]) -> Spectrum:
     units = directions(x)[0]
     n, d = units.shape
-    if n <= d:  # K / n has the same eigenvalues
+    if n <= d:  # because K / n has the same eigenvalues and is smaller
         values, vectors = torch.linalg.eigh(units @ units.T / n)
         rows = (n * values.clamp(min=0)).sqrt() * vectors
     else:
@@ -41,22 +47,22 @@ def _spectrum(x: Float[Tensor, "n d"]) -> Spectrum:
     return Spectrum(values[kept], rows[:, kept])
 
 
-def _score(found: Spectrum, q: float) -> float:
+def _score(spectrum: Spectrum, q: float) -> float:
     if not q > 0:
-        raise UserError(f"q is {q}, and the order of an entropy is above 0 here; .inf is the largest")
-    logs = found.values.log()
+        raise UserError(f"q is {q}, and has to be above 0: it is the order of an entropy, and .inf is the largest")
+    logs = spectrum.values.log()
     if math.isinf(q):
         entropy = -logs[-1]
     elif q == 1:
-        entropy = -(found.values @ logs)
+        entropy = -(spectrum.values @ logs)
     else:
         entropy = torch.logsumexp(q * logs, 0) / (1 - q)
-    return min(math.exp(max(0.0, float(entropy))), float(len(found.rows)))  # rounding may lead out of the range
+    return min(math.exp(max(0.0, float(entropy))), float(len(spectrum.rows)))  # because rounding may leave the range
 
 
-def _slopes(found: Spectrum, q: float) -> tuple[Float[Tensor, " r"], Float[Tensor, " r"]]:
-    """The derivative of the score by each eigenvalue (up to a constant where q = 1), and its own derivative."""
-    score, values = _score(found, q), found.values
+def _slopes(spectrum: Spectrum, q: float) -> tuple[Float[Tensor, " r"], Float[Tensor, " r"]]:
+    """Return the score's derivative by each eigenvalue (up to a constant where q = 1), and its second derivative."""
+    score, values = _score(spectrum, q), spectrum.values
     if math.isinf(q):
         return -(score**2) * (values == values[-1]).to(values), torch.zeros_like(values)
     if q == 1:
@@ -65,43 +71,59 @@ def _slopes(found: Spectrum, q: float) -> tuple[Float[Tensor, " r"], Float[Tenso
     return slopes, (q - 1) * slopes / values
 
 
-def _second(found: Spectrum, q: float, rng: np.random.Generator) -> Float[Tensor, " p"]:
-    """The score's second derivative in u_i u_iᵀ - R and u_j u_jᵀ - R, of random pairs of rows.
+def _second(spectrum: Spectrum, q: float, rng: np.random.Generator) -> Float[Tensor, " p"]:
+    """Return the score's second derivative in u_i u_iᵀ - R and u_j u_jᵀ - R, of random pairs of rows.
 
-    That of tr f(R) is <A, G ∘ B> in R's eigenvectors, G the divided differences of f' (Daleckii and Krein). What
-    the outer function adds is the product of two first derivatives, which vanishes where the second counts.
+    The second derivative of tr f(R) is <A, G ∘ B> in R's eigenvectors, with G the divided differences of f'
+    (Daleckii and Krein). The outer function adds the product of two first derivatives, which vanishes where the
+    second derivative matters.
     """
-    values, (slopes, curves) = found.values, _slopes(found, q)
+    values, (slopes, curves) = spectrum.values, _slopes(spectrum, q)
     gaps = values[:, None] - values
     close = gaps.abs() <= 1e-6 * values
     divided = torch.where(close, curves, (slopes[:, None] - slopes) / torch.where(close, 1.0, gaps))
-    i, j = pairs(len(found.rows), rng)
+    i, j = random_pairs(len(spectrum.rows), rng)
     diagonal = divided.diagonal() * values
-    own = found.rows**2 @ diagonal
-    across = found.rows[i] * found.rows[j]
+    own = spectrum.rows**2 @ diagonal
+    across = spectrum.rows[i] * spectrum.rows[j]
     return ((across @ divided) * across).sum(1) - own[i] - own[j] + diagonal @ values
 
 
 def vendi_score(x: Float[Tensor, "n d"], q: float = 1.0) -> float:
-    """exp(-sum_k l_k log l_k), l the eigenvalues of K / n, K_ij = x_i · x_j / (|x_i| |x_j|).
+    """Return exp(-sum_k l_k log l_k), with l the eigenvalues of K / n and K_ij = x_i · x_j / (|x_i| |x_j|).
 
-    For q != 1, (sum_k l_k^q)^(1 / (1 - q)), and 1 / max l for q = inf: the larger q, the less rare kinds count.
-    From the smaller of the n x n and the d x d matrix, which have the same eigenvalues. float64.
+    For q != 1 it is (sum_k l_k^q)^(1 / (1 - q)), and 1 / max l for q = inf. The larger q is, the less rare kinds
+    count. It is computed in float64 from the smaller of the n x n and the d x d matrix, which have the same
+    eigenvalues. It grows with n, so compare only values of one n.
 
-    Range: [1, min(n, d)], or min(n, d + 1) where rows of zeros are a kind of their own: 1 where all rows point one
-        way, n where all are at right angles. It grows with n, so that a value means little beside one of another n.
-    Raises: UserError as `checked`, and for q <= 0.
+    Args:
+        x: features (n, d).
+        q: the order of the entropy, above 0; infinity is the largest.
+
+    Returns:
+        A number in [1, min(n, d)], or up to min(n, d + 1) where rows of zeros are a kind of their own. It is 1 where
+        all rows have one direction, and n where all are at right angles.
+
+    Raises:
+        UserError: as `validated`, or q is not above 0.
+
     Source: Friedman and Dieng, arXiv:2210.02410, eq. 2; of order q arXiv:2310.12952.
     """
-    return _score(_spectrum(checked(x, x)[0]), q)
+    return _score(_spectrum(validated_float64(x, x)[0]), q)
 
 
 @dataclass
 class Vendi:
-    """vendi_score of generated features, its interval from each row's influence and that of pairs.
+    """Measure `vendi_score` of generated features.
 
-    Its floor is a ceiling: the score of as many held-out real rows. The interval is too narrow for q < 1 with no more
-    rows than dimensions, where the smallest eigenvalues, which count most, are noise.
+    The interval comes from the influence of each row and of pairs of rows. It is too narrow for q < 1 with no more
+    rows than dimensions: there the smallest eigenvalues count most, and they are noise. The floor is an upper limit:
+    the score of as many held-out real rows.
+
+    Args:
+        features: names of the feature spaces to compute it in; None means all of them.
+        bootstrap: the number of resamplings for the interval; below 2 there is none.
+        q: the order of the entropy, above 0; infinity is the largest.
     """
 
     version: ClassVar[int] = 1
@@ -109,14 +131,14 @@ class Vendi:
     against: ClassVar[Split] = "reference"
     features: Sequence[str] | None = None
     bootstrap: int = 200
-    q: float = 1.0
+    q: Annotated[float, Gt(0), Infinite()] = 1.0
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
-        """`vendi`."""
-        del real  # variety is a property of one set
+        """Return `vendi`."""
+        del real  # because variety is a property of one set
         with torch.inference_mode():
-            found = _spectrum(checked(generated.values, generated.values)[0])
-            value, n = _score(found, self.q), len(found.rows)
-            influence = found.rows**2 @ _slopes(found, self.q)[0]
-            parts = [influence, in_pairs(_second(found, self.q, rng), n)]
-        return {"vendi": around(value, parts, rng, self.bootstrap, low=1.0, high=float(n))}
+            spectrum = _spectrum(validated_float64(generated.values, generated.values)[0])
+            value, n = _score(spectrum, self.q), len(spectrum.rows)
+            influence = spectrum.rows**2 @ _slopes(spectrum, self.q)[0]
+            contributions = [influence, pair_contributions(_second(spectrum, self.q, rng), n)]
+        return {"vendi": around(value, contributions, rng, self.bootstrap, low=1.0, high=float(n))}

@@ -1,62 +1,29 @@
-"""What a metric's name in the ledger means to a reader."""
+"""Take names of the ledger apart, and say in words what they mean."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
-THEORY = "_theory"  # what theory says of a quantity, beside what was measured
+from collapse_lab.metrics.catalogue import CLASS_SHARE, PERPLEXITY_QUANTILE, Quantity, describe
+
+THEORY = "_theory"  # the suffix of the value that theory expects, which stands beside the measured one
 SUFFIXES = ("_lo", "_hi", "_floor", THEORY)
-# The metrics that tell the story, in the order in which they tell it.
+# The quantities of the first figure, in the order in which the report shows them
 KEY = ("fid", "precision", "recall", "coverage", "agreement", "perplexity")
-# metric: its plain name, which way is better, and the top of its range where it has one.
-_PLAIN: dict[str, tuple[str, str, float | None]] = {
-    "fid": ("Fréchet distance (FID)", "lower", None),
-    "fd_infinity": ("Fréchet distance at infinite n", "lower", None),
-    "kid": ("Kernel distance (KID)", "lower", None),
-    "cmmd": ("CLIP kernel distance (CMMD)", "lower", None),
-    "precision": ("Precision", "higher", 1.0),
-    "recall": ("Recall", "higher", 1.0),
-    "density": ("Density", "higher", None),
-    "coverage": ("Coverage", "higher", 1.0),
-    "agreement": ("Prompt agreement", "higher", 1.0),
-    "accuracy": ("Accuracy", "higher", 1.0),
-    "perplexity": ("Perplexity", "lower", None),
-    "generated_perplexity": ("Perplexity of generated text under generation 0", "", None),
-    "improbable_share": ("Share of improbable text", "lower", None),
-    "probable_share": ("Share of highly probable text", "", 1.0),
-    "log_likelihood": ("Log-likelihood", "higher", None),
-    "variance": ("Variance", "", None),
-    "variance_median": ("Median variance", "", None),
-    "wasserstein_risk": ("Squared Wasserstein distance", "lower", None),
-    "l2_distance": ("L2 distance of densities", "lower", None),
-    "test_error": ("Test error", "lower", None),
-    "support": ("Categories left", "higher", None),
-    "latent_spread": ("Spread of latent means", "", None),
-    "denoising_loss": ("Denoising loss", "lower", None),
-    "vendi": ("Vendi score (effective number of samples)", "higher", None),
-    "pairwise_distance": ("Mean distance between samples", "higher", None),
-    "mode_coverage": ("Share of classes generated", "higher", 1.0),
-    "class_entropy": ("Entropy of the class histogram", "higher", None),
-    "authenticity": ("Authenticity", "higher", 1.0),
-    "near_copies": ("Share of near copies", "lower", 1.0),
-    "clip_score": ("CLIP score", "higher", None),
-    **{f"distinct_{n}": (f"Share of distinct {n}-grams", "higher", None) for n in (1, 2, 3, 4)},
-    "vocabulary": ("Distinct tokens", "higher", None),
-    "unigram_entropy": ("Entropy of tokens (bits)", "higher", None),
-    "rare_token_recall": ("Recall of rare tokens", "higher", 1.0),
-    "repetition": ("Repeated 4-grams within a sample", "lower", None),
-    "self_bleu": ("Self-BLEU", "lower", 1.0),
-}
-# One for each class, `class_share_3`: parts of one picture, not panels of their own.
-CLASS_SHARE = "class_share_"
-# One for each quantile in percent, `generated_perplexity_q05`: they too.
-PERPLEXITY_QUANTILE = "generated_perplexity_q"
 
 
 @dataclass(frozen=True)
 class Name:
-    """A metric's name, `<subset>/<features>/<metric>` or `<subset>/<probe>`, taken apart."""
+    """Hold the parts of a ledger name, `<subset>/<features>/<metric>` or `<subset>/<probe>`.
+
+    Attributes:
+        key: the name as the ledger has it.
+        subset: the prompt set, `all` where the name has none.
+        features: the feature space, empty for a quantity of a probe.
+        metric: the name of the quantity, as `metrics.catalogue` has it.
+    """
 
     key: str
     subset: str
@@ -65,71 +32,68 @@ class Name:
 
     @classmethod
     def of(cls, key: str) -> Name:
-        """A name without a subset is of the subset `all`."""
+        """Split a name of the ledger; a name without a subset belongs to the subset `all`."""
         subset, *features, metric = key.split("/") if "/" in key else ("all", key)
         return cls(key, subset, "/".join(features), metric)
 
     @property
+    def quantity(self) -> Quantity | None:
+        """Return the entry of the catalogue, or None where it has none."""
+        return describe(self.metric)
+
+    @property
     def is_class_share(self) -> bool:
-        """Whether it is one bar of the class histogram; the class is `metric.removeprefix(CLASS_SHARE)`."""
+        """Return whether it is one bar of the class histogram; the class is `metric.removeprefix(CLASS_SHARE)`."""
         return self.metric.startswith(CLASS_SHARE)
 
     @property
     def is_part(self) -> bool:
-        """Whether it is drawn in one picture with others, and has no panel of its own."""
+        """Return whether it is drawn in one picture with others, and so has no panel of its own."""
         return self.metric.startswith((CLASS_SHARE, PERPLEXITY_QUANTILE))
 
     @property
-    def plain(self) -> str:
-        """E.g. "Fréchet distance (FID)"; an unknown metric is called what the ledger calls it."""
-        return self.metric.replace("_", " ").capitalize() if self._known is None else self._known[0]
+    def title(self) -> str:
+        """Return its title, such as "Fréchet distance (FID)"; without an entry, its ledger name in plain letters."""
+        return self.quantity.title if self.quantity else self.metric.replace("_", " ").capitalize()
 
     @property
     def short(self) -> str:
-        """For tables and sentences: "FID", "recall"."""
-        if self.metric == "fd_infinity":
-            return "FD∞"
-        return self.metric.upper() if self.metric in ("fid", "kid", "cmmd") else self.metric.replace("_", " ")
+        """Return what tables and sentences call it, such as "FID" or "recall"."""
+        return self.quantity.short if self.quantity else self.metric.replace("_", " ")
 
     @property
-    def better(self) -> str:
-        """Either "lower", "higher" or "" where it is not known."""
-        return "" if self._known is None else self._known[1]
+    def better(self) -> Literal["higher", "lower", ""]:
+        """Return "lower" or "higher", or an empty text where neither is better or the quantity has no entry."""
+        return self.quantity.better if self.quantity and self.quantity.better != "none" else ""
 
     @property
     def top(self) -> float | None:
-        """The greatest value that it can take, where there is one."""
-        return None if self._known is None else self._known[2]
+        """Return the value up to which plots show the axis, or None where the values alone decide."""
+        return self.quantity.range[1] if self.quantity and self.quantity.whole_axis else None
 
     @property
     def where(self) -> str:
-        """E.g. "seen prompts"; "" for the subset of everything."""
+        """Return the prompt set in words, such as "seen prompts"; empty for the subset `all`."""
         return "" if self.subset == "all" else f"{self.subset} prompts"
 
     @property
     def space(self) -> str:
-        """E.g. "classifier features"; "" for a probe, which looks inside the model."""
+        """Return the feature space in words, such as "classifier features"; empty for a probe, which has none."""
         return f"{self.features.removesuffix('s')} features" if self.features else ""
 
     @property
     def is_key(self) -> bool:
-        """Whether it belongs to the first figure; pixels are a check on the embedding, not the result."""
+        """Return whether it belongs to the first figure; pixels check the embedding and so never do."""
         return self.metric in KEY and self.features != "pixels"
-
-    @property
-    def _known(self) -> tuple[str, str, float | None] | None:
-        if self.is_class_share:
-            return (f"Share of class {self.metric.removeprefix(CLASS_SHARE)}", "", 1.0)
-        if self.metric.startswith(PERPLEXITY_QUANTILE):
-            rank = self.metric.removeprefix(PERPLEXITY_QUANTILE).lstrip("0")
-            return (f"{rank} % quantile of the perplexity of generated text under generation 0", "", None)
-        return _PLAIN.get(self.metric)
 
 
 def base_names(keys: Iterable[str]) -> list[Name]:
-    """The metrics among `keys`, intervals and floors aside, key metrics first, subsets side by side."""
-    given = set(keys)
-    names = [Name.of(k) for k in given if not any(k.endswith(s) and k.removesuffix(s) in given for s in SUFFIXES)]
+    """Return the quantities among `keys` without intervals, floors and theory, key quantities first.
+
+    Equal quantities of several subsets stand side by side.
+    """
+    present = set(keys)
+    names = [Name.of(k) for k in present if not any(k.endswith(s) and k.removesuffix(s) in present for s in SUFFIXES)]
     return sorted(names, key=_order)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from collapse_lab.metrics.clouds import clouds, double_tile, exact, inside, tile
+from collapse_lab.metrics.clouds import clouds, double_tile, exact, pairs_within, tile
 from tests.metrics.cases import modes, normal
 
 SHAPES: dict[str, Callable[[int, int, torch.Generator], Tensor]] = {
@@ -46,7 +46,7 @@ def test_what_is_in_doubt_is_decided_in_double_precision(dense: int, monkeypatch
     # Each row's reach ends a hair before, or exactly at, one of its distances
     at = squares[torch.arange(80), torch.arange(80)][:, None]
     for hair, held in ((0.0, True), (-1e-9, False)):
-        i, j = inside(a, b, slice(None), tile(a, b, slice(None)), at * (1 + hair))
+        i, j = pairs_within(a, b, slice(None), tile(a, b, slice(None)), at * (1 + hair))
         found = torch.zeros_like(squares, dtype=torch.bool)
         found[i, j] = True
         expected = squares <= at * (1 + hair) + (1e-13 if held else 0)

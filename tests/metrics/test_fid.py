@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchmetrics.image.fid import _compute_fid
 
-from collapse_lab.metrics.fid import FID, _by_columns, _by_rows, _distance, frechet_distance
+from collapse_lab.metrics.fid import FID, _by_columns, _by_rows, distance_and_influence, frechet_distance
 from tests.metrics.cases import features, modes, normal, rng, rotation
 
 PAIRS = {
@@ -110,9 +110,9 @@ def test_influence_is_the_derivative_by_a_rows_weight() -> None:
     x, y = normal(60, 4, 1), normal(50, 4, 2, shift=0.5)
     copies = 200
     many, target = x.repeat(copies, 1), y.repeat(copies, 1)
-    value, influence, _ = _distance(many, target)
+    value, influence, _ = distance_and_influence(many, target)
     for row in range(3):
-        moved, *_ = _distance(torch.cat([many, x[row : row + 1]]), target)
+        moved, *_ = distance_and_influence(torch.cat([many, x[row : row + 1]]), target)
         slope = float(influence[row] - influence.mean()) / len(many)
         assert moved - value == pytest.approx(slope, rel=2e-2)
 

@@ -10,7 +10,7 @@ from scipy.stats import entropy
 from torchmetrics.functional.text import bleu_score
 
 from collapse_lab.errors import UserError
-from collapse_lab.metrics.ngrams import distinct, ngrams, only_here, repetition
+from collapse_lab.metrics.ngrams import distinct, ngrams, repetition, unique_to_sample
 from collapse_lab.metrics.self_bleu import mean_self_bleu, self_bleu
 from collapse_lab.metrics.vocabulary import rare_tokens, recall, unigram_entropy
 
@@ -49,7 +49,7 @@ def test_no_token_is_too_large_to_be_packed() -> None:
 @pytest.mark.parametrize("order", [1, 3])
 def test_what_is_lost_with_a_sample(order: int) -> None:
     grams = ngrams(draw(12, 10, 60), order)
-    added = only_here(grams).sum(1)
+    added = unique_to_sample(grams).sum(1)
     kinds = len(np.unique(grams))
     for i in range(12):
         assert added[i] == kinds - len(np.unique(np.delete(grams, i, axis=0)))

@@ -1,0 +1,111 @@
+"""Describe every quantity of the ledger in one table: its name, its title, its direction and its range.
+
+Reports, results, sinks and the torchmetrics wrappers read this table. It imports neither torch nor numpy, because
+reports and results must start quickly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Direction = Literal["higher", "lower", "none"]
+Range = tuple[float | None, float | None]
+
+# The ledger has one quantity per class, such as `class_share_3`.
+CLASS_SHARE = "class_share_"
+# The ledger has one quantity per quantile in percent, such as `generated_perplexity_q05`.
+PERPLEXITY_QUANTILE = "generated_perplexity_q"
+
+UNIT: Range = (0.0, 1.0)
+NOT_NEGATIVE: Range = (0.0, None)
+UNBOUNDED: Range = (None, None)
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Describe one quantity of the ledger.
+
+    Attributes:
+        name: the last part of its name in the ledger, such as `fid` of `seen/classifier/fid`.
+        title: what headings and captions call it, such as "Fréchet distance (FID)".
+        better: whether higher or lower values are better; "none" where neither is, or where it is not known.
+        range: the least and the greatest value; None where there is no bound, or where the bound depends on the data.
+        abbreviation: what tables and sentences call it, such as "FID"; empty where that is the name in plain letters.
+        whole_axis: whether plots show an axis up to the greatest value of the range even where all values are small.
+    """
+
+    name: str
+    title: str
+    better: Direction = "none"
+    range: Range = UNBOUNDED
+    abbreviation: str = ""
+    whole_axis: bool = False
+
+    @property
+    def short(self) -> str:
+        """Return what tables and sentences call it, such as "FID" or "class entropy"."""
+        return self.abbreviation or self.name.replace("_", " ")
+
+
+def _share(name: str, title: str, better: Direction = "higher") -> Quantity:
+    return Quantity(name, title, better, UNIT, whole_axis=True)
+
+
+_METRICS = (
+    Quantity("fid", "Fréchet distance (FID)", "lower", NOT_NEGATIVE, "FID"),
+    Quantity("fd_infinity", "Fréchet distance at infinite n", "lower", UNBOUNDED, "FD∞"),
+    Quantity("kid", "Kernel distance (KID)", "lower", UNBOUNDED, "KID"),
+    Quantity("cmmd", "CLIP kernel distance (CMMD)", "lower", (-2000.0, 2000.0), "CMMD"),
+    _share("precision", "Precision"),
+    _share("recall", "Recall"),
+    Quantity("density", "Density", "higher", NOT_NEGATIVE),
+    _share("coverage", "Coverage"),
+    Quantity("vendi", "Vendi score (effective number of samples)", "higher", (1.0, None)),
+    Quantity("pairwise_distance", "Mean distance between samples", "higher", NOT_NEGATIVE),
+    _share("mode_coverage", "Share of classes generated"),
+    Quantity("class_entropy", "Entropy of the class histogram", "higher", NOT_NEGATIVE),
+    _share("authenticity", "Authenticity"),
+    _share("near_copies", "Share of near copies", "lower"),
+    _share("agreement", "Prompt agreement"),
+    Quantity("clip_score", "CLIP score", "higher", (0.0, 100.0)),
+)
+_PROBES = (
+    _share("accuracy", "Accuracy"),
+    Quantity("perplexity", "Perplexity", "lower", (1.0, None)),
+    Quantity("generated_perplexity", "Perplexity of generated text under generation 0", "none", (1.0, None)),
+    Quantity("improbable_share", "Share of improbable text", "lower", UNIT),
+    _share("probable_share", "Share of highly probable text", "none"),
+    Quantity("log_likelihood", "Log-likelihood", "higher", UNBOUNDED),
+    Quantity("variance", "Variance", "none", NOT_NEGATIVE),
+    Quantity("variance_median", "Median variance", "none", NOT_NEGATIVE),
+    Quantity("wasserstein_risk", "Squared Wasserstein distance", "lower", NOT_NEGATIVE),
+    Quantity("l2_distance", "L2 distance of densities", "lower", NOT_NEGATIVE),
+    Quantity("test_error", "Test error", "lower", NOT_NEGATIVE),
+    Quantity("support", "Categories left", "higher", NOT_NEGATIVE),
+    Quantity("latent_spread", "Spread of latent means", "none", NOT_NEGATIVE),
+    Quantity("denoising_loss", "Denoising loss", "lower", NOT_NEGATIVE),
+    *(Quantity(f"distinct_{n}", f"Share of distinct {n}-grams", "higher", UNIT) for n in (1, 2, 3, 4)),
+    Quantity("vocabulary", "Distinct tokens", "higher", NOT_NEGATIVE),
+    Quantity("unigram_entropy", "Entropy of tokens (bits)", "higher", NOT_NEGATIVE),
+    _share("rare_token_recall", "Recall of rare tokens"),
+    Quantity("repetition", "Repeated 4-grams within a sample", "lower", UNIT),
+    _share("self_bleu", "Self-BLEU", "lower"),
+)
+CATALOGUE: Mapping[str, Quantity] = {quantity.name: quantity for quantity in (*_METRICS, *_PROBES)}
+
+
+def describe(name: str) -> Quantity | None:
+    """Return the description of a quantity, or None for a name that the table does not have.
+
+    Args:
+        name: the last part of a name in the ledger, such as `fid`, `class_share_3` or `generated_perplexity_q05`.
+    """
+    if name.startswith(CLASS_SHARE):
+        return _share(name, f"Share of class {name.removeprefix(CLASS_SHARE)}", "none")
+    if name.startswith(PERPLEXITY_QUANTILE):
+        percent = name.removeprefix(PERPLEXITY_QUANTILE).lstrip("0")
+        title = f"{percent} % quantile of the perplexity of generated text under generation 0"
+        return Quantity(name, title, "none", (1.0, None))
+    return CATALOGUE.get(name)
