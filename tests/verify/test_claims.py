@@ -35,7 +35,7 @@ def test_papers_are_shipped() -> None:
 def test_a_shipped_claim_is_whole(each: Claim) -> None:
     assert set(each.known_from) <= set(SOURCES)
     assert "arXiv:" in each.source or "doi:" in each.source
-    assert all(Name.of(metric)._known is not None for metric in each.metrics), "no such metric"
+    assert all(Name.of(metric).quantity is not None for metric in each.metrics), "no such metric"
     for name in each.cells:
         assert name in each.arguments.values()
 
