@@ -1,4 +1,4 @@
-"""Named sets of prompts: which real rows belong to them, and what is sampled for them."""
+"""Prompt sets: each says which real rows belong to it and which prompts are sampled for it."""
 
 from collapse_lab.prompts.base import Everything, Prompts
 from collapse_lab.prompts.continuation import Continuation

@@ -1,4 +1,4 @@
-"""A random share of the captions, for prompts that were never trained on."""
+"""Prompt set of a random share of the captions, for prompts that are not trained on."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from collapse_lab.prompts.base import Prompts
 
 @dataclass(frozen=True)
 class HeldOut(Prompts):
-    """A fixed random share of the distinct captions ("out"), or all others ("in").
+    """Select a fixed random share of the distinct captions ("out"), or all other captions ("in").
 
-    Each caption is drawn on its own by a hash of (seed, caption), so it falls on the same side in every data
-    set, split and limit; the realised share is `fraction` on average.
+    A hash of (seed, caption) decides for each caption on its own, so a caption is on the same side in every data set,
+    split and limit. The share of captions that is held out is `fraction` on average.
 
-    fraction: in (0, 1). part: "in" or "out".
+    Args:
+        fraction: share that is held out, in (0, 1).
+        part: "out" selects the captions that are held out, "in" the others.
+        seed: seed of the hash.
+
+    Raises:
+        UserError: when fraction or part is out of its range.
     """
 
     fraction: float
@@ -31,10 +37,10 @@ class HeldOut(Prompts):
             raise UserError(f"part must be 'in' or 'out', got '{self.part}'")
 
     def holds(self, label: int, caption: str | None) -> bool:
-        """Whether the caption is on this side; never where there is no caption."""
+        """Return whether the caption is on this side; False where there is no caption."""
         del label
         if caption is None:
             return False
         digest = hashlib.sha256(f"{self.seed}\x1f{caption}".encode()).digest()
-        out = int.from_bytes(digest[:8], "big") < self.fraction * 2**64
-        return out == (self.part == "out")
+        held_out = int.from_bytes(digest[:8], "big") < self.fraction * 2**64
+        return held_out == (self.part == "out")

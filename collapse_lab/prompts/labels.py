@@ -1,4 +1,4 @@
-"""Prompts of chosen labels."""
+"""Prompt set of some labels."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from collapse_lab.errors import UserError, did_you_mean
-from collapse_lab.prompts.base import Pool, Prompts
+from collapse_lab.prompts.base import Prompts, PromptsByLabel
 from collapse_lab.types import Samples, Spec
 
 
 @dataclass(frozen=True)
 class Labels(Prompts):
-    """The rows of some labels, each given by its number or by the word of its class.
+    """Select the rows of some labels.
 
-    classes: the words of the data set, filled in by `bind`.
+    Args:
+        labels: labels, each given by its number or by the word of its class; at least one.
+        classes: the word of each label of the data set; `bind` fills them in.
+
+    Raises:
+        UserError: when there is no label.
     """
 
     labels: Sequence[int | str]
@@ -25,13 +30,21 @@ class Labels(Prompts):
             raise UserError("Labels should name at least one label, got none: give numbers or words of classes")
 
     def bind(self, spec: Spec) -> Labels:
-        """The same with the words of this data set, checked. Raises UserError for an unknown label."""
+        """Return a copy with the words of this data set.
+
+        Raises:
+            UserError: when a label is unknown.
+        """
         bound = replace(self, classes=tuple(spec.classes))
         bound.numbers()
         return bound
 
     def numbers(self) -> frozenset[int]:
-        """The labels as numbers."""
+        """Return the labels as numbers.
+
+        Raises:
+            UserError: when a label is unknown, or is a word where the data set has no classes.
+        """
         return frozenset(self._number(label) for label in self.labels)
 
     def _number(self, label: int | str) -> int:
@@ -46,15 +59,19 @@ class Labels(Prompts):
         return label
 
     def holds(self, label: int, caption: str | None) -> bool:
-        """Whether the label is one of them."""
+        """Return whether the label is one of the labels."""
         del caption
         return label in self.numbers()
 
-    def pool(self, train: Samples, spec: Spec) -> Pool:
-        """The prompts of every asked label: a label without training rows takes those of the vocabulary."""
-        seen, unseen = self._seen(train), self._unseen(spec)
-        found = {label: seen.get(label, unseen.get(label)) for label in sorted(self.numbers())}
-        missing = [label for label, prompts in found.items() if prompts is None]
+    def by_label(self, train: Samples, spec: Spec) -> PromptsByLabel:
+        """Return the prompts of every label; a label without training rows takes its prompts from the vocabulary.
+
+        Raises:
+            UserError: when the data set has no labels.
+        """
+        of_rows, of_vocabulary = self._of_rows(train), self._of_vocabulary(spec)
+        by_label = {label: of_rows.get(label, of_vocabulary.get(label)) for label in sorted(self.numbers())}
+        missing = [label for label, prompts in by_label.items() if prompts is None]
         if missing and not spec.classes:
-            raise UserError(f"this data set has no labels, got labels={list(self.labels)}: choose by words")
-        return {label: prompts or [] for label, prompts in found.items()}
+            raise UserError(f"this data set has no labels, got labels={list(self.labels)}: use the prompt set Words")
+        return {label: prompts or [] for label, prompts in by_label.items()}

@@ -31,7 +31,7 @@ def test_what_cannot_be_continued_is_refused() -> None:
     with pytest.raises(UserError, match="positive number"):
         Continuation().conditions(0, TRAIN, SPEC)
     for spec in (Spec("image", (1, 8, 8)), Spec("points", (1, 2))):
-        with pytest.raises(UserError, match=rf"are of texts, not of {spec.modality}.*prompts=all"):
+        with pytest.raises(UserError, match=rf"needs a data set of texts, not one of {spec.modality}.*prompts=all"):
             Continuation().bind(spec)
-        with pytest.raises(UserError, match="are of texts"):
+        with pytest.raises(UserError, match="needs a data set of texts"):
             Continuation().conditions(2, TRAIN, spec)

@@ -148,7 +148,7 @@ def test_a_template_file_is_filled_in_every_way(tmp_path: Path) -> None:
         path.write_text(wrong)
         with pytest.raises(UserError, match=said):
             _ = File(str(path)).prompts
-    with pytest.raises(UserError, match="mend the path"):
+    with pytest.raises(UserError, match="correct the path"):
         File(str(tmp_path / "absent.txt")).conditions(1, TRAIN, SPEC)
 
 
