@@ -1,4 +1,4 @@
-"""Pixels in the two forms that the laboratory keeps them in, and grids of them to look at."""
+"""Convert pixels between uint8 and float32, and draw grids of images."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from torch import Tensor
 
 from collapse_lab.errors import UserError
 
-GUTTER = 1  # pixels between images, before they are enlarged
-VISIBLE = 48  # the least side, in pixels, of an image in a grid
+GUTTER = 1  # pixels between two images of a grid, before it is enlarged
+VISIBLE = 48  # the least length in pixels of an image's longer side in a grid
 
 
 def as_float(data: Tensor) -> Float[Tensor, "*shape"]:
-    """`x / 127.5 - 1` where `data` is uint8; floating-point data is in [-1, 1] already, and becomes float32.
+    """Return images as float32 in [-1, 1]: x / 127.5 - 1 of uint8; floating-point data is in that range already.
+
+    Args:
+        data: uint8 in [0, 255], or floating-point in [-1, 1].
 
     Raises:
         UserError: another dtype.
@@ -24,12 +27,17 @@ def as_float(data: Tensor) -> Float[Tensor, "*shape"]:
     if data.dtype == torch.uint8:
         return data.to(torch.float32) / 127.5 - 1
     if not data.is_floating_point():
-        raise UserError(f"images are uint8 in [0, 255] or floating-point in [-1, 1], not {data.dtype}")
+        raise UserError(
+            f"images are uint8 in [0, 255] or floating-point in [-1, 1], not {data.dtype}: convert them first"
+        )
     return data.to(torch.float32)
 
 
 def as_uint8(data: Tensor) -> UInt8[Tensor, "*shape"]:
-    """The integer nearest to `127.5 (x + 1)`, within [0, 255]; uint8 comes back as it is.
+    """Return images as uint8: the integer nearest to 127.5 (x + 1), clipped to [0, 255]; uint8 stays as it is.
+
+    Args:
+        data: uint8 in [0, 255], or floating-point in [-1, 1].
 
     Raises:
         UserError: another dtype, or NaN, which has no colour.
@@ -38,24 +46,28 @@ def as_uint8(data: Tensor) -> UInt8[Tensor, "*shape"]:
         return data
     values = as_float(data)
     if bool(values.isnan().any()):
-        raise UserError("the images hold NaN: the model that made them has diverged")
+        raise UserError("the images hold NaN: the model that generated them has diverged")
     return ((values + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def grid(data: Tensor, columns: int | None = None) -> Image.Image:
-    """The images (n, c, h, w) row by row, `columns` to a row (default: as square as n allows), c of 1 or 3.
+    """Return one picture of n images, row by row.
 
-    Small images are enlarged by whole factors and without blending, so that each of their pixels is seen.
+    Small images are enlarged by whole factors and without blending, so that each of their pixels is visible.
+
+    Args:
+        data: images (n, c, h, w), with c of 1 or 3, as `as_uint8` takes them.
+        columns: images per row, 1 or more; None makes the grid as square as n allows.
 
     Raises:
         UserError: no images, another shape, or columns < 1.
     """
     if data.ndim != 4 or data.shape[0] == 0 or data.shape[1] not in (1, 3):
-        raise UserError(f"a grid is of images (n, c, h, w) with c of 1 or 3, not {tuple(data.shape)}")
+        raise UserError(f"a grid takes images (n, c, h, w) with c of 1 or 3, not {tuple(data.shape)}")
     n, channels, height, width = data.shape
     columns = math.ceil(math.sqrt(n)) if columns is None else min(columns, n)
     if columns < 1:
-        raise UserError(f"a grid has 1 column or more, not {columns}")
+        raise UserError(f"a grid needs 1 column or more, not {columns}")
     rows = math.ceil(n / columns)
     canvas = torch.full(
         (channels, rows * (height + GUTTER) - GUTTER, columns * (width + GUTTER) - GUTTER),

@@ -1,4 +1,4 @@
-"""The libraries of models without their progress bars and load reports, which would run into the lab's own."""
+"""Silence the model libraries, because their progress bars and load reports would mix with those of the lab."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars and no reports of transformers below errors."""
+    """Hide the progress bars of transformers and its reports below errors, inside the block."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

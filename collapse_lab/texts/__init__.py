@@ -1,1 +1,1 @@
-"""Texts as tokens: tokenizers, and pretrained language models that come in packages."""
+"""Turn texts into tokens: tokenizers, and pretrained language models that come in packages."""

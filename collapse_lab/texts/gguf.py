@@ -1,4 +1,4 @@
-"""Language models in the format GGUF."""
+"""Convert language models from the format GGUF."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ END = "<|endoftext|>"
 
 
 def convert(path: Path, folder: Path) -> None:
-    """Writes model.safetensors (float32), config.json and tokenizer.json of a GGUF file into a folder.
+    """Write model.safetensors (float32), config.json and tokenizer.json of a GGUF file into a folder.
 
-    Documents were told apart in pretraining by `<|endoftext|>`, which takes the place of the marks of a dialogue.
+    In pretraining `<|endoftext|>` separated the documents, so it replaces the beginning and end marks of a dialogue.
+
+    Args:
+        path: the GGUF file.
+        folder: an existing folder.
 
     Raises:
         UserError: a package is missing, or the tokenizer does not know the mark.
@@ -35,15 +39,15 @@ def convert(path: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    read = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    quantised = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     mark = tokenizer.get_vocab().get(END)
     if mark is None:
         raise UserError(f"{path.name} has no token {END} to put between documents: give another model")
     tokenizer.bos_token = tokenizer.eos_token = END
-    settings = {key: value for key, value in read.config.to_dict().items() if key != "quantization_config"}
-    config = type(read.config)(**{**settings, "bos_token_id": mark, "eos_token_id": mark})
-    model = AutoModelForCausalLM.from_config(config)  # transformers refuses to save what it has read from GGUF
-    model.load_state_dict(read.state_dict())
+    settings = {key: value for key, value in quantised.config.to_dict().items() if key != "quantization_config"}
+    config = type(quantised.config)(**{**settings, "bos_token_id": mark, "eos_token_id": mark})
+    model = AutoModelForCausalLM.from_config(config)  # because transformers refuses to save a model read from GGUF
+    model.load_state_dict(quantised.state_dict())
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

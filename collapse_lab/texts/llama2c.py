@@ -1,4 +1,4 @@
-"""Language models in the format of llama2.c: a header, the weights, and a tokenizer of scored pieces."""
+"""Convert language models from the format of llama2.c: a header, the weights, and a tokenizer of scored pieces."""
 
 from __future__ import annotations
 
@@ -21,14 +21,18 @@ PACKAGE = Package(
 )
 HEADER = ("dim", "hidden", "layers", "heads", "kv_heads", "vocabulary", "length")
 UNKNOWN, START, STOP = "<unk>", "<s>", "</s>"
-FIRST_PIECE = 259  # behind the three marks and the 256 bytes
+FIRST_PIECE = 259  # the id of the first piece, since the three marks and the 256 bytes come before it
 
 
 def convert(path: Path, folder: Path) -> None:
-    """Writes model.safetensors, config.json and tokenizer.json of a llama2.c file into a folder.
+    """Write model.safetensors, config.json and tokenizer.json of a llama2.c file into a folder.
 
-    The file is the float32 checkpoint, then `tokenizer.bin`. Stories were told apart in training by the mark of
-    beginning alone, so it is that of the end, too.
+    The file holds the float32 checkpoint, then `tokenizer.bin`. In training only the beginning mark separated the
+    stories, so it serves as the end mark, too.
+
+    Args:
+        path: the llama2.c file.
+        folder: an existing folder.
 
     Raises:
         UserError: a file that is too short or too long for its header.
@@ -64,9 +68,14 @@ def convert(path: Path, folder: Path) -> None:
 
 
 def tokenizer_of(pieces: list[str], scores: list[float]) -> Any:
-    """SentencePiece's BPE as a `tokenizers.Tokenizer`: of all pairs that join to a piece, the best-scored first.
+    """Return SentencePiece's BPE as a `tokenizers.Tokenizer`, which merges the best-scored pair first.
 
-    Two pieces merge where both are in the vocabulary and so is what they join to; what no piece spells becomes bytes.
+    Two pieces merge where both are in the vocabulary and their concatenation is, too. Text that no piece spells
+    becomes bytes.
+
+    Args:
+        pieces: the vocabulary in the order of ids: three marks, 256 bytes, then the pieces.
+        scores: the score of each entry; a higher score merges first.
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 
@@ -88,7 +97,7 @@ def tokenizer_of(pieces: list[str], scores: list[float]) -> Any:
 
 
 def _weights(raw: bytes, sizes: dict[str, int], path: Path) -> tuple[dict[str, np.ndarray], int]:
-    """The arrays in the order of the file, and where they end."""
+    """Return the arrays in the order of the file, and the position where they end."""
     if not sizes or min(sizes.values()) < 1 or sizes["dim"] % sizes["heads"]:
         raise UserError(f"{path} does not begin with the header of llama2.c ({', '.join(HEADER)}): fetch it anew")
     d, h, n, v = (sizes[name] for name in ("dim", "hidden", "layers", "vocabulary"))
@@ -105,7 +114,11 @@ def _weights(raw: bytes, sizes: dict[str, int], path: Path) -> tuple[dict[str, n
         "down": (n, d, h),
         "up": (n, h, d),
         "norm": (d,),
-        "rotations": (2, sizes["length"], d // sizes["heads"] // 2),  # cosines and sines, which transformers computes
+        "rotations": (
+            2,
+            sizes["length"],
+            d // sizes["heads"] // 2,
+        ),  # cosines and sines, unused since transformers computes them
     }
     start, arrays = 28, {}
     for name, shape in shapes.items():
@@ -118,7 +131,10 @@ def _weights(raw: bytes, sizes: dict[str, int], path: Path) -> tuple[dict[str, n
 
 
 def _named(arrays: dict[str, np.ndarray], sizes: dict[str, int]) -> dict[str, np.ndarray]:
-    """The weights by transformers' names, whose rotations are of halves where llama2.c's are of pairs."""
+    """Return the weights by transformers' names.
+
+    Transformers rotates halves of a head where llama2.c rotates pairs, so the rows of q and k are reordered.
+    """
     named = {"model.embed_tokens.weight": arrays["embedding"], "model.norm.weight": arrays["norm"]}
     modules = {
         "norm_1": "input_layernorm",
@@ -140,25 +156,28 @@ def _named(arrays: dict[str, np.ndarray], sizes: dict[str, int]) -> dict[str, np
 
 
 def _halves(rows: np.ndarray, heads: int) -> np.ndarray:
-    """Within each head, the rows 0, 2, 4, … before the rows 1, 3, 5, …."""
+    """Return the rows with 0, 2, 4, … of each head before its rows 1, 3, 5, …."""
     pairs = rows.reshape(heads, -1, 2, rows.shape[-1])
     return np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(rows.shape)
 
 
 def _pieces(raw: bytes, vocabulary: int, path: Path) -> tuple[list[str], list[float]]:
-    """The pieces and their scores: the longest length, then score, length and bytes of each."""
-    spelt, scores, start = [UNKNOWN, START, STOP, *(f"<0x{byte:02X}>" for byte in range(256))], [], 4
+    """Return the pieces and their scores.
+
+    The bytes hold the longest length, then the score, the length and the text of each piece.
+    """
+    pieces, scores, start = [UNKNOWN, START, STOP, *(f"<0x{byte:02X}>" for byte in range(256))], [], 4
     try:
         for i in range(vocabulary):
             score, length = struct.unpack_from("<fi", raw, start)
             start += 8 + length
             scores.append(score)
             if i >= FIRST_PIECE:
-                spelt.append(raw[start - length : start].decode().replace(" ", "▁"))
+                pieces.append(raw[start - length : start].decode().replace(" ", "▁"))
     except (struct.error, UnicodeDecodeError) as error:
         raise UserError(f"{path} should end with {vocabulary} pieces of text ({error}): fetch it anew") from error
     if start != len(raw):
         raise UserError(
             f"the tokenizer of {path} should end with the file, and is {start} bytes of {len(raw)}: fetch it anew"
         )
-    return spelt, scores
+    return pieces, scores

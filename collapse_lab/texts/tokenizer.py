@@ -1,4 +1,4 @@
-"""Tokenizers: a byte-level BPE trained on the corpus, or a pretrained model's own."""
+"""Provide tokenizers: a byte-level BPE trained on the corpus, or the one of a pretrained model."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 END = "<|endoftext|>"
-LEAST = 257  # every byte, and the mark between documents
-BATCH = 100  # documents that are encoded at once
-QUICK = 2_000_000  # characters that are learnt from in a second or so
+LEAST = 257  # the smallest vocabulary: every byte, and the mark between documents
+BATCH = 100  # how many documents are encoded at once
+QUICK = 2_000_000  # from fewer characters than this a vocabulary is learnt in about a second, so it is not cached
 
 
 @dataclass(frozen=True, eq=False)
 class Tokenizer:
-    """Texts as rows of ids, and back.
+    """Turn texts into rows of ids, and rows of ids into texts.
 
-    backend: a `tokenizers.Tokenizer`.
-    end: the id between one document and the next.
+    Attributes:
+        backend: a `tokenizers.Tokenizer`.
+        end: the id between one document and the next.
     """
 
     backend: Any
@@ -41,53 +42,63 @@ class Tokenizer:
 
     @cached_property
     def size(self) -> int:
-        """Ids lie in [0, size)."""
+        """Return the size of the vocabulary; ids lie in [0, size)."""
         ids: dict[str, int] = self.backend.get_vocab()
         return 1 + max(ids.values())
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 of the serialised tokenizer, but for what it would put around a text, which is not asked for."""
-        said = json.loads(self.backend.to_str())
-        kept = {name: value for name, value in said.items() if name not in ("post_processor", "padding", "truncation")}
+        """Return the SHA-256 of the serialised tokenizer, without marks around a text, padding and truncation.
+
+        `encode` uses none of these three, so tokenizers that differ only in them are the same.
+        """
+        settings = json.loads(self.backend.to_str())
+        unused = ("post_processor", "padding", "truncation")
+        kept = {name: value for name, value in settings.items() if name not in unused}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
     @property
     def tokens(self) -> Tokens:
-        """What a data set promises of its rows."""
+        """Return how the rows of a data set with this tokenizer read, as its `Spec` holds it."""
         return Tokens(self.size, self.identity, self.decode)
 
     def __post_init__(self) -> None:
-        self.backend.encode_special_tokens = True  # a mark that a text spells out is text
+        self.backend.encode_special_tokens = True  # so a mark that is spelt out in a text is encoded as text
 
     def encode(self, texts: Sequence[str]) -> Iterator[np.ndarray]:
-        """Each text as ids (length,) int64, without marks of beginning or end."""
+        """Yield the ids of each text, (length,) int64, without marks at its beginning or end."""
         for start in range(0, len(texts), BATCH):
-            for found in self.backend.encode_batch_fast(texts[start : start + BATCH], add_special_tokens=False):
-                yield np.array(found.ids, np.int64)
+            for encoding in self.backend.encode_batch_fast(texts[start : start + BATCH], add_special_tokens=False):
+                yield np.array(encoding.ids, np.int64)
 
     def decode(self, rows: Tensor) -> list[str]:
-        """Rows of ids (n, length) as n texts, with a line break between documents."""
+        """Return rows of ids (n, length) as n texts, with a line break between documents."""
         cut = [_split(row, self.end) for row in rows.tolist()]
         texts = iter(self.backend.decode_batch([piece for row in cut for piece in row], skip_special_tokens=True))
         return ["\n".join(filter(None, (next(texts) for _ in row))) for row in cut]
 
 
 def tokenizer(name: str, vocabulary: int, corpus_texts: Sequence[str], root: str) -> Tokenizer:
-    """The tokenizer `bpe`, with `vocabulary` entries learnt from `corpus_texts`, or that of `checkpoint(name)`.
+    """Return the tokenizer `bpe`, learnt from `corpus_texts`, or the one of `checkpoint(name)`.
 
-    root: the cache (paths.data).
-    Raises: UserError for a vocabulary that holds not all bytes or more than the texts give, an unknown name, and a
-        checkpoint without a fast tokenizer or without a mark between documents.
+    Args:
+        name: `bpe`, or a name that `checkpoint` takes.
+        vocabulary: the number of entries of `bpe`, 257 or more; unused for other names.
+        corpus_texts: the documents that `bpe` is learnt from; unused for other names.
+        root: the cache (paths.data).
+
+    Raises:
+        UserError: a vocabulary too small for all bytes or larger than the texts allow, an unknown name, or a
+            checkpoint without a fast tokenizer or without a mark between documents.
     """
     return _learnt(vocabulary, corpus_texts, root) if name == "bpe" else _pretrained(name, root)
 
 
 def _learnt(vocabulary: int, texts: Sequence[str], root: str) -> Tokenizer:
-    """`bpe`, from the cache where the texts are so many that learning takes a while."""
+    """Return `bpe`; from many texts it is learnt once and then read from the cache."""
     if vocabulary < LEAST:
         raise UserError(
-            f"vocabulary is {LEAST} or more, since every byte and the mark between documents has an entry; got "
+            f"vocabulary is {LEAST} or more, since every byte and the mark between documents needs an entry; got "
             f"{vocabulary}"
         )
     if sum(map(len, texts)) < QUICK:
@@ -98,14 +109,14 @@ def _learnt(vocabulary: int, texts: Sequence[str], root: str) -> Tokenizer:
             digest.update(b"\0" + text.encode())
         path = Path(root).expanduser() / "tokenizers" / f"bpe-{vocabulary}-{digest.hexdigest()[:16]}.json"
         if not path.is_file():
-            made = _learn(vocabulary, texts)
-            write_whole(make_folder(path.parent, "paths.data") / path.name, made.to_str())
+            learnt = _learn(vocabulary, texts)
+            write_whole(make_folder(path.parent, "paths.data") / path.name, learnt.to_str())
         backend = _read(path)
     return Tokenizer(backend, backend.token_to_id(END))
 
 
 def _learn(vocabulary: int, texts: Sequence[str]) -> Any:
-    """Byte-level BPE as in GPT-2: id 0 is the mark between documents, then the bytes, then the merges."""
+    """Return a byte-level BPE as in GPT-2: id 0 is the mark between documents, then the bytes, then the merges."""
     from tokenizers import Tokenizer as Backend
     from tokenizers import decoders, models, pre_tokenizers, trainers
 
@@ -133,8 +144,8 @@ def _read(path: Path) -> Any:
 
     try:
         return Backend.from_file(str(path))
-    except Exception as error:  # a bare one is what the library raises
-        raise UserError(f"{path} is damaged ({error}): delete it, and it is made anew") from error
+    except Exception as error:  # because the library raises this class itself
+        raise UserError(f"{path} is damaged ({error}): delete it, and it will be learnt again") from error
 
 
 def _pretrained(name: str, root: str) -> Tokenizer:
@@ -143,22 +154,23 @@ def _pretrained(name: str, root: str) -> Tokenizer:
     source = checkpoint(name, root)
     try:
         with quiet():
-            found = AutoTokenizer.from_pretrained(source, cache_dir=Path(root).expanduser() / "hub")
-    except Exception as error:  # the hub, tokenizers and transformers have their own
+            pretrained = AutoTokenizer.from_pretrained(source, cache_dir=Path(root).expanduser() / "hub")
+    except Exception as error:  # because the hub, tokenizers and transformers each raise classes of their own
         raise UserError(
             f"the tokenizer of '{name}' cannot be read ({type(error).__name__}: {error}): give a folder that "
             "save_pretrained wrote, or check the name and the network"
         ) from error
-    backend = getattr(found, "backend_tokenizer", None)
+    backend = getattr(pretrained, "backend_tokenizer", None)
     if backend is None:
         raise UserError(f"'{name}' has no fast tokenizer (tokenizer.json): give another, or tokenizer=bpe")
-    if len(found) <= len(found.all_special_ids):  # what transformers makes of a folder without a tokenizer's files
+    # Because transformers reads a folder without a tokenizer's files as a tokenizer of marks alone, refuse that
+    if len(pretrained) <= len(pretrained.all_special_ids):
         raise UserError(f"'{name}' has no tokenizer: give the folder its tokenizer.json, or another model")
-    if found.eos_token_id is None:
+    if pretrained.eos_token_id is None:
         raise UserError(f"the tokenizer of '{name}' has no eos_token to put between documents: give another")
     backend.no_padding()
     backend.no_truncation()
-    return Tokenizer(backend, int(found.eos_token_id))
+    return Tokenizer(backend, int(pretrained.eos_token_id))
 
 
 def _split(row: list[int], mark: int) -> list[list[int]]:
