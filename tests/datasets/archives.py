@@ -1,4 +1,4 @@
-"""Small files in the layouts of the real archives."""
+"""Writers of small files in the layouts of the published archives."""
 
 import gzip
 import io
@@ -23,15 +23,15 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 
 
 def write_mnist(folder: Path, n: int = 40, tests: int = 20, suffix: str = "") -> dict[str, np.ndarray]:
-    """Pictures that hold their own row number, so that a wrong order shows."""
+    """Write pictures that hold their own row number, so that a wrong order fails a test."""
     written = {}
-    for part, size, start in (("train", n, 0), ("t10k", tests, n)):
+    for split, size, start in (("train", n, 0), ("t10k", tests, n)):
         images = np.zeros((size, 28, 28), np.uint8)
         images[:, 3, 5] = np.arange(start, start + size)
         labels = (np.arange(start, start + size) % 10).astype(np.uint8)
-        write_idx(folder / f"{part}-images-idx3-ubyte{suffix}", images)
-        write_idx(folder / f"{part}-labels-idx1-ubyte{suffix}", labels)
-        written[part] = labels
+        write_idx(folder / f"{split}-images-idx3-ubyte{suffix}", images)
+        write_idx(folder / f"{split}-labels-idx1-ubyte{suffix}", labels)
+        written[split] = labels
     return written
 
 
@@ -70,7 +70,7 @@ def encoded(colour: tuple[int, ...], mode: str = "RGB", form: str = "PNG", side:
 
 
 def write_emoji(folder: Path) -> None:
-    """Four named pictures (the first transparent), a variant by skin tone, and one of no group."""
+    """Write four named pictures (the first is transparent), a variant by skin tone, and one picture without a group."""
     rows = [
         {"label": "red apple", "hexcode": "1F34E", "group": 4, "skins": []},
         {"label": "keycap: #", "hexcode": "0023-FE0F-20E3", "group": 8},
@@ -98,7 +98,10 @@ def jpeg(array: np.ndarray) -> bytes:
 
 
 def write_files(folder: Path, files: dict[str, bytes], archive: str | None) -> None:
-    """Into a tar, the last file first, so that its order is not the official one, or else into the folder itself."""
+    """Write files into a tar archive, or into the folder itself where `archive` is None.
+
+    The archive has the last file first, so that its order is not the official one.
+    """
     if archive is not None:
         write_tar(folder / archive, dict(reversed(files.items())))
         return
@@ -108,7 +111,7 @@ def write_files(folder: Path, files: dict[str, bytes], archive: str | None) -> N
 
 
 def flower_pictures(n: int = 12) -> dict[str, bytes]:
-    """Grey pictures of several sizes, picture i of the grey level 20 i, with a white frame outside the square."""
+    """Return grey pictures of several sizes; picture i has the grey level 20 i, and is white outside the square."""
     pictures = {}
     for i in range(1, n + 1):
         array = np.full((24, 48 + 2 * i, 3), 255, np.uint8)
@@ -118,7 +121,7 @@ def flower_pictures(n: int = 12) -> dict[str, bytes]:
 
 
 def write_flowers(folder: Path, as_archive: bool = True, n: int = 12) -> None:
-    """Labels 1, 2, 3, 1, ...; the pictures 1 to 4 are trnid, 5 to 6 valid, the rest tstid."""
+    """Write labels 1, 2, 3, 1, ...; the pictures 1 to 4 are trnid, 5 to 6 valid, the others tstid."""
     write_files(folder, flower_pictures(n), "102flowers.tgz" if as_archive else None)
     write_flower_lists(folder, [i % 3 + 1 for i in range(n)], range(7, n + 1))
 
@@ -133,7 +136,7 @@ BIRD_SIZE = (120, 90)  # width, height
 
 
 def bird_files(n: int = 9) -> dict[str, bytes]:
-    """The lists and the pictures of n birds: the red tells the column, the green the row, the blue 20 times the id."""
+    """Return the lists and the pictures of n birds: red is the column, green is the row, blue is 20 times the id."""
     width, height = BIRD_SIZE
     names = [f"{SPECIES[(i - 1) % 3]}/Bird_{i:04d}_{100 - i}.jpg" for i in range(1, n + 1)]
     lists = {

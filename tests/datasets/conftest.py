@@ -5,7 +5,7 @@ import pytest
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """An empty folder for a set's files, with room for a cache beside it."""
-    folder = tmp_path / "given"
+    """Return an empty folder for the files of a data set, with room for a cache beside it."""
+    folder = tmp_path / "official"
     folder.mkdir()
     return folder

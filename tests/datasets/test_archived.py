@@ -25,7 +25,7 @@ from tests.datasets.archives import (
 )
 
 
-def test_a_picture_that_cannot_be_decoded_is_named(root: Path) -> None:
+def test_the_message_names_a_picture_that_cannot_be_decoded(root: Path) -> None:
     write_files(root, flower_pictures() | {"jpg/image_00005.jpg": b"no picture"}, "102flowers.tgz")
     write_flower_lists(root, [1] * 12, range(7, 13))
     with pytest.raises(UserError, match=r"the picture image_00005\.jpg of .*102flowers\.tgz cannot be decoded"):
@@ -33,14 +33,14 @@ def test_a_picture_that_cannot_be_decoded_is_named(root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["/jpg/image_00001.jpg", "jpg/../../image_00001.jpg", "../x.jpg"])
-def test_an_archive_that_reaches_outside_is_refused(root: Path, name: str) -> None:
+def test_an_archive_with_a_path_outside_its_folder_is_refused(root: Path, name: str) -> None:
     write_flowers(root)
     write_tar(root / "102flowers.tgz", flower_pictures() | {name: encoded((1, 2, 3), form="JPEG")})
     with pytest.raises(UserError, match="holds a file outside its own folder"):
         flowers(root).load()
 
 
-def test_a_link_is_no_picture(root: Path) -> None:
+def test_a_link_in_an_archive_does_not_count_as_a_picture(root: Path) -> None:
     write_flowers(root)
     with tarfile.open(root / "102flowers.tgz", "w:gz") as tar:
         for name, raw in flower_pictures().items():
@@ -56,8 +56,8 @@ def test_a_link_is_no_picture(root: Path) -> None:
 def test_a_damaged_archive_is_refused(root: Path) -> None:
     write_flowers(root)
     path = root / "102flowers.tgz"
-    whole = path.read_bytes()
-    for raw in (whole[: len(whole) // 2], b"no archive", b"", whole[:-300] + b"\0" * 300):
+    intact = path.read_bytes()
+    for raw in (intact[: len(intact) // 2], b"no archive", b"", intact[:-300] + b"\0" * 300):
         path.write_bytes(raw)
         with pytest.raises(UserError, match=r"102flowers\.tgz (cannot be read|should hold the 12 pictures)"):
             flowers(root).load()
@@ -73,7 +73,7 @@ def test_an_archive_that_holds_a_file_twice_is_refused(root: Path) -> None:
 
 
 @pytest.mark.parametrize("as_archive", [True, False])
-def test_hidden_files_do_not_count(root: Path, as_archive: bool) -> None:
+def test_hidden_files_are_left_out(root: Path, as_archive: bool) -> None:
     write_flowers(root, as_archive)
     hidden = {"jpg/._image_00001.jpg": b"of a Mac", "jpg/.thumbs/image_00001.jpg": b"of a viewer"}
     write_files(root, flower_pictures() | hidden, "102flowers.tgz" if as_archive else None)
@@ -113,7 +113,7 @@ def test_pictures_are_decoded_once(
             make(root, margin=0.3).load()
 
 
-def test_a_decoding_that_is_cut_short_leaves_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_decoding_leaves_no_cached_arrays(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_flowers(root)
 
     def full(path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_decoding_that_is_cut_short_leaves_nothing(root: Path, monkeypatch: py
         flowers(root).load()
 
 
-def test_the_key_follows_the_files_but_not_the_place(root: Path) -> None:
+def test_the_key_changes_with_the_files_but_not_with_the_folder(root: Path) -> None:
     write_birds(root)
     key = birds(root).key
     moved = root.rename(root.with_name("moved"))
@@ -142,7 +142,7 @@ def test_the_key_follows_the_files_but_not_the_place(root: Path) -> None:
     assert len({birds(moved).key, birds(moved, margin=0.5).key, birds(moved, crop="centre").key}) == 3
 
 
-def test_the_key_of_an_extracted_archive_follows_sizes_times_and_lists(root: Path) -> None:
+def test_the_key_of_an_extracted_archive_changes_with_sizes_times_and_lists(root: Path) -> None:
     write_flowers(root, as_archive=False)
     keys = {flowers(root).key}
     os.utime(root / "jpg" / "image_00001.jpg", ns=(1, 1))

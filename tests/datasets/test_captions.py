@@ -30,13 +30,13 @@ TEMPLATES = ["a photo of {a}", "{}, seen from afar"]
         ("umbrella", "an umbrella"),
     ],
 )
-def test_article(word: str, sentence: str) -> None:
+def test_words_get_the_right_article(word: str, sentence: str) -> None:
     assert with_article(word) == sentence
     assert fill("this is {a}", word) == f"this is {sentence}"
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=60))
-def test_each_row_is_captioned_with_its_own_word(labels: list[int]) -> None:
+def test_the_caption_of_each_row_has_the_word_of_its_label(labels: list[int]) -> None:
     words = ("cat", "dog", "bird")
     captions = captions_of(np.array(labels), TEMPLATES, words)
     assert captions.table == vocabulary_of(TEMPLATES, words)
@@ -44,20 +44,20 @@ def test_each_row_is_captioned_with_its_own_word(labels: list[int]) -> None:
         assert text in {fill(t, words[label]) for t in TEMPLATES}
 
 
-def test_a_caption_hangs_on_the_row_number_only() -> None:
+def test_a_caption_depends_on_the_row_number_only() -> None:
     labels = np.zeros(50, np.int64)
     longer = captions_of(labels, TEMPLATES, ("cat",)).texts()
     assert captions_of(labels[:20], TEMPLATES, ("cat",)).texts() == longer[:20]
     assert set(longer) == set(vocabulary_of(TEMPLATES, ("cat",)))
 
 
-def test_the_hash_is_fixed_for_good() -> None:
+def test_the_hash_is_that_of_splitmix64_and_spreads_rows_evenly() -> None:
     # splitmix64 from state 0: its published first output
     assert int(hashed(np.array([0]))[0]) == 0xE220A8397B1DCDAF
     assert np.bincount((hashed(np.arange(4000)) % np.uint64(4)).astype(int)).min() > 900
 
 
-def test_templates_are_checked() -> None:
+def test_bad_templates_are_refused_and_no_templates_give_no_captions() -> None:
     with pytest.raises(UserError, match="must hold"):
         check_templates(["a picture"])
     with pytest.raises(UserError, match="differ"):

@@ -18,28 +18,28 @@ FILES = sorted(
 
 
 def resolved(path: Path, cache: str) -> dict[str, Any]:
-    whole = OmegaConf.create({"paths": {"data": cache}, "dataset": OmegaConf.load(path)})
-    node = OmegaConf.to_container(whole, resolve=True)
+    config = OmegaConf.create({"paths": {"data": cache}, "dataset": OmegaConf.load(path)})
+    node = OmegaConf.to_container(config, resolve=True)
     assert isinstance(node, dict)
     arguments: dict[str, Any] = node["dataset"]
     return arguments
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_yaml_names_every_argument_and_no_other(path: Path, tmp_path: Path) -> None:
+def test_a_yaml_has_every_argument_and_no_other(path: Path, tmp_path: Path) -> None:
     arguments = resolved(path, str(tmp_path))
     target = get_class(arguments.pop("_target_"))
     assert set(arguments) == set(inspect.signature(target).parameters)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_each_set_says_its_licence(path: Path, tmp_path: Path) -> None:
-    said = inspect.getdoc(get_class(resolved(path, str(tmp_path))["_target_"])) or ""
-    assert any(word in said.lower() for word in ("licence", "cc by"))
+def test_each_data_set_documents_its_licence(path: Path, tmp_path: Path) -> None:
+    docstring = inspect.getdoc(get_class(resolved(path, str(tmp_path))["_target_"])) or ""
+    assert any(word in docstring.lower() for word in ("licence", "cc by"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_key_and_shape_are_had_without_a_download(path: Path, tmp_path: Path) -> None:
+def test_key_and_shape_need_no_download(path: Path, tmp_path: Path) -> None:
     arguments = resolved(path, str(tmp_path / "cache"))
     if "???" in arguments.values():
         pytest.skip("names a folder or a data set of the user's")
@@ -50,7 +50,7 @@ def test_key_and_shape_are_had_without_a_download(path: Path, tmp_path: Path) ->
     assert not (tmp_path / "cache").exists()
 
 
-def test_importing_is_light() -> None:
+def test_importing_the_modules_imports_no_heavy_library() -> None:
     modules = [
         "base",
         "captions",

@@ -14,18 +14,18 @@ TRAIN = Samples(torch.arange(24).reshape(6, 4) % 10, np.full(6, -1, np.int64))
 
 @pytest.mark.parametrize("n", [1, 4, 6])
 def test_the_first_blocks_are_continued_in_order(n: int) -> None:
-    asked = Continuation().bind(SPEC).conditions(n, TRAIN, SPEC)
-    assert asked.context is not None
-    assert asked.context.equal(TRAIN.data[:n])
-    assert asked.labels.tolist() == [-1] * n
-    assert asked.captions.table == ()
+    conditions = Continuation().bind(SPEC).conditions(n, TRAIN, SPEC)
+    assert conditions.context is not None
+    assert conditions.context.equal(TRAIN.data[:n])
+    assert conditions.labels.tolist() == [-1] * n
+    assert conditions.captions.table == ()
 
 
-def test_all_rows_belong_to_the_set() -> None:
+def test_all_rows_belong_to_the_prompt_set() -> None:
     assert Continuation().member(TRAIN).tolist() == [True] * 6
 
 
-def test_what_cannot_be_continued_is_refused() -> None:
+def test_data_without_tokens_and_too_many_samples_are_refused() -> None:
     with pytest.raises(UserError, match="there are 6 training blocks to continue, and n_samples asks for 7: lower"):
         Continuation().conditions(7, TRAIN, SPEC)
     with pytest.raises(UserError, match="positive number"):

@@ -27,7 +27,7 @@ ANIMALS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay"
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """Ten documents that are told apart by their animal."""
+    """Return the path of ten documents that differ in their animal."""
     file = tmp_path / "animals.txt"
     file.write_text("\n\n".join(f"The {a} saw another {a}.\nThe {a} ran, and the {a} hid." for a in ANIMALS))
     return str(file)
@@ -49,18 +49,18 @@ def animals_in(samples: Samples, data: Corpus) -> list[str]:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
-def test_a_yaml_names_every_argument_with_the_constructor_s_value(file: Path, tmp_path: Path) -> None:
+def test_a_yaml_has_every_argument_with_the_default_of_the_constructor(file: Path, tmp_path: Path) -> None:
     arguments = resolved(file, str(tmp_path / "cache"))
     target = get_class(arguments.pop("_target_"))
     defaults = {name: parameter.default for name, parameter in inspect.signature(target).parameters.items()}
     assert set(arguments) == set(defaults)
-    given = {name for name, value in arguments.items() if value != "???"} - {"cache"}
-    assert {name: arguments[name] for name in given} == {name: defaults[name] for name in given}
+    filled_in = {name for name, value in arguments.items() if value != "???"} - {"cache"}
+    assert {name: arguments[name] for name in filled_in} == {name: defaults[name] for name in filled_in}
     assert any(word in (inspect.getdoc(target) or "").lower() for word in ("licence", "cc by"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
-def test_the_key_is_had_without_a_download(file: Path, tmp_path: Path) -> None:
+def test_the_key_needs_no_download(file: Path, tmp_path: Path) -> None:
     arguments = resolved(file, str(tmp_path / "cache"))
     if "???" in arguments.values():
         pytest.skip("names a file or a data set of the user's")
@@ -69,7 +69,7 @@ def test_the_key_is_had_without_a_download(file: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "cache").exists()
 
 
-def test_importing_is_light() -> None:
+def test_importing_the_modules_imports_no_heavy_library() -> None:
     imports = "; ".join(f"import {get_class(OmegaConf.load(file)._target_).__module__}" for file in FILES)
     heavy = "{'torch', 'transformers', 'tokenizers', 'datasets', 'pyarrow'} & set(sys.modules)"
     code = f"import sys; {imports}; import collapse_lab.texts.checkpoints; print({heavy})"
@@ -85,18 +85,18 @@ def test_blocks_are_the_documents_one_after_another(path: str) -> None:
         assert list(samples.data.shape[1:]) == list(data.spec.shape) == [16]
         assert (samples.labels == -1).all()
         assert samples.captions.table == ()
-        found = animals_in(samples, data)
-        assert len(set(found)) == len(found) == n
+        animals = animals_in(samples, data)
+        assert len(set(animals)) == len(animals) == n
         assert len(samples) * 16 <= sum(len(document) + 1 for document in Path(path).read_text().split("\n\n"))
-    # what is written is read: whole documents, each followed by a line break
-    documents = {each.split()[1]: each for each in Path(path).read_text().split("\n\n")}
+    # The blocks hold complete documents, each followed by a line break
+    documents = {document.split()[1]: document for document in Path(path).read_text().split("\n\n")}
     text = text_of(real.train, data)
-    whole = "\n".join(documents[animal] for animal in animals_in(real.train, data))
-    assert whole.startswith(text)
-    assert len(whole) - len(text) < 16 * 8
+    expected = "\n".join(documents[animal] for animal in animals_in(real.train, data))
+    assert expected.startswith(text)
+    assert len(expected) - len(text) < 16 * 8
 
 
-def test_no_document_is_on_both_sides(path: str) -> None:
+def test_no_document_is_both_for_training_and_for_reference(path: str) -> None:
     data = small(path, reference_fraction=0.3)
     real = data.load()
     train, reference = set(animals_in(real.train, data)), set(animals_in(real.reference, data))
@@ -106,7 +106,7 @@ def test_no_document_is_on_both_sides(path: str) -> None:
     assert set(animals_in(other.load().reference, other)) != reference
 
 
-def test_a_document_that_is_there_twice_is_taken_once(path: str) -> None:
+def test_a_document_that_occurs_twice_is_taken_once(path: str) -> None:
     text = Path(path).read_text()
     once = small(path).load()
     Path(path).write_text(f"{text}\n\n{text}\n \n\n\n{text}\n")
@@ -119,22 +119,22 @@ def test_merges_are_learnt_from_the_training_documents_alone(path: str) -> None:
     data = small(path, reference_fraction=0.3, vocabulary=290)
     kept = animals_in(data.load().reference, data)
     documents = Path(path).read_text().split("\n\n")
-    rest = [each for each in documents if each.split()[1] not in kept]
+    rest = [document for document in documents if document.split()[1] not in kept]
     assert identity_of(data) == tokenizer("bpe", 290, rest, "absent").identity
     assert identity_of(data) != tokenizer("bpe", 290, documents, "absent").identity
 
 
-def test_fewer_blocks_are_a_part_of_more(path: str) -> None:
-    whole = small(path).load()
-    part = small(path, train=5, reference=2).load()
-    assert (len(part.train), len(part.reference)) == (5, 2)
-    assert part.train.data.equal(whole.train.data[:5])
-    assert part.reference.data.equal(whole.reference.data[:2])
+def test_fewer_blocks_are_the_first_of_more_blocks(path: str) -> None:
+    all_blocks = small(path).load()
+    fewer = small(path, train=5, reference=2).load()
+    assert (len(fewer.train), len(fewer.reference)) == (5, 2)
+    assert fewer.train.data.equal(all_blocks.train.data[:5])
+    assert fewer.reference.data.equal(all_blocks.reference.data[:2])
     longer = small(path, block=32, train=2).load()
-    assert longer.train.data.reshape(-1).equal(whole.train.data[:4].reshape(-1))
+    assert longer.train.data.reshape(-1).equal(all_blocks.train.data[:4].reshape(-1))
 
 
-def test_the_key_says_what_the_rows_are(path: str, tmp_path: Path) -> None:
+def test_the_key_changes_with_the_rows_but_not_with_the_path(path: str, tmp_path: Path) -> None:
     first = small(path).key
     moved = tmp_path / "moved.txt"
     moved.write_text(Path(path).read_text())
@@ -155,11 +155,11 @@ def same(a: RealData, b: RealData) -> bool:
 def test_lines_of_json_and_files_of_a_folder_are_documents(path: str, tmp_path: Path) -> None:
     documents = Path(path).read_text().split("\n\n")
     lines = tmp_path / "animals.jsonl"
-    lines.write_text("\n".join(json.dumps({"text": "no", "body": each}) for each in documents) + "\n\n")
+    lines.write_text("\n".join(json.dumps({"text": "no", "body": document}) for document in documents) + "\n\n")
     folder = tmp_path / "animals"
-    for i, each in enumerate(documents):
+    for i, document in enumerate(documents):
         (folder / str(i % 3)).mkdir(parents=True, exist_ok=True)
-        (folder / str(i % 3) / f"{i}.txt").write_text(each)
+        (folder / str(i % 3) / f"{i}.txt").write_text(document)
     (folder / "notes.md").write_text("no")
     expected = small(path).load()
     assert same(small(str(lines), field="body").load(), expected)
@@ -170,7 +170,7 @@ def test_lines_of_json_and_files_of_a_folder_are_documents(path: str, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"block": 1}, "block is 2 or more; got 1"),
         ({"block": 5000}, "the train documents hold [0-9]+ tokens, which is shorter than a block of 5000"),
@@ -185,8 +185,8 @@ def test_lines_of_json_and_files_of_a_folder_are_documents(path: str, tmp_path: 
         ({"reference_fraction": None}, "has no official test documents: give reference_fraction"),
     ],
 )
-def test_bad_arguments_are_refused(path: str, change: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_bad_arguments_are_refused(path: str, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         small(path, **change).load()
 
 
@@ -196,14 +196,14 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"or a folder with \.txt files"):
         small(str(tmp_path))
     lines = tmp_path / "lines.jsonl"
-    for text, said in [
+    for text, message in [
         ('{"text": "a"}\n{"txt": "b"}', "line 2 of .* has no text in 'text': did you mean 'txt'"),
         ('{"text": "a"}\n\n{"text"', "line 3 of .* is not JSON"),
         ("[1]", "line 1 of .* should be an object"),
         ('{"text": 3}', "line 1 of .* has no text"),
     ]:
         lines.write_text(text)
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             small(str(lines)).load()
     latin = tmp_path / "latin.txt"
     latin.write_bytes("naïve".encode("latin-1"))
@@ -211,7 +211,7 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
         small(str(latin)).load()
 
 
-def test_python_carries_a_corpus() -> None:
+def test_the_python_language_reference_is_read_from_the_running_python() -> None:
     data = PythonDocs(train=300, cache="absent")
     real = data.load()
     assert (len(real.train), data.spec.tokens and data.spec.tokens.size) == (300, 2048)

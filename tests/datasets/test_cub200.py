@@ -16,7 +16,7 @@ def test_birds_are_read_in_order_with_labels_and_the_official_split(root: Path, 
     write_birds(root, as_archive)
     data = birds(root, templates=["{}"])
     real = data.load()
-    ids = [round(float(blue) / 20) for part in (real.train, real.reference) for blue in part.data[:, 2, 4, 4]]
+    ids = [round(float(blue) / 20) for samples in (real.train, real.reference) for blue in samples.data[:, 2, 4, 4]]
     assert ids == list(range(1, 10))
     assert real.train.labels.tolist() == [0, 1, 2] * 2
     assert real.reference.labels.tolist() == [0, 1, 2]
@@ -48,7 +48,7 @@ def test_birds_can_be_cropped_to_the_central_square(root: Path) -> None:
         _ = birds(root).spec
 
 
-def test_squares_by_hand() -> None:
+def test_squares_equal_those_computed_by_hand() -> None:
     assert squared((40, 30, 20, 40), 0.25, 200, 200) == (25, 25, 75, 75)
     assert squared((40, 30, 20, 40), 0, 200, 200) == (30, 30, 70, 70)
     # 10 pixels from the left edge to the middle, so 20 across
@@ -57,7 +57,7 @@ def test_squares_by_hand() -> None:
 
 
 @given(*[st.floats(0, 100)] * 2, *[st.floats(1, 100)] * 2, st.floats(0, 2))
-def test_a_square_stays_within_the_picture_and_about_the_bird(
+def test_a_square_stays_within_the_picture_and_around_the_bird(
     x: float, y: float, w: float, h: float, margin: float
 ) -> None:
     left, top, right, bottom = squared((x, y, w, h), margin, 210, 205)
@@ -80,9 +80,9 @@ def test_the_root_may_be_the_extracted_folder_itself(root: Path) -> None:
     assert len(inner.read().labels) == 9
 
 
-def refuse_birds(root: Path, said: str, files: dict[str, bytes], as_archive: bool = True, **changes: Any) -> None:
+def refuse_birds(root: Path, message: str, files: dict[str, bytes], as_archive: bool = True, **changes: Any) -> None:
     write_birds(root, as_archive, files)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         birds(root, **changes).load()
     assert not list((root.parent / "cache").rglob("*.npz"))
 
@@ -92,8 +92,8 @@ def test_birds_that_are_missing_or_unknown_are_refused(root: Path, as_archive: b
     files = bird_files()
     pictures = sorted(name for name in files if name.endswith(".jpg"))
     fewer = {name: raw for name, raw in files.items() if name not in pictures[:2]}
-    said = r"the 9 pictures of images\.txt, and 2 are missing, the first 001\.Black.*extract the official"
-    refuse_birds(root, said, fewer, as_archive)
+    message = r"the 9 pictures of images\.txt, and 2 are missing, the first 001\.Black.*extract the official"
+    refuse_birds(root, message, fewer, as_archive)
     more = files | {"CUB_200_2011/images/004.New/New_1.jpg": files[pictures[0]]}
     refuse_birds(
         root, r"holds 1 pictures that images\.txt does not know, the first 004\.New/New_1\.jpg", more, as_archive
@@ -101,7 +101,7 @@ def test_birds_that_are_missing_or_unknown_are_refused(root: Path, as_archive: b
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         ("image_class_labels.txt", "1 1\n2 2\n", r"one line for each of the 9 pictures of images\.txt, and it has 2"),
         ("image_class_labels.txt", "\n".join(f"{i} 4" for i in range(1, 10)), r"ids of classes\.txt, and '4' is none"),
@@ -115,9 +115,9 @@ def test_birds_that_are_missing_or_unknown_are_refused(root: Path, as_archive: b
         ("classes.txt", "\udcff", "should be UTF-8 text"),
     ],
 )
-def test_lists_of_birds_that_do_not_fit_are_refused(root: Path, name: str, text: str, said: str) -> None:
+def test_lists_of_birds_that_do_not_fit_are_refused(root: Path, name: str, text: str, message: str) -> None:
     raw = text.encode(errors="surrogateescape")
-    refuse_birds(root, said, bird_files() | {f"CUB_200_2011/{name}": raw})
+    refuse_birds(root, message, bird_files() | {f"CUB_200_2011/{name}": raw})
 
 
 def test_a_picture_that_is_named_twice_is_refused(root: Path) -> None:
@@ -127,15 +127,15 @@ def test_a_picture_that_is_named_twice_is_refused(root: Path) -> None:
     refuse_birds(root, "names a picture twice", files | {"CUB_200_2011/images.txt": twice})
 
 
-def test_knobs_of_birds_are_checked(root: Path) -> None:
+def test_bad_arguments_of_birds_are_refused(root: Path) -> None:
     write_birds(root)
-    for change, said in (
+    for change, message in (
         ({"crop": "tight"}, "'box' or 'centre'"),
         ({"margin": -0.1}, "zero or more"),
         ({"margin": float("nan")}, "zero or more"),
         ({"image_size": None}, "pictures of many sizes"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             birds(root, **change)
     with pytest.raises(UserError, match="should be a folder"):
         birds(root / "absent")

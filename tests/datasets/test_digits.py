@@ -20,7 +20,7 @@ def rows_of(samples: Samples) -> set[bytes]:
     return {row.numpy().tobytes() for row in samples.data}
 
 
-def test_all_rows_are_there_in_the_promised_form() -> None:
+def test_all_rows_have_the_documented_shape_and_range() -> None:
     data = digits()
     real = data.load()
     assert (len(real.train), len(real.reference)) == (1258, 539)
@@ -40,30 +40,30 @@ def test_splits_are_disjoint_stratified_and_stable() -> None:
     assert np.abs(share - 0.3).max() < 0.01
 
 
-def test_captions_say_the_label_and_are_the_same_in_every_split() -> None:
+def test_captions_name_the_label_and_are_the_same_in_every_split() -> None:
     by_row: dict[bytes, str] = {}
     for seed in (0, 1):
         real = digits(split_seed=seed).load()
-        for part in (real.train, real.reference):
-            for row, label, text in zip(part.data, part.labels, part.captions.texts(), strict=True):
+        for samples in (real.train, real.reference):
+            for row, label, text in zip(samples.data, samples.labels, samples.captions.texts(), strict=True):
                 assert WORDS[label] in text.split()
                 assert by_row.setdefault(row.numpy().tobytes(), text) == text
 
 
-def test_a_smaller_limit_is_part_of_a_larger_and_leaves_the_reference() -> None:
+def test_a_smaller_limit_gives_a_subset_and_the_same_reference() -> None:
     small, large = digits(limit=50).load(), digits(limit=200).load()
     assert (len(small.train), len(large.train)) == (50, 200)
     assert rows_of(small.train) <= rows_of(large.train)
     assert torch.equal(small.reference.data, large.reference.data)
 
 
-def test_resizing_keeps_the_mean() -> None:
+def test_resizing_keeps_the_mean_brightness() -> None:
     small, large = digits().load().train.data.float(), digits(image_size=16).load().train.data.float()
     assert large.shape[1:] == (1, 16, 16)
     assert abs(float(small.mean() - large.mean())) < 2
 
 
-def test_the_key_follows_what_changes_the_rows() -> None:
+def test_the_key_changes_with_every_argument_that_changes_the_rows() -> None:
     changes: list[dict[str, Any]] = [
         {"limit": 10},
         {"split_seed": 1},
@@ -80,12 +80,12 @@ def test_the_key_follows_what_changes_the_rows() -> None:
     "change",
     [{"reference_fraction": 0.0}, {"reference_fraction": 1.0}, {"limit": 0}, {"image_size": 0}],
 )
-def test_values_out_of_range_are_refused_at_once(change: dict[str, Any]) -> None:
+def test_values_out_of_range_are_refused_by_the_constructor(change: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=f"{next(iter(change))} must"):
         digits(**change)
 
 
-def test_what_cannot_be_had_is_refused_when_loaded() -> None:
+def test_too_large_a_limit_and_a_missing_official_split_are_refused_when_loaded() -> None:
     with pytest.raises(UserError, match="there are 1258"):
         digits(limit=1259).load()
     with pytest.raises(UserError, match="no official test rows"):

@@ -32,14 +32,14 @@ def test_flowers_are_read_in_order_with_labels_and_the_official_split(root: Path
     assert (data.spec.shape, len(data.spec.classes)) == ((3, 8, 8), 102)
 
 
-def test_a_share_of_all_flowers_can_be_the_reference(root: Path) -> None:
+def test_a_fraction_of_all_flowers_can_be_the_reference(root: Path) -> None:
     write_flowers(root)
     real = flowers(root, reference_fraction=0.25).load()
     assert (len(real.train), len(real.reference)) == (9, 3)
     assert sorted(real.reference.labels) == [0, 1, 2]
 
 
-def test_flowers_are_called_as_torchvision_calls_them() -> None:
+def test_flowers_have_the_names_that_torchvision_gives_them() -> None:
     published = pytest.importorskip("torchvision").datasets.Flowers102.classes
     assert list(NAMES) == [name.rstrip("?") for name in published]
     assert len(set(NAMES)) == 102

@@ -22,14 +22,14 @@ def save(folder: Path, n: int = 12, split: bool = True) -> None:
         }
     )
 
-    def part(start: int, size: int) -> Any:
+    def rows_from(start: int, size: int) -> Any:
         images = [np.full((10, 10, 3), i, np.uint8) for i in range(start, start + size)]
         texts = [f"picture {i}" for i in range(start, start + size)]
         labels = [i % 2 for i in range(start, start + size)]
         return datasets.Dataset.from_dict({"image": images, "text": texts, "label": labels}, features=features)
 
-    whole = datasets.DatasetDict({"train": part(0, n), "test": part(n, 4)}) if split else part(0, n)
-    whole.save_to_disk(str(folder))
+    saved = datasets.DatasetDict({"train": rows_from(0, n), "test": rows_from(n, 4)}) if split else rows_from(0, n)
+    saved.save_to_disk(str(folder))
 
 
 def hub_of(folder: Path, **changes: Any) -> Hub:
@@ -82,7 +82,7 @@ def test_a_bad_picture_is_refused_or_left_out(tmp_path: Path) -> None:
     assert len(data.skipped) == 1
 
 
-def test_wrong_names_are_answered_with_the_nearest(tmp_path: Path) -> None:
+def test_wrong_names_are_refused_with_the_most_similar_name(tmp_path: Path) -> None:
     save(tmp_path)
     with pytest.raises(UserError, match="did you mean 'train'"):
         hub_of(tmp_path, split="trian", reference_fraction=0.5).load()
@@ -94,7 +94,9 @@ def test_wrong_names_are_answered_with_the_nearest(tmp_path: Path) -> None:
         Hub(name="owner/pictures", reference_fraction=0.5)
 
 
-def test_without_the_library_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_message_names_the_extra_when_the_library_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save(tmp_path)
     real_import = builtins.__import__
 

@@ -53,15 +53,15 @@ def test_each_format_gives_pictures_captions_and_labels(tmp_path: Path, form: st
     assert (len(real.train), len(real.reference)) == (9, 3)
     assert data.spec.classes == ("blue", "green", "red", "yellow")
     assert data.spec.shape == (3, 8, 8)
-    for part in (real.train, real.reference):
-        for x, label, text in zip(part.data, part.labels, part.captions.texts(), strict=True):
+    for samples in (real.train, real.reference):
+        for x, label, text in zip(samples.data, samples.labels, samples.captions.texts(), strict=True):
             word = data.classes[label]
             assert text.startswith(f"a {word}, square")
             assert tuple(x[:, 3, 3].tolist()) == COLOURS[WORDS.index(word)]
             assert text in data.spec.vocabulary
 
 
-def test_captions_can_come_from_labels_and_be_absent(tmp_path: Path) -> None:
+def test_captions_can_come_from_labels_or_be_absent(tmp_path: Path) -> None:
     write_folder(tmp_path)
     made = folder_of(tmp_path, caption_column=None, templates=["it is {}"]).load().train
     assert set(made.captions.texts()) <= {f"it is {w}" for w in WORDS}
@@ -70,7 +70,7 @@ def test_captions_can_come_from_labels_and_be_absent(tmp_path: Path) -> None:
     assert (bare.spec.classes, bare.spec.vocabulary, bare.load().train.captions.table) == ((), (), ())
 
 
-def test_number_labels_are_ranked_by_size(tmp_path: Path) -> None:
+def test_labels_that_are_numbers_are_sorted_by_size(tmp_path: Path) -> None:
     for i in range(4):
         (tmp_path / f"{i}.png").write_bytes(encoded(COLOURS[i]))
     rows = [{"file_name": f"{i}.png", "text": "", "kind": k} for i, k in enumerate([10, 9, 10, 2])]
@@ -94,7 +94,7 @@ def test_a_bad_picture_is_refused_or_left_out(tmp_path: Path) -> None:
     assert rows.labels.tolist() == [data.classes.index(WORDS[i % 4]) for i in (0, 1, 2, 3, 4, 6, 8, 9, 10, 11)]
 
 
-def test_pictures_of_several_sizes_need_a_size(tmp_path: Path) -> None:
+def test_pictures_of_several_sizes_need_image_size(tmp_path: Path) -> None:
     write_folder(tmp_path)
     (tmp_path / "sub" / "3.png").write_bytes(encoded((1, 2, 3), side=20))
     with pytest.raises(UserError, match="set image_size"):
@@ -102,7 +102,7 @@ def test_pictures_of_several_sizes_need_a_size(tmp_path: Path) -> None:
     assert folder_of(tmp_path, image_size=16, channels=1).load().train.data.shape[1:] == (1, 16, 16)
 
 
-def test_the_key_follows_files_and_metadata_but_not_the_place(tmp_path: Path) -> None:
+def test_the_key_changes_with_files_and_metadata_but_not_with_the_folder(tmp_path: Path) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
     first.mkdir()
     write_folder(first)
@@ -118,7 +118,7 @@ def test_the_key_follows_files_and_metadata_but_not_the_place(tmp_path: Path) ->
     assert folder_of(second).key not in (key, changed)
 
 
-def test_bad_metadata_is_named(tmp_path: Path) -> None:
+def test_bad_metadata_and_bad_arguments_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="should be a folder"):
         folder_of(tmp_path / "absent")
     with pytest.raises(UserError, match=r"metadata\.jsonl.*it holds none"):

@@ -27,17 +27,17 @@ def digits(**changes: Any) -> Digits:
     return Digits(reference_fraction=0.3, templates=TEMPLATES, **changes)
 
 
-def test_the_kept_classes_are_labelled_in_the_order_given() -> None:
-    whole, some = digits().load(), digits(only=["seven", 2]).load()
-    for before, after in ((whole.train, some.train), (whole.reference, some.reference)):
+def test_the_kept_classes_are_numbered_in_the_order_of_only() -> None:
+    all_classes, two_classes = digits().load(), digits(only=["seven", 2]).load()
+    for before, after in ((all_classes.train, two_classes.train), (all_classes.reference, two_classes.reference)):
         kept = np.flatnonzero(np.isin(before.labels, [7, 2]))
         assert (after.data == before.data[kept]).all()
         assert after.captions.texts() == before.take(kept).captions.texts()
         assert (np.array([7, 2])[after.labels] == before.labels[kept]).all()
-    assert len(some.train) + len(some.reference) == 179 + 177  # scikit-learn's counts of sevens and twos
+    assert len(two_classes.train) + len(two_classes.reference) == 179 + 177  # scikit-learn's counts of sevens and twos
 
 
-def test_words_and_captions_are_those_of_the_kept_classes() -> None:
+def test_words_and_captions_belong_to_the_kept_classes() -> None:
     data = digits(only=["seven", "two"])
     assert data.spec.classes == ("seven", "two")
     expected = {template.replace("{}", word) for template in TEMPLATES for word in ("seven", "two")}
@@ -45,41 +45,41 @@ def test_words_and_captions_are_those_of_the_kept_classes() -> None:
     assert data.load().train.captions.table == data.spec.vocabulary
 
 
-def test_without_captions_there_are_none() -> None:
+def test_without_templates_there_are_no_captions() -> None:
     real = Digits(reference_fraction=0.3, only=[0]).load()
     assert (real.train.labels == 0).all()
     assert real.train.captions.table == ()
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=10, unique=True))
-def test_numbers_and_words_choose_the_same(numbers: list[int]) -> None:
+def test_numbers_and_words_choose_the_same_classes(numbers: list[int]) -> None:
     assert numbers_of(numbers, WORDS) == numbers_of([WORDS[i] for i in numbers], WORDS) == tuple(numbers)
     assert renumbered(np.array(numbers), numbers).tolist() == list(range(len(numbers)))
 
 
-def test_what_cannot_be_kept_is_refused() -> None:
-    for only, said in (
+def test_unknown_and_repeated_classes_are_refused() -> None:
+    for only, message in (
         (["sevem"], "did you mean 'seven'"),
         ([10], "numbered from 0 to 9, got 10"),
         ([-1], "numbered from 0 to 9, got -1"),
         (["seven", 7], "by its word and by its number"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             _ = digits(only=only).spec
     wrong: list[Any] = [[], "seven", [1, 1]]
-    for only, said in zip(wrong, ("null for all", r"write only=\[bird\]", "each class once"), strict=True):
-        with pytest.raises(UserError, match=said):
+    for only, message in zip(wrong, ("null for all", r"write only=\[bird\]", "each class once"), strict=True):
+        with pytest.raises(UserError, match=message):
             digits(only=only)
 
 
-def test_a_set_without_classes_has_none_to_choose(tmp_path: Path) -> None:
+def test_only_is_refused_for_a_data_set_without_classes(tmp_path: Path) -> None:
     write_folder(tmp_path)
     data = ImageFolder(root=str(tmp_path), reference_fraction=0.25, only=["red"])
     with pytest.raises(UserError, match="this data set has none"):
         _ = data.spec
 
 
-def test_a_side_without_rows_is_refused(tmp_path: Path) -> None:
+def test_a_split_with_an_empty_side_is_refused(tmp_path: Path) -> None:
     write_folder(tmp_path, n=8)
     arguments = {"root": str(tmp_path), "label_column": "kind", "reference_fraction": 0.25}
     for word in ("red", "green", "blue", "yellow"):
@@ -92,14 +92,14 @@ def test_a_side_without_rows_is_refused(tmp_path: Path) -> None:
                 data.load()
 
 
-def test_the_key_of_a_whole_set_is_what_it_was_before_classes_could_be_chosen() -> None:
+def test_the_key_without_only_is_that_of_older_releases() -> None:
     # stages in users' stores hang on these
     keys = [Digits(reference_fraction=0.3).key, MNIST().key, CIFAR10().key, Emoji().key, FashionMNIST().key]
     assert keys == ["fa28d2683518525e", "2a8a34d3ab2d142b", "1bf2e26c4c1597a3", "db850a5231a7814e", "64b24df12e4a59f7"]
     assert len({digits().key, digits(only=[1, 2]).key, digits(only=[2, 1]).key, digits(only=[1]).key}) == 4
 
 
-def test_captions_of_the_users_own_are_those_of_the_kept_rows(tmp_path: Path) -> None:
+def test_the_users_own_captions_are_those_of_the_kept_rows(tmp_path: Path) -> None:
     write_folder(tmp_path)
     data = ImageFolder(root=str(tmp_path), label_column="kind", reference_fraction=0.25, only=["red", "blue"])
     real = data.load()
@@ -109,14 +109,14 @@ def test_captions_of_the_users_own_are_those_of_the_kept_rows(tmp_path: Path) ->
     assert all(text.startswith(("a red", "a blue")) for text in texts)
 
 
-def test_groups_of_emoji_keep_their_names(tmp_path: Path) -> None:
+def test_the_kept_groups_of_emoji_have_their_own_names_and_captions(tmp_path: Path) -> None:
     write_emoji(tmp_path)
     data = Emoji(root=str(tmp_path), image_size=8, reference_fraction=0.25, only=["flags", "food & drink"])
     assert data.spec.vocabulary == ("flag of Chad", "red apple")
     assert data.spec.classes == ("flags", "food & drink")
 
 
-def test_the_birds_of_cifar_are_its_class_two(tmp_path: Path) -> None:
+def test_cifar10_birds_are_class_two_of_cifar10(tmp_path: Path) -> None:
     write_cifar_png(tmp_path)
     node = OmegaConf.load(BIRDS)
     data = instantiate(OmegaConf.merge(node, {"root": str(tmp_path), "cache": "unused"}), _convert_="all")

@@ -32,7 +32,7 @@ def test_mnist_keeps_order_labels_and_official_split(tmp_path: Path, kind: type[
     assert real.train.captions.texts()[4] == f"a {data.classes[4]}"
 
 
-def test_a_fraction_replaces_the_official_split(tmp_path: Path) -> None:
+def test_reference_fraction_replaces_the_official_split(tmp_path: Path) -> None:
     write_mnist(tmp_path)
     real = MNIST(root=str(tmp_path), reference_fraction=0.5).load()
     assert (len(real.train), len(real.reference)) == (30, 30)
@@ -40,7 +40,7 @@ def test_a_fraction_replaces_the_official_split(tmp_path: Path) -> None:
     assert sorted(rows) == list(range(60))
 
 
-def test_the_key_says_which_files_it_read(tmp_path: Path) -> None:
+def test_the_key_changes_with_the_files_that_are_read(tmp_path: Path) -> None:
     write_mnist(tmp_path)
     before = MNIST(root=str(tmp_path)).key
     assert MNIST(root=str(tmp_path)).key == before != MNIST().key
@@ -76,7 +76,7 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [write_cifar_png, write_cifar_binary])
-def test_cifar_pictures_come_back_whole(tmp_path: Path, write: Callable[[Path], None]) -> None:
+def test_cifar_pictures_and_labels_are_read_as_written(tmp_path: Path, write: Callable[[Path], None]) -> None:
     write(tmp_path)
     real = CIFAR10(root=str(tmp_path)).load()
     assert (len(real.train), len(real.reference)) == (50, 10)
@@ -98,13 +98,13 @@ def test_damaged_cifar_is_refused(tmp_path: Path) -> None:
         CIFAR10(root=str(tmp_path)).load()
 
 
-def test_emoji_are_named_grouped_and_laid_on_white(tmp_path: Path) -> None:
+def test_emoji_have_their_names_their_groups_and_a_white_background(tmp_path: Path) -> None:
     write_emoji(tmp_path)
     data = Emoji(root=str(tmp_path), image_size=8, reference_fraction=0.25, templates=["{}, of {group}"], limit=None)
     rows = data.read()
     assert rows.captions is not None
-    found = dict(zip(rows.captions.texts(), rows.images[:, :, 4, 4].tolist(), strict=True))
-    assert found == {
+    colours = dict(zip(rows.captions.texts(), rows.images[:, :, 4, 4].tolist(), strict=True))
+    assert colours == {
         "red apple, of food & drink": [255, 255, 255],
         "keycap #, of symbols": [0, 0, 255],
         "flag of Chad, of flags": [0, 255, 0],

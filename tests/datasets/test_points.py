@@ -20,7 +20,7 @@ N = 50_000
 
 
 @pytest.mark.parametrize("build", SETS)
-def test_rows_are_points_of_every_replica(build: Callable[..., Points]) -> None:
+def test_a_row_has_a_point_of_every_replica(build: Callable[..., Points]) -> None:
     data = build(replicas=3, rows=20, reference=5)
     real = data.load()
     assert data.spec.modality == "points"
@@ -32,13 +32,13 @@ def test_rows_are_points_of_every_replica(build: Callable[..., Points]) -> None:
 
 
 @pytest.mark.parametrize("build", SETS)
-def test_a_key_says_which_rows(build: Callable[..., Points]) -> None:
+def test_the_key_of_points_changes_with_the_rows(build: Callable[..., Points]) -> None:
     plain = build(replicas=2, rows=20, reference=5)
     again = build(replicas=2, rows=20, reference=5)
     assert plain.key == again.key
     assert torch.equal(plain.load().train.data, again.load().train.data)
     others = [build(**{"replicas": 2, "rows": 20, "reference": 5, **change}) for change in ({"seed": 1}, {"rows": 21})]
-    assert len({each.key for each in [plain, *others]}) == 3
+    assert len({data.key for data in [plain, *others]}) == 3
     assert not torch.equal(others[0].load().train.data, plain.load().train.data)
     assert not torch.equal(plain.load().reference.data, plain.load().train.data[:5])
 
@@ -52,19 +52,21 @@ def test_a_key_says_which_rows(build: Callable[..., Points]) -> None:
     ids=["normal", "mixture"],
 )
 def test_draws_have_the_moments_of_the_components(data: Normal | Mixture) -> None:
-    mean, covariance = (each[0].numpy() for each in mixture_moments(*(part[None] for part in data.components())))
+    mean, covariance = (
+        moment[0].numpy() for moment in mixture_moments(*(component[None] for component in data.components()))
+    )
     x = data.load().train.data[:, 0].numpy()
     assert (np.abs(x.mean(0) - mean) < 4 * np.sqrt(np.diag(covariance) / N)).all()
     product = (x - mean)[:, :, None] * (x - mean)[:, None]
     assert (np.abs(product.mean(0) - covariance) < 4 * product.std(0) / np.sqrt(N)).all()
 
 
-def test_categories_follow_their_law() -> None:
+def test_categories_have_the_frequencies_of_their_law() -> None:
     data = Categories(rows=N, categories=6, exponent=1.0)
     p = data.probabilities.numpy()
     np.testing.assert_allclose(p / p[0], 1 / np.arange(1, 7))
-    found = np.bincount(data.load().train.data[:, 0, 0].long().numpy(), minlength=6) / N
-    assert (np.abs(found - p) < 4 * np.sqrt(p * (1 - p) / N)).all()
+    frequencies = np.bincount(data.load().train.data[:, 0, 0].long().numpy(), minlength=6) / N
+    assert (np.abs(frequencies - p) < 4 * np.sqrt(p * (1 - p) / N)).all()
     np.testing.assert_allclose(Categories(categories=4, exponent=0.0).probabilities, 0.25)
 
 
@@ -78,7 +80,7 @@ def test_regression_has_its_coefficients_and_noise() -> None:
 
 
 @pytest.mark.parametrize(
-    ("build", "arguments", "told"),
+    ("build", "arguments", "message"),
     [
         (Normal, {"replicas": 0}, "dataset.replicas is 1 or more; got 0"),
         (Normal, {"rows": 0}, "dataset.rows is 1 or more"),
@@ -96,6 +98,8 @@ def test_regression_has_its_coefficients_and_noise() -> None:
         (Regression, {"noise": 0.0}, "a variance above 0"),
     ],
 )
-def test_bad_input(build: Callable[..., Points], arguments: dict[str, Any], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_bad_arguments_of_points_are_refused(
+    build: Callable[..., Points], arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
         build(**arguments)

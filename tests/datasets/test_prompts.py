@@ -36,26 +36,26 @@ def spread(values: list[object], among: int) -> int:
     st.integers(1, 60),
 )
 def test_every_prefix_is_balanced_and_fixed(prompts: Prompts, n: int) -> None:
-    whole, part = prompts.conditions(60, TRAIN, SPEC), prompts.conditions(n, TRAIN, SPEC)
-    assert part.labels.tolist() == whole.labels[:n].tolist()
-    assert part.captions.texts() == whole.captions.texts()[:n]
-    assert spread(list(part.labels.tolist()), len(set(whole.labels.tolist()))) <= 1
-    rows = list(zip(whole.labels.tolist(), whole.captions.texts(), strict=True))
-    for label in set(part.labels.tolist()):
-        mine: list[object] = [text for other, text in rows[:n] if other == label]
-        assert spread(mine, len({text for other, text in rows if other == label})) <= 1
+    longest, prefix = prompts.conditions(60, TRAIN, SPEC), prompts.conditions(n, TRAIN, SPEC)
+    assert prefix.labels.tolist() == longest.labels[:n].tolist()
+    assert prefix.captions.texts() == longest.captions.texts()[:n]
+    assert spread(list(prefix.labels.tolist()), len(set(longest.labels.tolist()))) <= 1
+    rows = list(zip(longest.labels.tolist(), longest.captions.texts(), strict=True))
+    for label in set(prefix.labels.tolist()):
+        texts: list[object] = [text for other, text in rows[:n] if other == label]
+        assert spread(texts, len({text for other, text in rows if other == label})) <= 1
 
 
 @pytest.mark.parametrize("prompts", [Everything(), Labels([1]), Words(["night"]), HeldOut(0.5, "out", 1)])
-def test_what_is_asked_for_belongs_to_the_set(prompts: Prompts) -> None:
-    asked = prompts.conditions(30, TRAIN, SPEC)
-    rows = Samples(torch.zeros(30, 1), asked.labels, asked.captions)
+def test_conditions_belong_to_their_prompt_set(prompts: Prompts) -> None:
+    conditions = prompts.conditions(30, TRAIN, SPEC)
+    rows = Samples(torch.zeros(30, 1), conditions.labels, conditions.captions)
     assert prompts.member(rows).all()
-    for label, text in zip(asked.labels, asked.captions.texts(), strict=True):
+    for label, text in zip(conditions.labels, conditions.captions.texts(), strict=True):
         assert CLASSES[label] in text
 
 
-def test_labels_by_word_and_by_number() -> None:
+def test_labels_are_given_by_word_or_by_number() -> None:
     assert Labels(["dog", 2]).bind(SPEC).member(TRAIN).tolist() == [False] * 3 + [True] * 6
     with pytest.raises(UserError, match="did you mean 'dog'"):
         Labels(["dogs"]).bind(SPEC)
@@ -68,32 +68,32 @@ def test_labels_by_word_and_by_number() -> None:
 
 
 def test_a_label_that_is_not_trained_on_takes_its_prompts_from_the_vocabulary() -> None:
-    asked = Labels(["cat", "dog"]).conditions(12, samples([0, 0, 0]), SPEC)
-    assert asked.labels.tolist() == [0, 1] * 6
-    dogs = {text for label, text in zip(asked.labels, asked.captions.texts(), strict=True) if label == 1}
+    conditions = Labels(["cat", "dog"]).conditions(12, samples([0, 0, 0]), SPEC)
+    assert conditions.labels.tolist() == [0, 1] * 6
+    dogs = {text for label, text in zip(conditions.labels, conditions.captions.texts(), strict=True) if label == 1}
     assert dogs == {fill(template, "dog") for template in TEMPLATES}
 
 
-def test_without_captions_labels_still_take_turns() -> None:
+def test_labels_take_turns_without_captions() -> None:
     train = samples([0, 1, 2], captions=False)
-    asked = Everything().conditions(7, train, Spec("image", (1, 2, 2), CLASSES))
-    assert asked.labels.tolist() == [0, 1, 2, 0, 1, 2, 0]
-    assert asked.captions.table == ()
+    conditions = Everything().conditions(7, train, Spec("image", (1, 2, 2), CLASSES))
+    assert conditions.labels.tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert conditions.captions.table == ()
     assert not Words(["cat"]).member(train).any()
     with pytest.raises(UserError, match="matches no training row"):
         Words(["cat"]).conditions(4, train, Spec("image", (1, 2, 2), CLASSES))
 
 
-def test_without_labels_captions_take_turns() -> None:
+def test_captions_take_turns_without_labels() -> None:
     train = Samples(torch.zeros(4, 1), np.full(4, -1), Captions.of(["a", "b", "c", "a"]))
-    asked = Everything().conditions(6, train, Spec("image", (1,), (), ("a", "b", "c")))
-    assert asked.labels.tolist() == [-1] * 6
-    assert sorted(asked.captions.texts()) == ["a", "a", "b", "b", "c", "c"]
+    conditions = Everything().conditions(6, train, Spec("image", (1,), (), ("a", "b", "c")))
+    assert conditions.labels.tolist() == [-1] * 6
+    assert sorted(conditions.captions.texts()) == ["a", "a", "b", "b", "c", "c"]
     with pytest.raises(UserError, match="has no labels"):
         Labels([0]).conditions(2, train, Spec("image", (1,)))
 
 
-def test_words_are_whole_words() -> None:
+def test_only_whole_words_count() -> None:
     rows = Samples(torch.zeros(3, 1), np.full(3, -1), Captions.of(["a Bird flies", "birdcage", "two cats"]))
     assert Words(["bird"]).member(rows).tolist() == [True, False, False]
     assert Words(["bird"], without=True).member(rows).tolist() == [False, True, True]
@@ -101,31 +101,31 @@ def test_words_are_whole_words() -> None:
         Words("bird")
 
 
-def test_held_out_sides_share_nothing_and_miss_nothing() -> None:
+def test_every_caption_is_on_exactly_one_side_of_held_out() -> None:
     texts = [f"caption {i}" for i in range(2000)]
     rows = Samples(torch.zeros(2000, 1), np.full(2000, -1), Captions.of(texts))
     inside, outside = HeldOut(0.2, "in").member(rows), HeldOut(0.2, "out").member(rows)
     assert (inside != outside).all()
     assert abs(outside.mean() - 0.2) < 0.04
-    some = np.arange(0, 2000, 7)
-    assert (HeldOut(0.2, "out").member(rows.take(some)) == outside[some]).all()
+    subset = np.arange(0, 2000, 7)
+    assert (HeldOut(0.2, "out").member(rows.take(subset)) == outside[subset]).all()
     assert (HeldOut(0.2, "out", seed=1).member(rows) != outside).any()
 
 
-def test_held_out_captions_are_prompted_though_never_trained_on() -> None:
+def test_held_out_captions_are_prompts_that_no_training_row_has() -> None:
     held = HeldOut(0.4, "out", seed=2)
     train = TRAIN.take(np.flatnonzero(~held.member(TRAIN)))
-    asked = held.conditions(20, train, SPEC)
-    assert not set(asked.captions.texts()) & set(train.captions.texts())
-    assert all(CLASSES[k] in t for k, t in zip(asked.labels, asked.captions.texts(), strict=True))
+    conditions = held.conditions(20, train, SPEC)
+    assert not set(conditions.captions.texts()) & set(train.captions.texts())
+    assert all(CLASSES[k] in t for k, t in zip(conditions.labels, conditions.captions.texts(), strict=True))
 
 
-def test_a_text_file_is_asked_in_its_order(tmp_path: Path) -> None:
+def test_prompts_of_a_text_file_come_in_its_order(tmp_path: Path) -> None:
     path = tmp_path / "prompts.txt"
     path.write_text("# mine\na photo of a dog\n\na red car\na cat at night\n")
-    asked = File(str(path)).conditions(4, TRAIN, SPEC)
-    assert asked.captions.texts() == ["a photo of a dog", "a red car", "a cat at night", "a photo of a dog"]
-    assert asked.labels.tolist() == [1, -1, 0, 1]
+    conditions = File(str(path)).conditions(4, TRAIN, SPEC)
+    assert conditions.captions.texts() == ["a photo of a dog", "a red car", "a cat at night", "a photo of a dog"]
+    assert conditions.labels.tolist() == [1, -1, 0, 1]
     mask = File(str(path)).member(TRAIN)
     texts = [text for text, kept in zip(TRAIN.captions.texts(), mask, strict=True) if kept]
     assert set(texts) <= {"a photo of a dog", "a cat at night"}
@@ -134,39 +134,39 @@ def test_a_text_file_is_asked_in_its_order(tmp_path: Path) -> None:
     assert File(str(path)).member(TRAIN).all()
 
 
-def test_a_template_file_is_filled_in_every_way(tmp_path: Path) -> None:
+def test_templates_of_a_file_are_filled_with_every_combination(tmp_path: Path) -> None:
     path = tmp_path / "prompts.yaml"
     path.write_text('templates: ["a {colour} {thing}", "the {thing}"]\nslots: {colour: [red, 1], thing: [car, bus]}')
     expected = ("a red car", "a red bus", "a 1 car", "a 1 bus", "the car", "the bus")
     assert File(str(path)).prompts == expected
-    for wrong, said in [
+    for wrong, message in [
         ('templates: ["a {color}"]\nslots: {colour: [red]}', "did you mean 'colour'"),
         ("templates: word", "should hold lists"),
         ("templates: [", "is not yaml"),
         ("templates: []", "holds none"),
     ]:
         path.write_text(wrong)
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             _ = File(str(path)).prompts
     with pytest.raises(UserError, match="correct the path"):
         File(str(tmp_path / "absent.txt")).conditions(1, TRAIN, SPEC)
 
 
 @pytest.mark.parametrize("prompts", [Everything(), Labels([0])])
-def test_no_samples_is_refused(prompts: Prompts) -> None:
+def test_zero_samples_are_refused(prompts: Prompts) -> None:
     with pytest.raises(UserError, match="positive number"):
         prompts.conditions(0, TRAIN, SPEC)
 
 
-def test_bad_shares_are_refused() -> None:
+def test_bad_arguments_of_held_out_are_refused() -> None:
     with pytest.raises(UserError, match="strictly between"):
         HeldOut(1.0, "out")
     with pytest.raises(UserError, match="'in' or 'out'"):
         HeldOut(0.5, "seen")  # type: ignore[arg-type]
 
 
-def test_digits_are_asked_for_in_every_template() -> None:
+def test_prompts_for_digits_use_every_template() -> None:
     data = Digits(reference_fraction=0.3, templates=["a handwritten {}", "the digit {}"])
-    asked: Conditions = Everything().conditions(20, data.load().train, data.spec)
-    assert set(asked.captions.texts()) == set(data.spec.vocabulary)
-    assert all(WORDS[k] in t for k, t in zip(asked.labels, asked.captions.texts(), strict=True))
+    conditions: Conditions = Everything().conditions(20, data.load().train, data.spec)
+    assert set(conditions.captions.texts()) == set(data.spec.vocabulary)
+    assert all(WORDS[k] in t for k, t in zip(conditions.labels, conditions.captions.texts(), strict=True))

@@ -8,7 +8,7 @@ from collapse_lab.errors import UserError
 
 
 @given(st.lists(st.integers(-1, 4), min_size=2, max_size=120), st.floats(0.05, 0.95), st.integers(0, 9))
-def test_every_label_gives_its_share(labels: list[int], fraction: float, seed: int) -> None:
+def test_every_label_gives_its_share_of_reference_rows(labels: list[int], fraction: float, seed: int) -> None:
     rows = np.array(labels)
     total = round(fraction * len(rows))
     assume(0 < total < len(rows))
@@ -19,12 +19,12 @@ def test_every_label_gives_its_share(labels: list[int], fraction: float, seed: i
     assert (stratified(rows, fraction, seed) == mask).all()
 
 
-def test_another_seed_is_another_split() -> None:
+def test_another_seed_gives_another_split() -> None:
     labels = np.arange(100) % 5
     assert (stratified(labels, 0.3, 0) != stratified(labels, 0.3, 1)).any()
 
 
-def test_a_side_without_rows_is_refused() -> None:
+def test_a_split_with_an_empty_side_is_refused() -> None:
     with pytest.raises(UserError, match="0 for reference"):
         stratified(np.zeros(3, np.int64), 0.1, 0)
     with pytest.raises(UserError, match="leaves 0 to train on"):

