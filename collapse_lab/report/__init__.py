@@ -1,4 +1,7 @@
-"""One self-contained page from the ledgers of runs, a sweep or several experiments; never imports torch."""
+"""Write one self-contained page about the ledgers of a run, a sweep or several experiments.
+
+No module of this package imports torch.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,19 @@ __all__ = ["write_report"]
 
 
 def write_report(runs: Sequence[Path], out: Path) -> Path:
-    """Writes one self-contained page about the runs at or below `runs` to `out`, and returns `out`.
+    """Write one self-contained page about all runs at or below the given paths.
+
+    Args:
+        runs: Run folders, ledgers, or folders of runs.
+        out: The file of the page.
+
+    Returns:
+        `out`.
 
     Raises:
-        UserError: a path is missing, a ledger is corrupt, no run has a record, or `out` cannot be written.
+        UserError: A path is missing, a ledger is corrupt, no run has a record, or `out` cannot be written.
     """
-    # Imported here, since matplotlib takes longer to import than --help may last.
+    # Because the import of matplotlib takes longer than --help may take, import these modules here.
     from collapse_lab.report.page import compose, write_page
     from collapse_lab.results.collect import collect
 

@@ -11,46 +11,64 @@ from typing import Any
 import yaml
 
 from collapse_lab.report.section import Section
-from collapse_lab.results.collect import ASIDE, Collection
+from collapse_lab.results.collect import Collection
+from collapse_lab.results.settings import IGNORED_SETTINGS
 
 _ABSENT = object()
 
 
 def settings(collection: Collection) -> Section:
-    """The configuration as yaml; in a sweep, what all its runs have in common."""
+    """Return the configuration as yaml; of a sweep, the settings that all its runs share.
+
+    Args:
+        collection: The runs of the page.
+
+    Returns:
+        The section.
+    """
     shared: Any = collection.runs[0].config
     for run in collection.runs[1:]:
         shared = _common(shared, run.config)
-    shared = {key: value for key, value in shared.items() if key not in ASIDE}
+    shared = {key: value for key, value in shared.items() if key not in IGNORED_SETTINGS}
     text = yaml.safe_dump(shared, sort_keys=False, allow_unicode=True, width=100)
     several = len(collection.runs) > 1
-    note = "Shared by all runs; what differs is in the table above." if several else ""
+    note = "All runs share these settings. The table “Runs” shows the settings that differ." if several else ""
     return Section("Configuration", "text.html.j2", {"text": text}, note, folded=True)
 
 
 def provenance(collection: Collection) -> Section:
-    """Signatures, what the features were made with, and the versions that drew this page."""
+    """Return the signatures of the runs, what the features were made with, and the versions that drew the page.
+
+    Args:
+        collection: The runs of the page.
+
+    Returns:
+        The section.
+    """
     lines = [f"{run.name}  {run.signature}  seed {run.seed}  {run.status}" for run in collection.runs[:200]]
     lines += [f"… and {len(collection.runs) - 200:,} more"] if len(collection.runs) > 200 else []
     latest = next(run for run in collection.runs if run.records)
-    prints: dict[str, Any] = {"made with": _made_with(latest.folder)} if _made_with(latest.folder) else {}
-    prints |= {"features": latest.fingerprints, "stages of the last generation": latest.records[-1].keys}
-    drawn = {
+    versions = _provenance_of(latest.folder)
+    made_with: dict[str, Any] = {"made with": versions} if versions else {}
+    made_with |= {"features": latest.fingerprints, "stages of the last generation": latest.records[-1].keys}
+    drawn_with = {
         "page drawn with": {"python": platform.python_version()}
-        | {p: _version(p) for p in ("collapse-lab", "matplotlib")}
+        | {package: _version(package) for package in ("collapse-lab", "matplotlib")}
     }
-    text = "\n".join(lines) + "\n\n" + yaml.safe_dump(prints | drawn, sort_keys=False, allow_unicode=True, width=100)
+    yaml_text = yaml.safe_dump(made_with | drawn_with, sort_keys=False, allow_unicode=True, width=100)
+    text = "\n".join(lines) + "\n\n" + yaml_text
     return Section("Provenance", "text.html.j2", {"text": text}, folded=True)
 
 
-def _made_with(folder: Path) -> Any:
-    """What the run wrote about its own code and libraries; None where it wrote nothing."""
+def _provenance_of(folder: Path) -> Any:
+    """Return what a run wrote about its own code and libraries; None where it wrote nothing."""
     try:
-        told = json.loads((folder / "provenance.json").read_text())
+        written = json.loads((folder / "provenance.json").read_text())
     except (OSError, ValueError):
         return None
-    # A page is passed on; where things lie on the machine that made it is nobody's business.
-    return {key: told[key] for key in ("commit", "dirty", "started", "python", "packages", "machine") if key in told}
+    # Readers pass a page on, so leave out where files lie on the machine that made it.
+    public = ("commit", "dirty", "started", "python", "packages", "machine")
+    return {key: written[key] for key in public if key in written}
 
 
 def _common(a: Any, b: Any) -> Any:

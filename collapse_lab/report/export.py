@@ -1,4 +1,4 @@
-"""Every number of a collection as comma-separated values: whole in a file, rounded and packed in the page."""
+"""Every number of a collection as comma-separated values: exact in a file, rounded and packed in the page."""
 
 from __future__ import annotations
 
@@ -12,53 +12,69 @@ from pathlib import Path
 from typing import Any
 
 from collapse_lab.errors import UserError
-from collapse_lab.results.collect import Collection, Run
+from collapse_lab.results.collect import Collection
+from collapse_lab.results.run import Run
 from collapse_lab.types import Record
 
-# A number takes about four bytes in the page.
-MOST_NUMBERS = 800_000
+MOST_NUMBERS = 800_000  # a number takes about four bytes in the page
 DIGITS = 6
 
 
 @dataclass(frozen=True)
 class Packed:
-    """The download of a page.
+    """Hold the CSV that a reader can download from the page.
 
-    uri: gzipped CSV as a data: URI, which the page unpacks where the browser can.
-    says: what is in it.
+    Attributes:
+        uri: The CSV, compressed with gzip, as a data: URI. The page unpacks it where the browser can.
+        description: What the CSV holds, for the reader.
     """
 
     uri: str
-    says: str
+    description: str
 
 
 def packed(collection: Collection) -> Packed:
-    """Six digits of every number; only of the last generation of each run where the page would grow too heavy."""
+    """Return the CSV for the page, every number with six digits.
+
+    Args:
+        collection: The runs of the page.
+
+    Returns:
+        The download. It holds the last generation of each run alone where all generations would make the page too
+        large.
+    """
     columns = len({key for run in collection.runs for record in run.records for key in record.metrics})
-    whole = columns * sum(len(run.records) for run in collection.runs) <= MOST_NUMBERS
-    rows = _rows(collection, last_only=not whole)
-    text = _text({key: _rounded(value) for key, value in row.items()} for row in rows)
-    # Without a time stamp the same ledgers give the same page.
+    every_generation = columns * sum(len(run.records) for run in collection.runs) <= MOST_NUMBERS
+    rows = _rows(collection, last_only=not every_generation)
+    text = _csv_text({key: _rounded(value) for key, value in row.items()} for row in rows)
+    # Because gzip writes no time stamp here, the same ledgers give the same page.
     uri = "data:application/gzip;base64," + b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
-    what = "every generation" if whole else "the last generation of each run"
-    return Packed(uri, f"Every number of {what}, to {DIGITS} digits")
+    which = "every generation" if every_generation else "the last generation of each run"
+    return Packed(uri, f"Every number of {which}, to {DIGITS} digits")
 
 
 def write_csv(collection: Collection, path: Path) -> Path:
-    """Writes every record of every run to `path`, floats so that they read back the same, and returns `path`.
+    """Write every record of every run as CSV; a float reads back as exactly the same float.
+
+    Args:
+        collection: The runs to write.
+        path: The file to write.
+
+    Returns:
+        `path`.
 
     Raises:
         UserError: `path` cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_text(_rows(collection)), encoding="utf-8", newline="")
+        path.write_text(_csv_text(_rows(collection)), encoding="utf-8", newline="")
     except OSError as error:
         raise UserError(f"the numbers cannot be written to '{path}': {error.strerror}") from error
     return path
 
 
-def _text(rows: Iterable[dict[str, Any]]) -> str:
+def _csv_text(rows: Iterable[dict[str, Any]]) -> str:
     rows = list(rows)
     buffer = io.StringIO()
     columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -70,14 +86,14 @@ def _text(rows: Iterable[dict[str, Any]]) -> str:
 
 def _rows(collection: Collection, last_only: bool = False) -> list[dict[str, Any]]:
     return [
-        _record(collection, run, record)
+        _row(collection, run, record)
         for run in collection.runs
         for record in run.records
         if not last_only or record.generation == run.last
     ]
 
 
-def _record(collection: Collection, run: Run, record: Record) -> dict[str, Any]:
+def _row(collection: Collection, run: Run, record: Record) -> dict[str, Any]:
     return {
         "experiment": run.name,
         "signature": run.signature,
@@ -88,7 +104,7 @@ def _record(collection: Collection, run: Run, record: Record) -> dict[str, Any]:
         "status": record.status,
         **record.counts,
         **record.metrics,
-        **{f"seconds_{phase}": spent for phase, spent in record.seconds.items()},
+        **{f"seconds_{phase}": seconds for phase, seconds in record.seconds.items()},
     }
 
 

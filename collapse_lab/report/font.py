@@ -1,4 +1,4 @@
-"""The type of every figure: DejaVu Sans cut down to what figures say, so that a PDF embeds it in milliseconds."""
+"""The font of every figure: DejaVu Sans cut down to the characters of figures, so that a PDF embeds it quickly."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import matplotlib as mpl
 from fontTools import subset  # type: ignore[import-untyped]
 from matplotlib import font_manager
 
-logging.getLogger("fontTools").setLevel(logging.ERROR)  # it tells of every table that it leaves out
+# fontTools logs every table that it leaves out, so show its errors only.
+logging.getLogger("fontTools").setLevel(logging.ERROR)
 
-NAME = "Collapse Lab Sans"  # the font's licence asks for another name once it is altered
+NAME = "Collapse Lab Sans"  # the licence of the font asks for another name once the font is changed
 # Latin with its accents, Greek, Cyrillic, punctuation, superscripts, arrows, and the signs of formulas
 _CHARACTERS = [*range(0x20, 0x250), *range(0x370, 0x500), *range(0x2010, 0x2040), *range(0x2070, 0x2090)]
 _CHARACTERS += [0x2190, 0x2191, 0x2192, 0x2193, 0x2212, 0x221E, 0x2248, 0x2260, 0x2264, 0x2265]
@@ -22,27 +23,29 @@ _NAMED = (1, 4, 6, 16)  # family, full, PostScript and typographic family name i
 
 @cache
 def family() -> str:
-    """The family, made known to matplotlib.
+    """Make the font known to matplotlib, once in a process.
 
-    A PDF fit for a paper embeds TrueType (publishers refuse Type 3). To cut the whole font down for each figure
-    takes four times as long as to draw it.
+    A PDF fit for a paper embeds TrueType, because publishers refuse Type 3. Cutting the whole font down for each figure
+    takes four times as long as drawing it.
+
+    Returns:
+        The name of the font family.
     """
-    folder = _kept()
     options = subset.Options(drop_tables=["GSUB", "GPOS", "GDEF", "FFTM"], layout_features=[], name_IDs=["*"])
     font = subset.load_font(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", options)
-    cut = subset.Subsetter(options)
-    cut.populate(unicodes=_CHARACTERS)
-    cut.subset(font)
+    subsetter = subset.Subsetter(options)
+    subsetter.populate(unicodes=_CHARACTERS)
+    subsetter.subset(font)
     for record in font["name"].names:
         if record.nameID in _NAMED:
             record.string = NAME if record.nameID != 6 else NAME.replace(" ", "")
-    path = Path(folder.name) / "sans.ttf"
+    path = Path(_folder().name) / "sans.ttf"
     font.save(path)
     font_manager.fontManager.addfont(path)
     return NAME
 
 
 @cache
-def _kept() -> tempfile.TemporaryDirectory[str]:
-    """Lives as long as the process: matplotlib opens the file whenever it draws."""
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder that exists as long as the process: matplotlib opens the font file at each drawing."""
     return tempfile.TemporaryDirectory(prefix="collapse_lab_font_")

@@ -1,4 +1,4 @@
-"""The sample grids: the same latents and prompts in every generation, side by side."""
+"""Grids of samples: the same latents and prompts in every generation, side by side."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collapse_lab.report.section import Section
-from collapse_lab.results.collect import Collection, Run
+from collapse_lab.results.collect import Collection
+from collapse_lab.results.run import Run
 from collapse_lab.results.series import evenly
 
 MOST_ROWS = 8
@@ -18,50 +19,62 @@ _FILE = re.compile(r"(?P<model>.+)-g(?P<generation>\d+)\.png")
 
 @dataclass(frozen=True)
 class Row:
-    """A label and the grids of some generations, each as (generation, data: URI)."""
+    """Hold one row of grids.
+
+    Attributes:
+        label: The label of the row; "" where it needs none.
+        images: (generation, data: URI) of each grid.
+    """
 
     label: str
     images: list[tuple[int, str]]
 
     @property
     def generations(self) -> list[int]:
-        """Those that are shown."""
+        """Return the generations that are shown."""
         return [generation for generation, _ in self.images]
 
 
 def section(collection: Collection) -> Section | None:
-    """None where no run has a grid. A sweep shows one row per cell, of its first seed."""
-    subsets = sorted({p.name for run in collection.runs for p in (run.folder / "grids").glob("*") if p.is_dir()})
-    parts = [(subset, rows) for subset in subsets if (rows := _rows(collection, subset))]
-    if not parts:
+    """Return the grids of samples; of a sweep, one row for each configuration, of its first seed.
+
+    Args:
+        collection: The runs of the page.
+
+    Returns:
+        The section; None where no run has a grid.
+    """
+    names = sorted({p.name for run in collection.runs for p in (run.folder / "grids").glob("*") if p.is_dir()})
+    subsets = [(name, rows) for name in names if (rows := _rows(collection, name))]
+    if not subsets:
         return None
-    note = "The same latents and prompts in every generation: what changes is the model."
-    if len(collection.cells) > 1:
-        note += f" One row per cell, of its first seed (at most {MOST_ROWS} cells)."
-    return Section("Samples", "grids.html.j2", {"parts": parts}, note)
+    note = "Every generation has the same latents and prompts, so all that changes is the model."
+    if len(collection.seed_groups) > 1:
+        note += f" Each row shows the first seed of one configuration (at most {MOST_ROWS} configurations)."
+    return Section("Samples", "grids.html.j2", {"subsets": subsets}, note)
 
 
 def _rows(collection: Collection, subset: str) -> list[Row]:
-    if len(collection.cells) == 1:
-        run = collection.cells[0].runs[0]
-        models = sorted(
-            {m["model"] for p in (run.folder / "grids" / subset).iterdir() if (m := _FILE.fullmatch(p.name))}
-        )
+    groups = collection.seed_groups
+    if len(groups) == 1:
+        run = groups[0].runs[0]
+        names = [path.name for path in (run.folder / "grids" / subset).iterdir()]
+        models = sorted({match["model"] for name in names if (match := _FILE.fullmatch(name))})
         rows = [Row(model if len(models) > 1 else "", _images(run, subset, model)) for model in models]
     else:
-        cells = [collection.cells[i] for i in evenly(len(collection.cells), MOST_ROWS)]
-        rows = [Row(cell.label, _images(cell.runs[0], subset, None)) for cell in cells]
+        shown = [groups[i] for i in evenly(len(groups), MOST_ROWS)]
+        rows = [Row(group.label, _images(group.runs[0], subset, None)) for group in shown]
     return [row for row in rows if row.images]
 
 
 def _images(run: Run, subset: str, model: str | None) -> list[tuple[int, str]]:
-    """The grids of `model`, None being the first one by name."""
+    """Return the grids of `model`; None takes the first model by name."""
     folder = run.folder / "grids" / subset
-    found = [(m, p) for p in sorted(folder.glob("*.png")) if (m := _FILE.fullmatch(p.name))]
-    model = model or min((m["model"] for m, _ in found), default="")
-    of_model = sorted((int(m["generation"]), p) for m, p in found if m["model"] == model)
-    return [(of_model[i][0], _uri(of_model[i][1])) for i in evenly(len(of_model), MOST_GENERATIONS)]
+    files = [(match, path) for path in sorted(folder.glob("*.png")) if (match := _FILE.fullmatch(path.name))]
+    model = model or min((match["model"] for match, _ in files), default="")
+    of_model = sorted((int(match["generation"]), path) for match, path in files if match["model"] == model)
+    return [(of_model[i][0], _data_uri(of_model[i][1])) for i in evenly(len(of_model), MOST_GENERATIONS)]
 
 
-def _uri(path: Path) -> str:
+def _data_uri(path: Path) -> str:
     return "data:image/png;base64," + b64encode(path.read_bytes()).decode()

@@ -1,4 +1,4 @@
-"""The page: for each group of comparable runs a headline and its sections, as one file that needs nothing else."""
+"""The page: a headline and sections for each group of comparable runs, as one file that needs no other file."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from collapse_lab.errors import UserError
 from collapse_lab.report import (
-    chains,
     classes,
+    collapse_tables,
     configuration,
     curves,
     differences,
@@ -22,24 +22,25 @@ from collapse_lab.report import (
     tables,
 )
 from collapse_lab.report.section import Section, environment
-from collapse_lab.report.style import twins
+from collapse_lab.report.style import used_inks
 from collapse_lab.report.summary import headline, scope
 from collapse_lab.results.collect import Collection, gathered
-from collapse_lab.results.comparable import between, groups
+from collapse_lab.results.comparable import comparable_groups, group_differences
+from collapse_lab.results.settings import joined
 
 SECTIONS: tuple[Callable[[Collection], Section | None], ...] = (
     curves.first_section,
     dose.section,
     differences.section,
-    chains.thresholds,
+    collapse_tables.thresholds,
     phase.section,
     grids.section,
     classes.section,
     perplexities.section,
     curves.key_section,
     curves.other_section,
-    tables.cells,
-    chains.section,
+    tables.runs,
+    collapse_tables.section,
     differences.table,
     tables.counts,
     configuration.settings,
@@ -48,50 +49,71 @@ SECTIONS: tuple[Callable[[Collection], Section | None], ...] = (
 
 
 @dataclass(frozen=True)
-class Part:
-    """What the page says of one group of comparable runs; `unlike` is what sets it apart from the first group."""
+class ComparableGroup:
+    """Hold what the page shows of one group of comparable runs.
+
+    Attributes:
+        collection: The runs of the group.
+        sections: The sections of the group, in the order of the page.
+        unlike_first: What differs from the features of the first group, one sentence each; empty for the first group.
+    """
 
     collection: Collection
     sections: Sequence[Section]
-    unlike: Sequence[str] = ()
+    unlike_first: Sequence[str] = ()
 
     @property
     def title(self) -> str:
-        """Its experiments, and how many runs."""
+        """Return the experiments and the number of runs as text."""
         n = len(self.collection.runs)
-        return f"{' and '.join(self.collection.experiments)}, {n:,} run{'' if n == 1 else 's'}"
+        return f"{joined(self.collection.experiments)}, {n:,} run{'' if n == 1 else 's'}"
 
 
-def compose(collection: Collection, knobs: Sequence[str] = ()) -> list[Part]:
-    """The page's parts: nothing is drawn across runs that must not be compared.
+def compose(collection: Collection, knobs: Sequence[str] = ()) -> list[ComparableGroup]:
+    """Make the sections of each group of comparable runs; nothing is drawn across two groups.
 
     Args:
-        collection: all runs.
-        knobs: the two axes of the phase diagram; chosen from what was swept where empty.
+        collection: All runs.
+        knobs: The two axes of the phase diagram, across and up; where empty, they are chosen from what was swept.
+
+    Returns:
+        The groups, in the order of the page.
 
     Raises:
-        UserError: `knobs` are not two settings that were swept in some part.
+        UserError: `knobs` are not two settings that were swept in some group.
     """
-    kept = groups(collection.runs)
-    collections = [collection] if len(kept) == 1 else [gathered(runs) for runs in kept]
-    asked = [one for one in collections if knobs and phase.has(one, knobs)]
-    if knobs and not asked:
-        phase.named(collections[0], knobs)
+    runs_of_groups = comparable_groups(collection.runs)
+    first = runs_of_groups[0]
+    collections = [collection] if len(runs_of_groups) == 1 else [gathered(runs) for runs in runs_of_groups]
+    with_knobs = [one for one in collections if knobs and phase.has(one, knobs)]
+    if knobs and not with_knobs:
+        phase.named(collections[0], knobs)  # raises the error that says what is wrong with the knobs
     return [
-        Part(one, _sections(one, knobs if one in asked else ()), between(kept[0], runs) if runs is not kept[0] else ())
-        for one, runs in zip(collections, kept, strict=True)
+        ComparableGroup(
+            one,
+            _sections(one, knobs if one in with_knobs else ()),
+            group_differences(first, runs) if runs is not first else (),
+        )
+        for one, runs in zip(collections, runs_of_groups, strict=True)
     ]
 
 
-def write_page(parts: Sequence[Part], out: Path) -> Path:
-    """Writes the page to `out`, and returns `out`.
+def write_page(groups: Sequence[ComparableGroup], out: Path) -> Path:
+    """Write the page.
+
+    Args:
+        groups: The groups of the page.
+        out: The file of the page.
+
+    Returns:
+        `out`.
 
     Raises:
         UserError: `out` cannot be written.
     """
-    page = render(parts)
+    page = render(groups)
     out = Path(out)
-    # Written beside it and renamed, so that a reader never meets half a page.
+    # Write the page beside its place and rename it, so that a reader never sees an incomplete page.
     partial = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -102,55 +124,63 @@ def write_page(parts: Sequence[Part], out: Path) -> Path:
     return out
 
 
-def write_figures(parts: Sequence[Part], folder: Path) -> list[Path]:
-    """Writes every plot of the page to `folder` as SVG and as PDF, and returns their paths.
+def write_figures(groups: Sequence[ComparableGroup], folder: Path) -> list[Path]:
+    """Write every plot of the page as SVG and as PDF.
+
+    Args:
+        groups: The groups of the page.
+        folder: The folder to write to. Several groups get the folders group-1, group-2, … in it.
+
+    Returns:
+        The files.
 
     Raises:
         UserError: `folder` cannot be written to.
     """
     written = []
     try:
-        for i, part in enumerate(parts, start=1):
-            inner = folder / f"group-{i}" if len(parts) > 1 else folder
-            inner.mkdir(parents=True, exist_ok=True)
-            for plot in (plot for section in part.sections for plot in section.plots):
-                written += [inner / f"{plot.stem}.svg", inner / f"{plot.stem}.pdf"]
-                written[-2].write_text(plot.svg, encoding="utf-8")
-                written[-1].write_bytes(plot.pdf)
+        for i, group in enumerate(groups, start=1):
+            group_folder = folder / f"group-{i}" if len(groups) > 1 else folder
+            group_folder.mkdir(parents=True, exist_ok=True)
+            for plot in (plot for section in group.sections for plot in section.plots):
+                svg, pdf = group_folder / f"{plot.stem}.svg", group_folder / f"{plot.stem}.pdf"
+                svg.write_text(plot.svg, encoding="utf-8")
+                pdf.write_bytes(plot.pdf)
+                written += [svg, pdf]
     except OSError as error:
         raise UserError(f"the figures cannot be written to '{folder}': {error.strerror}") from error
     return written
 
 
-def render(parts: Sequence[Part]) -> str:
-    """The page as text."""
-    shown = [_shown(part) for part in parts]
-    bodies = "".join(body for told in shown for _, body in told["sections"])
+def render(groups: Sequence[ComparableGroup]) -> str:
+    """Return the page as HTML."""
+    contexts = [_context(group) for group in groups]
+    bodies = "".join(body for context in contexts for _, body in context["sections"])
     return (
         environment()
         .get_template("page.html.j2")
         .render(
-            title=" and ".join(sorted({name for part in parts for name in part.collection.experiments})),
-            parts=shown,
-            warnings=[warning for part in parts for warning in part.collection.warnings],
-            inks=twins(bodies),
+            title=joined(sorted({name for group in groups for name in group.collection.experiments})),
+            groups=contexts,
+            warnings=[warning for group in groups for warning in group.collection.warnings],
+            inks=used_inks(bodies),
         )
     )
 
 
-def _shown(part: Part) -> dict[str, Any]:
-    nothing = "Nothing to compare yet." if part.collection.names else "No metric was measured."
-    first, *others = headline(part.collection) or [nothing]
+def _context(group: ComparableGroup) -> dict[str, Any]:
+    nothing = "There is nothing to compare yet." if group.collection.names else "No metric was measured."
+    first, *others = headline(group.collection) or [nothing]
     return {
-        "title": part.title,
+        "title": group.title,
         "first": first,
         "others": others,
-        "scope": scope(part.collection),
-        "sections": [(section, section.body) for section in part.sections],
-        "unlike": part.unlike,
+        "scope": scope(group.collection),
+        "sections": [(section, section.body) for section in group.sections],
+        "unlike_first": group.unlike_first,
     }
 
 
 def _sections(collection: Collection, knobs: Sequence[str]) -> list[Section]:
-    made = (phase.section(collection, knobs) if make is phase.section else make(collection) for make in SECTIONS)
-    return [section for section in made if section is not None]
+    sections = (phase.section(collection, knobs) if make is phase.section else make(collection) for make in SECTIONS)
+    return [section for section in sections if section is not None]

@@ -15,16 +15,23 @@ from collapse_lab.results.collect import Collection
 
 
 def figure(collection: Collection, metrics: Sequence[str] = ()) -> Figure:
-    """A figure fit for a paper: a panel for each of `metrics` (default: the first FID) and one legend.
+    """Return a figure for a paper, with one panel for each metric and one legend.
+
+    Args:
+        collection: The runs of the figure.
+        metrics: The names of the metrics in the ledger; empty takes the first FID.
+
+    Returns:
+        The figure.
 
     Raises:
-        UserError: no run has a metric of that name.
+        UserError: No run has a metric of that name.
     """
     known = {name.key: name for name in collection.names}
     first = leading(collection)
     chosen = list(metrics) or ([first.key] if first else [])
     if not chosen:
-        raise UserError("these runs measured nothing: there is no metric to draw")
+        raise UserError("these runs measured nothing, so there is no metric to draw")
     for metric in chosen:
         if metric not in known:
             raise UserError(f"no run has a metric '{metric}': {did_you_mean(metric, known)}")
@@ -36,7 +43,7 @@ def figure(collection: Collection, metrics: Sequence[str] = ()) -> Figure:
             name = known[metric]
             draw(ax, collection, name, legend.inks)
             better = f", {name.better} is better" if name.better else ""
-            ax.set_title(name.plain + better + (f"\n{name.where}" if name.where else ""))
+            ax.set_title(name.title + better + (f"\n{name.where}" if name.where else ""))
         if len(legend.labels) > 1:
             handles = [
                 Line2D([], [], color=ink, marker=marker(i), label=label)
@@ -47,10 +54,18 @@ def figure(collection: Collection, metrics: Sequence[str] = ()) -> Figure:
 
 
 def save(collection: Collection, path: Path, metrics: Sequence[str] = ()) -> Path:
-    """Writes `figure` to `path`, in the format that its ending names, and returns `path`.
+    """Write `figure` to a file.
+
+    Args:
+        collection: The runs of the figure.
+        path: The file; its ending names the format, e.g. png, svg or pdf.
+        metrics: The names of the metrics in the ledger; empty takes the first FID.
+
+    Returns:
+        `path`.
 
     Raises:
-        UserError: no such metric, no such format, or `path` cannot be written.
+        UserError: There is no such metric or no such format, or `path` cannot be written.
     """
     drawn = figure(collection, metrics)
     try:

@@ -1,4 +1,4 @@
-"""A plot: drawn once, shown in the page in the page's colours, and given away whole as SVG and PDF for a paper."""
+"""A plot: drawn once, shown in the colours of the page, and offered as SVG and PDF with its title and legend."""
 
 from __future__ import annotations
 
@@ -16,14 +16,20 @@ from collapse_lab.report.font import NAME
 from collapse_lab.report.style import MARKERS, MUTED, marker, styled, themed
 from collapse_lab.results.names import Name
 
-WIDTH, HEIGHT = 4.3, 2.3  # of what the page shows, in inches; a column of a paper is 3.3 to 4.5 wide
-TITLE = 0.5
-MARGINS = (0.62, 0.45, 0.14, 0.12)  # left, bottom, right, top: the same everywhere, so axes stand in line
+WIDTH, HEIGHT = 4.3, 2.3  # of the part that the page shows, in inches; a column of a paper is 3.3 to 4.5 wide
+TITLE = 0.5  # the height of the title above that part, in inches
+MARGINS = (0.62, 0.45, 0.14, 0.12)  # left, bottom, right, top in inches; the same everywhere, so that axes line up
 
 
 @dataclass(frozen=True)
 class Caption:
-    """What a plot shows, e.g. "Recall", "unseen prompts", "classifier features · higher is better"."""
+    """Hold the caption of a plot.
+
+    Attributes:
+        title: What the plot shows, e.g. "Recall".
+        where: The prompt set, e.g. "unseen prompts"; "" for all prompts.
+        note: A second line, e.g. "classifier features · higher is better".
+    """
 
     title: str
     where: str = ""
@@ -31,19 +37,25 @@ class Caption:
 
     @classmethod
     def of(cls, name: Name) -> Caption:
-        """Of a metric."""
+        """Return the caption of a metric."""
         better = name.better and f"{name.better} is better"
-        return cls(name.plain, name.where, " · ".join(filter(None, (name.space, better))))
+        return cls(name.title, name.where, " · ".join(filter(None, (name.space, better))))
 
     @property
     def line(self) -> str:
-        """Title and place in one."""
+        """Return title and prompt set as one line."""
         return ", ".join(filter(None, (self.title, self.where)))
 
 
 @dataclass(frozen=True)
 class Legend:
-    """The lines of a section: their common title, labels and inks (on light, on dark); a lone line needs none."""
+    """Hold the legend of a section.
+
+    Attributes:
+        title: The title above the lines.
+        labels: The label of each line.
+        inks: The colours (on light, on dark) of each line, as "#rrggbb".
+    """
 
     title: str = ""
     labels: Sequence[str] = ()
@@ -51,7 +63,7 @@ class Legend:
 
     @property
     def entries(self) -> list[tuple[str, int, str]]:
-        """(ink on light without its #, rank of the marker's shape, label) of each line, for the page."""
+        """Return (ink on light without its #, rank of the marker's shape, label) of each line; empty for one line."""
         if len(self.labels) < 2:
             return []
         return [
@@ -62,13 +74,15 @@ class Legend:
 
 @dataclass(frozen=True)
 class Plot:
-    """One drawing.
+    """Hold one plot in all its forms.
 
-    stem: name of its files, without an ending.
-    row: plots of a row stand side by side in the page.
-    inline: an <svg> element for the page, without title and legend, which the page has of its own.
-    svg: the whole, as a file of its own in the colours of paper.
-    pdf: the same, its text set in embedded TrueType.
+    Attributes:
+        caption: The caption.
+        stem: The name of its files, without an ending.
+        row: Plots of the same row stand side by side in the page.
+        inline: An <svg> element for the page, without title and legend, because the page writes these itself.
+        svg: The SVG file with title and legend, in the colours for white paper.
+        pdf: The same as a PDF file, its text set in embedded TrueType.
     """
 
     caption: Caption
@@ -80,7 +94,7 @@ class Plot:
 
     @property
     def pdf_uri(self) -> str:
-        """As a link that carries the file."""
+        """Return the PDF file as a data: URI."""
         return "data:application/pdf;base64," + b64encode(self.pdf).decode()
 
 
@@ -92,12 +106,24 @@ def plot(
     legend: Legend | None = None,
     height: float = HEIGHT,
 ) -> Plot:
-    """Has `draw` fill a pair of axes, and adds for the paper the caption above and the legend at the right."""
+    """Draw a plot, with the caption above and the legend at the right in its files.
+
+    Args:
+        draw: Draws on the axes that it is given.
+        caption: The caption.
+        stem: The name of the files, without an ending.
+        row: Plots of the same row stand side by side in the page.
+        legend: The legend; None for none.
+        height: The height of the part that the page shows, in inches.
+
+    Returns:
+        The plot as an element of the page, as SVG and as PDF.
+    """
     legend = legend or Legend()
     longest = max(map(len, (legend.title, *legend.labels)), default=0)
-    aside = 0.62 + 0.075 * longest if legend.entries else 0.0
+    legend_width = 0.62 + 0.075 * longest if legend.entries else 0.0
     with styled():
-        figure = Figure(figsize=(WIDTH + aside, height + TITLE))
+        figure = Figure(figsize=(WIDTH + legend_width, height + TITLE))
         ax = figure.add_axes(inches(figure, MARGINS[0], MARGINS[1], WIDTH - MARGINS[2], height - MARGINS[3]))
         draw(ax)
         _caption(figure, caption)
@@ -108,19 +134,30 @@ def plot(
         figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Creator": "collapse_lab"})
     shown = (0.0, 72 * TITLE, 72 * WIDTH, 72 * height)
     inline = themed(svg.getvalue(), caption.line, shown)
-    # Ours is the font of this process alone; the file names those that readers have.
-    paper = svg.getvalue().replace(f"'{NAME}'", "'DejaVu Sans', Arial, sans-serif")
-    return Plot(caption, stem, row, inline, paper, pdf.getvalue())
+    # Because our font exists in this process alone, name fonts in the file that readers have.
+    svg_file = svg.getvalue().replace(f"'{NAME}'", "'DejaVu Sans', Arial, sans-serif")
+    return Plot(caption, stem, row, inline, svg_file, pdf.getvalue())
 
 
 def inches(figure: Figure, left: float, bottom: float, right: float, top: float) -> tuple[float, float, float, float]:
-    """A place for axes, (left, bottom, width, height) as shares of the figure, from edges in inches."""
+    """Return the place of axes as matplotlib takes it.
+
+    Args:
+        figure: The figure.
+        left: The left edge, in inches from the left edge of the figure.
+        bottom: The bottom edge, in inches from the bottom edge of the figure.
+        right: The right edge, in inches from the left edge of the figure.
+        top: The top edge, in inches from the bottom edge of the figure.
+
+    Returns:
+        (left, bottom, width, height) as shares of the figure.
+    """
     width, height = figure.get_size_inches()
     return (left / width, bottom / height, (right - left) / width, (top - bottom) / height)
 
 
 def stem(*parts: str) -> str:
-    """A file's name of letters that are safe anywhere."""
+    """Return a file name that is safe on every system: the parts in lower case, joined by hyphens."""
     return re.sub(r"[^A-Za-z0-9]+", "-", "-".join(parts)).strip("-").lower()
 
 
@@ -132,12 +169,12 @@ def _caption(figure: Figure, caption: Caption) -> None:
 
 
 def _legend(figure: Figure, legend: Legend, height: float) -> None:
-    """Drawn by hand: matplotlib's own legend takes longer than all the rest of a plot."""
-    width, whole = figure.get_size_inches()
+    """Draw the legend line by line, because matplotlib's own legend takes longer than the rest of the plot."""
+    width, full_height = figure.get_size_inches()
     top = height - 0.2
-    figure.text((WIDTH + 0.08) / width, top / whole, legend.title, fontsize=8, va="center", color=MUTED)
+    figure.text((WIDTH + 0.08) / width, top / full_height, legend.title, fontsize=8, va="center", color=MUTED)
     for i, (label, (ink, _)) in enumerate(zip(legend.labels, legend.inks, strict=True), start=1):
-        y = (top - 0.17 * i) / whole
+        y = (top - 0.17 * i) / full_height
         x = [(WIDTH + at) / width for at in (0.08, 0.24, 0.4)]
         figure.add_artist(Line2D(x, [y] * 3, color=ink, marker=marker(i - 1), markevery=[1], markeredgewidth=0))
         figure.text((WIDTH + 0.5) / width, y, label, fontsize=8, va="center")

@@ -1,4 +1,4 @@
-"""A part of the page. A new part is a module that gives one, and a line in `page.SECTIONS`."""
+"""A section of the page. To add one, write a function that returns it and add the function to `page.SECTIONS`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ from collapse_lab.report.plot import Legend, Plot
 
 @dataclass(frozen=True)
 class Section:
-    """title and note as plain text; `template` is rendered with `context` into the body.
+    """Hold a section of the page.
 
-    folded: shown as a title that opens.
+    Attributes:
+        title: The title, as plain text.
+        template: The name of the template that makes the body.
+        context: What the template is rendered with.
+        note: A note below the title, as plain text; "" for none.
+        folded: Whether the page shows the title alone until a reader opens it.
+        plots: The plots of the section.
     """
 
     title: str
@@ -37,7 +43,19 @@ class Section:
         columns: int = 2,
         folded: bool = False,
     ) -> Section:
-        """Plots under one legend, at least two beside each other."""
+        """Return a section of plots under one legend, with at least two columns.
+
+        Args:
+            title: The title.
+            plots: The plots.
+            note: A note below the title; "" for none.
+            legend: The legend of all plots; None for none.
+            columns: The number of plots side by side. A single column becomes two, and rows are then not kept apart.
+            folded: Whether the page shows the title alone until a reader opens it.
+
+        Returns:
+            The section.
+        """
         legend = legend or Legend()
         context = {
             "plots": plots,
@@ -50,13 +68,13 @@ class Section:
 
     @property
     def body(self) -> Markup:
-        """What stands below the title, as HTML."""
+        """Return what stands below the note, as HTML."""
         return Markup(environment().get_template(self.template).render(self.context, title=self.title))
 
 
 @cache
 def environment() -> Environment:
-    """The templates of this package; whatever they are given is escaped."""
+    """Return the environment of the templates of this package; it escapes all values that a template writes."""
     return Environment(
         loader=PackageLoader("collapse_lab.report"),
         autoescape=select_autoescape(default=True),

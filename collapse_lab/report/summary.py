@@ -1,94 +1,111 @@
-"""The headline: what happened, in sentences computed from the ledgers."""
+"""The headline of the page: what happened, in sentences computed from the ledgers."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from collapse_lab.results.collect import Cell, Collection, short, shown
+from collapse_lab.results.collect import Collection, SeedGroup
 from collapse_lab.results.names import Name
 from collapse_lab.results.series import floor, point
+from collapse_lab.results.settings import short, shown, title_of
 
-# Below this share of its start, a change is called none at all.
+# A change below this share of the first value is called flat.
 FLAT = 0.05
 
 
 def number(value: float) -> str:
-    """Three significant digits, thousands in full."""
+    """Return a number as text with three significant digits; from 1000 on, with all digits before the point."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def scope(collection: Collection) -> str:
-    """What the page covers: experiments, cells, seeds, generations, and what was swept."""
+    """Return what the page covers: configurations, runs, seeds, generations and what was swept.
+
+    Args:
+        collection: The runs of the page.
+
+    Returns:
+        One line, e.g. "5 configurations · 15 runs · 3 seeds · generations 0 to 5 · ratio: 0, 0.1".
+    """
     runs, seeds = len(collection.runs), len({str(r.seed) for r in collection.runs})
     parts = [_count(runs, "run")]
-    if len(collection.cells) > 1:
-        parts = [_count(len(collection.cells), "cell"), parts[0]]
+    if len(collection.seed_groups) > 1:
+        parts = [_count(len(collection.seed_groups), "configuration"), parts[0]]
     if seeds > 1:
         parts.append(_count(seeds, "seed"))
     parts.append(f"generations 0 to {collection.last}")
     for knob in collection.knobs:
-        values = list(dict.fromkeys(shown(cell.knobs[knob]) for cell in collection.cells))
+        values = list(dict.fromkeys(shown(group.knobs[knob]) for group in collection.seed_groups))
         listed = ", ".join(values[:8]) + (", …" if len(values) > 8 else "")
-        parts.append(f"{'experiment' if knob == 'name' else short(knob)}: {listed}")
+        parts.append(f"{title_of(knob)}: {listed}")
     return " · ".join(parts)
 
 
 def headline(collection: Collection) -> list[str]:
-    """The first sentence is about FID, the others about recall and prompt agreement, where they are known; of language
-    models, the one is about perplexity.
+    """Return the sentences of the headline.
+
+    They are about FID, recall, prompt agreement and perplexity, as far as these were measured, in this order. Where
+    none of them was measured, one sentence is about the first metric.
+
+    Args:
+        collection: The runs of the page.
+
+    Returns:
+        The sentences; empty where no metric was measured.
     """
-    told_first = ("fid", "recall", "agreement", "perplexity")
-    firsts = (next((n for n in collection.names if n.metric == m), None) for m in told_first)
-    told = [name for name in firsts if name is not None] or collection.names[:1]
-    sentences = [sentence for name in told if (sentence := _sentence(collection, name))]
-    if sentences and len(collection.cells) > 1:
+    metrics = ("fid", "recall", "agreement", "perplexity")
+    firsts = (next((name for name in collection.names if name.metric == metric), None) for metric in metrics)
+    names = [name for name in firsts if name is not None] or collection.names[:1]
+    sentences = [sentence for name in names if (sentence := _sentence(collection, name))]
+    if sentences and len(collection.seed_groups) > 1:
         last = collection.last
-        even = all(run.last == last and run.status != "diverged" for run in collection.runs)
-        when = f"generation {last}" if even else "the end of each chain"
+        all_finished = all(run.last == last and run.status != "diverged" for run in collection.runs)
+        when = f"generation {last}" if all_finished else "the end of each chain"
         sentences[0] = f"at {when}, {sentences[0]}"
-    return [s[:1].upper() + s[1:] for s in sentences]
+    return [sentence[:1].upper() + sentence[1:] for sentence in sentences]
 
 
 def _sentence(collection: Collection, name: Name) -> str:
-    called = name.short if name.short.isupper() else name.plain.lower()
-    what = f"{called} on {name.where}" if name.where else called
-    if len(collection.cells) == 1:
+    metric = name.short if name.short.isupper() else name.title.lower()
+    what = f"{metric} on {name.where}" if name.where else metric
+    if len(collection.seed_groups) == 1:
         return _of_chain(collection, name, what)
     if collection.dose is not None and len(collection.knobs) == 1:
         return _of_dose(collection, name, what, short(collection.dose))
-    return _of_cells(collection, name, what)
+    return _of_sweep(collection, name, what)
 
 
 def _of_chain(collection: Collection, name: Name, what: str) -> str:
-    runs = collection.cells[0].runs
-    at = sorted({r.generation for run in runs for r in run.records if name.key in r.metrics})
-    first, last = (point(runs, name.key, g)[0] for g in (at[0], at[-1]))
-    if len(at) == 1:
-        return f"{what} was {number(first)} at generation {at[0]}{_floor(collection, name)}."
-    change = f"from {number(first)} to {number(last)} over {_count(at[-1] - at[0], 'generation')}"
+    runs = collection.seed_groups[0].runs
+    generations = sorted({record.generation for run in runs for record in run.records if name.key in record.metrics})
+    first, last = (point(runs, name.key, generation)[0] for generation in (generations[0], generations[-1]))
+    if len(generations) == 1:
+        return f"{what} was {number(first)} at generation {generations[0]}{_floor(collection, name)}."
+    change = f"from {number(first)} to {number(last)} over {_count(generations[-1] - generations[0], 'generation')}"
     return f"{what} {_verb(first, last)} {change}{_floor(collection, name)}."
 
 
 def _of_dose(collection: Collection, name: Name, what: str, knob: str) -> str:
-    ends = [(cell, point(cell.runs, name.key, None)[0]) for cell in collection.cells]
-    known = [(cell, value) for cell, value in ends if np.isfinite(value)]
+    ends = [(group, point(group.runs, name.key, None)[0]) for group in collection.seed_groups]
+    known = [(group, value) for group, value in ends if np.isfinite(value)]
     if len(known) < 2:
         return ""
-    (low, at_low), (high, at_high) = known[0], known[-1]
+    (lowest_dose, at_low), (highest_dose, at_high) = known[0], known[-1]
     times = f": {at_high / at_low:.1f} times as much" if at_low > 0 and at_high / at_low >= 1.5 else ""
     return (
-        f"{what} was {number(at_low)} at {knob} {_value(low)} and "
-        f"{number(at_high)} at {knob} {_value(high)}{times}{_floor(collection, name)}."
+        f"{what} was {number(at_low)} at {knob} {_dose(lowest_dose)} and "
+        f"{number(at_high)} at {knob} {_dose(highest_dose)}{times}{_floor(collection, name)}."
     )
 
 
-def _of_cells(collection: Collection, name: Name, what: str) -> str:
-    ends = [(point(cell.runs, name.key, None)[0], cell.label) for cell in collection.cells]
+def _of_sweep(collection: Collection, name: Name, what: str) -> str:
+    ends = [(point(group.runs, name.key, None)[0], group.label) for group in collection.seed_groups]
     known = sorted((value, label) for value, label in ends if np.isfinite(value))
     if len(known) < 2:
         return ""
-    (least, at_least), (most, at_most) = known[0], known[-1]
-    return f"{what} ran from {number(least)} at {at_least} to {number(most)} at {at_most}{_floor(collection, name)}."
+    (smallest, where_smallest), (largest, where_largest) = known[0], known[-1]
+    span = f"from {number(smallest)} at {where_smallest} to {number(largest)} at {where_largest}"
+    return f"{what} ranged {span}{_floor(collection, name)}."
 
 
 def _verb(first: float, last: float) -> str:
@@ -98,12 +115,12 @@ def _verb(first: float, last: float) -> str:
 
 
 def _floor(collection: Collection, name: Name) -> str:
-    between = floor(collection, name.key)
-    return f" (real against real: {number(sum(between) / 2)})" if between else ""
+    span = floor(collection, name.key)
+    return f" (real against real: {number(sum(span) / 2)})" if span else ""
 
 
-def _value(cell: Cell) -> str:
-    return shown(next(iter(cell.knobs.values())))
+def _dose(group: SeedGroup) -> str:
+    return shown(next(iter(group.knobs.values())))
 
 
 def _count(n: int, noun: str) -> str:

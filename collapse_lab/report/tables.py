@@ -1,109 +1,55 @@
-"""What was trained on and what came of it: a line per run, and the rows of each training set."""
+"""Tables of the runs: a line for each run with its final metrics, and the rows of each training set."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 from collapse_lab.report.export import packed
+from collapse_lab.report.fields import Field, knob_fields, number_field, text_field
 from collapse_lab.report.section import Section
 from collapse_lab.report.summary import number
-from collapse_lab.results.collect import Collection, short, shown
+from collapse_lab.results.collect import Collection
 from collapse_lab.results.names import Name
+from collapse_lab.results.run import Run
 from collapse_lab.results.series import evenly, final, floor, point
+from collapse_lab.results.settings import title_of
 from collapse_lab.types import Record
 
 MOST_COLUMNS = 6
 MOST_GENERATIONS = 12
 MOST_ROWS = 3000
 MOST_COUNTED = 100
-
-
-@dataclass(frozen=True)
-class Field:
-    """A table's cell: the text shown and the value that it sorts by."""
-
-    text: str
-    value: float | str
-    numeric: bool = True
-
-    @property
-    def sorts_by(self) -> str:
-        """The value where the text does not say it; "" where it does."""
-        if isinstance(self.value, str):
-            return "" if self.value == self.text else self.value
-        if math.isnan(self.value):
-            return ""
-        # As a browser spells it: "never" sorts after every number.
-        told = f"{self.value:.6g}".replace("inf", "Infinity")
-        return "" if told == self.text else told
-
-
-def _text(text: object) -> Field:
-    return Field(str(text), str(text), numeric=False)
-
-
-def _number(value: float) -> Field:
-    return Field(number(value) if value == value else "–", value)
+MOST_RECORDS = 60
 
 
 def counts(collection: Collection) -> Section:
-    """Real and synthetic rows of each training set: a line per generation, in a sweep a line per cell."""
-    if len(collection.runs) == 1:
-        records = collection.runs[0].records
-        models = len({r.model for r in records}) > 1
-        header = [
-            "generation",
-            *(["model"] if models else []),
-            "real",
-            "synthetic",
-            "synthetic share",
-            "status",
-        ]
-        rows = [
-            [_number(r.generation), *([_text(r.model)] if models else []), *_counted(r), _text(r.status)]
-            for r in (records[i] for i in evenly(len(records), 60))
-        ]
-        return Section("Training sets", "table.html.j2", {"header": header, "rows": rows, "foot": []})
-    at = evenly(collection.last + 1, MOST_GENERATIONS)
-    rows = []
-    listed = [collection.cells[i] for i in evenly(len(collection.cells), MOST_COUNTED)]
-    for cell in listed:
-        found = {r.generation: r.counts for r in reversed(cell.runs[0].records)}
-        pairs = [_text(_pair(found[g]) if g in found else "–") for g in at]
-        rows.append([_text(cell.label or cell.runs[0].name), *pairs])
-    header = ["cell", *(f"g {g}" for g in at)]
-    note = "Rows that each generation was trained on, real + synthetic, of each cell's first seed and model."
-    if len(listed) < len(collection.cells):
-        note += f" {len(listed)} of {len(collection.cells):,} cells are listed; the CSV has all."
-    return Section("Training sets", "table.html.j2", {"header": header, "rows": rows, "foot": []}, note)
+    """Return the real and synthetic rows of each training set.
+
+    Args:
+        collection: The runs of the page.
+
+    Returns:
+        The section: of a single run a line for each generation, of a sweep a line for each configuration.
+    """
+    return _counts_of_run(collection.runs[0]) if len(collection.runs) == 1 else _counts_of_sweep(collection)
 
 
-def cells(collection: Collection) -> Section:
-    """One line per run: its knobs, seed, status and final metrics; the floor below."""
-    chosen = [n for n in collection.names if n.is_key][:MOST_COLUMNS] or collection.names[:MOST_COLUMNS]
-    knobs = [("experiment" if k == "name" else short(k)) for k in collection.knobs]
-    header = [*knobs, "seed", "status", "last generation", *map(_heading, chosen), "minutes", "run"]
-    rows = []
-    for cell in collection.cells:
-        for run in cell.runs:
-            spent = sum(sum(r.seconds.values()) for r in run.records) / 60
-            rows.append(
-                [
-                    *(Field(shown(v), v if isinstance(v, int | float) else str(v)) for v in cell.knobs.values()),
-                    _text("–" if run.seed is None else run.seed),
-                    _text(run.status),
-                    _number(run.last),
-                    *(_number(point([run], name.key, final(run, name.key))[0]) for name in chosen),
-                    _number(spent),
-                    _text(run.signature),
-                ]
-            )
-    floors = [floor(collection, name.key) for name in chosen]
+def runs(collection: Collection) -> Section:
+    """Return a line for each run with its knobs, seed, status and final metrics, and the floor below.
+
+    Args:
+        collection: The runs of the page.
+
+    Returns:
+        The section.
+    """
+    names = [name for name in collection.names if name.is_key][:MOST_COLUMNS] or collection.names[:MOST_COLUMNS]
+    knobs = [title_of(knob) for knob in collection.knobs]
+    header = [*knobs, "seed", "status", "last generation", *map(_heading, names), "minutes", "run"]
+    rows = [[*knob_fields(group.knobs), *_line(run, names)] for group in collection.seed_groups for run in group.runs]
+    floors = [floor(collection, name.key) for name in names]
     foot = [
         "real vs real",
         *[""] * (len(knobs) + 2),
-        *(number(sum(f) / 2) if f else "" for f in floors),
+        *(number(sum(span) / 2) if span else "" for span in floors),
         "",
         "",
     ]
@@ -120,7 +66,60 @@ def cells(collection: Collection) -> Section:
     return Section("Runs", "table.html.j2", context, note)
 
 
-def _counted(record: Record) -> list[Field]:
+def _line(run: Run, names: list[Name]) -> list[Field]:
+    minutes = sum(sum(record.seconds.values()) for record in run.records) / 60
+    return [
+        text_field("–" if run.seed is None else run.seed),
+        text_field(run.status),
+        number_field(run.last),
+        *(number_field(point([run], name.key, final(run, name.key))[0]) for name in names),
+        number_field(minutes),
+        text_field(run.signature),
+    ]
+
+
+def _counts_of_run(run: Run) -> Section:
+    records = [run.records[i] for i in evenly(len(run.records), MOST_RECORDS)]
+    several_models = len({record.model for record in run.records}) > 1
+    header = [
+        "generation",
+        *(["model"] if several_models else []),
+        "real",
+        "synthetic",
+        "synthetic share",
+        "status",
+    ]
+    rows = [
+        [
+            number_field(record.generation),
+            *([text_field(record.model)] if several_models else []),
+            *_count_fields(record),
+            text_field(record.status),
+        ]
+        for record in records
+    ]
+    return Section("Training sets", "table.html.j2", {"header": header, "rows": rows, "foot": []})
+
+
+def _counts_of_sweep(collection: Collection) -> Section:
+    generations = evenly(collection.last + 1, MOST_GENERATIONS)
+    listed = [collection.seed_groups[i] for i in evenly(len(collection.seed_groups), MOST_COUNTED)]
+    rows = []
+    for group in listed:
+        by_generation = {record.generation: record.counts for record in reversed(group.runs[0].records)}
+        fields = [text_field(_sum_text(by_generation.get(generation))) for generation in generations]
+        rows.append([text_field(group.label or group.runs[0].name), *fields])
+    header = ["configuration", *(f"generation {generation}" for generation in generations)]
+    note = (
+        "The number of rows that each generation was trained on, real + synthetic, for the first seed and the first "
+        "model of each configuration."
+    )
+    if len(listed) < len(collection.seed_groups):
+        note += f" {len(listed)} of {len(collection.seed_groups):,} configurations are listed; the CSV has all."
+    return Section("Training sets", "table.html.j2", {"header": header, "rows": rows, "foot": []}, note)
+
+
+def _count_fields(record: Record) -> list[Field]:
     real, synthetic = (record.counts.get(kind, 0) for kind in ("real", "synthetic"))
     share = synthetic / (real + synthetic) if real + synthetic else 0.0
     return [
@@ -130,9 +129,9 @@ def _counted(record: Record) -> list[Field]:
     ]
 
 
-def _pair(found: dict[str, int]) -> str:
-    return f"{found.get('real', 0):,} + {found.get('synthetic', 0):,}"
+def _sum_text(counted: dict[str, int] | None) -> str:
+    return "–" if counted is None else f"{counted.get('real', 0):,} + {counted.get('synthetic', 0):,}"
 
 
 def _heading(name: Name) -> str:
-    return " ".join(part for part in (name.short, name.where and name.subset) if part)
+    return " ".join(filter(None, (name.short, name.where and name.subset)))

@@ -1,4 +1,4 @@
-"""Heat maps that show their uncertainty: a tile's colour is the value, the strip below it runs from lo to hi."""
+"""Heat maps with intervals: the colour of a tile is the value, and the strip below it has the colours of lo and hi."""
 
 from __future__ import annotations
 
@@ -18,22 +18,28 @@ from collapse_lab.report.plot import WIDTH, inches
 from collapse_lab.report.style import MUTED
 from collapse_lab.report.summary import number
 
-DECADES = 20  # beyond this quotient of greatest and least, colours go by the logarithm
+LARGEST_RATIO = 20  # where the largest value is more times the smallest, colours follow the logarithm
 MOST_STRIPS = 400
 MOST_VALUES = 80
-GAP, STRIP = 0.03, 0.16  # between tiles, and the strip's height, in tiles
+GAP, STRIP = 0.03, 0.16  # half the gap between tiles, and the height of the strip, in tiles
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """Values over two axes.
+    """Hold the values of a heat map over two axes.
 
-    values: (3, rows, columns), of mean, lo and hi, the first row at the bottom; NaN where there is no run, or no
-        interval.
-    columns, rows: labels. x: (columns,) where each column stands.
-    better: "lower" or "higher": that end is the bright one. Without it, the greatest is.
-    top: of the range, where it starts at 0: then the colours span all of it, and a small change looks small.
-    floor: real against real, marked on the colour bar.
+    Attributes:
+        values: (3, rows, columns), of mean, lo and hi, the first row at the bottom; NaN where there is no run or no
+            interval.
+        x: (columns,), where each column stands.
+        columns: The labels of the columns.
+        rows: The labels of the rows.
+        xlabel: The label of the axis across.
+        ylabel: The label of the axis up.
+        better: "lower" or "higher": that end of the colours is the bright one; "" makes the largest value bright.
+        top: The upper end of the range of a metric whose range starts at 0. Then the colours span the whole range, so
+            that a small change looks small. None spans the values.
+        floor: The value for real against real, which is marked on the colour bar; None for no mark.
     """
 
     values: np.ndarray
@@ -48,12 +54,17 @@ class Tiles:
 
     @property
     def height(self) -> float:
-        """Of the plot, in inches."""
+        """Return the height of the plot, in inches."""
         return float(np.clip(0.26 * len(self.rows) + 0.75, 2.3, 5.0))
 
 
 def draw(ax: Axes, tiles: Tiles) -> None:
-    """Fills `ax` with tiles, their values where they are few, and a colour bar beside it."""
+    """Draw the tiles, their values as text where they are few, and a colour bar beside them.
+
+    Args:
+        ax: The axes to draw on; they are moved, so that labels and colour bar have room.
+        tiles: The values.
+    """
     figure = ax.figure
     assert isinstance(figure, Figure)
     left = float(np.clip(0.38 + 0.062 * max(map(len, tiles.rows)), 0.62, 1.3))
@@ -65,38 +76,38 @@ def draw(ax: Axes, tiles: Tiles) -> None:
     ends = [*known, *([] if tiles.floor is None else [tiles.floor]), *([] if tiles.top is None else [0.0, tiles.top])]
     scale = ScalarMappable(_norm(ends), colours)
     places = [(i, j) for i, j in np.ndindex(mean.shape) if np.isfinite(mean[i, j])]
-    with_strips = len(places) <= MOST_STRIPS
+    few_tiles = len(places) <= MOST_STRIPS
     boxes, values = [], []
     for i, j in places:
         x0, x1, y0, y1 = tiles.x[j] - 0.5 + GAP, tiles.x[j] + 0.5 - GAP, i - 0.5 + GAP, i + 0.5 - GAP
-        between = np.isfinite(lo[i, j]) and np.isfinite(hi[i, j]) and with_strips
-        boxes.append((x0, x1, y0 + STRIP if between else y0, y1))
+        with_strip = np.isfinite(lo[i, j]) and np.isfinite(hi[i, j]) and few_tiles
+        boxes.append((x0, x1, y0 + STRIP if with_strip else y0, y1))
         values.append(mean[i, j])
-        if between:
+        if with_strip:
             boxes += [(x0, tiles.x[j], y0, y0 + STRIP), (tiles.x[j], x1, y0, y0 + STRIP)]
             values += [lo[i, j], hi[i, j]]
     corners = [[(a, c), (b, c), (b, d), (a, d)] for a, b, c, d in boxes]
     ax.add_collection(PolyCollection(corners, facecolors=scale.to_rgba(np.asarray(values)), linewidths=0))
-    _write(ax, tiles, scale, places)
+    _write_values(ax, tiles, scale, places)
     _axes(ax, tiles)
     _bar(figure, bar, scale, tiles.floor)
 
 
-def note(several_seeds: bool) -> str:
-    """What a reader must know of such a figure."""
-    which = "95\u00a0% t-interval over seeds" if several_seeds else "95\u00a0% interval over samples"
-    return f"The strip below a tile has the colours of the lower and the upper end of its {which}."
+def strip_note(several_seeds: bool) -> str:
+    """Return the sentence that explains the strips to a reader."""
+    interval = "95\u00a0% t-interval over seeds" if several_seeds else "95\u00a0% interval over samples"
+    return f"The strip below a tile has the colours of the lower and the upper end of its {interval}."
 
 
 def _norm(values: Sequence[float]) -> Normalize:
-    least, greatest = min(values), max(values)
-    if least > 0 and greatest / least > DECADES:
-        return LogNorm(least, greatest)
-    return Normalize(least, greatest if greatest > least else least + (abs(least) or 1.0))
+    smallest, largest = min(values), max(values)
+    if smallest > 0 and largest / smallest > LARGEST_RATIO:
+        return LogNorm(smallest, largest)
+    return Normalize(smallest, largest if largest > smallest else smallest + (abs(smallest) or 1.0))
 
 
-def _write(ax: Axes, tiles: Tiles, scale: ScalarMappable, places: Sequence[tuple[int, int]]) -> None:
-    """Values where they fit, with their intervals where those fit too."""
+def _write_values(ax: Axes, tiles: Tiles, scale: ScalarMappable, places: Sequence[tuple[int, int]]) -> None:
+    """Write the values where they fit, and their intervals where these fit too."""
     if len(tiles.columns) > 8 or len(tiles.columns) * len(tiles.rows) > MOST_VALUES:
         return
     mean, lo, hi = tiles.values
@@ -105,13 +116,13 @@ def _write(ax: Axes, tiles: Tiles, scale: ScalarMappable, places: Sequence[tuple
         red, green, blue, _ = scale.to_rgba(mean[i, j])
         ink = "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "#ffffff"
         interval = roomy and np.isfinite(lo[i, j])
-        at = i + STRIP / 2
+        y = i + STRIP / 2
         size = 8 if len(tiles.rows) <= 8 else 6.5
         value = number(mean[i, j]) if tiles.top is None else f"{mean[i, j]:.2f}"
-        ax.text(tiles.x[j], at + 0.15 * interval, value, ha="center", va="center", color=ink, fontsize=size)
+        ax.text(tiles.x[j], y + 0.15 * interval, value, ha="center", va="center", color=ink, fontsize=size)
         if interval:
             text = "–".join(f"{v:.2g}" if abs(v) < 100 else f"{v:.0f}" for v in (lo[i, j], hi[i, j]))
-            ax.text(tiles.x[j], at - 0.17, text, ha="center", va="center", color=ink, fontsize=5.5)
+            ax.text(tiles.x[j], y - 0.17, text, ha="center", va="center", color=ink, fontsize=5.5)
 
 
 def _axes(ax: Axes, tiles: Tiles) -> None:
@@ -121,7 +132,7 @@ def _axes(ax: Axes, tiles: Tiles) -> None:
     for side in ("left", "bottom"):
         ax.spines[side].set_visible(False)
     ax.tick_params(length=0)
-    fit = int(2.6 / (0.085 * max(map(len, tiles.columns)) + 0.06))  # labels of this length side by side
+    fit = int(2.6 / (0.085 * max(map(len, tiles.columns)) + 0.06))  # this many labels of that length fit side by side
     last, every = len(tiles.columns) - 1, -(-len(tiles.columns) // fit)
     kept = [j for j in range(last + 1) if (last - j) % every == 0 or (j == 0 and tiles.x[0] < 0)]
     ax.set_xticks(tiles.x[kept], [tiles.columns[j] for j in kept])
@@ -132,7 +143,7 @@ def _axes(ax: Axes, tiles: Tiles) -> None:
 
 
 def _bar(figure: Figure, ax: Axes, scale: ScalarMappable, floor: float | None) -> None:
-    scale.set_cmap(scale.cmap.resampled(40))  # in an SVG each shade is an element of its own
+    scale.set_cmap(scale.cmap.resampled(40))  # an SVG has one element for each shade, so use few shades
     bar = figure.colorbar(scale, cax=ax)
     bar.outline.set_visible(False)
     ax.tick_params(length=2, labelsize=7.5)

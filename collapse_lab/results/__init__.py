@@ -1,4 +1,5 @@
-"""Ledgers as results: runs, the knobs that differ between them, and what may be computed from their numbers alone.
+"""Compute results from ledgers: runs, the settings that differ between them, and statistics over seeds.
 
-Nothing here draws, judges or imports torch: `report` draws it, `verify` judges by it.
+No module of this package draws a figure, judges a claim or imports torch. `report` draws the results, and `verify`
+judges claims by them.
 """

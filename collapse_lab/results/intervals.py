@@ -1,4 +1,4 @@
-"""95 % intervals over seeds: of a mean, of a median, and of how large a mean is beside its spread."""
+"""95 % intervals over seeds: of a mean, of a median, and of a mean in units of its spread."""
 
 from __future__ import annotations
 
@@ -15,16 +15,23 @@ _TAIL = (1 + LEVEL) / 2
 
 
 def of_mean(values: Sequence[float] | np.ndarray) -> Estimate:
-    """mean ± t · s / √n, t the 97.5 % quantile of Student's distribution with n - 1 degrees of freedom.
+    """Return the mean with its interval mean ± t · s / √n.
 
-    A single value has no interval. Exact for normal values, whatever n; with 3 of them t is 4.3.
+    t is the 97.5 % quantile of Student's distribution with n - 1 degrees of freedom. The interval is exact for normal
+    values with any n; with 3 of them t is 4.3. A single value has no interval.
+
+    Args:
+        values: The values (n,), one for each seed.
+
+    Returns:
+        The mean with its 95 % interval; without an interval where n is 1.
 
     Raises:
-        ValueError: there is no value.
+        ValueError: There is no value.
     """
     x = np.asarray(values, float)
     if x.size == 0:
-        raise ValueError("a mean takes one value or more")
+        raise ValueError("expected one value or more to take a mean of; got none")
     mean = float(x.mean())
     if x.size < 2:
         return Estimate(mean)
@@ -33,7 +40,14 @@ def of_mean(values: Sequence[float] | np.ndarray) -> Estimate:
 
 
 def half_width(values: np.ndarray) -> np.ndarray:
-    """t · s / √n over the first axis, of n values; infinite for a single one."""
+    """Return t · s / √n, half the width of the interval of a mean, over the first axis.
+
+    Args:
+        values: The values (n, …).
+
+    Returns:
+        The half widths (…); infinite where n is 1.
+    """
     n = len(values)
     if n < 2:
         return np.full(values.shape[1:], math.inf)
@@ -41,17 +55,24 @@ def half_width(values: np.ndarray) -> np.ndarray:
 
 
 def of_median(times: Sequence[float | None]) -> Estimate:
-    """The median between order statistics x_(r) and x_(n+1-r), r the largest with P(Binomial(n, 1/2) < r) <= 0.025.
+    """Return the median with the interval of order statistics x_(r) to x_(n+1-r).
 
-    None is never: later than any time, infinity in the result. Of any distribution, and so of chains that were not
-    followed to the end; fewer than 6 have no interval.
+    r is the largest rank with P(Binomial(n, 1/2) < r) <= 0.025. The interval holds for any distribution of times, and
+    for chains that were stopped before the event. Fewer than 6 times have no interval.
+
+    Args:
+        times: One time for each chain, in generations; None means that the event never came, and counts as later
+            than any time.
+
+    Returns:
+        The median with its 95 % interval; "never" is infinity.
 
     Raises:
-        ValueError: there is no time.
+        ValueError: There is no time.
     """
     if not times:
-        raise ValueError("a median takes one value or more")
-    x = np.sort([math.inf if t is None else t for t in times])
+        raise ValueError("expected one value or more to take a median of; got none")
+    x = np.sort([math.inf if time is None else time for time in times])
     n = len(x)
     median = math.inf if math.isinf(x[n // 2]) else float(np.median(x))
     ranks = np.flatnonzero(bdtr(np.arange(n), n, 0.5) <= 1 - _TAIL)
@@ -61,15 +82,22 @@ def of_median(times: Sequence[float | None]) -> Estimate:
 
 
 def of_effect(differences: Sequence[float] | np.ndarray) -> Estimate | None:
-    """The standardised mean difference of n pairs, g = J(n - 1) · mean / s, s the spread of the differences.
+    """Return the standardised mean difference of n pairs, g = J(n - 1) · mean / s, with its interval.
 
-    J(m) = Γ(m/2) / (√(m/2) Γ((m-1)/2)) takes the bias of small samples away. The interval is that of mean / s of
-    infinitely many pairs: √n · mean / s follows the noncentral t-distribution, whose noncentrality is inverted.
-    None for fewer than 3 pairs, where no unbiased estimate exists, and where all differences are equal.
+    s is the spread of the differences. J(m) = Γ(m/2) / (√(m/2) Γ((m-1)/2)) removes the bias of small samples. The
+    interval is that of mean / s of infinitely many pairs: √n · mean / s follows the noncentral t-distribution, whose
+    noncentrality is inverted.
 
-    Range: any number; by convention 0.2 is called small and 0.8 large, of a spread between seeds, not between images.
-    Source: L. V. Hedges, Journal of Educational Statistics 6 (1981); Cumming and Finch, Educational and Psychological
-    Measurement 61 (2001), for the interval.
+    Args:
+        differences: The paired differences (n,), one for each seed.
+
+    Returns:
+        The effect size with its 95 % interval, any number. By convention 0.2 is called small and 0.8 large, in units
+        of the spread between seeds, not between images. None for fewer than 3 pairs, where no unbiased estimate
+        exists, and where all differences are equal.
+
+    Source: L. V. Hedges, Journal of Educational Statistics 6 (1981); for the interval, Cumming and Finch, Educational
+    and Psychological Measurement 61 (2001).
     """
     x = np.asarray(differences, float)
     n = x.size

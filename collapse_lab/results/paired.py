@@ -1,4 +1,7 @@
-"""Differences between two cells, paired by seed: cells of a sweep share what a seed decides, and pairing removes it."""
+"""Differences from a control, paired by seed.
+
+The runs of a sweep share everything that a seed decides, so a difference between two runs of one seed is free of it.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from collapse_lab.results.collect import Cell, Collection, Run
-from collapse_lab.results.comparable import require_alike
+from collapse_lab.results.collect import Collection, SeedGroup
+from collapse_lab.results.comparable import require_comparable
 from collapse_lab.results.intervals import of_effect, of_mean
+from collapse_lab.results.run import Run
 from collapse_lab.results.series import final, value
 from collapse_lab.types import Estimate
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Values of one metric at one generation: x (n,) of a cell and y (n,) of its baseline, of the same seeds.
+    """Hold the values of one metric at one generation, paired by seed.
 
-    left_out: runs of either without a partner that has the metric at that generation. Chains that diverged are
-        among them, so where they are many the rest is no fair sample.
+    Attributes:
+        metric: The metric's name in the ledger.
+        generation: The generation of all values; -1 where no run has the metric.
+        x: (n,), the values of a configuration.
+        y: (n,), the values of its control, of the same seeds.
+        left_out: The number of runs of either side that have no partner with the metric at that generation. Chains
+            that diverged are among them, so where many are left out, the others are no fair sample.
     """
 
     metric: str
@@ -35,11 +44,16 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Difference:
-    """Cell less baseline over n pairs.
+    """Hold the difference of a configuration from its control over n pairs.
 
-    mean: with its 95 % t-interval; without one where there is a single pair. None where there is no pair.
-    effect: the mean in units of its spread between seeds, with interval; None for fewer than 3 pairs.
-    baseline: the mean of the baseline over the same pairs.
+    Attributes:
+        metric: The metric's name in the ledger.
+        generation: The generation of all values.
+        n: The number of pairs.
+        left_out: The number of runs without a partner.
+        mean: The mean difference with its 95 % t-interval; a single pair has no interval. None where there is no pair.
+        effect: The mean in units of its spread between seeds, with interval; None for fewer than 3 pairs.
+        control: The mean of the control over the same pairs; None where there is no pair.
     """
 
     metric: str
@@ -48,81 +62,106 @@ class Difference:
     left_out: int
     mean: Estimate | None
     effect: Estimate | None
-    baseline: float | None
+    control: float | None
 
     @property
     def relative(self) -> float | None:
-        """mean / baseline: 0.5 is half as much again; None where the baseline is not above 0."""
-        if self.mean is None or self.baseline is None or self.baseline <= 0:
+        """Return mean / control: 0.5 is half as much again; None where the control is not above 0."""
+        if self.mean is None or self.control is None or self.control <= 0:
             return None
-        return self.mean.value / self.baseline
+        return self.mean.value / self.control
 
     @property
     def note(self) -> str:
-        """What the reader must know of the number of pairs; "" where there is nothing to say."""
-        told = [] if self.n > 1 else ["no pair" if self.n == 0 else "one pair, no interval"]
-        told += [f"{self.left_out} run{'s' if self.left_out > 1 else ''} left out"] if self.left_out else []
-        return ", ".join(told)
+        """Return what a reader must know about the number of pairs; "" where there is nothing to say."""
+        notes = [] if self.n > 1 else ["no pair" if self.n == 0 else "one pair, no interval"]
+        notes += [f"{self.left_out} run{'s' if self.left_out > 1 else ''} left out"] if self.left_out else []
+        return ", ".join(notes)
 
 
-def pairs(cell: Sequence[Run], baseline: Sequence[Run], metric: str, generation: int | None = None) -> Pairs:
-    """The runs of two cells brought together by seed.
+def pairs(runs: Sequence[Run], control: Sequence[Run], metric: str, generation: int | None = None) -> Pairs:
+    """Pair the runs of a configuration with the runs of its control by seed.
 
-    generation: None is the last one that both runs of some pair have; the same for all pairs.
+    Args:
+        runs: The runs of the configuration.
+        control: The runs of its control.
+        metric: The metric's name in the ledger.
+        generation: The generation, the same for all pairs; None takes the last one that both runs of some pair have.
+
+    Returns:
+        The paired values.
 
     Raises:
-        UserError: the features behind `metric` are unlike in some of the runs.
+        UserError: The features behind `metric` differ between the runs.
     """
-    require_alike([*cell, *baseline], metric)
-    others = {run.seed: run for run in baseline}
-    together = [(run, others[run.seed]) for run in cell if run.seed in others]
+    require_comparable([*runs, *control], metric)
+    by_seed = {run.seed: run for run in control}
+    partners = [(run, by_seed[run.seed]) for run in runs if run.seed in by_seed]
     if generation is None:
-        generation = max((min(final(a, metric), final(b, metric)) for a, b in together), default=-1)
-    values = [(value(a, metric, generation), value(b, metric, generation)) for a, b in together]
+        generation = max((min(final(a, metric), final(b, metric)) for a, b in partners), default=-1)
+    values = [(value(a, metric, generation), value(b, metric, generation)) for a, b in partners]
     known = [(x, y) for x, y in values if x is not None and y is not None]
     x, y = np.asarray(known, float).reshape(-1, 2).T
-    return Pairs(metric, generation, x, y, len(cell) + len(baseline) - 2 * len(known))
+    return Pairs(metric, generation, x, y, len(runs) + len(control) - 2 * len(known))
 
 
-def paired(cell: Sequence[Run], baseline: Sequence[Run], metric: str, generation: int | None = None) -> Difference:
-    """mean(x_s - y_s) over the seeds s that both cells have, with its 95 % t-interval and its effect size.
+def paired(runs: Sequence[Run], control: Sequence[Run], metric: str, generation: int | None = None) -> Difference:
+    """Return mean(x_s - y_s) over the common seeds s, with its 95 % t-interval and its effect size.
 
-    Valid where the differences are about normal; the values themselves need not be.
+    The interval is valid where the differences are about normal; the values themselves need not be normal.
+
+    Args:
+        runs: The runs of a configuration, with values x.
+        control: The runs of its control, with values y.
+        metric: The metric's name in the ledger.
+        generation: The generation, the same for all pairs; None takes the last one that both runs of some pair have.
+
+    Returns:
+        The difference; its numbers are None where there is no pair.
 
     Raises:
-        UserError: the features behind `metric` are unlike in some of the runs.
+        UserError: The features behind `metric` differ between the runs.
     """
-    found = pairs(cell, baseline, metric, generation)
-    differences = found.x - found.y
+    matched = pairs(runs, control, metric, generation)
+    differences = matched.x - matched.y
     return Difference(
         metric,
-        found.generation,
-        len(found),
-        found.left_out,
-        of_mean(differences) if len(found) else None,
+        matched.generation,
+        len(matched),
+        matched.left_out,
+        of_mean(differences) if len(matched) else None,
         of_effect(differences),
-        float(found.y.mean()) if len(found) else None,
+        float(matched.y.mean()) if len(matched) else None,
     )
 
 
-def ratio(found: Pairs) -> Estimate | None:
-    """exp(mean(log(x_s / y_s))): how many times the baseline, with the 95 % t-interval of the logarithms.
+def ratio(matched: Pairs) -> Estimate | None:
+    """Return exp(mean(log(x_s / y_s))), how many times the control, with the 95 % t-interval of the logarithms.
 
-    None where there is no pair, or a value that is not above 0.
+    Args:
+        matched: The paired values.
+
+    Returns:
+        The ratio, above 0; None where there is no pair, or where a value is not above 0.
     """
-    if not len(found) or min(found.x.min(), found.y.min()) <= 0:
+    if not len(matched) or min(matched.x.min(), matched.y.min()) <= 0:
         return None
-    logs = of_mean(np.log(found.x / found.y))
+    logs = of_mean(np.log(matched.x / matched.y))
     lo, hi = (None if end is None else math.exp(end) for end in (logs.lo, logs.hi))
     return Estimate(math.exp(logs.value), lo, hi)
 
 
-def controls(collection: Collection) -> list[Cell]:
-    """What each cell is compared with: the one that differs in the dose alone, which is 0, or else the first cell."""
+def controls(collection: Collection) -> list[SeedGroup]:
+    """Return the control of each seed group, in the order of the seed groups.
+
+    The control is the seed group that differs in the dose alone, and whose dose is 0. Where there is none, the control
+    is the first seed group of the collection.
+    """
     dose = collection.dose
-    at_zero = {_rest(cell, dose): cell for cell in collection.cells if dose is not None and cell.knobs[dose] == 0}
-    return [at_zero.get(_rest(cell, dose), collection.cells[0]) for cell in collection.cells]
+    groups = collection.seed_groups
+    at_zero = {_other_values(group, dose): group for group in groups if dose is not None and group.knobs[dose] == 0}
+    return [at_zero.get(_other_values(group, dose), groups[0]) for group in groups]
 
 
-def _rest(cell: Cell, dose: str | None) -> str:
-    return repr([value for knob, value in cell.knobs.items() if knob != dose])
+def _other_values(group: SeedGroup, dose: str | None) -> str:
+    return repr([value for knob, value in group.knobs.items() if knob != dose])

@@ -1,4 +1,4 @@
-"""A metric of a collection as lines to draw: a mean and an interval per generation."""
+"""Values of a metric over the generations: the lines of a figure, and the values of one run."""
 
 from __future__ import annotations
 
@@ -7,18 +7,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from collapse_lab.results.collect import Cell, Collection, Run
+from collapse_lab.results.collect import Collection, SeedGroup
 from collapse_lab.results.intervals import of_mean
+from collapse_lab.results.run import Run
 
 MOST_LINES = 12
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line: x (m,), mean (m,), lo and hi (m,), NaN where no interval is known.
+    """Hold one line of a figure.
 
-    rank: its place among all lines of the collection, which chooses its colour and marker.
-    diverged: whether a run behind it ended early because its loss did.
+    Attributes:
+        label: The label of the line.
+        rank: The place of the line among all lines of the collection, which chooses its colour and marker.
+        x: (m,), the generations.
+        mean: (m,).
+        lo: (m,), the lower ends of the intervals; NaN where no interval is known.
+        hi: (m,), the upper ends; NaN where no interval is known.
+        diverged: Whether a run behind the line ended early because its loss diverged.
     """
 
     label: str
@@ -30,46 +37,71 @@ class Series:
     diverged: bool = False
 
 
-def lines(collection: Collection) -> list[tuple[str, Cell, str | None]]:
-    """What has a line of its own: each cell; in a collection of one cell, each model of it.
+def lines(collection: Collection) -> list[tuple[str, SeedGroup, str | None]]:
+    """Return what gets a line of its own in a figure: each seed group, or each model of a single seed group.
 
-    Beyond 12 cells, 12 of them at even distances, the first and the last among them.
+    Of more than 12 seed groups, 12 at even distances are taken; the first and the last are among them.
+
+    Args:
+        collection: The runs of the figure.
+
+    Returns:
+        (label, seed group, model) of each line; the model is None where the line is a mean over all models.
     """
-    if len(collection.cells) == 1:
-        cell = collection.cells[0]
-        models = sorted({r.model for run in cell.runs for r in run.records})
-        return [(model, cell, model) for model in models]
-    chosen = evenly(len(collection.cells), MOST_LINES)
-    return [(collection.cells[i].label, collection.cells[i], None) for i in chosen]
+    if len(collection.seed_groups) == 1:
+        group = collection.seed_groups[0]
+        models = sorted({record.model for run in group.runs for record in run.records})
+        return [(model, group, model) for model in models]
+    chosen = [collection.seed_groups[i] for i in evenly(len(collection.seed_groups), MOST_LINES)]
+    return [(group.label, group, None) for group in chosen]
 
 
 def over_generations(collection: Collection, metric: str) -> list[Series]:
-    """Mean of `metric` at each generation, and its 95 % interval.
+    """Return the mean of a metric at each generation with its 95 % interval, one series for each line.
 
-    The interval is Student's t over runs where a cell has several, else the ledger's own `_lo` and `_hi`.
+    The interval is Student's t over the runs where a seed group has several, and otherwise the interval of the ledger
+    itself (`_lo` and `_hi`).
+
+    Args:
+        collection: The runs of the figure.
+        metric: The metric's name in the ledger.
+
+    Returns:
+        The series, without the lines that never have the metric.
     """
-    found: list[Series] = []
-    for rank, (label, cell, model) in enumerate(lines(collection)):
-        at = sorted({r.generation for run in cell.runs for r in run.records if metric in r.metrics})
-        points = [point(cell.runs, metric, g, model) for g in at]
+    all_series: list[Series] = []
+    for rank, (label, group, model) in enumerate(lines(collection)):
+        generations = sorted(
+            {record.generation for run in group.runs for record in run.records if metric in record.metrics}
+        )
+        points = [point(group.runs, metric, generation, model) for generation in generations]
         if points:
             mean, lo, hi = np.asarray(points).T
-            ended = any(run.status == "diverged" for run in cell.runs)
-            found.append(Series(label, rank, np.asarray(at), mean, lo, hi, ended))
-    return found
+            diverged = any(run.status == "diverged" for run in group.runs)
+            all_series.append(Series(label, rank, np.asarray(generations), mean, lo, hi, diverged))
+    return all_series
 
 
 def point(
     runs: Sequence[Run], metric: str, generation: int | None, model: str | None = None
 ) -> tuple[float, float, float]:
-    """(mean, lo, hi) over `runs` at a generation, None being each run's last; NaN where not known.
+    """Return (mean, lo, hi) of a metric over runs at one generation.
 
-    A run of several models counts as their mean unless `model` is named.
+    A run of several models counts as the mean of its models unless `model` is named.
+
+    Args:
+        runs: The runs of one seed group.
+        metric: The metric's name in the ledger.
+        generation: The generation; None takes the last one of each run that has the metric.
+        model: The model; None takes all models of a run.
+
+    Returns:
+        The mean and its 95 % interval; NaN where a number is not known.
     """
     values, intervals = [], []
     for run in runs:
-        at = final(run, metric) if generation is None else generation
-        rows = [r.metrics for r in run.records if r.generation == at and model in (None, r.model)]
+        wanted = final(run, metric) if generation is None else generation
+        rows = [r.metrics for r in run.records if r.generation == wanted and model in (None, r.model)]
         rows = [row for row in rows if metric in row]
         if rows:
             values.append(float(np.mean([row[metric] for row in rows])))
@@ -83,37 +115,37 @@ def point(
 
 
 def value(run: Run, metric: str, generation: int) -> float | None:
-    """`metric` of a run at a generation, the mean over its models; None where it was not measured."""
-    found = [r.metrics[metric] for r in run.records if r.generation == generation and metric in r.metrics]
-    return float(np.mean(found)) if found else None
+    """Return a metric of a run at one generation, the mean over its models; None where it was not measured."""
+    values = [r.metrics[metric] for r in run.records if r.generation == generation and metric in r.metrics]
+    return float(np.mean(values)) if values else None
 
 
 def along(run: Run, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """(generations, values) of `metric` along one chain, the mean over its models."""
-    found: dict[int, list[float]] = {}
+    """Return (generations, values), each (m,), of a metric along one chain, the mean over its models."""
+    by_generation: dict[int, list[float]] = {}
     for record in run.records:
         if metric in record.metrics:
-            found.setdefault(record.generation, []).append(record.metrics[metric])
-    at = sorted(found)
-    return np.asarray(at, float), np.asarray([np.mean(found[g]) for g in at], float)
+            by_generation.setdefault(record.generation, []).append(record.metrics[metric])
+    generations = sorted(by_generation)
+    return np.asarray(generations, float), np.asarray([np.mean(by_generation[g]) for g in generations], float)
 
 
 def final(run: Run, metric: str) -> int:
-    """The last generation of `run` that has `metric`, -1 where none has."""
-    return max((r.generation for r in run.records if metric in r.metrics), default=-1)
+    """Return the last generation of a run that has the metric; -1 where none has it."""
+    return max((record.generation for record in run.records if metric in record.metrics), default=-1)
 
 
 def floor_of(run: Run, metric: str) -> float | None:
-    """`metric` of real against real beside a run, None where unknown."""
-    found = [r.metrics[f"{metric}_floor"] for r in run.records if f"{metric}_floor" in r.metrics]
-    return float(np.mean(found)) if found else None
+    """Return the mean value of a metric for real against real in one run; None where it is not known."""
+    values = [r.metrics[f"{metric}_floor"] for r in run.records if f"{metric}_floor" in r.metrics]
+    return float(np.mean(values)) if values else None
 
 
 def floor(collection: Collection, metric: str) -> tuple[float, float] | None:
-    """(least, greatest) value of `metric` for real against real in the collection; None where unknown."""
+    """Return the (smallest, largest) value of a metric for real against real; None where it is not known."""
     return collection.floors.get(metric)
 
 
 def evenly(n: int, most: int) -> list[int]:
-    """At most `most` of the indices below n at even distances, both ends among them."""
+    """Return at most `most` of the indices 0 to n - 1 at even distances, the first and the last among them."""
     return sorted({round(i) for i in np.linspace(0, n - 1, min(n, most))})

@@ -1,4 +1,4 @@
-"""The page in a browser: nothing is loaded, nothing goes wrong, and tables and downloads do what they say."""
+"""The page in a browser: it loads nothing and logs nothing, and its tables and downloads work."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from playwright.sync_api import Browser, BrowserContext, Download, Locator, Page
 from collapse_lab.report import write_report
 from collapse_lab.report.plot import TITLE
 from collapse_lab.results.collect import collect
-from tests.report.synthetic import write_plane, write_run
+from tests.report.run_folders import write_plane, write_run
 
-FOUND = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(FOUND is None, reason="no chromium, chromium-browser or google-chrome on the path")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the path")
 
 
 @dataclass
 class Visit:
-    """An open page, and what it should never have done."""
+    """Hold an open page, and everything that it logged or loaded, which should be nothing."""
 
     page: Page
     complaints: list[str] = field(default_factory=list)
 
     def column(self, title: str) -> list[str]:
-        """The texts in the rows of the table of runs that are shown."""
+        """Return the texts of a column of the table of runs, of the rows that are shown."""
         return self.page.evaluate(  # type: ignore[no-any-return]
             """(title) => {
                 const table = document.querySelector("[aria-label=Runs] table");
@@ -44,11 +44,11 @@ class Visit:
         )
 
     def heading(self, title: str) -> Locator:
-        """Of the table of runs."""
+        """Return a heading of the table of runs."""
         return self.page.get_by_label("Runs").get_by_role("columnheader", name=title)
 
     def filter(self, query: str) -> str:
-        """Filters the runs, and returns what the page says of their number."""
+        """Filter the runs, and return what the page says about their number."""
         bar = self.page.locator("section").filter(has=self.page.get_by_label("Runs")).locator(".filter")
         bar.get_by_label("Filter").fill(query)
         return bar.locator("output").inner_text()
@@ -58,7 +58,7 @@ class Visit:
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         arguments = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-        browser = playwright.chromium.launch(executable_path=FOUND, args=arguments)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser
         browser.close()
 
@@ -80,21 +80,23 @@ def groups(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def visit(context: BrowserContext, file: Path) -> Visit:
     page = context.new_page()
-    found = Visit(page)
-    page.on("console", lambda message: found.complaints.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: found.complaints.append(f"error: {error}"))
-    page.on("request", lambda r: None if r.url.startswith(("data:", file.as_uri())) else found.complaints.append(r.url))
+    opened = Visit(page)
+    page.on("console", lambda message: opened.complaints.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: opened.complaints.append(f"error: {error}"))
+    page.on(
+        "request", lambda r: None if r.url.startswith(("data:", file.as_uri())) else opened.complaints.append(r.url)
+    )
     page.goto(file.as_uri())
-    return found
+    return opened
 
 
 @pytest.fixture
 def desktop(browser: Browser, sweep: Path) -> Iterator[Visit]:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    found = visit(context, sweep)
-    yield found
+    opened = visit(context, sweep)
+    yield opened
     context.close()
-    assert found.complaints == []
+    assert opened.complaints == []
 
 
 def saved(download: Download, folder: Path) -> Path:
@@ -106,13 +108,13 @@ def saved(download: Download, folder: Path) -> Path:
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("which", ["sweep", "groups"])
-def test_it_fits_any_screen_and_loads_nothing(
+def test_the_page_fits_any_screen_and_loads_nothing(
     browser: Browser, sweep: Path, groups: Path, which: str, scheme: Literal["light", "dark"], width: int
 ) -> None:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    found = visit(context, {"sweep": sweep, "groups": groups}[which])
-    page = found.page
-    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    opened = visit(context, {"sweep": sweep, "groups": groups}[which])
+    page = opened.page
+    page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     narrow = page.evaluate("Math.min(...[...document.querySelectorAll('.panels svg')].map((s) => s.clientWidth))")
     assert narrow > 0.3 * width
@@ -122,14 +124,14 @@ def test_it_fits_any_screen_and_loads_nothing(
                   getComputedStyle(document.querySelector('h1')).color]
                  .map((c) => c.match(/\\d+/g).slice(0, 3).reduce((sum, n) => sum + Number(n), 0) / 3)"""
     )
-    ground, *inks = colours
-    assert (ground > 128) == (scheme == "light")
-    assert all(abs(ink - ground) > 90 for ink in inks)
+    background, *inks = colours
+    assert (background > 128) == (scheme == "light")
+    assert all(abs(ink - background) > 90 for ink in inks)
     context.close()
-    assert found.complaints == []
+    assert opened.complaints == []
 
 
-def test_every_ink_of_every_figure_is_defined(desktop: Visit) -> None:
+def test_every_colour_of_every_figure_is_defined(desktop: Visit) -> None:
     missing = desktop.page.evaluate(
         """() => {
             const root = getComputedStyle(document.documentElement);
@@ -141,7 +143,7 @@ def test_every_ink_of_every_figure_is_defined(desktop: Visit) -> None:
     assert missing[1] == []
 
 
-def test_a_heading_sorts_by_click_and_by_key(desktop: Visit) -> None:
+def test_a_heading_sorts_the_table_by_click_and_by_key(desktop: Visit) -> None:
     heading = desktop.heading("FID seen")
     before = desktop.column("FID seen")
     assert heading.get_attribute("aria-sort") is None
@@ -172,12 +174,12 @@ def test_a_heading_sorts_by_click_and_by_key(desktop: Visit) -> None:
         (",", 13),
     ],
 )
-def test_a_filter_leaves_the_rows_that_match(desktop: Visit, query: str, expected: int) -> None:
+def test_a_filter_keeps_the_rows_that_match(desktop: Visit, query: str, expected: int) -> None:
     assert desktop.filter(query) == f"{expected} of 13 rows"
     assert len(desktop.column("ratio")) == expected
 
 
-def test_filtering_and_sorting_go_together(desktop: Visit) -> None:
+def test_a_filtered_table_can_be_sorted(desktop: Visit) -> None:
     desktop.filter("ratio=1")
     desktop.heading("FID seen").get_by_role("button").click()
     shown = [float(v) for v in desktop.column("FID seen")]
@@ -185,14 +187,16 @@ def test_filtering_and_sorting_go_together(desktop: Visit) -> None:
     assert shown == sorted(shown)
 
 
-def test_the_svg_is_whole_and_in_the_colours_of_paper(browser: Browser, sweep: Path, tmp_path: Path) -> None:
+def test_the_svg_file_has_title_and_legend_in_the_colours_for_white_paper(
+    browser: Browser, sweep: Path, tmp_path: Path
+) -> None:
     context = browser.new_context(color_scheme="dark", accept_downloads=True)
-    found = visit(context, sweep)
-    with found.page.expect_download() as waiting:
-        found.page.get_by_role("button", name="Fréchet distance (FID), seen prompts as SVG").first.click()
+    opened = visit(context, sweep)
+    with opened.page.expect_download() as waiting:
+        opened.page.get_by_role("button", name="Fréchet distance (FID), seen prompts as SVG").first.click()
     path = saved(waiting.value, tmp_path)
     context.close()
-    assert found.complaints == []
+    assert opened.complaints == []
     assert path.name == "curve-seen-classifier-fid.svg"
     text = path.read_text()
     root = ElementTree.fromstring(text)
@@ -208,7 +212,7 @@ def test_the_svg_is_whole_and_in_the_colours_of_paper(browser: Browser, sweep: P
         assert f'id="{link}"' in text
 
 
-def test_the_pdf_and_the_csv(desktop: Visit, sweep: Path, tmp_path: Path) -> None:
+def test_the_pdf_and_the_csv_can_be_downloaded(desktop: Visit, sweep: Path, tmp_path: Path) -> None:
     with desktop.page.expect_download() as waiting:
         desktop.page.get_by_role("link", name="Fréchet distance (FID), seen prompts as PDF").first.click()
     assert saved(waiting.value, tmp_path).read_bytes().startswith(b"%PDF-")
@@ -222,7 +226,7 @@ def test_the_pdf_and_the_csv(desktop: Visit, sweep: Path, tmp_path: Path) -> Non
     assert float(rows[0]["seen/classifier/fid"]) == pytest.approx(records[0].metrics["seen/classifier/fid"], rel=1e-5)
 
 
-def test_without_scripts_all_is_there_but_the_buttons(browser: Browser, sweep: Path) -> None:
+def test_without_scripts_the_page_lacks_only_the_buttons(browser: Browser, sweep: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(sweep.as_uri())
@@ -233,11 +237,11 @@ def test_without_scripts_all_is_there_but_the_buttons(browser: Browser, sweep: P
     context.close()
 
 
-def test_unlike_groups_are_reached_from_the_head(browser: Browser, groups: Path) -> None:
+def test_links_at_the_top_lead_to_the_groups(browser: Browser, groups: Path) -> None:
     context = browser.new_context()
-    found = visit(context, groups)
-    found.page.get_by_role("link", name="nepotistic, 1 run").click()
-    assert found.page.url.endswith("#group-2")
-    assert found.page.locator("article").count() == 2
+    opened = visit(context, groups)
+    opened.page.get_by_role("link", name="nepotistic, 1 run").click()
+    assert opened.page.url.endswith("#group-2")
+    assert opened.page.locator("article").count() == 2
     context.close()
-    assert found.complaints == []
+    assert opened.complaints == []

@@ -1,4 +1,4 @@
-"""Runs that must not be compared, and ledgers that are not as they should be."""
+"""Runs that must not be compared, and ledgers that are empty or damaged."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from collapse_lab.report import write_report
 from collapse_lab.report.__main__ import main
 from collapse_lab.report.page import compose
 from collapse_lab.results.collect import collect
-from tests.report.synthetic import write_plane, write_run
+from tests.report.run_folders import write_plane, write_run
 
 
-def test_unlike_runs_have_parts_of_their_own(tmp_path: Path) -> None:
+def test_runs_that_must_not_be_compared_are_in_separate_groups(tmp_path: Path) -> None:
     for seed in range(2):
         write_run(tmp_path / f"a{seed}", 1.0, seed, 2, grids=False)
         write_run(tmp_path / f"b{seed}", 0.5, seed, 2, grids=False, weights="9a8b7c", name="other")
-    parts = compose(collect([tmp_path]))
-    assert [{run.name for run in part.collection.runs} for part in parts] == [{"nepotistic"}, {"other"}]
-    assert [part.collection.knobs for part in parts] == [(), ()]
+    groups = compose(collect([tmp_path]))
+    assert [{run.name for run in group.collection.runs} for group in groups] == [{"nepotistic"}, {"other"}]
+    assert [group.collection.knobs for group in groups] == [(), ()]
     text = write_report([tmp_path], tmp_path / "report.html").read_text()
     assert "2 groups of runs that must not be compared" in text
-    assert "unlike group 1 in: classifier: weights 1f2e3d against 9a8b7c" in text
+    assert "differs from group 1 in: classifier: weights 1f2e3d against 9a8b7c" in text
     assert text.count("<article ") == 2
     assert re.findall(r'href="#(group-\d)"', text) == re.findall(r'id="(group-\d)"', text)
     assert text.count("FID on seen prompts rose from") == 2
 
 
-def test_experiments_that_were_measured_alike_share_a_part(tmp_path: Path) -> None:
+def test_experiments_with_the_same_features_share_a_group(tmp_path: Path) -> None:
     for name in ("nepotistic", "fresh"):
         write_run(tmp_path / name, 1.0, generations=2, grids=False, name=name)
-    (part,) = compose(collect([tmp_path]))
-    assert part.collection.knobs == ("name",)
+    (group,) = compose(collect([tmp_path]))
+    assert group.collection.knobs == ("name",)
     assert "<article" not in write_report([tmp_path], tmp_path / "report.html").read_text()
 
 
-def test_figures_of_groups_lie_in_folders_of_their_own(tmp_path: Path) -> None:
+def test_each_group_has_a_folder_of_figures(tmp_path: Path) -> None:
     for name, weights in (("a", "1f2e3d"), ("b", "9a8b7c")):
         write_run(tmp_path / "runs" / name, 1.0, generations=1, grids=False, weights=weights, name=name)
     assert main([str(tmp_path / "runs"), "--figures", str(tmp_path / "figures")]) == 0
     assert sorted(p.name for p in (tmp_path / "figures").iterdir()) == ["group-1", "group-2"]
 
 
-def test_knobs_are_looked_for_in_every_group(tmp_path: Path) -> None:
+def test_knobs_are_searched_in_every_group(tmp_path: Path) -> None:
     write_plane(tmp_path / "runs" / "plane", ratios=(0, 1), scales=(1, 2))
     write_run(tmp_path / "runs" / "alone", generations=1, grids=False, weights="9a8b7c", name="alone")
     page = ["--out", str(tmp_path / "page.html")]
@@ -54,8 +54,8 @@ def test_knobs_are_looked_for_in_every_group(tmp_path: Path) -> None:
     assert main([str(tmp_path / "runs"), *page, "--knobs", "ratio,steps"]) == 2
 
 
-def test_a_run_without_records_or_metrics_is_kept_and_named(tmp_path: Path) -> None:
-    write_run(tmp_path / "whole", 1.0, generations=2, grids=False)
+def test_a_run_without_records_or_metrics_is_kept_with_a_warning(tmp_path: Path) -> None:
+    write_run(tmp_path / "complete", 1.0, generations=2, grids=False)
     empty = write_run(tmp_path / "empty", 0.5, generations=2, grids=False) / "ledger.jsonl"
     empty.write_text("")
     bare = write_run(tmp_path / "bare", 0.1, generations=2, grids=False) / "ledger.jsonl"
@@ -66,7 +66,7 @@ def test_a_run_without_records_or_metrics_is_kept_and_named(tmp_path: Path) -> N
     assert main([str(tmp_path)]) == 1
 
 
-def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_is_left_out(tmp_path: Path) -> None:
     ledger = write_run(tmp_path / "run", 1.0, generations=3, grids=False) / "ledger.jsonl"
     ledger.write_bytes(ledger.read_bytes()[:-40])
     text = write_report([tmp_path], tmp_path / "report.html").read_text()
@@ -75,7 +75,9 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity"])
-def test_a_number_that_is_none_is_refused(tmp_path: Path, number: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_number_that_is_not_finite_is_refused(
+    tmp_path: Path, number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     ledger = write_run(tmp_path / "run", generations=1, grids=False) / "ledger.jsonl"
     lines = ledger.read_text().splitlines()
     record = json.loads(lines[1])

@@ -19,7 +19,7 @@ from collapse_lab.report.summary import headline, scope
 from collapse_lab.results.collect import collect
 from collapse_lab.results.names import Name, base_names
 from collapse_lab.results.series import over_generations
-from tests.report.synthetic import write_run, write_sweep
+from tests.report.run_folders import write_run, write_sweep
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def page(sweep: Path) -> str:
 
 
 class Balance(HTMLParser):
-    """Complains of an element that is closed without having been opened."""
+    """Check that each closing tag closes the element that was opened last."""
 
     VOID = frozenset({"meta", "link", "img", "br", "path", "use", "rect", "circle"})
 
@@ -53,7 +53,7 @@ class Balance(HTMLParser):
             assert self.open.pop() == tag
 
 
-def test_the_page_is_whole_and_needs_nothing_else(page: str) -> None:
+def test_the_page_is_complete_and_needs_no_other_file(page: str) -> None:
     parser = Balance()
     parser.feed(page)
     assert parser.open == []
@@ -66,7 +66,7 @@ def test_the_page_is_whole_and_needs_nothing_else(page: str) -> None:
 
 def test_every_metric_and_every_grid_is_on_the_page(sweep: Path, page: str) -> None:
     for name in collect([sweep]).names:
-        assert name.plain in page
+        assert name.title in page
     assert page.count("<img ") == 5 * 6 * 2
     grid = (sweep / "r0-s0" / "grids" / "seen" / "model-g000.png").read_bytes()
     embedded = re.search(r'src="data:image/png;base64,([^"]*)"', page)
@@ -74,20 +74,22 @@ def test_every_metric_and_every_grid_is_on_the_page(sweep: Path, page: str) -> N
     assert b64decode(embedded[1]) == grid
 
 
-def test_knobs_seeds_and_cells(sweep: Path) -> None:
+def test_knobs_seeds_and_seed_groups(sweep: Path) -> None:
     collection = collect([sweep, sweep / "r0-s0"])
     assert len(collection.runs) == 15
     assert collection.knobs == ("ratio",)
-    assert [cell.knobs["ratio"] for cell in collection.cells] == [0, 0.005, 0.1, 0.5, 1]
-    assert [run.seed for run in collection.cells[0].runs] == [0, 1, 2]
-    assert scope(collection) == "5 cells · 15 runs · 3 seeds · generations 0 to 5 · ratio: 0, 0.005, 0.1, 0.5, 1"
+    assert [group.knobs["ratio"] for group in collection.seed_groups] == [0, 0.005, 0.1, 0.5, 1]
+    assert [run.seed for run in collection.seed_groups[0].runs] == [0, 1, 2]
+    assert (
+        scope(collection) == "5 configurations · 15 runs · 3 seeds · generations 0 to 5 · ratio: 0, 0.005, 0.1, 0.5, 1"
+    )
     assert collection.warnings == []
 
 
 def test_lines_of_a_sweep_are_means_with_t_intervals(sweep: Path) -> None:
     collection = collect([sweep])
     line = over_generations(collection, "seen/classifier/fid")[-1]
-    values = [run.records[5].metrics["seen/classifier/fid"] for run in collection.cells[-1].runs]
+    values = [run.records[5].metrics["seen/classifier/fid"] for run in collection.seed_groups[-1].runs]
     half = 4.302652729911275 * np.std(values, ddof=1) / np.sqrt(3)  # t of 2 degrees of freedom at 0.975
     assert line.mean[5] == pytest.approx(np.mean(values))
     assert line.hi[5] - line.mean[5] == pytest.approx(half)
@@ -101,7 +103,7 @@ def test_a_single_run_has_the_bands_of_its_ledger(tmp_path: Path) -> None:
     assert (line.lo[0], line.hi[0]) == (first["seen/classifier/fid_lo"], first["seen/classifier/fid_hi"])
 
 
-def test_the_headline_is_computed(tmp_path: Path, sweep: Path) -> None:
+def test_the_headline_is_computed_from_the_ledgers(tmp_path: Path, sweep: Path) -> None:
     run = collect([write_run(tmp_path / "run")])
     first, last = (run.runs[0].records[g].metrics["seen/classifier/fid"] for g in (0, 5))
     change = f"rose from {first:.3g} to {last:.3g} over 5 generations (real against real: 7.1)"
@@ -118,7 +120,7 @@ def test_diverged_and_unfinished_runs_are_marked(tmp_path: Path) -> None:
     collection = collect([tmp_path])
     assert {run.status for run in collection.runs} == {"diverged", "unfinished (2 of 5)"}
     text = write_report([tmp_path], tmp_path / "report.html").read_text()
-    assert "nepotistic a is diverged" in text
+    assert "nepotistic a diverged" in text
     assert ">diverged</text>" in text
     assert main([str(tmp_path)]) == 1
 
@@ -133,7 +135,7 @@ def test_diverged_and_unfinished_runs_are_marked(tmp_path: Path) -> None:
         ([{"model": {"kind": k}} for k in ("<unet>", "a&b")], "&lt;unet&gt;"),
     ],
 )
-def test_other_shapes_of_collections(tmp_path: Path, runs: list[dict[str, object]], expected: str) -> None:
+def test_collections_of_other_shapes_have_a_page(tmp_path: Path, runs: list[dict[str, object]], expected: str) -> None:
     for i, settings in enumerate(runs):
         write_run(tmp_path / str(i), grids=False, **settings)  # type: ignore[arg-type]
     text = write_report([tmp_path], tmp_path / "out" / "report.html").read_text()
@@ -143,10 +145,10 @@ def test_other_shapes_of_collections(tmp_path: Path, runs: list[dict[str, object
     assert "<unet>" not in text
 
 
-def test_provenance_is_told_without_paths(tmp_path: Path) -> None:
+def test_provenance_is_shown_without_paths(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", grids=False)
-    told = {"commit": "0d7c9bc", "command": ["/somewhere/private"], "paths": {"data": "/somewhere/private"}}
-    (folder / "provenance.json").write_text(json.dumps(told))
+    provenance = {"commit": "0d7c9bc", "command": ["/somewhere/private"], "paths": {"data": "/somewhere/private"}}
+    (folder / "provenance.json").write_text(json.dumps(provenance))
     text = write_report([folder], tmp_path / "report.html").read_text()
     assert "commit: 0d7c9bc" in text
     assert "private" not in text
@@ -160,7 +162,7 @@ def test_a_run_without_metrics_has_a_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
-def test_a_figure_for_a_paper(sweep: Path, tmp_path: Path, ending: str) -> None:
+def test_a_figure_for_a_paper_is_written(sweep: Path, tmp_path: Path, ending: str) -> None:
     out = tmp_path / f"figure.{ending}"
     metrics = ["--metric", "seen/classifier/fid", "--metric", "unseen/classifier/fid"]
     assert main([str(sweep), "--figure", str(out), *metrics]) == 0
@@ -169,7 +171,7 @@ def test_a_figure_for_a_paper(sweep: Path, tmp_path: Path, ending: str) -> None:
         assert Image.open(out).width > Image.open(out).height
 
 
-def test_bad_input(tmp_path: Path, sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_refused(tmp_path: Path, sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "absent")]) == 2
     assert main([str(tmp_path)]) == 2
     assert "no ledger with a record" in capsys.readouterr().err
@@ -181,7 +183,7 @@ def test_bad_input(tmp_path: Path, sweep: Path, capsys: pytest.CaptureFixture[st
         collect([tmp_path])
 
 
-def test_names() -> None:
+def test_intervals_and_floors_are_no_metrics_of_their_own() -> None:
     assert Name.of("all/perplexity") == Name("all/perplexity", "all", "", "perplexity")
     keys = [
         "seen/c/fid",
@@ -194,7 +196,7 @@ def test_names() -> None:
     assert [name.key for name in base_names(keys)] == ["seen/c/fid", "a/x_lo"]
 
 
-def test_help_waits_for_no_plotting_library() -> None:
+def test_help_imports_no_plotting_library() -> None:
     code = (
         "import sys\nfrom collapse_lab.report.__main__ import main\n"
         "try: main(['--help'])\nfinally: assert not {'matplotlib', 'scipy', 'jinja2', 'torch'} & set(sys.modules)"
@@ -204,7 +206,7 @@ def test_help_waits_for_no_plotting_library() -> None:
     assert "--knobs A,B" in done.stdout
 
 
-def test_it_imports_neither_torch_nor_hydra(tmp_path: Path) -> None:
+def test_making_a_page_imports_neither_torch_nor_hydra(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", grids=False)
     code = (
         "import sys, collapse_lab.report.__main__ as r; r.main([sys.argv[1]]);"

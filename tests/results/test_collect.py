@@ -3,14 +3,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from collapse_lab.results.collect import collect, gathered, short, shown
+from collapse_lab.results.collect import collect, gathered
 from collapse_lab.results.names import Name
 from collapse_lab.results.paired import paired
-from tests.report.synthetic import write_run
-from tests.results.made import METRIC, run
+from collapse_lab.results.settings import joined, short, shown
+from tests.report.run_folders import write_run
+from tests.results.memory_runs import METRIC, run
 
 
-def test_a_copy_of_a_run_is_no_second_seed(tmp_path: Path) -> None:
+def test_a_copy_of_a_run_does_not_count_as_a_second_seed(tmp_path: Path) -> None:
     for seed in (0, 1):
         write_run(tmp_path / f"a/s{seed}", ratio=1.0, seed=seed)
         write_run(tmp_path / f"a/c{seed}", ratio=0.0, seed=seed)
@@ -19,28 +20,36 @@ def test_a_copy_of_a_run_is_no_second_seed(tmp_path: Path) -> None:
     alone, both = collect([tmp_path / "a"]), collect([tmp_path / "b", tmp_path / "a"])
     assert len(both.runs) == 4
     assert {run.last for run in both.runs} == {5}
-    cells = [
-        [paired(cell.runs, c.cells[0].runs, "seen/classifier/fid").mean for cell in c.cells] for c in (alone, both)
+    means = [
+        [
+            paired(group.runs, collection.seed_groups[0].runs, "seen/classifier/fid").mean
+            for group in collection.seed_groups
+        ]
+        for collection in (alone, both)
     ]
-    assert cells[0] == cells[1]
+    assert means[0] == means[1]
 
 
-def test_a_setting_that_goes_along_with_the_seed_is_a_knob() -> None:
+def test_a_setting_that_changes_together_with_the_seed_is_a_knob() -> None:
     runs = [run({METRIC: [1, 2]}, seed, ratio=float(seed), leaf={"seed": seed}) for seed in (0, 1)]
-    assert [(cell.label, len(cell.runs)) for cell in gathered(runs).cells] == [("ratio 0", 1), ("ratio 1", 1)]
+    assert [(group.label, len(group.runs)) for group in gathered(runs).seed_groups] == [("ratio 0", 1), ("ratio 1", 1)]
     assert gathered([run({METRIC: [1, 2]}, seed, leaf={"seed": seed}) for seed in (3, 4)]).knobs == ()
 
 
-def test_a_swept_class_is_called_by_its_name() -> None:
+def test_a_swept_class_is_shown_by_its_name() -> None:
     assert short("curation._target_") == "curation"
     assert shown("collapse_lab.curation.histogram.MatchHistogram") == "MatchHistogram"
     assert shown("a.b") == "a.b"
 
 
-def test_names_of_the_newer_metrics() -> None:
+def test_words_are_joined_to_a_list_in_a_sentence() -> None:
+    assert [joined(list(words)) for words in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
+
+
+def test_metrics_have_a_title_a_direction_and_a_range() -> None:
     share = Name.of("seen/classifier/class_share_3")
     assert share.is_class_share
-    assert (share.plain, share.top, share.better) == ("Share of class 3", 1.0, "")
+    assert (share.title, share.top, share.better) == ("Share of class 3", 1.0, "")
     for metric, better in (
         ("fd_infinity", "lower"),
         ("cmmd", "lower"),
@@ -54,7 +63,7 @@ def test_names_of_the_newer_metrics() -> None:
     ):
         name = Name.of(f"seen/classifier/{metric}")
         assert name.better == better
-        assert name.plain != metric.replace("_", " ").capitalize() or metric == "authenticity"
+        assert name.title != metric.replace("_", " ").capitalize() or metric == "authenticity"
         assert not name.is_class_share
     assert Name.of("seen/classifier/mode_coverage").top == 1.0
     assert Name.of("seen/denoising_loss").better == "lower"

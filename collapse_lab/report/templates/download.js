@@ -1,4 +1,4 @@
-// Files out of what the page already holds: an SVG in the colours of paper, and the CSV unpacked.
+// Offer files that the page already holds: each plot as SVG in the colours for white paper, and the CSV unpacked.
 "use strict";
 
 (() => {
@@ -10,7 +10,8 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   };
 
-  // The page shows a part of the drawing; the whole has its title and legend. An ink is named by its light colour.
+  // The page shows a part of the drawing; the file shows all of it, with title and legend. The variable of a colour is
+  // named after the colour on a light page, so put that colour in its place.
   const paper = (shown) => {
     const svg = shown.cloneNode(true);
     const [, , width, height] = svg.dataset.paper.split(" ");
@@ -31,7 +32,7 @@
     });
   });
 
-  // Where the browser cannot unpack, the link gives the packed file, which every tool for tables reads.
+  // Where the browser cannot unpack it, the link gives the compressed CSV, which most tools for tables can read.
   if (!("DecompressionStream" in window)) return;
   document.querySelectorAll("a[data-csv]").forEach((link) => {
     link.addEventListener("click", async (event) => {

@@ -1,24 +1,24 @@
-// Tables that can be sorted by any column and filtered by text or comparison.
+// Let the reader sort a table by any column, and filter its rows by text or by comparison.
 "use strict";
 
 (() => {
-  const FEWEST = 8; // rows from which a filter is worth its place
+  const FEWEST = 8; // a table with fewer rows needs no filter
   const COMPARISON = /^(.+?)(<=|>=|!=|=|<|>)(.+)$/;
   const HOLDS = {
     "<": (a, b) => a < b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, ">=": (a, b) => a >= b,
     "=": (a, b) => a === b, "!=": (a, b) => a !== b,
   };
 
-  const told = (cell) => (cell.dataset.value ?? cell.textContent).trim();
+  const sortText = (cell) => (cell.dataset.value ?? cell.textContent).trim();
   const asNumber = (text) => (text === "" ? NaN : Number(text.replace(/,/g, "")));
 
-  // One reading of the cells serves all later sorts and filters.
+  // Because the cells never change, read them once for all later sorts and filters.
   const read = (row) => {
-    const texts = Array.from(row.cells, told);
+    const texts = Array.from(row.cells, sortText);
     return { row, texts, numbers: texts.map(asNumber), all: row.textContent.toLowerCase() };
   };
 
-  // Numbers by size, all else by the alphabet; what is missing stays last in either direction.
+  // Sort numbers by size and other texts by the alphabet. A missing value stays last in both directions.
   const compare = (column, sign) => (a, b) => {
     const [x, y] = [a.numbers[column], b.numbers[column]];
     if (!Number.isNaN(x) && !Number.isNaN(y)) return sign * (x - y);
@@ -28,13 +28,14 @@
     return sign * a.texts[column].localeCompare(b.texts[column], undefined, { numeric: true });
   };
 
-  // "ratio>0.1, diverged": every part must hold. A part that compares no column of the table is text to find.
-  const wanted = (query, titles) => query.toLowerCase().split(",").map((part) => part.trim()).filter(Boolean).map((part) => {
-    const [, name, sign, value] = COMPARISON.exec(part) ?? [];
-    const called = (name ?? "").trim();
-    const column = [(t) => t === called, (t) => t.startsWith(called), (t) => t.includes(called)]
-      .map((matches) => (called ? titles.findIndex(matches) : -1)).find((found) => found >= 0);
-    if (column === undefined) return (entry) => entry.all.includes(part);
+  // A query such as "ratio>0.1, diverged" has conditions that must all hold. A condition that names no column of the
+  // table is text to search for.
+  const conditions = (query, titles) => query.toLowerCase().split(",").map((text) => text.trim()).filter(Boolean).map((text) => {
+    const [, name, sign, value] = COMPARISON.exec(text) ?? [];
+    const title = (name ?? "").trim();
+    const column = [(t) => t === title, (t) => t.startsWith(title), (t) => t.includes(title)]
+      .map((matches) => (title ? titles.findIndex(matches) : -1)).find((index) => index >= 0);
+    if (column === undefined) return (entry) => entry.all.includes(text);
     const number = asNumber(value.trim());
     return Number.isNaN(number)
       ? (entry) => HOLDS[sign](entry.texts[column].toLowerCase(), value.trim())
@@ -74,7 +75,7 @@
     label.append("Filter ", input);
     bar.append(label, count);
     const filter = () => {
-      const tests = wanted(input.value, titles);
+      const tests = conditions(input.value, titles);
       let shown = 0;
       for (const entry of entries) {
         const keep = tests.every((test) => test(entry));

@@ -1,4 +1,4 @@
-"""Runs made in memory, with numbers that a test chooses."""
+"""Runs in memory, with numbers that a test chooses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from collapse_lab.results.collect import Run
+from collapse_lab.results.run import Run
 from collapse_lab.types import Record
 
 PRINT: dict[str, Any] = {
@@ -26,7 +26,15 @@ def run(
     status: str = "ok",
     **settings: Any,
 ) -> Run:
-    """A run whose metrics take the values given, one for each generation; None is not measured."""
+    """Return a run whose metrics have the given values.
+
+    Args:
+        values: One value for each generation, by the metric's name; None is not measured.
+        seed: The seed.
+        prints: The fingerprints of all records; None takes those of a classifier.
+        status: The status of the last generation.
+        **settings: Further settings of the configuration.
+    """
     last = max(len(row) for row in values.values()) - 1
     records = [
         Record(
@@ -42,10 +50,10 @@ def run(
         for g in range(last + 1)
     ]
     config = {"name": "nepotistic", "seed": seed, "generations": last, **settings}
-    signature = "-".join(str(part) for part in (seed, *settings.values())) or "run"
+    signature = "-".join(str(value) for value in (seed, *settings.values())) or "run"
     return Run(Path(f"/runs/nepotistic/{signature}"), config, tuple(records))
 
 
 def chains(ends: Sequence[float], **settings: Any) -> list[Run]:
-    """Runs of seeds 0, 1, … whose FID goes from 1 to each of `ends` in one generation."""
+    """Return runs of seeds 0, 1, … whose FID goes from 1 to each of `ends` in one generation."""
     return [run({METRIC: [1.0, end]}, seed, **settings) for seed, end in enumerate(ends)]

@@ -1,4 +1,4 @@
-"""Run folders with made-up, realistic numbers: FID rises with dose and generation while recall falls."""
+"""Run folders with invented, realistic numbers: FID rises with dose and generation, and recall falls."""
 
 from __future__ import annotations
 
@@ -28,49 +28,56 @@ WORDS = ["zero", "one", "two", "three", "four"]
 
 
 def metrics(generation: int, ratio: float, rng: np.random.Generator) -> dict[str, float]:
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
 
     def put(name: str, value: float, spread: float) -> None:
-        found[name] = value
-        found[f"{name}_lo"], found[f"{name}_hi"] = value - spread, value + spread
+        values[name] = value
+        values[f"{name}_lo"], values[f"{name}_hi"] = value - spread, value + spread
         if name.rpartition("/")[2] in FLOOR:
-            found[f"{name}_floor"] = FLOOR[name.rpartition("/")[2]]
+            values[f"{name}_floor"] = FLOOR[name.rpartition("/")[2]]
 
     harm = ratio * (1 - np.exp(-0.35 * generation))
     for subset, worse in (("seen", 1.0), ("unseen", 1.35)):
         for features, scale in (("classifier", 1.0), ("pixels", 0.4)):
-            at = f"{subset}/{features}"
+            prefix = f"{subset}/{features}"
             fid = scale * (24 + 130 * worse * harm + 0.6 * generation) * (1 + 0.04 * rng.normal())
-            put(f"{at}/fid", fid, 0.06 * fid)
-            put(f"{at}/kid", fid / 900, 0.004)
-            put(f"{at}/density", 0.9 + 0.4 * harm, 0.05)
+            put(f"{prefix}/fid", fid, 0.06 * fid)
+            put(f"{prefix}/kid", fid / 900, 0.004)
+            put(f"{prefix}/density", 0.9 + 0.4 * harm, 0.05)
             for name, (start, change) in BOUNDED.items():
                 if name != "agreement" or features == "classifier":
                     value = start + change * worse * harm * 0.7 + 0.012 * rng.normal()
-                    put(f"{at}/{name}", float(np.clip(value, 0, 1)), 0.02)
-    found["all/parameter_variance"] = 0.3 - 0.1 * harm
-    return {name: float(value) for name, value in found.items()}
+                    put(f"{prefix}/{name}", float(np.clip(value, 0, 1)), 0.02)
+    values["all/parameter_variance"] = 0.3 - 0.1 * harm
+    return {name: float(value) for name, value in values.items()}
 
 
 def class_shares(generation: int, ratio: float) -> dict[str, float]:
-    """Of classes 0 to 4: all alike at first, the later ones lost as generations pass."""
+    """Return the shares of classes 0 to 4: equal at first; the later classes disappear over the generations."""
     weights = np.exp(-0.4 * ratio * generation * np.arange(5))
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for k, share in enumerate(weights / weights.sum()):
         name = f"seen/classifier/class_share_{k}"
-        found |= {name: share, f"{name}_lo": max(0.0, share - 0.03), f"{name}_hi": share + 0.03, f"{name}_floor": 0.2}
-    return {name: float(value) for name, value in found.items()}
+        values |= {name: share, f"{name}_lo": max(0.0, share - 0.03), f"{name}_hi": share + 0.03, f"{name}_floor": 0.2}
+    return {name: float(value) for name, value in values.items()}
 
 
 def perplexities(generation: int, ratio: float) -> dict[str, float]:
-    """Of a language model: generated text grows more probable, its tail longer, and real text is forgotten."""
+    """Return the perplexities of a language model that forgets real text.
+
+    Its generated text becomes more probable, and the tail of improbable text becomes longer.
+    """
     harm = ratio * (1 - np.exp(-0.5 * generation))
-    found = {"all/perplexity": 34 + 18 * harm, "all/perplexity_lo": 33 + 18 * harm, "all/perplexity_hi": 35 + 18 * harm}
+    values = {
+        "all/perplexity": 34 + 18 * harm,
+        "all/perplexity_lo": 33 + 18 * harm,
+        "all/perplexity_hi": 35 + 18 * harm,
+    }
     for percent, z in PERCENT.items():
         name = f"all/generated_perplexity_q{percent}"
         tail = 1 + 0.9 * harm * max(z, 0)
-        found |= {name: 22 * np.exp(-0.6 * harm + 0.45 * z * tail), f"{name}_floor": 32 * np.exp(0.5 * z)}
-    return {name: float(value) for name, value in found.items()}
+        values |= {name: 22 * np.exp(-0.6 * harm + 0.45 * z * tail), f"{name}_floor": 32 * np.exp(0.5 * z)}
+    return {name: float(value) for name, value in values.items()}
 
 
 def grid(path: Path, generation: int, ratio: float, rng: np.random.Generator) -> None:
@@ -80,8 +87,8 @@ def grid(path: Path, generation: int, ratio: float, rng: np.random.Generator) ->
     for r in range(rows):
         for c in range(columns):
             radius = 2.4 + (1 - 0.18 * ratio * generation) * (0.9 * np.sin(r * 2.1 + c))
-            cell = 235 * np.exp(-((blur - radius) ** 2)) + 6 * generation * rng.random((side, side))
-            image[r * 9 + 1 : r * 9 + 9, c * 9 + 1 : c * 9 + 9] = np.clip(cell, 0, 255)
+            tile = 235 * np.exp(-((blur - radius) ** 2)) + 6 * generation * rng.random((side, side))
+            image[r * 9 + 1 : r * 9 + 9, c * 9 + 1 : c * 9 + 9] = np.clip(tile, 0, 255)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(path)
 
@@ -100,10 +107,24 @@ def write_run(
     grids: bool = True,
     **settings: Any,
 ) -> Path:
-    """A run folder as the engine leaves it; `last` ends it early, `status` is that of its last generation.
+    """Write a run folder as the engine leaves it.
 
-    Without `grids` it has no pictures, and few metrics: its page is made in a moment. With `texts` it is a language
-    model's, which has no other metrics.
+    Args:
+        folder: The run folder, which must not exist.
+        ratio: The dose.
+        seed: The seed.
+        generations: The planned number of generations.
+        last: The last generation in the ledger; None takes the planned one.
+        status: The status of the last generation.
+        models: The names of the models.
+        weights: The fingerprint of the extractor's weights.
+        classes: Whether it has class shares.
+        texts: Whether it is the run of a language model, which has perplexities and no other metrics.
+        grids: Whether it has grids of samples. Without them it has few metrics too, so that its page is made quickly.
+        **settings: Further settings of the configuration.
+
+    Returns:
+        `folder`.
     """
     folder.mkdir(parents=True)
     config = {
@@ -152,7 +173,7 @@ def write_sweep(root: Path, ratios: tuple[float, ...] = (0, 0.005, 0.1, 0.5, 1),
 
 
 def write_plane(root: Path, ratios: tuple[float, ...] = (0, 0.1, 1), scales: tuple[float, ...] = (1, 4)) -> Path:
-    """A sweep over two settings, two seeds each, without pictures."""
+    """Write a sweep over two settings, two seeds each, without grids of samples."""
     for ratio in ratios:
         for scale in scales:
             for seed in range(2):
