@@ -1,0 +1,1 @@
+"""Embed samples in the feature spaces that metrics compare."""

