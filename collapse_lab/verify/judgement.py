@@ -1,4 +1,4 @@
-"""A claim judged from the runs that are there."""
+"""Judgement of a claim from the runs that there are."""
 
 from __future__ import annotations
 
@@ -8,20 +8,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from collapse_lab.errors import UserError
-from collapse_lab.results.collect import Run
-from collapse_lab.results.comparable import require_alike
+from collapse_lab.results.comparable import require_comparable
+from collapse_lab.results.run import Run
 from collapse_lab.verify import statistics
-from collapse_lab.verify.cells import Candidate, commands, select
 from collapse_lab.verify.claims import Claim
+from collapse_lab.verify.commands import commands
 from collapse_lab.verify.measured import Measured, Verdict, judge
+from collapse_lab.verify.selection import Candidate, select
+
+_KEYS_OF_OTHERS = ("verdict", "reason", "value", "lo", "hi", "n", "setting", "runs")
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict with what it rests on.
+    """Hold the verdict of a claim with its evidence.
 
-    setting: what the runs have otherwise than the experiment.
-    others: the same claim judged by other runs that could, at smaller n or at other settings.
+    Attributes:
+        claim: The claim.
+        verdict: The verdict.
+        reason: Why it is this verdict, in words.
+        measured: The statistic of the claim, measured in the runs.
+        setting: How the runs' settings differ from the experiment's.
+        runs: The signatures of the runs, sorted.
+        others: The same claim judged from other runs, at smaller n or at other settings.
     """
 
     claim: Claim
@@ -34,11 +43,11 @@ class Judgement:
 
     @property
     def commands(self) -> list[str]:
-        """What would run it; what is done already is not run again."""
+        """Return the commands that run the claim; runs that are complete are not run again."""
         return commands(self.claim)
 
     def plain(self) -> dict[str, Any]:
-        """For JSON, which has no infinity: a time that is never reached is the text "never"."""
+        """Return the judgement for JSON; as JSON has no infinity, a time that is never reached is the text "never"."""
         claim, measured = self.claim, self.measured
         ends = (("at_least", claim.needed.low), ("at_most", claim.needed.high))
         return {
@@ -59,36 +68,37 @@ class Judgement:
             "setting": list(self.setting),
             "runs": list(self.runs),
             "commands": self.commands,
-            "others": [{key: other.plain()[key] for key in _OTHER} for other in self.others],
+            "others": [{key: other.plain()[key] for key in _KEYS_OF_OTHERS} for other in self.others],
         }
 
 
-_OTHER = ("verdict", "reason", "value", "lo", "hi", "n", "setting", "runs")
+def judge_claim(claim: Claim, runs: Sequence[Run]) -> Judgement:
+    """Return the judgement of a claim by its best candidate among `runs`, with those by all other candidates.
 
-
-def judged(claim: Claim, runs: Sequence[Run]) -> Judgement:
-    """The verdict by the best candidate among `runs`, beside those of all others.
+    Args:
+        claim: The claim.
+        runs: All runs that were collected, of any experiment.
 
     Raises:
-        UserError: the configuration has no such experiment or setting.
+        UserError: The configuration has no such experiment, or no such setting.
     """
-    found = select(claim, runs)
-    if not found.candidates:
-        return Judgement(claim, "not run", found.lacking, Measured(None))
-    first, *others = (_by(claim, candidate) for candidate in found.candidates)
-    return Judgement(claim, first.verdict, first.reason, first.measured, first.setting, first.runs, tuple(others))
+    selection = select(claim, runs)
+    if not selection.candidates:
+        return Judgement(claim, "not run", selection.lacking, Measured(None))
+    best, *others = (_judge_candidate(claim, candidate) for candidate in selection.candidates)
+    return Judgement(claim, best.verdict, best.reason, best.measured, best.setting, best.runs, tuple(others))
 
 
-def _by(claim: Claim, candidate: Candidate) -> Judgement:
-    behind = tuple(sorted({run.signature for run in candidate.runs}))
+def _judge_candidate(claim: Claim, candidate: Candidate) -> Judgement:
+    signatures = tuple(sorted({run.signature for run in candidate.runs}))
     try:
         for metric in claim.metrics:
-            require_alike(candidate.runs, metric)
-        measured = statistics.known()[claim.statistic](candidate.cells, **claim.arguments)
+            require_comparable(candidate.runs, metric)
+        measured = statistics.known()[claim.statistic](candidate.groups, **claim.arguments)
     except UserError as error:
-        return Judgement(claim, "inconclusive", str(error), Measured(None), candidate.setting, behind)
+        return Judgement(claim, "inconclusive", str(error), Measured(None), candidate.setting, signatures)
     verdict, reason = judge(measured, claim.needed)
-    return Judgement(claim, verdict, reason, measured, candidate.setting, behind)
+    return Judgement(claim, verdict, reason, measured, candidate.setting, signatures)
 
 
 def _finite(value: float | None) -> float | str | None:

@@ -1,4 +1,4 @@
-"""What a statistic found, what a claim needs of it, and the one rule that judges by the two."""
+"""What a statistic measured, what a claim needs of it, and the one rule that judges by the two."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ Verdict = Literal["reproduced", "not reproduced", "inconclusive", "not run"]
 
 @dataclass(frozen=True)
 class Measured:
-    """A number over n chains, or n pairs of chains, with its 95 % interval.
+    """Hold a number over n chains, or over n pairs of chains, with its 95 % interval.
 
-    value: None where the runs do not have what the statistic is about.
-    lo, hi: None where so few chains have no interval.
-    note: what the reader must know of it, e.g. "1 run left out".
+    Attributes:
+        value: The number; None where the runs do not have what the statistic is about.
+        lo: The lower end of the interval; None where the chains are too few for an interval.
+        hi: The upper end; None where the chains are too few.
+        n: The number of chains or of pairs.
+        note: What the reader must know of the number, e.g. "1 run left out".
     """
 
     value: float | None
@@ -29,10 +32,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Needed:
-    """The range [low, high] of a statistic in which the claim is true; at least one end is finite.
+    """Hold the range [low, high] of a statistic in which the claim is true; at least one end is finite.
 
-    low and high are the smallest effects that count, not the values of the paper: a claim of a rise needs at least so
-    much of it.
+    The ends are the smallest effects that count, not the values of the paper: a claim that something rises needs a
+    rise of at least `low`.
     """
 
     low: float = -math.inf
@@ -45,20 +48,26 @@ class Needed:
 
 
 def judge(measured: Measured, needed: Needed) -> tuple[Verdict, str]:
-    """The verdict, and its reason in words.
+    """Return the verdict, and its reason in words.
 
-    reproduced: the whole interval lies in the needed range. not reproduced: none of it does. inconclusive: it lies
-    across an end of the range, or there is none. not run: there is no value.
+    reproduced: The whole interval lies in the needed range.
+    not reproduced: No part of the interval lies in the needed range.
+    inconclusive: The interval lies across an end of the range, or there is no interval.
+    not run: There is no value.
+
+    Args:
+        measured: What the statistic measured.
+        needed: The range in which the claim is true.
     """
     value, lo, hi = measured.value, measured.lo, measured.hi
     if value is None:
-        return "not run", measured.note or "no run has what it takes"
+        return "not run", measured.note or "no run has the values that the statistic needs"
     if lo is None or hi is None:
         few = "one seed gives" if measured.n == 1 else f"{measured.n} seeds give"
         return "inconclusive", f"{few} no interval: run more"
     if needed.low <= lo and hi <= needed.high:
         return "reproduced", f"the whole interval is {needed}"
     if hi < needed.low or lo > needed.high:
-        return "not reproduced", f"none of the interval is {needed}"
+        return "not reproduced", f"no part of the interval is {needed}"
     ends = [f"{end:g}" for end in (needed.low, needed.high) if lo <= end <= hi]
     return "inconclusive", f"the interval reaches across {' and '.join(ends)}: run more seeds"

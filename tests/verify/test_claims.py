@@ -1,4 +1,4 @@
-"""Claims files: what is shipped is whole, and a wrong one is refused with the key that is wrong."""
+"""Claims files: the shipped ones are complete, and a wrong one is refused with the key that is wrong."""
 
 from __future__ import annotations
 
@@ -9,54 +9,51 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from collapse_lab.cli.app import CONF
-from collapse_lab.config import schema
+from collapse_lab.config.binding import bind
+from collapse_lab.config.composing import compose
+from collapse_lab.config.signature import canonical
 from collapse_lab.errors import UserError
 from collapse_lab.results.names import Name
 from collapse_lab.verify import statistics
-from collapse_lab.verify.cells import commands
 from collapse_lab.verify.claims import SOURCES, Claim, read, shipped
+from collapse_lab.verify.commands import commands
 from collapse_lab.verify.measured import Measured
 from tests.verify.made import FID, claim, claims_file
 
-SHIPPED = [each for path in shipped() for each in read(path)]
-COMMANDS = sorted({command for each in SHIPPED for command in commands(each)})
+SHIPPED = [one for path in shipped() for one in read(path)]
+COMMANDS = sorted({command for one in SHIPPED for command in commands(one)})
 
 
-def test_papers_are_shipped() -> None:
+def test_every_shipped_claim_has_an_id_of_its_own() -> None:
     assert "nepotistic" in {path.stem for path in shipped()}
-    assert len({(each.paper, each.id) for each in SHIPPED}) == len(SHIPPED)
+    assert len({(one.paper, one.id) for one in SHIPPED}) == len(SHIPPED)
 
 
-@pytest.mark.parametrize("each", SHIPPED, ids=lambda each: f"{each.paper}-{each.id}")
-def test_a_shipped_claim_is_whole(each: Claim) -> None:
-    assert set(each.known_from) <= set(SOURCES)
-    assert "arXiv:" in each.source or "doi:" in each.source
-    assert all(Name.of(metric).quantity is not None for metric in each.metrics), "no such metric"
-    for name in each.cells:
-        assert name in each.arguments.values()
+@pytest.mark.parametrize("one", SHIPPED, ids=lambda one: f"{one.paper}-{one.id}")
+def test_a_shipped_claim_is_complete(one: Claim) -> None:
+    assert set(one.known_from) <= set(SOURCES)
+    assert "arXiv:" in one.source or "doi:" in one.source
+    assert all(Name.of(metric).quantity is not None for metric in one.metrics), "no such metric"
+    for name in one.groups:
+        assert name in one.arguments.values()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_composes_and_binds(command: str) -> None:
+def test_the_configuration_of_a_command_composes_and_binds(command: str) -> None:
     words = shlex.split(command)
     assert words[:4] == ["python", "-m", "collapse_lab", "-m"]
     line = [_first(word) for word in words[4:]]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", line)
+    cfg = compose(*line).cfg
     assert f"+experiment={cfg.name}" == line[0]
-    schema.check_shortcuts(cfg, line)
-    schema.read_root(cfg)
-    plain = schema.canonical(cfg)
-    for part in ("mixing", "curation"):
-        schema.bind(plain[part], part)
+    plain = canonical(cfg)
+    for node in ("mixing", "curation"):
+        bind(plain[node], node)
 
 
 def _first(word: str) -> str:
-    """The first value of a sweep, whose commas only the sweeper takes."""
+    """Return an override with the first value of its sweep, because only the sweeper reads commas."""
     override = OverridesParser.create().parse_override(word)
     return (
         f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
@@ -65,26 +62,25 @@ def _first(word: str) -> str:
     )
 
 
-def test_a_sweep_of_one_setting_is_one_command_and_others_one_for_each_cell(tmp_path: Path) -> None:
-    cells: dict[str, dict[str, Any]] = {"a": {"ratio": 0.5, "curation": "histogram"}, "b": {"ratio": 0}}
+def test_groups_that_differ_in_one_setting_are_one_command_and_others_one_command_each(tmp_path: Path) -> None:
+    groups: dict[str, dict[str, Any]] = {"a": {"ratio": 0.5, "curation": "histogram"}, "b": {"ratio": 0}}
     one, two, three = read(
         claims_file(
             tmp_path / "c.yaml",
             claim(),
-            claim(id="two", cells=cells, arguments={"metric": FID, "cell": "a", "control": "b"}),
+            claim(id="two", groups=groups, arguments={"metric": FID, "group": "a", "control": "b"}),
             claim(
                 id="three",
-                cells={"a": {"experiment": "nepotistic_healing", "dataset.templates": ["a {}", "b, {}"]}},
+                groups={"a": {"experiment": "nepotistic_healing", "dataset.templates": ["a {}", "b, {}"]}},
                 statistic="rate",
-                arguments={"metric": FID, "cell": "a"},
+                arguments={"metric": FID, "group": "a"},
             ),
         )
     )
     assert commands(one) == ["python -m collapse_lab -m +experiment=nepotistic ratio=1,0 seed=0,1,2"]
     assert len(commands(two)) == 2
     words = shlex.split(commands(three)[0])
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", words[4:6])
+    cfg = compose(*words[4:6]).cfg
     assert cfg.name == "nepotistic_healing"
     assert list(cfg.dataset.templates) == ["a {}", "b, {}"]
 
@@ -96,26 +92,26 @@ def test_no_claim_has_a_verdict_of_its_own(tmp_path: Path) -> None:
             read(claims_file(tmp_path / "c.yaml", claim(**{key: "reproduced"})))
 
 
-def test_every_statistic_says_what_it_is_and_takes_a_metric() -> None:
+def test_every_statistic_is_documented_and_takes_groups() -> None:
     assert {"difference", "ratio", "change", "growth", "times_floor", "rate", "time_to_collapse", "half_life"} <= set(
         statistics.known()
     )
     for name, function in statistics.known().items():
         assert function.__doc__, name
-        assert next(iter(inspect.signature(function).parameters)) == "cells", name
+        assert next(iter(inspect.signature(function).parameters)) == "groups", name
         assert inspect.get_annotations(function, eval_str=True)["return"] is Measured, name
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"statistic": "ration"}, "no statistic 'ration'; did you mean 'ratio'"),
-        ({"arguments": {"metric": FID, "cell": "dosed", "kontrol": "control"}}, "no argument 'kontrol'"),
-        ({"arguments": {"metric": FID, "cell": "dosed"}}, "ratio needs control"),
-        ({"arguments": {"metric": FID, "cell": "doses", "control": "control"}}, "none of its cells; did you mean"),
-        ({"arguments": {"metric": "fid", "cell": "dosed", "control": "control"}}, "<subset>/<features>/<metric>"),
+        ({"arguments": {"metric": FID, "group": "dosed", "kontrol": "control"}}, "no argument 'kontrol'"),
+        ({"arguments": {"metric": FID, "group": "dosed"}}, "ratio needs control"),
+        ({"arguments": {"metric": FID, "group": "doses", "control": "control"}}, "not one of its groups; did you mean"),
+        ({"arguments": {"metric": "fid", "group": "dosed", "control": "control"}}, "<subset>/<features>/<metric>"),
         (
-            {"arguments": {"metric": FID, "cell": "dosed", "control": "control", "generation": "five"}},
+            {"arguments": {"metric": FID, "group": "dosed", "control": "control", "generation": "five"}},
             "generation takes int or null; got 'five'",
         ),
         ({"arguments": None}, "'arguments' should be a mapping"),
@@ -123,25 +119,25 @@ def test_every_statistic_says_what_it_is_and_takes_a_metric() -> None:
         ({"needed": {"between": [1, 0]}}, "'needed' should be one of"),
         ({"needed": {"at_least": 1, "at_most": 2}}, "'needed' should be one of"),
         ({"needed": {"above": 1}}, "'needed' should be one of"),
-        ({"known_from": "hearsay"}, "known_from 'hearsay' is no kind of source"),
-        ({"cells": {}}, "'cells' should name each cell"),
-        ({"cells": {"dosed": 1}}, "'cells' should name each cell"),
+        ({"known_from": "hearsay"}, "known_from 'hearsay' is not a known kind of source"),
+        ({"groups": {}}, "'groups' should name each group"),
+        ({"groups": {"dosed": 1}}, "'groups' should name each group"),
         ({"claim": ""}, "'claim' should be a text"),
-        ({"cell": {}}, "unknown key 'cell'; did you mean 'cells'"),
+        ({"group": {}}, "unknown key 'group'; did you mean 'groups'"),
     ],
 )
-def test_a_wrong_claim_is_refused_with_the_key(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+def test_a_wrong_claim_is_refused_with_its_key(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as refused:
         read(claims_file(tmp_path / "mine.yaml", claim(**changes)))
     assert "mine.yaml, rises" in str(refused.value)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_a_wrong_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    for text, said in (("{", "cannot be read"), ("[]", "should be a mapping"), ("title: x", "are missing")):
+    for text, message in (("{", "cannot be read"), ("[]", "should be a mapping"), ("title: x", "are missing")):
         path.write_text(text)
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             read(path)
     with pytest.raises(UserError, match="cannot be read"):
         read(tmp_path / "none.yaml")

@@ -1,4 +1,4 @@
-"""`python -m collapse_lab.verify`: table, JSON and exit code."""
+"""The command `python -m collapse_lab.verify`: its table, its JSON and its exit code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from collapse_lab.verify.__main__ import main
 from tests.e2e.command import environment
 from tests.verify.made import claim, claims_file, sweep
 
-ABSENT: dict[str, Any] = {"id": "absent", "cells": {"dosed": {"ratio": 0.25}, "control": {"ratio": 0}}}
+ABSENT: dict[str, Any] = {"id": "absent", "groups": {"dosed": {"ratio": 0.25}, "control": {"ratio": 0}}}
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def runs(tmp_path: Path) -> Path:
     return sweep(tmp_path / "runs", {0: [1.0, 1.05, 0.95], 1: [4.1, 4.2, 3.7]})
 
 
-def test_the_exit_code_is_1_only_where_something_is_not_reproduced(
+def test_the_exit_code_is_1_only_if_a_claim_is_not_reproduced(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")
@@ -37,9 +37,9 @@ def test_the_exit_code_is_1_only_where_something_is_not_reproduced(
     assert "needs at least 9" in capsys.readouterr().out
 
 
-def test_the_json_is_json_and_has_it_all(runs: Path, tmp_path: Path) -> None:
-    half_life = {"metric": "seen/classifier/fid", "cell": "dosed"}
-    never = claim(id="never", statistic="half_life", arguments=half_life, cells={"dosed": {"ratio": 1}})
+def test_the_json_file_holds_every_judgement(runs: Path, tmp_path: Path) -> None:
+    half_life = {"metric": "seen/classifier/fid", "group": "dosed"}
+    never = claim(id="never", statistic="half_life", arguments=half_life, groups={"dosed": {"ratio": 1}})
     file = claims_file(tmp_path / "mine.yaml", claim(), claim(**ABSENT), never)
     assert main([str(runs), "--claims", str(file), "--json", str(tmp_path / "out.json")]) == 0
     first, second, third = json.loads((tmp_path / "out.json").read_text())
@@ -53,7 +53,7 @@ def test_the_json_is_json_and_has_it_all(runs: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["{tmp}/nowhere"], "is not there"),
         (["{tmp}"], "no ledger"),
@@ -62,24 +62,22 @@ def test_the_json_is_json_and_has_it_all(runs: Path, tmp_path: Path) -> None:
         (["{runs}", "--json", "{tmp}/no/where.json"], "cannot be written"),
     ],
 )
-def test_bad_input_is_2(
-    runs: Path, tmp_path: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+def test_the_exit_code_of_bad_input_is_2(
+    runs: Path, tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").mkdir()
-    given = [part.format(tmp=tmp_path / "empty", runs=runs) for part in arguments]
-    assert main(given) == 2
-    assert said in capsys.readouterr().err
+    command = [argument.format(tmp=tmp_path / "empty", runs=runs) for argument in arguments]
+    assert main(command) == 2
+    assert message in capsys.readouterr().err
 
 
-def test_an_experiment_that_is_not_there_is_bad_input(
-    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unknown_experiment_is_bad_input(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = claims_file(tmp_path / "mine.yaml", claim(experiment="nepotistik"))
     assert main([str(runs), "--claims", str(file)]) == 2
     assert "did you mean 'nepotistic'" in capsys.readouterr().err
 
 
-def test_it_is_light_and_never_imports_torch(runs: Path) -> None:
+def test_help_imports_nothing_heavy_and_no_command_imports_torch(runs: Path) -> None:
     code = (
         "import sys; from collapse_lab.verify.__main__ import main\n"
         "try: main(['--help'])\n"
