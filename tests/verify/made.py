@@ -45,7 +45,7 @@ def write(
 
 
 def sweep(root: Path, ends: Mapping[float, Sequence[float]], *more: str, **options: Any) -> Path:
-    """Write runs of `nepotistic` by ratio: FID is 1 in generation 0, and in generation 1 each seed has one of `ends`."""
+    """Write runs of `nepotistic` by ratio: FID is 1 in generation 0, and in generation 1 it is one of `ends` a seed."""
     for ratio, row in ends.items():
         for seed, end in enumerate(row):
             write(root, ["+experiment=nepotistic", f"ratio={ratio:g}", *more], seed, [1.0, end], **options)
