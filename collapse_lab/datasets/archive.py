@@ -56,7 +56,7 @@ def open_tree(root: Path, name: str, archive: str, texts: Collection[str]) -> Tr
         root: folder that holds the official files.
         name: name of the folder inside the archive.
         archive: official file name of the archive without .tgz, .tar.gz or .tar.
-        texts: names of the small files that `Tree.text` will be asked for.
+        texts: names of the small files that `Tree.text` will return.
 
     Returns:
         A `Folder` or a `Tarball`.

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import os
 import zipfile
 from abc import abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from collapse_lab.datasets.archive import Tree, open_tree
 from collapse_lab.datasets.base import ImageDataset, LabelledImages
@@ -23,6 +25,8 @@ from collapse_lab.datasets.picture import Box, pixels
 from collapse_lab.errors import UserError
 from collapse_lab.storage.files import make_folder, sync
 from collapse_lab.types import Count
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -127,8 +131,7 @@ class ArchivedDataset(ImageDataset):
             # The index checks the archive, so read it before anything is written
             index = self._index
             make_folder(self._cached_arrays.parent, "paths.data")
-            # Two processes may need the same arrays: the second one waits and finds them written
-            with FileLock(self._cached_arrays.with_suffix(".lock")):
+            with _locked(self._cached_arrays.with_suffix(".lock"), type(self).__name__):
                 if not self._cached_arrays.is_file():
                     self._write_cache(self._cached_arrays, index)
         images, labels, test = self._from_cache("images", "labels", "test")
@@ -198,6 +201,21 @@ class ArchivedDataset(ImageDataset):
                     "official file"
                 ) from error
         return images
+
+
+@contextmanager
+def _locked(path: Path, name: str) -> Iterator[None]:
+    """Hold a lock inside the block, so that of two processes that need the same arrays only one decodes pictures."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        log.warning("waiting for another process that is decoding the pictures of %s", name)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def check_complete(where: Path, listed: Collection[str], existing: Collection[str], list_name: str) -> None:

@@ -58,7 +58,7 @@ class TorchvisionDataset(PackagedDataset):
         root = Path(self.root or ".").expanduser()
         try:
             rows = getattr(datasets, self.torchvision_class)(str(root), train=train, download=False)
-        except Exception as error:  # because torchvision's readers raise whatever a damaged file leads to
+        except Exception as error:  # because torchvision's readers raise many kinds of errors for a damaged file
             # torchvision's second sentence advises download=True, which is no option here
             reason = str(error).partition(". ")[0] or type(error).__name__
             raise UserError(

@@ -1,4 +1,4 @@
-"""Prompt sets: each says which real rows belong to it and which prompts are sampled for it."""
+"""Prompt sets: a prompt set says which real rows belong to it and which prompts are sampled for it."""
 
 from collapse_lab.prompts.base import Everything, Prompts
 from collapse_lab.prompts.continuation import Continuation

@@ -1,4 +1,5 @@
 import io
+import logging
 import os
 import tarfile
 from collections.abc import Callable
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from collapse_lab.datasets import archived
 from collapse_lab.datasets.cub200 import CUB200
@@ -150,3 +152,27 @@ def test_the_key_of_an_extracted_archive_changes_with_sizes_times_and_lists(root
     write_flower_lists(root, [1] * 12, range(7, 13))
     keys.add(flowers(root).key)
     assert len(keys) == 3
+
+
+def test_a_second_process_waits_for_the_cached_arrays_and_says_so(
+    root: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_flowers(root)
+    flowers(root).load()
+    (cached,) = (root.parent / "cache" / "decoded").glob("*.npz")
+    arrays = cached.read_bytes()
+    cached.unlink()
+    other = FileLock(cached.with_suffix(".lock"))
+    other.acquire()
+    data = flowers(root)
+    monkeypatch.setattr(archived, "pixels", fail)
+
+    def finish(record: logging.LogRecord) -> bool:
+        cached.write_bytes(arrays)
+        other.release()
+        return True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archived.log, "filters", [finish])
+        assert len(data.load().train) == 6
+    assert caplog.messages == ["waiting for another process that is decoding the pictures of Flowers102"]

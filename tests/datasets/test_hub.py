@@ -13,7 +13,7 @@ KINDS = ["cat", "dog"]
 
 
 def save(folder: Path, n: int = 12, split: bool = True) -> None:
-    """Pictures that hold their own row number, as a data set with a train and a test split."""
+    """Save pictures that hold their own row number, as a data set with a train and a test split."""
     features = datasets.Features(
         {
             "image": datasets.Image(),

@@ -143,7 +143,7 @@ def test_torchvision_reads_the_same_cifar_rows_as_the_package_reader(
 
 
 class Trap:
-    """An object whose pickle writes a file when it is opened."""
+    """Pickle to code that writes a file when the pickle is opened."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
