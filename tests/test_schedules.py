@@ -42,7 +42,7 @@ def test_a_schedule_on_the_command_line() -> None:
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("+model.lr={by_generation: [0.1, 0.2]}", "what acts after training: guidance"),
+        ("model.prompt_dropout={by_generation: [0.1, 0.2]}", "what acts after training: guidance"),
         ("model.guidance_scale={by_generation: []}", "one per generation"),
         ("model.guidance_scale={by_generation: [1, much]}", "takes float; got 'much'"),
         ("model.guidance_scale={by_generatoin: [1, 2]}", "guidance_scale"),

@@ -49,7 +49,7 @@ def test_what_cannot_change_a_result_is_no_part_of_the_signature(override: str) 
         "name=other",
         "mixing=replace",
         "mixing.initial=700",
-        "model.lr=0.002",
+        "model.optimisation.lr=0.002",
         "model.sampler.steps=21",
         "trainer.steps=1501",
         "prompts.sets.seen.labels=[0,1]",

@@ -16,10 +16,10 @@ from diffusers.optimization import get_cosine_schedule_with_warmup
 from diffusers.training_utils import EMAModel
 
 from collapse_lab.datasets.digits import Digits
-from collapse_lab.engine.seeds import Seeds
 from collapse_lab.images import as_float
 from collapse_lab.models.text2image import Text2Image
 from collapse_lab.prompts import Everything
+from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Samples
 
@@ -32,11 +32,12 @@ def model(data: Digits) -> Text2Image:
 
 
 def bare_fit(net: Text2Image, train: Samples) -> None:
+    settings = net.optimisation
     optimizer = torch.optim.AdamW(
-        net.parameters(), net.lr, weight_decay=net.weight_decay, betas=(0.9, 0.99), fused=True
+        net.parameters(), settings.lr, weight_decay=settings.weight_decay, betas=(0.9, 0.99), fused=True
     )
-    schedule = get_cosine_schedule_with_warmup(optimizer, round(net.warmup * STEPS), STEPS)
-    average = EMAModel(net.parameters(), decay=net.ema_decay, foreach=True)
+    schedule = get_cosine_schedule_with_warmup(optimizer, round(settings.warmup * STEPS), STEPS)
+    average = EMAModel(net.parameters(), decay=settings.ema_decay or 0.0, foreach=True)
     tokens = net.tokenize(train.captions.table)[torch.from_numpy(train.captions.index)]
     for _ in range(STEPS):
         rows = torch.randint(len(train), (BATCH,))

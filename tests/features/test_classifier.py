@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from collapse_lab.errors import UserError
+from collapse_lab.config.binding import bind
+from collapse_lab.errors import Diverged, UserError
 from collapse_lab.features.classifier import Classifier
 from collapse_lab.metrics.fid import frechet_distance
 from collapse_lab.types import RealData, Samples, Spec
@@ -27,13 +29,13 @@ def brief(seed: int = 0) -> Classifier:
     return classifier
 
 
-def test_reads_held_out_digits() -> None:
+def test_the_classifier_reads_held_out_digits() -> None:
     assert (trained().held_out_accuracy or 0) >= 0.98
-    found = trained().extract(digits().reference)
-    assert found.values.shape == (len(digits().reference), 128)
-    assert found.values.dtype == torch.float32
-    assert found.predicted is not None
-    share = float((found.predicted == found.labels).double().mean())
+    features = trained().extract(digits().reference)
+    assert features.values.shape == (len(digits().reference), 128)
+    assert features.values.dtype == torch.float32
+    assert features.predicted is not None
+    share = float((features.predicted == features.labels).double().mean())
     assert share == pytest.approx(trained().held_out_accuracy)
 
 
@@ -88,21 +90,21 @@ def test_uint8_and_float_images_are_read_alike() -> None:
 
 def test_log_probabilities_are_those_of_the_predictions() -> None:
     rows = digits().reference.take(np.arange(40))
-    table, found = trained().log_probabilities(rows), trained().extract(rows)
+    table, features = trained().log_probabilities(rows), trained().extract(rows)
     assert table.shape == (40, 10)
     torch.testing.assert_close(table.exp().sum(1), torch.ones(40))
-    assert found.predicted is not None
-    assert torch.equal(table.argmax(1), found.predicted)
+    assert features.predicted is not None
+    assert torch.equal(table.argmax(1), features.predicted)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16), (3, 32, 32), (3, 64, 64), (1, 9, 13), (1, 2, 2)])
-def test_every_shape_of_image(shape: tuple[int, int, int]) -> None:
+def test_images_of_every_shape_have_features(shape: tuple[int, int, int]) -> None:
     spec = Spec("image", shape, ("a", "b", "c"))
     classifier, watched = Classifier(spec, width=4, hidden=16, steps=2, batch_size=8), Unwatched()
     classifier.fit(RealData(noise(spec, 12), noise(spec, 6, 1)), watched)
-    found = classifier.extract(noise(spec, 5, 2))
-    assert found.values.shape == (5, classifier.fingerprint["dimensions"])
-    assert bool(found.values.isfinite().all())
+    features = classifier.extract(noise(spec, 5, 2))
+    assert features.values.shape == (5, classifier.fingerprint["dimensions"])
+    assert bool(features.values.isfinite().all())
     assert (watched.total, watched.steps) == (2, 2)
 
 
@@ -117,13 +119,32 @@ def test_rows_without_label_are_left_out_of_training() -> None:
         classifier.fit(RealData(none, digits().reference), Unwatched())
 
 
-def test_bad_input_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"steps": 0}, r"features\.classifier\.steps is 1 or more; got 0"),
+        ({"batch_size": 0}, r"features\.classifier\.batch_size is 1 or more; got 0"),
+        ({"width": 0}, r"features\.classifier\.width is 1 or more; got 0"),
+        ({"hidden": 0}, r"features\.classifier\.hidden is 1 or more; got 0"),
+        ({"lr": 0.0}, r"features\.classifier\.lr is above 0; got 0\.0"),
+    ],
+)
+def test_a_value_outside_of_its_range_is_refused(arguments: dict[str, Any], message: str) -> None:
+    node = {"_target_": "collapse_lab.features.classifier.Classifier", **arguments}
+    with pytest.raises(UserError, match=message):
+        bind(node, "features.classifier", frozenset({"spec"}))
+
+
+def test_a_loss_that_is_not_finite_is_a_divergence() -> None:
+    with pytest.raises(Diverged, match="the loss was nan at step"):
+        Classifier(DIGITS, width=4, steps=30, lr=1e30).fit(digits(), Unwatched())
+
+
+def test_wrong_data_and_untrained_networks_are_refused() -> None:
     with pytest.raises(UserError, match=r"features=\[pixels\]"):
         Classifier(Spec("image", (1, 8, 8)))
     with pytest.raises(UserError, match="tokens"):
         Classifier(Spec("tokens", (64,), ("a",)))
-    with pytest.raises(UserError, match="steps is 0"):
-        Classifier(DIGITS, steps=0)
     with pytest.raises(UserError, match="neither been trained"):
         Classifier(DIGITS).extract(digits().reference)
     with pytest.raises(UserError, match=r"\(1, 8, 8\), not \(3, 8, 8\)"):

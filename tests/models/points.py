@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from collapse_lab.engine.seeds import Seeds
 from collapse_lab.models.replicated import Replicated
+from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec
 
@@ -21,7 +21,7 @@ def place(role: str = "fit", generation: int = 0) -> Seeds:
 
 
 def fitted(family: type[F], rows: Tensor, **arguments: Any) -> F:
-    """The family fitted to rows (n, R, d)."""
+    """Return the family fitted to rows (n, R, d)."""
     spec = Spec("points", tuple(rows.shape[1:]))
     model = family(spec, replicas=rows.shape[1], **arguments)
     model.fit(Samples(rows, np.full(len(rows), -1)), Budget(1, 1), place(), Silent())

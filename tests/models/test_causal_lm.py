@@ -1,7 +1,8 @@
-"""The causal language model: fits, continues, scores, and refuses what does not match."""
+"""The causal language model: fits, continuations, scores, and refusals of what does not match."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,17 @@ from tokenizers import Tokenizer as Backend
 from tokenizers.models import WordLevel
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import UserError
 from collapse_lab.models.causal_lm import CausalLM
+from collapse_lab.nn.optimisation import Optimisation
+from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.texts.tokenizer import Tokenizer, tokenizer
 from collapse_lab.types import Budget, Conditions, Samples, Spec
 
 BLOCK, SIZE = 8, 12
-SMALL: dict[str, Any] = {"width": 16, "layers": 1, "heads": 2, "lr": 0.01}
+SMALL: dict[str, Any] = {"width": 16, "layers": 1, "heads": 2}
+FASTER = Optimisation(lr=0.01, lr_schedule="cosine", weight_decay=0.01, warmup=0.05)
 PLACE = Seeds(0, 0, "model", "sample")
 
 
@@ -33,14 +36,14 @@ def spec() -> Spec:
 
 
 def counting(n: int = 64) -> Samples:
-    """Blocks that count upwards from anywhere, modulo the vocabulary."""
+    """Return blocks that count upwards from random starts, modulo the vocabulary."""
     start = torch.randint(0, SIZE, (n, 1), generator=torch.Generator().manual_seed(0))
     return Samples((start + torch.arange(BLOCK)) % SIZE, np.full(n, -1))
 
 
 def built(**arguments: Any) -> CausalLM:
     with Seeds(0, 0, "model", "fit").child("init").scoped():
-        return CausalLM(spec(), **{**SMALL, **arguments})
+        return CausalLM(spec(), **{**SMALL, "optimisation": FASTER, **arguments})
 
 
 def fitted(steps: int = 150, **arguments: Any) -> CausalLM:
@@ -55,33 +58,35 @@ def continuing(n: int = 10) -> Conditions:
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "opt", "llama"])
-def test_it_learns_to_count_on(architecture: str) -> None:
-    model, asked = fitted(architecture=architecture), continuing()
-    assert asked.context is not None
-    expected = (asked.context[:, -1:] + 1 + torch.arange(BLOCK)) % SIZE
-    found = model.sample(asked, PLACE, Silent()).data
-    # Two blocks take places that no block of training has, so that only the first half is learnt
-    assert (found[:, :1] == expected[:, :1]).all()
+def test_a_fitted_model_continues_to_count(architecture: str) -> None:
+    model, conditions = fitted(architecture=architecture), continuing()
+    assert conditions.context is not None
+    expected = (conditions.context[:, -1:] + 1 + torch.arange(BLOCK)) % SIZE
+    continued = model.sample(conditions, PLACE, Silent()).data
+    # The second of two blocks lies at positions that no block of training has, so only its first token is learnt
+    assert (continued[:, :1] == expected[:, :1]).all()
     assert model.token_nlls(counting()).mean() < built(architecture=architecture).token_nlls(counting()).mean() / 4
 
 
-def test_the_nll_is_that_of_the_softmax() -> None:
+def test_the_nll_is_minus_the_logarithm_of_the_softmax() -> None:
     model, rows = built(), counting(5)
     logits = model.net(rows.data).logits
     exact = -logits.log_softmax(-1)[:, :-1].gather(-1, rows.data[:, 1:, None])[..., 0]
     torch.testing.assert_close(model.token_nlls(rows), exact)
 
 
-def test_samples_do_not_depend_on_the_batch() -> None:
-    for how in ({"num_beams": 3}, {"num_beams": 1, "do_sample": True}):
-        whole, parts = (built(**how, sampling_batch=size).sample(continuing(), PLACE, Silent()) for size in (10, 3))
-        assert torch.equal(whole.data, parts.data)
+def test_samples_do_not_depend_on_the_batch_size() -> None:
+    for decoding in ({"num_beams": 3}, {"num_beams": 1, "do_sample": True}):
+        one_batch, four_batches = (
+            built(**decoding, sampling_batch=size).sample(continuing(), PLACE, Silent()) for size in (10, 3)
+        )
+        assert torch.equal(one_batch.data, four_batches.data)
 
 
-def test_decoding_is_no_part_of_the_weights() -> None:
+def test_the_weights_do_not_depend_on_the_decoding() -> None:
     assert set(built().weights()) == set(built(num_beams=1, do_sample=True, temperature=0.5).weights())
     assert "transformer.wte.weight" in built().weights()
-    assert "lm_head.weight" not in built().weights()  # the same numbers as the embedding's
+    assert "lm_head.weight" not in built().weights()  # because it is the embedding's weight
 
 
 def saved(folder: Path, positions: int = 64) -> Path:
@@ -103,11 +108,11 @@ def saved(folder: Path, positions: int = 64) -> Path:
 
 
 def of(folder: Path) -> Spec:
-    """The spec of a data set with the tokenizer of a checkpoint."""
+    """Return the spec of a data set with the tokenizer of a checkpoint."""
     return Spec("tokens", (BLOCK,), tokens=tokenizer(str(folder), 0, (), str(folder)).tokens)
 
 
-def test_a_pretrained_one_starts_from_its_weights(tmp_path: Path) -> None:
+def test_a_pretrained_model_starts_from_its_weights(tmp_path: Path) -> None:
     folder = saved(tmp_path / "model")
     model = CausalLM(of(folder), pretrained=str(folder), root=str(tmp_path))
     theirs = LlamaForCausalLM.from_pretrained(folder)
@@ -129,30 +134,30 @@ def test_blocks_beyond_the_positions_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
-        ({"architecture": "gpt3"}, "did you mean 'gpt2'"),
-        ({"lr_schedule": "cosin"}, "did you mean 'cosine'"),
         ({"width": 15}, "model.heads times"),
-        ({"dropout": 1.0}, "model.dropout"),
-        ({"num_beams": 0}, "num_beams is 1 or more"),
-        ({"do_sample": True}, "model.num_beams=1"),
+        ({"architecture": "llama", "width": 6}, "which is even for llama; got width=6, heads=2"),
+        ({"do_sample": True}, "give model.num_beams=1, not 5"),
         ({"temperature": 0.5}, "model.do_sample=true"),
-        ({"top_p": 0.0}, "model.top_p lies in"),
-        ({"repetition_penalty": 0.0}, "above 0"),
+        ({"top_p": 0.5}, "model.do_sample=true"),
+        (
+            {"optimisation": replace(FASTER, ema_decay=0.9)},
+            "no moving average.*ema_decay is 0.9; give .*ema_decay=null",
+        ),
     ],
     ids=str,
 )
-def test_bad_arguments_are_refused(arguments: dict[str, Any], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_arguments_that_contradict_each_other_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         built(**arguments)
 
 
-def test_pictures_are_refused() -> None:
+def test_a_data_set_of_images_is_refused() -> None:
     with pytest.raises(UserError, match="dataset=python_docs"):
         CausalLM(Spec("image", (1, 8, 8)))
 
 
-def test_nothing_to_continue_is_refused() -> None:
+def test_conditions_without_a_context_are_refused() -> None:
     with pytest.raises(UserError, match="prompts=continuation"):
         built().sample(Conditions(np.full(2, -1), counting().captions), PLACE, Silent())

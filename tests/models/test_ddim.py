@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from collapse_lab.config import schema
+from collapse_lab.config.binding import bind
 from collapse_lab.errors import UserError
 from collapse_lab.models import diffusion
 from collapse_lab.models.ddim import DDIM
@@ -17,7 +17,7 @@ from tests.models.cases import DATA, QUIET, budget, draw, place, prompts, tiny_d
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
-def test_it_samples_as_diffusers_own_pipeline_does(eta: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_are_those_of_diffusers_own_pipeline(eta: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diffusion, "as_uint8", lambda images: images)
     model = tiny_ddim(sampler=Sampler(steps=6, options={"eta": eta}))
     pipeline = diffusers.DDIMPipeline(model.unet, model.sampler.prepared(model.noising.config))
@@ -28,32 +28,32 @@ def test_it_samples_as_diffusers_own_pipeline_does(eta: float, monkeypatch: pyte
     torch.testing.assert_close(ours, torch.from_numpy(theirs), rtol=0, atol=1e-5)
 
 
-def test_noise_between_the_steps_is_asked_for_by_eta() -> None:
+def test_eta_adds_noise_between_the_steps() -> None:
     trail = {"timestep_spacing": "trailing"}
-    still, left, stirred = (
+    deterministic, by_default, noisy = (
         draw(tiny_ddim(sampler=Sampler(steps=6, options=trail | {"eta": eta}))).data for eta in (0.0, None, 1.0)
     )
-    assert torch.equal(still, left)
-    assert not torch.equal(still, stirred)
+    assert torch.equal(deterministic, by_default)
+    assert not torch.equal(deterministic, noisy)
 
 
-def test_what_was_asked_for_is_carried_and_makes_no_difference() -> None:
+def test_samples_carry_their_conditions_and_do_not_depend_on_them() -> None:
     model, wanted = tiny_ddim(), prompts(5)
     other = Conditions(np.full(5, -1), Captions())
-    found = draw(model, wanted)
-    assert found.captions.texts() == wanted.captions.texts()
-    assert torch.equal(found.data, draw(model, other).data)
+    samples = draw(model, wanted)
+    assert samples.captions.texts() == wanted.captions.texts()
+    assert torch.equal(samples.data, draw(model, other).data)
 
 
-def test_it_needs_neither_labels_nor_captions() -> None:
+def test_ddim_needs_neither_labels_nor_captions() -> None:
     model = tiny_ddim(Spec("image", (1, 8, 8)))
     rows = DATA.load().train
     model.fit(Samples(rows.data, np.full(len(rows), -1)), budget(2), place(), QUIET)
     assert draw(model, Conditions(np.full(3, -1), Captions())).data.shape == (3, 1, 8, 8)
 
 
-def test_it_has_no_guidance() -> None:
-    node: dict[str, Any] = {"_target_": "collapse_lab.models.ddim.DDIM", "_partial_": True, "guidance_scale": 2.0}
+def test_ddim_has_no_guidance() -> None:
+    node: dict[str, Any] = {"_target_": "collapse_lab.models.ddim.DDIM", "guidance_scale": 2.0}
     with pytest.raises(UserError, match=r"model\.guidance_scale: DDIM has no such argument"):
-        schema.bind(node, "model")
+        bind(node, "model", frozenset({"spec"}))
     assert DDIM.sampling_only == {"sampler", "sampling_batch"}

@@ -24,7 +24,7 @@ def unquantised(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def calls(model: DDPM, wanted: Conditions) -> list[tuple[float, list[int]]]:
-    """(time, classes) of every call of the U-Net while sampling."""
+    """Return (time, classes) of every call of the U-Net while sampling."""
     seen: list[Any] = []
     hook = model.unet.register_forward_pre_hook(lambda _, args: seen.append((float(args[1]), args[2].tolist())))
     draw(model, wanted)
@@ -33,7 +33,7 @@ def calls(model: DDPM, wanted: Conditions) -> list[tuple[float, list[int]]]:
 
 
 def by_hand(model: DDPM, wanted: Conditions, scale: float) -> torch.Tensor:
-    """diffusers' scheduler in the plain loop: two calls a step, or one where there is no guidance."""
+    """Sample by diffusers' scheduler in the plain loop: two calls a step, or one where there is no guidance."""
     scheduler = model.sampler.prepared(model.noising.config)
     generator = place(0, "sample/all").torch()
     x = torch.randn(len(wanted), *model.spec.shape, generator=generator)
@@ -52,10 +52,10 @@ def by_hand(model: DDPM, wanted: Conditions, scale: float) -> torch.Tensor:
 @pytest.mark.usefixtures("unquantised")
 @pytest.mark.parametrize("scheduler", ["DDIMScheduler", "DPMSolverMultistepScheduler"])
 @pytest.mark.parametrize("scale", [0.0, 1.0, 3.0])
-def test_it_samples_as_the_plain_loop_does(scheduler: str, scale: float) -> None:
+def test_samples_are_those_of_the_plain_loop(scheduler: str, scale: float) -> None:
     model, wanted = tiny_ddpm(guidance_scale=scale, sampler=Sampler(scheduler, STEPS)), prompts(7)
-    found = draw(model, wanted).data
-    torch.testing.assert_close(found, by_hand(model, wanted, scale), rtol=0, atol=1e-5)
+    images = draw(model, wanted).data
+    torch.testing.assert_close(images, by_hand(model, wanted, scale), rtol=0, atol=1e-5)
 
 
 @pytest.mark.usefixtures("unquantised")
@@ -64,29 +64,29 @@ def test_guidance_of_one_is_the_conditional_model() -> None:
     assert torch.equal(draw(tiny_ddpm(guidance_scale=1.0), wanted).data, by_hand(tiny_ddpm(), wanted, 1.0))
 
 
-def test_guidance_asks_for_the_class_and_for_none_in_one_batch() -> None:
+def test_guidance_predicts_with_and_without_the_class_in_one_batch() -> None:
     wanted = prompts(5)
     assert [classes for _, classes in calls(tiny_ddpm(), wanted)] == [[*range(5), *[10] * 5]] * STEPS
     assert [classes for _, classes in calls(tiny_ddpm(guidance_scale=1.0), wanted)] == [[*range(5)]] * STEPS
 
 
-def test_outside_its_interval_there_is_no_guidance_and_no_second_branch() -> None:
+def test_outside_its_interval_guidance_is_off_and_there_is_one_prediction() -> None:
     sampler = Sampler(steps=8, options={"timestep_spacing": "trailing"})
     seen = calls(tiny_ddpm(sampler=sampler, guidance_interval=(0.3, 0.7)), prompts(5))
     assert [t for t, _ in seen] == [399, 349, 299, 249, 199, 149, 99, 49]
     assert [len(classes) for _, classes in seen] == [5, 5, 5, 10, 10, 10, 5, 5]
 
 
-def test_an_interval_of_everything_and_of_nothing() -> None:
+def test_a_full_interval_guides_everywhere_and_an_empty_one_nowhere() -> None:
     everywhere, plain = draw(tiny_ddpm(guidance_interval=(0.0, 1.0))).data, draw(tiny_ddpm()).data
     assert torch.equal(everywhere, plain)
-    # No step of this sampler lies there
+    # No step of this sampler lies in this interval
     nowhere = draw(tiny_ddpm(guidance_scale=5.0, guidance_interval=(0.999, 1.0))).data
     assert torch.equal(nowhere, draw(tiny_ddpm(guidance_scale=1.0)).data)
     assert levels(nowhere, plain) > 0
 
 
-def test_labels_are_dropped_while_training() -> None:
+def test_labels_are_dropped_at_their_share_while_training() -> None:
     model = tiny_ddpm(label_dropout=0.25)
     dropped = model.drop(torch.zeros(4000, dtype=torch.int64), torch.Generator().manual_seed(0))
     assert set(dropped.tolist()) == {0, 10}

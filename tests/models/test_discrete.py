@@ -23,18 +23,16 @@ def test_samples_are_multinomial() -> None:
     assert drawn.shape == (n, 2, 1)
     for r in range(2):
         p = model.probabilities[r].numpy()
-        found = np.bincount(drawn[:, r, 0].long().numpy(), minlength=5) / n
-        assert (np.abs(found - p) <= 4 * np.sqrt(p * (1 - p) / n)).all()
+        shares = np.bincount(drawn[:, r, 0].long().numpy(), minlength=5) / n
+        assert (np.abs(shares - p) <= 4 * np.sqrt(p * (1 - p) / n)).all()
 
 
 @pytest.mark.parametrize("value", [0.5, -1.0, 5.0, float("nan")])
-def test_points_that_are_no_categories(value: float) -> None:
+def test_points_that_are_no_categories_are_refused(value: float) -> None:
     with pytest.raises(UserError, match="takes categories 0 to 4; got points"):
         fitted(Discrete, torch.tensor([[0.0], [value]]).double()[..., None], categories=5)
 
 
-def test_bad_input() -> None:
-    with pytest.raises(UserError, match="1 or more; got 0"):
-        Discrete(Spec("points", (1, 1)), categories=0)
+def test_points_of_several_numbers_are_refused() -> None:
     with pytest.raises(UserError, match="points of one number, its category; these have 2"):
         Discrete(Spec("points", (1, 2)))

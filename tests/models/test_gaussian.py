@@ -18,7 +18,7 @@ from tests.models.points import draw, fitted, normal
 
 @pytest.mark.parametrize("estimator", ["ml", "unbiased"])
 @pytest.mark.parametrize("d", [1, 3])
-def test_the_fit_is_numpy_s(estimator: str, d: int) -> None:
+def test_the_fit_equals_numpys(estimator: str, d: int) -> None:
     rows = normal(50, 4, d) * torch.tensor([2.0, 0.5, 1.0])[:d] + 7
     full, diagonal = (fitted(Gaussian, rows, estimator=estimator, covariance=kind) for kind in ("full", "diagonal"))
     for r in range(4):
@@ -28,7 +28,7 @@ def test_the_fit_is_numpy_s(estimator: str, d: int) -> None:
         np.testing.assert_allclose(diagonal.covariance[r], np.diag(np.diag(expected)), rtol=1e-11)
 
 
-def test_a_small_spread_far_from_zero_is_kept() -> None:
+def test_a_small_spread_far_from_zero_keeps_its_digits() -> None:
     rows = normal(100, 3)
     near = fitted(Gaussian, rows).covariance
     far = fitted(Gaussian, rows * 1e-6 + 5).covariance
@@ -56,7 +56,7 @@ def test_noise_is_standard_normal_to_its_fourth_moment() -> None:
         assert abs((z**power).mean() - expected) < 4 * np.sqrt(spread / n)
 
 
-def test_fewer_rows_than_dimensions_are_a_fit_on_a_subspace() -> None:
+def test_fewer_rows_than_dimensions_give_a_fit_on_a_subspace() -> None:
     model = fitted(Gaussian, normal(3, 5, 4))
     drawn = draw(model, 50)
     assert drawn.isfinite().all()
@@ -66,13 +66,13 @@ def test_fewer_rows_than_dimensions_are_a_fit_on_a_subspace() -> None:
 
 
 @pytest.mark.parametrize("estimator", ["ml", "unbiased"])
-def test_a_chain_on_a_point_stays_there(estimator: str) -> None:
+def test_a_chain_that_has_collapsed_onto_a_point_stays_there(estimator: str) -> None:
     model = fitted(Gaussian, torch.full((5, 2, 1), 3.25).double(), estimator=estimator)
     assert (model.covariance == 0).all()
     assert (draw(model, 7) == 3.25).all()
 
 
-def test_the_density_is_scipy_s() -> None:
+def test_the_density_equals_scipys() -> None:
     model = fitted(Gaussian, normal(30, 2, 3))
     points = normal(6, 2, 3, seed=5)
     for r in range(2):
@@ -80,7 +80,7 @@ def test_the_density_is_scipy_s() -> None:
         np.testing.assert_allclose(model.log_density(points)[:, r], expected, rtol=1e-10)
 
 
-def test_a_lightning_trainer_comes_to_the_same_fit() -> None:
+def test_a_lightning_trainer_gives_the_same_fit() -> None:
     rows = normal(30, 2)
     ours = fitted(Gaussian, rows)
     other = Gaussian(Spec("points", (2, 1)), replicas=2)
@@ -92,17 +92,14 @@ def test_a_lightning_trainer_comes_to_the_same_fit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "arguments", "told"),
+    ("spec", "arguments", "message"),
     [
         (Spec("image", (1, 8, 8)), {}, "fitted to points, and this data set holds samples of modality 'image'"),
-        (Spec("points", (2, 1)), {"replicas": 0}, "1 or more; got 0"),
         (Spec("points", (2, 1)), {"replicas": 3}, "model.replicas=3 and the data set has rows for 2"),
-        (Spec("points", (1, 1)), {"estimator": "biased"}, "ml or unbiased; got 'biased'"),
-        (Spec("points", (1, 1)), {"covariance": "diag"}, "did you mean 'diagonal'"),
     ],
 )
-def test_bad_input(spec: Spec, arguments: dict[str, Any], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_a_data_set_that_does_not_fit_is_refused(spec: Spec, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         Gaussian(spec, **arguments)
 
 

@@ -29,7 +29,7 @@ from tests.models.cases import (
 )
 
 
-def test_saved_and_loaded_it_samples_the_same() -> None:
+def test_a_loaded_model_samples_the_same() -> None:
     model = tiny()
     model.load(weights())
     again = tiny()
@@ -39,25 +39,25 @@ def test_saved_and_loaded_it_samples_the_same() -> None:
     assert not torch.equal(draw(tiny()).data, draw(model).data)
 
 
-def test_samples_carry_the_conditions_that_were_asked_for() -> None:
+def test_samples_carry_the_requested_conditions() -> None:
     wanted = prompts(7)
-    found = draw(loaded(), wanted)
-    assert found.data.shape == (7, *DATA.spec.shape)
-    assert found.data.dtype == torch.uint8
-    assert (found.labels == wanted.labels).all()
-    assert found.captions.texts() == wanted.captions.texts()
+    samples = draw(loaded(), wanted)
+    assert samples.data.shape == (7, *DATA.spec.shape)
+    assert samples.data.dtype == torch.uint8
+    assert (samples.labels == wanted.labels).all()
+    assert samples.captions.texts() == wanted.captions.texts()
 
 
-def test_samples_survive_the_store() -> None:
-    found = draw(loaded())
-    payload = pack_samples(found)
+def test_samples_are_read_back_from_a_payload() -> None:
+    samples = draw(loaded())
+    payload = pack_samples(samples)
     back = unpack_samples(Payload(payload.tensors, payload.meta))
-    assert torch.equal(back.data, found.data)
-    assert (back.labels == found.labels).all()
-    assert back.captions.texts() == found.captions.texts()
+    assert torch.equal(back.data, samples.data)
+    assert (back.labels == samples.labels).all()
+    assert back.captions.texts() == samples.captions.texts()
 
 
-def test_a_place_fixes_the_samples_and_another_gives_others() -> None:
+def test_equal_places_give_equal_samples_and_other_places_give_others() -> None:
     model = loaded()
     one = draw(model).data
     torch.manual_seed(5)
@@ -65,20 +65,20 @@ def test_a_place_fixes_the_samples_and_another_gives_others() -> None:
     assert not torch.equal(draw(model, generation=1).data, one)
 
 
-def test_the_size_of_a_batch_changes_no_latent() -> None:
-    # Only rounding inside the network may differ with the batch
-    whole, cut = draw(loaded(sampling_batch=256)).data, draw(loaded(sampling_batch=2)).data
-    assert levels(whole, cut) <= 1
+def test_samples_do_not_depend_on_the_batch_size() -> None:
+    # Rounding inside the network may differ with the batch size
+    one_batch, small_batches = draw(loaded(sampling_batch=256)).data, draw(loaded(sampling_batch=2)).data
+    assert levels(one_batch, small_batches) <= 1
 
 
-def test_the_prompt_decides() -> None:
+def test_samples_depend_on_the_prompt() -> None:
     model = loaded(guidance_scale=4.0)
     one, other = (draw(model, conditions([DATA.spec.vocabulary[i]] * 3)).data for i in (0, 1))
     assert not torch.equal(one, other)
 
 
 def calls(model: Any, wanted: Conditions) -> list[Any]:
-    """(rows, text states) of every call of the U-Net while sampling."""
+    """Return (rows, text states) of every call of the U-Net while sampling."""
     seen: list[Any] = []
     hook = model.unet.register_forward_pre_hook(lambda _, args: seen.append((len(args[0]), args[2].clone())))
     draw(model, wanted)
@@ -86,7 +86,7 @@ def calls(model: Any, wanted: Conditions) -> list[Any]:
     return seen
 
 
-def test_guidance_asks_for_the_prompt_and_for_no_prompt() -> None:
+def test_guidance_predicts_with_and_without_the_prompt_in_one_batch() -> None:
     model = loaded(guidance_scale=3.0)
     seen = calls(model, prompts(5))
     assert [rows for rows, _ in seen] == [10] * 4
@@ -96,20 +96,20 @@ def test_guidance_asks_for_the_prompt_and_for_no_prompt() -> None:
     torch.testing.assert_close(seen[0][1], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_guidance_of_one_skips_the_half_without_a_prompt() -> None:
+def test_a_guidance_of_one_predicts_with_the_prompt_only() -> None:
     assert [rows for rows, _ in calls(loaded(guidance_scale=1.0), prompts(5))] == [5] * 4
-    # and is the limit of guidance: nothing jumps at 1
+    # Guidance is continuous at 1
     exact, nearly = (draw(loaded(guidance_scale=w)).data for w in (1.0, 1.0 + 1e-6))
     assert levels(exact, nearly) <= 1
 
 
-def test_guidance_of_zero_is_no_prompt() -> None:
+def test_a_guidance_of_zero_samples_without_the_prompt() -> None:
     free, empty = draw(loaded(guidance_scale=0.0)), draw(loaded(guidance_scale=1.0), conditions([""] * 5))
     assert levels(free.data, empty.data) <= 1
 
 
 @pytest.mark.parametrize("scheduler", ["DPMSolverMultistepScheduler", "DDPMScheduler", "EulerDiscreteScheduler"])
-def test_other_schedulers_sample_too(scheduler: str) -> None:
+def test_other_schedulers_sample_reproducibly(scheduler: str) -> None:
     model = loaded(sampler=Sampler(scheduler, 6))
     one = draw(model).data
     assert torch.equal(draw(model).data, one)
@@ -125,7 +125,7 @@ class Counted(Silent):
 
 
 @pytest.mark.parametrize("batch", [2, 256])
-def test_the_promised_steps_are_reported(batch: int) -> None:
+def test_sampling_reports_the_announced_number_of_steps(batch: int) -> None:
     model, counted = loaded(sampling_batch=batch), Counted()
     model.sample(prompts(5), place(role="sample/all"), counted)
     assert counted.steps == model.sampling_steps(5)
@@ -146,7 +146,7 @@ def test_arguments_that_act_after_training_leave_the_weights_alone() -> None:
 
 @pytest.mark.gpu
 def test_a_gpu_samples_what_the_cpu_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The floats before they are quantised; in TF32 a convolution has three digits
+    # A convolution in TF32 has three digits, so switch TF32 off; compare the floats before they are quantised
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     monkeypatch.setattr(diffusion, "as_uint8", as_float)
     cpu = draw(loaded(), prompts(20)).data

@@ -18,15 +18,13 @@ from collapse_lab.models.vae import VAE
 from collapse_lab.probes.latent_spread import LatentSpread
 from collapse_lab.types import Captions, Conditions, Samples, Spec, Subject
 from tests.e2e import command
-from tests.models.cases import DATA, QUIET, budget, levels, place, same
+from tests.models.cases import DATA, QUIET, budget, built, levels, place, same
 
 DIGITS = DATA.load()
 
 
 def vae(spec: Spec = DATA.spec, **changes: Any) -> VAE:
-    """Built as the engine builds it: initialised from its place alone."""
-    with place().child("init").scoped():
-        return VAE(spec, **{"channels": 4, "latent": 3, **changes})
+    return built(VAE, spec, {"channels": 4, "latent": 3, **changes})
 
 
 def fitted(data: Samples = DIGITS.train, steps: int = 6, batch_size: int = 8, **changes: Any) -> VAE:
@@ -49,13 +47,13 @@ def draw(model: VAE, n: int = 5, generation: int = 0) -> Samples:
     return model.sample(wanted(n), place(generation, "sample/all"), QUIET)
 
 
-def test_it_has_as_many_parameters_as_the_paper_says() -> None:
+def test_the_number_of_parameters_is_that_of_the_paper() -> None:
     model = VAE(Spec("image", (1, 28, 28)))
-    assert sum(each.numel() for each in model.parameters()) == 647_081
+    assert sum(parameter.numel() for parameter in model.parameters()) == 647_081
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 12, 20), (1, 28, 28)])
-def test_it_draws_images_of_any_size_that_4_divides(shape: tuple[int, int, int]) -> None:
+def test_images_of_any_size_that_4_divides_are_drawn(shape: tuple[int, int, int]) -> None:
     model = VAE(Spec("image", shape), channels=4, latent=3)
     model.fit(images(8, shape), budget(2, 4), place(), QUIET)
     drawn = draw(model)
@@ -64,7 +62,7 @@ def test_it_draws_images_of_any_size_that_4_divides(shape: tuple[int, int, int])
 
 
 def losses(model: VAE, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """What is minimised as papers write it, each term summed over a batch."""
+    """Return the two terms of the loss as papers write them, each summed over a batch."""
     mean, log_variance = model.encode(x)
     y = model.decode(mean + log_variance.mul(0.5).exp() * noise).sigmoid()
     kl = -0.5 * (1 + log_variance - mean.pow(2) - log_variance.exp()).sum()
@@ -74,7 +72,7 @@ def losses(model: VAE, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("beta", [1.0, 4.0])
 def test_a_fit_takes_the_steps_of_adam_on_the_loss_summed_over_a_batch(beta: float) -> None:
     steps, batch = 20, 8
-    model = fitted(steps=steps, batch_size=batch, beta=beta, weight_decay=0.5)  # of a size to be seen
+    model = fitted(steps=steps, batch_size=batch, beta=beta, weight_decay=0.5)  # large enough to matter
     other = vae(beta=beta)
     adam = torch.optim.Adam(other.parameters(), 1e-3, weight_decay=0.5, foreach=False, fused=False)
     generator = place().child("noise").torch()
@@ -88,7 +86,7 @@ def test_a_fit_takes_the_steps_of_adam_on_the_loss_summed_over_a_batch(beta: flo
     for name, value in model.weights().items():
         moved = (value - start[name]).abs().max()
         assert moved > 1e-3
-        # Where a gradient is next to nothing, Adam takes its rounding for a direction: no more than a few lr
+        # Where a gradient is nearly 0, Adam scales up its rounding, and moves a weight by a few learning rates at most
         assert (value - other.weights()[name]).abs().mean() < 1e-3 * moved
 
 
@@ -100,7 +98,9 @@ def test_the_terms_are_those_of_torch_distributions() -> None:
         logits = model.decode(mean + (log_variance / 2).exp() * noise)
         posterior = torch.distributions.Normal(mean, (log_variance / 2).exp())
         kl = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0, 1.0)).sum(1)
-        bernoulli: Any = torch.distributions.Bernoulli(logits=logits, validate_args=False)  # it knows 0 and 1 alone
+        bernoulli: Any = torch.distributions.Bernoulli(
+            logits=logits, validate_args=False
+        )  # because it admits 0 and 1 only
         likelihood = bernoulli.log_prob(x).flatten(1).sum(1)
         error, divergence = model.terms(x, noise)
     torch.testing.assert_close(divergence, kl, rtol=1e-5, atol=1e-6)
@@ -108,13 +108,13 @@ def test_the_terms_are_those_of_torch_distributions() -> None:
     torch.testing.assert_close(model.elbos(DIGITS.reference.take(np.arange(9)), noise), likelihood - kl)
 
 
-def test_a_decoder_that_says_nothing_costs_a_bit_per_pixel() -> None:
+def test_a_decoder_of_zeros_costs_one_bit_per_pixel() -> None:
     model = vae()
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
     expected = torch.full((7,), -64 * math.log(2))
     torch.testing.assert_close(model.elbos(images(7), torch.randn(7, 3)), expected)
-    assert (draw(model).data == 128).all()  # 127.5, to even
+    assert (draw(model).data == 128).all()  # 127.5, rounded to even
 
 
 def test_the_bound_lies_below_the_likelihood_by_importance_sampling() -> None:
@@ -132,7 +132,7 @@ def test_the_bound_lies_below_the_likelihood_by_importance_sampling() -> None:
     weight = (ratio.sum(1) - error.flatten(1).sum(1)).view(4, draws)
     likelihood = weight.logsumexp(1) - math.log(draws)
     bound = model.elbos(many, noise).view(4, draws).mean(1)
-    # log E w - E log w, which is half the variance of log w where that is small
+    # log E w - E log w is half the variance of log w where that variance is small
     gap = (likelihood - bound) / weight.var(1)
     assert ((gap > 0.3) & (gap < 0.7)).all()
 
@@ -152,7 +152,7 @@ def test_samples_are_the_mean_of_the_decoder_at_draws_from_the_prior() -> None:
 
 
 def test_the_same_place_gives_the_same_weights_bit_for_bit() -> None:
-    torch.manual_seed(99)  # what others did to the global generator is of no matter
+    torch.manual_seed(99)  # because a fit must not depend on the global generator
     expected = torch.rand(1)
     torch.manual_seed(99)
     model = fitted()
@@ -163,22 +163,22 @@ def test_the_same_place_gives_the_same_weights_bit_for_bit() -> None:
     assert torch.equal(draw(loaded).data, draw(model).data)
 
 
-def test_it_learns_the_digits() -> None:
+def test_a_fit_learns_the_digits() -> None:
     noise = torch.zeros(len(DIGITS.reference), 3)
     before, after = (fitted(steps=s, batch_size=16, lr=5e-3).elbos(DIGITS.reference, noise).mean() for s in (0, 200))
     marginal = DIGITS.train.data.float().mean(0) / 255
     x = DIGITS.reference.data.float() / 255
-    # Better than the best that independent pixels can do, which is told from nothing but their means
+    # A fitted model is better than independent pixels with the means of the training rows
     assert before < -binary_cross_entropy(marginal.expand_as(x), x, reduction="sum") / len(x) < after
 
 
-def test_floats_and_bytes_are_the_same_images() -> None:
+def test_float_and_uint8_images_are_read_alike() -> None:
     model, data = vae(), images(6)
     floats = Samples(as_float(data.data), data.labels)
     torch.testing.assert_close(model.posterior_means(floats), model.posterior_means(data))
 
 
-def test_a_loss_or_a_sample_that_is_not_a_number_is_a_divergence() -> None:
+def test_a_loss_or_a_sample_that_is_not_finite_is_a_divergence() -> None:
     with pytest.raises(Diverged, match="loss"):
         fitted(lr=1e6)
     broken = vae()
@@ -188,21 +188,16 @@ def test_a_loss_or_a_sample_that_is_not_a_number_is_a_divergence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
-        ({"channels": 0}, r"model\.channels is 1 or more; got 0"),
-        ({"latent": -1}, r"model\.latent is 1 or more"),
-        ({"sampling_batch": 0}, r"model\.sampling_batch"),
-        ({"beta": -0.1}, r"model\.beta is 0 or more"),
-        ({"weight_decay": math.nan}, r"model\.weight_decay is 0 or more"),
-        ({"lr": 0.0}, r"model\.lr is more than 0"),
+        ({"ema_decay": 0.9}, r"model=vae .* no moving average, and .*ema_decay is 0\.9; give .*ema_decay=null"),
         ({"spec": Spec("image", (1, 10, 8))}, r"4 must divide.*10x8.*image_size=8"),
         ({"spec": Spec("image", (1, 3, 3))}, "image_size=4"),
         ({"spec": Spec("points", (2,))}, "model=vae draws images; this data set holds points"),
     ],
 )
-def test_what_cannot_be_is_refused(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_data_and_settings_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         vae(**changes)
 
 
@@ -211,43 +206,47 @@ def probed(model: VAE, first: VAE, **changes: Any) -> dict[str, Any]:
     return dict(LatentSpread(**changes)(subject, np.random.default_rng(0)))
 
 
-def test_the_spread_is_that_of_the_first_models_means() -> None:
+def test_the_spread_is_of_the_first_models_posterior_means() -> None:
     first, model = fitted(steps=50), fitted(steps=20)
-    found = probed(model, first, images=30)
+    estimates = probed(model, first, images=30)
     means = first.posterior_means(draw(model, 50)).numpy()[:30]
-    assert found["latent_spread"].value == pytest.approx(means.std(), rel=1e-6)
-    assert found["latent_spread"].lo < found["latent_spread"].value < found["latent_spread"].hi
-    assert probed(model, model, images=30)["latent_spread"] != found["latent_spread"]
+    assert estimates["latent_spread"].value == pytest.approx(means.std(), rel=1e-6)
+    assert estimates["latent_spread"].lo < estimates["latent_spread"].value < estimates["latent_spread"].hi
+    assert probed(model, model, images=30)["latent_spread"] != estimates["latent_spread"]
     assert probed(model, model)["elbo"] == probed(model, first)["elbo"] != probed(first, first)["elbo"]
 
 
-def test_the_bounds_are_of_the_model_on_real_rows_and_on_its_own() -> None:
+def test_the_evidence_lower_bounds_are_on_real_rows_and_on_own_samples() -> None:
     model = fitted(steps=100, batch_size=16)
-    found = probed(model, model)
-    assert found["elbo"].lo < found["elbo"].value < found["elbo"].hi < 0
+    estimates = probed(model, model)
+    assert estimates["elbo"].lo < estimates["elbo"].value < estimates["elbo"].hi < 0
     own = draw(model, 50)  # fewer than the real rows: all of them
     several = [model.elbos(own, torch.randn(len(own), 3)).mean() for _ in range(30)]
-    assert found["elbo_generated"].value == pytest.approx(np.mean(several), abs=4 * float(np.std(several, ddof=1)))
+    assert estimates["elbo_generated"].value == pytest.approx(np.mean(several), abs=4 * float(np.std(several, ddof=1)))
 
 
-def test_the_interval_of_a_spread_is_that_of_independent_normal_means() -> None:
+def test_the_interval_of_a_spread_covers_that_of_normal_means() -> None:
     n, d, sigma, probe = 100, 20, 0.7, LatentSpread()
     rng = np.random.default_rng(0)
-    found = [probe.spread(torch.from_numpy(sigma * rng.standard_normal((n, d)) + 0.1), rng) for _ in range(400)]
-    half = np.mean([(each.hi - each.lo) / 2 for each in found if each.hi is not None and each.lo is not None])
+    spreads = [probe.spread(torch.from_numpy(sigma * rng.standard_normal((n, d)) + 0.1), rng) for _ in range(400)]
+    half = np.mean(
+        [(spread.hi - spread.lo) / 2 for spread in spreads if spread.hi is not None and spread.lo is not None]
+    )
     error = sigma / math.sqrt(2 * n * d)  # of the standard deviation of n d normal values
     assert half == pytest.approx(1.96 * error, rel=0.03)
-    assert np.mean([each.value for each in found]) == pytest.approx(sigma, abs=4 * error / math.sqrt(400))
-    held = np.mean([each.lo <= sigma <= each.hi for each in found if each.hi is not None and each.lo is not None])
-    assert 0.92 <= held <= 0.98
+    assert np.mean([spread.value for spread in spreads]) == pytest.approx(sigma, abs=4 * error / math.sqrt(400))
+    covered = np.mean(
+        [spread.lo <= sigma <= spread.hi for spread in spreads if spread.hi is not None and spread.lo is not None]
+    )
+    assert 0.92 <= covered <= 0.98
 
 
-def test_a_spread_of_nothing_is_zero() -> None:
+def test_the_spread_of_equal_means_is_zero() -> None:
     spread = LatentSpread().spread(torch.full((10, 4), 0.25), np.random.default_rng(0))
     assert (spread.value, spread.lo, spread.hi) == (0.0, 0.0, 0.0)
 
 
-def test_a_probe_that_cannot_be_is_refused() -> None:
+def test_the_probe_refuses_a_family_without_an_encoder() -> None:
     class Blind:
         """A family without an encoder."""
 
@@ -257,7 +256,7 @@ def test_a_probe_that_cannot_be_is_refused() -> None:
         LatentSpread()(subject, np.random.default_rng(0))
 
 
-def test_the_preset_draws_every_image_of_a_batch_anew() -> None:
+def test_the_preset_sees_every_image_once() -> None:
     preset = OmegaConf.load(command.ROOT / "conf/experiment/recursive_vae.yaml")
     assert preset.n_train == preset.n_samples == preset.trainer.steps * preset.trainer.batch_size
     assert 30 * 60_000 <= preset.n_train < 31 * 60_000

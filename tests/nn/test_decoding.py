@@ -1,4 +1,4 @@
-"""Continuations, beside transformers' own generation and by definition."""
+"""Continuations against transformers' own generation and against their definition."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIZES: dict[str, Any] = {"vocab_size": VOCABULARY, "num_hidden_layers": 2, "num_
 CONFIGS: dict[str, tuple[Any, PretrainedConfig]] = {
     "gpt2": (GPT2LMHeadModel, GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, **MARKS)),
     "opt": (OPTForCausalLM, OPTConfig(hidden_size=32, word_embed_proj_dim=32, ffn_dim=64, **SIZES, **MARKS)),
-    # Fewer heads for keys than for queries, as in SmolLM2
+    # As in SmolLM2, keys have fewer heads than queries
     "llama": (
         LlamaForCausalLM,
         LlamaConfig(hidden_size=32, intermediate_size=64, num_key_value_heads=2, **SIZES, **MARKS),
@@ -40,7 +40,7 @@ def network(name: str) -> Any:
         torch.manual_seed(0)
         net = family(config).eval()
         for weight in net.parameters():
-            weight.data *= 5 if weight.ndim > 1 else 1  # far from a uniform distribution, whose beams are ties
+            weight.data *= 5 if weight.ndim > 1 else 1  # because beams of a nearly uniform distribution are ties
     return net
 
 
@@ -56,7 +56,7 @@ def nothing() -> None:
 @pytest.mark.parametrize("beams", [2, 5])
 @pytest.mark.parametrize("name", CONFIGS)
 @torch.no_grad()
-def test_beams_are_those_of_transformers(name: str, beams: int, penalty: float) -> None:
+def test_a_beam_search_equals_that_of_transformers(name: str, beams: int, penalty: float) -> None:
     net, context = network(name), contexts()
     theirs = generated(net, context, LENGTH, beams, penalty)
     ours = beam_search(net, context, LENGTH, beams, penalty, nothing)
@@ -64,16 +64,16 @@ def test_beams_are_those_of_transformers(name: str, beams: int, penalty: float) 
 
 
 @torch.no_grad()
-def test_one_beam_is_greedy() -> None:
+def test_a_search_with_one_beam_is_greedy() -> None:
     net, text = network("llama"), contexts()
-    found = beam_search(net, text, LENGTH, 1, 1.0, nothing)
+    continued = beam_search(net, text, LENGTH, 1, 1.0, nothing)
     for _ in range(LENGTH):
         text = torch.cat([text, net(text).logits[:, -1].argmax(-1, keepdim=True)], dim=1)
-    assert torch.equal(found, text[:, BEFORE:])
+    assert torch.equal(continued, text[:, BEFORE:])
 
 
 @torch.no_grad()
-def test_a_wider_search_finds_what_is_more_probable() -> None:
+def test_a_wider_search_finds_more_probable_continuations() -> None:
     net, context = network("gpt2"), contexts(16)
 
     def score(beams: int) -> float:
@@ -85,10 +85,10 @@ def test_a_wider_search_finds_what_is_more_probable() -> None:
 
 
 @torch.no_grad()
-def test_progress_is_told_once_a_token() -> None:
-    told: list[int] = []
-    beam_search(network("opt"), contexts(), LENGTH, 3, 1.0, lambda: told.append(1))
-    assert len(told) == LENGTH
+def test_a_search_reports_every_token() -> None:
+    reports: list[int] = []
+    beam_search(network("opt"), contexts(), LENGTH, 3, 1.0, lambda: reports.append(1))
+    assert len(reports) == LENGTH
 
 
 @torch.no_grad()
@@ -104,7 +104,7 @@ def test_drawn_tokens_follow_the_distribution() -> None:
 
 
 @torch.no_grad()
-def test_the_nucleus_is_the_smallest_set_of_that_mass() -> None:
+def test_the_nucleus_is_the_smallest_set_of_its_mass() -> None:
     net, context = network("gpt2"), contexts(1)
     uniform = torch.linspace(0, 0.999999, 4000)[:, None]
     drawn = set(draw(net, context.expand(4000, -1), uniform, 1.0, 0.5, 1.0, nothing)[:, 0].tolist())
@@ -114,7 +114,7 @@ def test_the_nucleus_is_the_smallest_set_of_that_mass() -> None:
 
 
 @torch.no_grad()
-def test_later_tokens_are_drawn_given_the_earlier() -> None:
+def test_later_tokens_are_drawn_given_the_earlier_ones() -> None:
     net, context = network("opt"), contexts()
     uniform = torch.rand(len(context), LENGTH, generator=torch.Generator().manual_seed(3))
     text = context
@@ -125,7 +125,7 @@ def test_later_tokens_are_drawn_given_the_earlier() -> None:
 
 
 @torch.no_grad()
-def test_what_is_not_finite_is_a_divergence() -> None:
+def test_logits_that_are_not_finite_are_a_divergence() -> None:
     net = network("gpt2")
     net.transformer.ln_f.weight.fill_(torch.nan)
     with pytest.raises(Diverged):
@@ -133,7 +133,7 @@ def test_what_is_not_finite_is_a_divergence() -> None:
 
 
 @pytest.mark.parametrize("n", [3, CHUNK, 5 * CHUNK, 40 * CHUNK + 17, 40 * CHUNK])
-def test_the_largest_are_those_of_topk(n: int) -> None:
+def test_the_largest_values_and_their_places_are_those_of_topk(n: int) -> None:
     values = torch.randn(4, 3, n, generator=torch.Generator().manual_seed(n))
     k = min(n, 5)
     best, place = largest(values, k)

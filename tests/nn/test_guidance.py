@@ -17,18 +17,18 @@ def noise(seed: int) -> Tensor:
 @given(st.floats(-5, 10), st.integers(0, 1000))
 def test_guidance_is_the_line_through_both_predictions(scale: float, seed: int) -> None:
     conditional, unconditional = noise(seed), noise(seed + 1)
-    found = guided(conditional, unconditional, scale)
-    torch.testing.assert_close(found, scale * conditional + (1 - scale) * unconditional, rtol=1e-4, atol=1e-5)
+    prediction = guided(conditional, unconditional, scale)
+    torch.testing.assert_close(prediction, scale * conditional + (1 - scale) * unconditional, rtol=1e-4, atol=1e-5)
 
 
-def test_no_guidance_and_no_condition() -> None:
+def test_a_scale_of_zero_ignores_the_condition_and_of_one_is_no_guidance() -> None:
     conditional, unconditional = noise(1), noise(2)
     assert torch.equal(guided(conditional, unconditional, 0), unconditional)
     torch.testing.assert_close(guided(conditional, unconditional, 1), conditional)
     assert torch.equal(guided(conditional, conditional, 7.5), conditional)
 
 
-def test_an_interval_lies_within_the_process() -> None:
+def test_an_interval_outside_of_the_process_is_refused() -> None:
     assert interval([0, 1]) == (0, 1)
     assert interval([0.4, 0.4]) == (0.4, 0.4)
     for wrong in ([0.8, 0.2], [0.1], [-0.1, 0.5], [0.5, 1.1], [float("nan"), 1.0]):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from collapse_lab.nn.text import PAD, START, UNKNOWN, TextEncoder, WordTokenizer
 
 CAPTIONS = ["A red car", "a blue, old bird", "Car!"]
-# Numbered after the special three, in alphabetical order: ! , a bird blue car old red
+# Words are numbered after the three special tokens, in alphabetical order
 WORDS = {word: 3 + i for i, word in enumerate(["!", ",", "a", "bird", "blue", "car", "old", "red"])}
 
 
@@ -24,17 +24,17 @@ def test_words_are_numbered_in_alphabetical_order_after_the_special_tokens() -> 
     ]
 
 
-def test_the_order_of_the_captions_is_of_no_matter() -> None:
+def test_the_numbers_do_not_depend_on_the_order_of_the_captions() -> None:
     assert torch.equal(WordTokenizer(CAPTIONS)(CAPTIONS), WordTokenizer(CAPTIONS[::-1] * 2)(CAPTIONS))
 
 
-def test_no_condition_is_a_sequence_too() -> None:
+def test_the_empty_prompt_is_a_sequence_too() -> None:
     assert WordTokenizer(CAPTIONS)(["", "  "]).tolist() == [[2, 0, 0, 0, 0, 0]] * 2
     empty = WordTokenizer([])
     assert (empty.size, empty.length, empty(["", "red"]).tolist()) == (3, 1, [[2], [2]])
 
 
-def test_unknown_words_and_long_prompts() -> None:
+def test_unknown_words_are_marked_and_long_prompts_are_cut() -> None:
     tokenize = WordTokenizer(CAPTIONS)
     assert tokenize(["a green CAR"]).tolist() == [[2, WORDS["a"], 1, WORDS["car"], 0, 0]]
     assert tokenize(["a a a a a a a a a"]).tolist() == [[2, *[WORDS["a"]] * 5]]
@@ -47,7 +47,7 @@ def test_any_text_has_its_tokens_in_range(captions: list[str], prompt: str) -> N
     assert tokens.shape == (len(captions) + 1, tokenize.length)
     assert (tokens[:, 0] == 2).all()
     assert 0 <= int(tokens.min()) <= int(tokens.max()) < tokenize.size
-    # A caption of the vocabulary holds no unknown word
+    # The words of the captions are the vocabulary, so none of them is unknown
     assert not (tokens[:-1] == 1).any()
 
 
@@ -73,14 +73,14 @@ def test_the_order_of_words_matters(encoder: TextEncoder) -> None:
     assert not torch.allclose(one.sum(0), other.sum(0), atol=1e-3)
 
 
-def test_prompts_of_a_batch_do_not_meet(encoder: TextEncoder) -> None:
+def test_a_prompt_does_not_depend_on_the_others_of_its_batch(encoder: TextEncoder) -> None:
     tokens = torch.tensor([[2, 4, 5, 0, 0, 0], [2, 5, 4, 6, 7, 8], [2, 0, 0, 0, 0, 0]])
     alone = torch.cat([encoder(row[None]) for row in tokens])
     torch.testing.assert_close(encoder(tokens), alone, rtol=1e-5, atol=1e-6)
 
 
-def test_sampling_encodes_as_training_did(encoder: TextEncoder) -> None:
-    # In evaluation torch takes another, fused path through the transformer
+def test_a_prompt_is_encoded_alike_in_training_and_in_evaluation(encoder: TextEncoder) -> None:
+    # In evaluation torch may use a fused implementation of the transformer
     tokens = torch.tensor([[2, 4, 5, 0, 0, 0], [2, 0, 0, 0, 0, 0]])
     trained = encoder.train()(tokens)
     with torch.no_grad():

@@ -28,16 +28,16 @@ def test_a_prediction_has_the_shape_of_the_image(shape: tuple[int, int, int]) ->
     assert not torch.equal(early, late)
 
 
-def test_the_class_is_told() -> None:
+def test_a_prediction_depends_on_the_class() -> None:
     net, x = unet(IMAGE, **SMALL, classes=3).eval(), torch.zeros(3, 1, 8, 8)
     with torch.no_grad():
-        told = net(x, torch.tensor(3), torch.arange(3), return_dict=False)[0]
-    assert not torch.equal(told[0], told[1])
-    assert not torch.equal(told[1], told[2])
+        predictions = net(x, torch.tensor(3), torch.arange(3), return_dict=False)[0]
+    assert not torch.equal(predictions[0], predictions[1])
+    assert not torch.equal(predictions[1], predictions[2])
 
 
 @pytest.mark.parametrize(
-    ("spec", "channels", "groups", "said"),
+    ("spec", "channels", "groups", "message"),
     [
         (Spec("image", (1, 9, 8)), (8, 8), 4, "9x8 is not divisible by 2; give fewer"),
         (Spec("image", (1, 8, 10)), (8, 8, 8), 4, "divisible by 4"),
@@ -46,12 +46,14 @@ def test_the_class_is_told() -> None:
         (IMAGE, (8, 12), 8, "norm_groups 8 does not divide .* 12"),
     ],
 )
-def test_what_no_u_net_can_draw(spec: Spec, channels: tuple[int, ...], groups: int, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_sizes_that_do_not_fit_the_images_are_refused(
+    spec: Spec, channels: tuple[int, ...], groups: int, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
         check_unet("family", spec, channels, [False] * len(channels), groups)
 
 
-def test_unlike_lists_and_heads_are_refused() -> None:
+def test_lists_of_unequal_lengths_and_heads_that_do_not_divide_are_refused() -> None:
     with pytest.raises(UserError, match="one entry per resolution; got 2 and 1"):
         check_unet("family", IMAGE, (8, 8), (True,), 4)
     with pytest.raises(UserError, match=r"attention_head_dim 12 does not divide model\.channels' 16"):

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from collapse_lab.errors import UserError
+from collapse_lab.nn.optimisation import Decay, Optimisation
+
+SETTINGS = Optimisation(lr=0.1, lr_schedule="cosine", weight_decay=0.02, warmup=0.1, ema_decay=0.9)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "share"),
+    [
+        ("cosine", lambda k: (1 + math.cos(math.pi * k)) / 2),
+        ("linear", lambda k: 1 - k),
+        ("constant", lambda k: 1.0),
+    ],
+)
+def test_the_learning_rate_rises_linearly_and_then_follows_its_schedule(
+    schedule: Decay, share: Callable[[float], float]
+) -> None:
+    layer = nn.Linear(2, 2)
+    configured = replace(SETTINGS, lr_schedule=schedule).adamw(layer.parameters(), 20, fused=False)
+    rates = []
+    for _ in range(20):
+        rates.append(configured["optimizer"].param_groups[0]["lr"])
+        configured["optimizer"].step()
+        configured["lr_scheduler"]["scheduler"].step()
+    assert rates == pytest.approx([0, 0.05, *(0.1 * share((step - 2) / 18) for step in range(2, 20))])
+
+
+def test_a_constant_rate_without_warm_up_has_no_schedule() -> None:
+    constant = replace(SETTINGS, lr_schedule="constant", warmup=0.0)
+    assert constant.adamw(nn.Linear(2, 2).parameters(), 20, fused=False).keys() == {"optimizer"}
+
+
+def test_the_optimiser_is_adamw_with_its_settings() -> None:
+    optimiser = SETTINGS.adamw(nn.Linear(2, 2).parameters(), 20, betas=(0.9, 0.99), fused=True)["optimizer"]
+    assert type(optimiser) is torch.optim.AdamW
+    settings = optimiser.param_groups[0]
+    assert (settings["weight_decay"], settings["betas"], settings["fused"]) == (0.02, (0.9, 0.99), True)
+
+
+def test_the_average_forgets_the_start_and_then_decays_as_set() -> None:
+    value = nn.Parameter(torch.zeros(1))
+    average = SETTINGS.average([value])
+    expected = 0.0
+    for step in range(1, 200):
+        value.data.fill_(step)
+        average.step([value])
+        decay = 0.0 if step == 1 else min(0.9, step / (9 + step))
+        expected = decay * expected + (1 - decay) * step
+    average.copy_to([value])
+    assert value.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_settings_with_or_without_an_average_are_refused_where_they_do_not_fit() -> None:
+    without = replace(SETTINGS, ema_decay=None)
+    SETTINGS.require_average("ddpm")
+    without.refuse_average("vae")
+    with pytest.raises(UserError, match=r"model=ddpm keeps a moving average .*ema_decay is null; give a number"):
+        without.require_average("ddpm")
+    with pytest.raises(
+        UserError, match=r"model=vae keeps .*ema_decay is 0\.9; give model\.optimisation\.ema_decay=null"
+    ):
+        SETTINGS.refuse_average("vae")
