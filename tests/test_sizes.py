@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from collapse_lab.cli import app
-from collapse_lab.config import schema
 from collapse_lab.config.building import build
+from collapse_lab.config.composing import compose
+from collapse_lab.config.signature import signature
+from collapse_lab.engine.executor import Alone
 from collapse_lab.errors import UserError
 from collapse_lab.mixing.contaminate import Contaminate
 from collapse_lab.prompts import Everything
@@ -80,13 +80,12 @@ def test_wrong_sizes_are_refused(configured: Any, message: str) -> None:
 
 
 def test_a_schedule_can_be_given_on_the_command_line() -> None:
-    with initialize_config_dir(str(app.CONF), version_base="1.3"):
-        line = [*GAUSSIAN, "device=cpu", "generations=3", "model.replicas=2"]
-        constant, squares = (compose("config", [*line, more]) for more in ("n_train=20", SQUARES))
-        other = compose("config", [*line, "n_train={by_generation: [20, 80, 180, 320]}"])
-    labs = [build(cfg, schema.read_root(cfg)) for cfg in (constant, squares, other)]
+    line = [*GAUSSIAN, "device=cpu", "generations=3", "model.replicas=2"]
+    sizes = ("n_train=20", SQUARES, "n_train={by_generation: [20, 80, 180, 320]}")
+    constant, squares, listed = (compose(*line, size).cfg for size in sizes)
+    labs = [build(cfg, Alone()) for cfg in (constant, squares, listed)]
     assert [lab.sampled_by(2) for lab in labs] == [20, 320, 320]
-    assert len({schema.signature(cfg) for cfg in (constant, squares, other)}) == 3
+    assert len({signature(cfg) for cfg in (constant, squares, listed)}) == 3
     assert OmegaConf.to_container(squares, resolve=True)["dataset"]["rows"] == 20  # type: ignore[call-overload, index]
 
 
@@ -168,13 +167,12 @@ def test_a_list_that_ends_too_soon_is_refused_before_anything_is_computed(tmp_pa
 
 
 def test_metrics_of_features_need_the_same_number_of_samples_in_every_generation() -> None:
-    with initialize_config_dir(str(app.CONF), version_base="1.3"):
-        schedule = "{by_generation: [64, 64, 100]}"
-        line = ["+experiment=nepotistic", "device=cpu", "generations=2", "mixing=replace", f"n_train={schedule}"]
-        compared, scheduled = (compose("config", [*line, f"n_samples={n}"]) for n in (100, schedule))
-    assert build(compared, schema.read_root(compared)).n_train == (64, 64, 100, 100)
+    schedule = "{by_generation: [64, 64, 100]}"
+    line = ["+experiment=nepotistic", "device=cpu", "generations=2", "mixing=replace", f"n_train={schedule}"]
+    constant, scheduled = (compose(*line, f"n_samples={n}").cfg for n in (100, schedule))
+    assert build(constant, Alone()).n_train == (64, 64, 100, 100)
     with pytest.raises(UserError, match="give one number, such as n_samples=100"):
-        build(scheduled, schema.read_root(scheduled))
+        build(scheduled, Alone())
 
 
 def test_conditions_are_made_once_for_each_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

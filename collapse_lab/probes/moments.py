@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ from collapse_lab.models.gaussian import Gaussian
 from collapse_lab.probes import replicas
 from collapse_lab.probes.laws import QUANTILES, Laws, expected, gaussian_laws
 from collapse_lab.probes.process import Process
-from collapse_lab.theory.arguments import Estimator
 from collapse_lab.types import Estimate, Subject
 
 
@@ -123,5 +122,4 @@ class Moments:
 
     def _of_gaussian(self, model: Gaussian) -> Laws:
         variances = self._covariance.diagonal().numpy()
-        estimator = cast("Estimator", model.estimator)
-        return gaussian_laws(self.process, self.truth.rows, estimator, variances, model.axes_apart)
+        return gaussian_laws(self.process, self.truth.rows, model.estimator, variances, model.axes_apart)
