@@ -45,7 +45,8 @@ def section(collection: Collection) -> Section | None:
         "of the mean rate over seeds; for a single chain it is that of the slopes, from 5 generations on. Time to "
         f"collapse: the first generation from which a metric stays beyond {MULTIPLE:g} times the floor (where more is "
         f"better: below the floor divided by {MULTIPLE:g}). Half-life: the number of generations until half of the "
-        "value of generation 0 is left. Times are medians over seeds; “never” means not up to the last generation."
+        "value of generation 0 is left. Times are medians over seeds; “never” means that it did not happen up "
+        "to the last generation."
     )
     if len(groups) < len(collection.seed_groups):
         note += f" {len(groups)} of {len(collection.seed_groups):,} configurations are listed."
@@ -83,7 +84,7 @@ def thresholds(collection: Collection) -> Section | None:
 def _threshold_line(name: Name, response: Response, with_label: bool) -> list[Field]:
     effect, largest, seeds = EFFECT * response.control, response.doses[-1], response.harm.shape[1]
     reached = threshold(response.doses, response.harm, effect)
-    not_reached = Field(f"not up to {number(largest)}", math.inf)
+    not_reached = Field(f"not up to {number(largest)}", math.inf) if seeds > 1 else Field("needs 2 seeds", math.nan)
     return [
         metric_field(name),
         *([text_field(response.label)] if with_label else []),

@@ -58,7 +58,7 @@ def section(collection: Collection) -> Section | None:
     ]
     if not plots:
         return None
-    notes = [f"Each metric at the last generation of a chain, over {short(knob)}."]
+    notes = [f"Each metric at the last generation of a chain, for each value of {short(knob)}."]
     if any(len(group.runs) > 1 for group in collection.seed_groups):
         notes.append("Points are means over seeds, and bars are their 95\u00a0% t-intervals.")
     else:

@@ -104,7 +104,7 @@ def _of_sweep(collection: Collection, name: Name, what: str) -> str:
     if len(known) < 2:
         return ""
     (smallest, where_smallest), (largest, where_largest) = known[0], known[-1]
-    span = f"from {number(smallest)} at {where_smallest} to {number(largest)} at {where_largest}"
+    span = f"from {number(smallest)} at {where_smallest}, to {number(largest)} at {where_largest}"
     return f"{what} ranged {span}{_floor(collection, name)}."
 
 

@@ -13,7 +13,7 @@ from collapse_lab.results.comparable import comparable_groups, group_differences
 from collapse_lab.results.knobs import find_knobs, frozen_value
 from collapse_lab.results.names import Name, base_names
 from collapse_lab.results.run import Run, read_run
-from collapse_lab.results.settings import is_number, joined, labelled, sort_key
+from collapse_lab.results.settings import ABSENT, is_number, joined, labelled, sort_key
 from collapse_lab.storage.ledger import problems, runs_below
 
 
@@ -138,7 +138,7 @@ def gathered(runs: Sequence[Run]) -> Collection:
         by_values.setdefault(tuple(frozen_value(run, knob) for knob in knobs), []).append(run)
     seed_groups = [
         SeedGroup(
-            {knob: members[0].flat.get(knob, "–") for knob in knobs},
+            {knob: members[0].flat.get(knob, ABSENT) for knob in knobs},
             tuple(sorted(members, key=lambda run: sort_key(run.seed))),
         )
         for members in by_values.values()

@@ -7,6 +7,7 @@ from typing import Any
 
 # These settings say where and how a run is computed. They cannot change its numbers, and its signature leaves them out.
 IGNORED_SETTINGS = ("paths", "sinks", "store", "hydra", "device", "dry_run", "signature")
+ABSENT = "–"  # stands for the value of a setting that a run does not have
 
 
 def flattened(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,10 +23,8 @@ def flattened(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def labelled(knobs: Mapping[str, Any]) -> str:
-    """Return settings as one line of text for a reader, e.g. "ratio 0.1, guidance_scale 2"."""
-    return ", ".join(
-        shown(value) if knob == "name" else f"{short(knob)} {shown(value)}" for knob, value in knobs.items()
-    )
+    """Return settings as one line of text for a reader, e.g. "ratio 0.1, no guidance_scale"."""
+    return ", ".join(_described(knob, value) for knob, value in knobs.items())
 
 
 def shown(value: Any) -> str:
@@ -61,6 +60,12 @@ def is_number(value: Any) -> bool:
 def sort_key(value: Any) -> tuple[bool, float, str]:
     """Return a key that sorts numbers by size, and all other values after them by their text."""
     return (False, float(value), "") if is_number(value) else (True, 0.0, str(value))
+
+
+def _described(knob: str, value: Any) -> str:
+    if knob == "name":
+        return shown(value)
+    return f"no {short(knob)}" if value == ABSENT else f"{short(knob)} {shown(value)}"
 
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

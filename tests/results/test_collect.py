@@ -36,6 +36,12 @@ def test_a_setting_that_changes_together_with_the_seed_is_a_knob() -> None:
     assert gathered([run({METRIC: [1, 2]}, seed, leaf={"seed": seed}) for seed in (3, 4)]).knobs == ()
 
 
+def test_a_setting_that_a_run_does_not_have_is_named_in_its_label() -> None:
+    runs = [run({METRIC: [1, 2]}, 0, **settings) for settings in ({"name": "a"}, {"name": "b", "scale": 2})]
+    runs.append(run({METRIC: [1, 2]}, 0, name="b", scale=3))
+    assert [group.label for group in gathered(runs).seed_groups] == ["a, no scale", "b, scale 2", "b, scale 3"]
+
+
 def test_a_swept_class_is_shown_by_its_name() -> None:
     assert short("curation._target_") == "curation"
     assert shown("collapse_lab.curation.histogram.MatchHistogram") == "MatchHistogram"

@@ -117,6 +117,9 @@ def test_the_threshold_of_a_known_curve() -> None:
     )
     assert none is not None
     assert texts_of(none)[0]["ratio that reaches it"] == "not up to 1"
+    single_seed = collapse_tables.thresholds(gathered([one for one in runs if one.seed == 0]))
+    assert single_seed is not None
+    assert texts_of(single_seed)[0]["ratio that reaches it"] == "needs 2 seeds"
 
 
 @pytest.mark.parametrize("package", [report, results], ids=["report", "results"])
