@@ -164,7 +164,7 @@ def test_a_closed_form_fit_does_not_depend_on_where_it_starts(tmp_path: Path) ->
         (["model.replicas=5", "dataset.replicas=4"], "has rows for 4"),
         (["dataset=mixture", "model=discrete", "probes=[]"], "give dataset=categories"),
         (["mixing=fresh", "ratio=0.5", "store=all"], "exhaust the real rows"),
-        (["model.estimator=mle"], "ml or unbiased; got 'mle'"),
+        (["model.estimator=mle"], "estimator is one of unbiased, ml; got 'mle': did you mean 'ml'"),
         (["dataset=regression"], "give dataset=normal or dataset=mixture"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
