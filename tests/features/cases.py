@@ -1,4 +1,4 @@
-"""Digits to train on, and a progress that nobody watches."""
+"""Provide digits to train on, images of noise, and a progress that only counts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DIGITS = Spec("image", (1, 8, 8), tuple("0123456789"))
 
 
 class Unwatched:
-    """A Progress that counts its steps."""
+    """Count the steps of a Progress."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -32,7 +32,7 @@ class Unwatched:
 
 @cache
 def digits() -> RealData:
-    """scikit-learn's 1,797 digits as uint8, 70 % to train on."""
+    """Return scikit-learn's 1,797 digits as uint8, 70 % of them to train on."""
     bunch = load_digits()
     images = torch.from_numpy(np.rint(bunch.images * 255 / 16).astype(np.uint8))[:, None]
     every = Samples(images, bunch.target.astype(np.int64))
@@ -42,7 +42,7 @@ def digits() -> RealData:
 
 
 def noise(spec: Spec, n: int, seed: int = 0) -> Samples:
-    """n images of noise with labels in turn."""
+    """Return n images of noise, with the labels in turn."""
     generator = torch.Generator().manual_seed(seed)
     data = torch.randint(0, 256, (n, *spec.shape), generator=generator, dtype=torch.uint8)
     return Samples(data, np.arange(n, dtype=np.int64) % max(1, len(spec.classes)))

@@ -1,4 +1,4 @@
-"""clean-fid's own functions over a folder of pictures: the second witness of `Inception`."""
+"""Call clean-fid's own functions over a folder of pictures, to compare `Inception` with them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ OFFICIAL = "inception-2015-12-05.pt"
 
 
 def write_pictures(folder: Path, images: Tensor) -> None:
-    """The images (n, c, h, w) uint8 as PNGs, whose names sort in their order."""
+    """Write images (n, c, h, w) uint8 as PNGs whose names sort in their order."""
     folder.mkdir(parents=True)
     for number, image in enumerate(images.permute(0, 2, 3, 1).numpy()):
         Image.fromarray(image.squeeze()).save(folder / f"{number:05}.png")
 
 
 def torchscript_network(weights: Path, folder: Path) -> Callable[[Tensor], Tensor]:
-    """clean-fid's wrapper of the network, which looks for it under the official name."""
+    """Return clean-fid's wrapper of the network, which looks for the official file name."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.save(torch.jit.load(str(weights)).net, folder / OFFICIAL)  # type: ignore[no-untyped-call]
@@ -36,7 +36,7 @@ def torchscript_network(weights: Path, folder: Path) -> Callable[[Tensor], Tenso
 
 
 def pytorch_network(weights: Path) -> Callable[[Tensor], Tensor]:
-    """clean-fid's copy of pytorch-fid's network, given the weights of the TorchScript one, layer by layer."""
+    """Return clean-fid's copy of pytorch-fid's network, with the weights of the TorchScript one, layer by layer."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tensors = iter(torch.jit.load(str(weights)).net.layers.state_dict().values())  # type: ignore[no-untyped-call]
@@ -54,23 +54,23 @@ def pytorch_network(weights: Path) -> Callable[[Tensor], Tensor]:
             module.weight.data.copy_(next(tensors))
         elif isinstance(module, torch.nn.BatchNorm2d):
             module.weight.data.fill_(1)
-            for mine in (module.bias.data, module.running_mean, module.running_var):
-                assert mine is not None
-                mine.copy_(next(tensors))
+            for tensor in (module.bias.data, module.running_mean, module.running_var):
+                assert tensor is not None
+                tensor.copy_(next(tensors))
     assert next(tensors, None) is None
     return lambda x: network(x / 255)[0].flatten(1)
 
 
 def folder_features(folder: Path, network: Callable[[Tensor], Tensor], mode: str) -> np.ndarray:
-    """(n, d), by clean-fid's reading, resizing and batches."""
-    found: np.ndarray = cleanfid.fid.get_folder_features(
+    """Return the features (n, d) by clean-fid's reading, resizing and batches."""
+    features: np.ndarray = cleanfid.fid.get_folder_features(
         str(folder), network, num_workers=0, batch_size=32, device=CPU, mode=mode, verbose=False
     )
-    return found
+    return features
 
 
 def frechet(x: np.ndarray, y: np.ndarray) -> float:
-    """clean-fid's function where scipy's sqrtm still takes `disp`, and its formula line by line where it does not."""
+    """Return clean-fid's distance, or its formula line by line where scipy's sqrtm no longer takes `disp`."""
     try:
         return float(cleanfid.fid.fid_from_feats(x, y))
     except (TypeError, ValueError):

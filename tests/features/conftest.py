@@ -7,5 +7,5 @@ import pytest
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Where tests that download keep data and weights: paths.data's variable, or a folder of this session."""
+    """Return where tests that download keep files: the folder of paths.data's variable, or one of this session."""
     return os.environ.get("COLLAPSE_LAB_DATA") or str(tmp_path_factory.mktemp("cache"))

@@ -30,26 +30,26 @@ def captioned(n: int = 4) -> Samples:
 
 
 def by_transformers(folder: Path, data: Tensor) -> tuple[Tensor, Tensor]:
-    """Image and text embeddings, by one call of the whole model on pictures."""
+    """Return image and text embeddings, by one call of the whole model on pictures."""
     model = transformers.CLIPModel.from_pretrained(folder).eval()
     tokenizer = transformers.CLIPTokenizer.from_pretrained(folder)
     processor = transformers.CLIPImageProcessor.from_pretrained(folder)
     pictures = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in data]
     tokens = tokenizer(CAPTIONS, padding=True, truncation=True, max_length=20, return_tensors="pt")
     with torch.inference_mode():
-        found = model(**tokens, **processor(pictures, return_tensors="pt"))
-    return found.image_embeds, found.text_embeds
+        output = model(**tokens, **processor(pictures, return_tensors="pt"))
+    return output.image_embeds, output.text_embeds
 
 
-def test_pictures_and_captions_are_what_transformers_makes_of_them(folder: Path) -> None:
+def test_embeddings_of_pictures_and_captions_agree_with_transformers(folder: Path) -> None:
     rows = captioned()
-    found = Clip(COLOUR, pretrained=str(folder), batch_size=3).extract(rows)
+    extracted = Clip(COLOUR, pretrained=str(folder), batch_size=3).extract(rows)
     images, texts = by_transformers(folder, rows.data)
-    torch.testing.assert_close(found.values, images, rtol=1e-4, atol=1e-5)
-    assert found.texts is not None
-    torch.testing.assert_close(found.texts, texts, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(found.values.norm(dim=1), torch.ones(4))
-    assert found.labels.tolist() == rows.labels.tolist()
+    torch.testing.assert_close(extracted.values, images, rtol=1e-4, atol=1e-5)
+    assert extracted.texts is not None
+    torch.testing.assert_close(extracted.texts, texts, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(extracted.values.norm(dim=1), torch.ones(4))
+    assert extracted.labels.tolist() == rows.labels.tolist()
 
 
 def test_each_distinct_caption_is_embedded_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,9 +72,9 @@ def test_captions_have_the_same_embedding_in_any_batch(folder: Path) -> None:
 
 
 def test_without_captions_there_are_no_texts(folder: Path) -> None:
-    found = Clip(COLOUR, pretrained=str(folder)).extract(noise(COLOUR, 3))
-    assert found.texts is None
-    assert found.values.shape == (3, 16)
+    extracted = Clip(COLOUR, pretrained=str(folder)).extract(noise(COLOUR, 3))
+    assert extracted.texts is None
+    assert extracted.values.shape == (3, 16)
 
 
 def test_a_grey_image_is_read_as_a_colour_image_of_three_equal_channels(folder: Path) -> None:

@@ -17,7 +17,8 @@ from collapse_lab.types import Samples, Spec
 from tests.features.cases import noise
 
 COLOUR = Spec("image", (3, 20, 28))
-# ImageNet's classes that are surely of a class of CIFAR-10, as ranges of numbers; deer and horses have next to none
+# ImageNet's classes that certainly belong to a class of CIFAR-10, as ranges of numbers. Deer and horses have almost
+# none, so they are left out.
 GROUPS = {
     "airplane": [(404, 405), (895, 896)],
     "automobile": [(436, 437), (468, 469), (511, 512), (609, 610), (627, 628), (656, 657), (751, 752), (817, 818)],
@@ -41,7 +42,7 @@ GROUPS = {
 
 
 def write_untrained(path: Path) -> nn.Module:
-    """A network with random weights and statistics, saved as the package saves its tensors."""
+    """Return a network with random weights and statistics, after saving its tensors as the package does."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = efficientnet_lite0().eval()
@@ -53,7 +54,7 @@ def write_untrained(path: Path) -> nn.Module:
     return network
 
 
-def test_features_and_logits_are_the_network_s(tmp_path: Path) -> None:
+def test_features_and_logits_agree_with_the_network(tmp_path: Path) -> None:
     network, rows = write_untrained(tmp_path / "w.pth"), noise(COLOUR, 5)
     extractor = ImageNet(COLOUR, weights=str(tmp_path / "w.pth"), batch_size=2)
     resizer = make_resizer("PIL", False, "bicubic", (224, 224))
@@ -62,19 +63,21 @@ def test_features_and_logits_are_the_network_s(tmp_path: Path) -> None:
         expected = network((torch.stack(pixels) - 127) / 128)
         features = network.get_submodule("features")((torch.stack(pixels) - 127) / 128)
     assert features.shape == (5, 1280, 7, 7)
-    found = extractor.extract(rows)
-    assert found.values.shape == (5, 1280)
-    torch.testing.assert_close(found.values, features.mean((2, 3)), rtol=1e-4, atol=1e-5)
+    extracted = extractor.extract(rows)
+    assert extracted.values.shape == (5, 1280)
+    torch.testing.assert_close(extracted.values, features.mean((2, 3)), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(extractor.logits(rows), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("kernel", "stride", "side"), [(3, 2, 8), (3, 2, 7), (5, 2, 8), (5, 1, 6), (5, 2, 9)])
-def test_padding_is_tensorflow_s(kernel: int, stride: int, side: int) -> None:
+def test_padding_follows_tensorflow(kernel: int, stride: int, side: int) -> None:
     convolution = SamePadding(1, 1, kernel, stride, bias=False)
     nn.init.ones_(convolution.weight)
     image = torch.rand(1, 1, side, side, generator=torch.Generator().manual_seed(0))
     out = -(-side // stride)
-    before = max((out - 1) * stride + kernel - side, 0) // 2  # the smaller half of the margin is above and to the left
+    before = (
+        max((out - 1) * stride + kernel - side, 0) // 2
+    )  # since the smaller half of the margin lies above and to the left
     expected = torch.zeros(out, out)
     for i in range(out):
         for j in range(out):
@@ -92,7 +95,7 @@ def test_reading_leaves_the_global_generator_alone(tmp_path: Path) -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_other_files_are_refused(tmp_path: Path) -> None:
+def test_files_without_the_tensors_are_refused(tmp_path: Path) -> None:
     (tmp_path / "junk.pth").write_bytes(b"junk")
     with pytest.raises(UserError, match=r"does not hold the tensors .* features\.imagenet\.weights"):
         ImageNet(COLOUR, weights=str(tmp_path / "junk.pth")).extract(noise(COLOUR, 2))
@@ -105,7 +108,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.hub
-def test_the_package_s_network_recognises_photographs(cache: str) -> None:
+def test_the_packaged_network_recognises_photographs(cache: str) -> None:
     data = CIFAR10(cache=cache)
     real = data.load().reference
     labels = [data.classes.index(name) for name in GROUPS]
@@ -120,20 +123,20 @@ def test_the_package_s_network_recognises_photographs(cache: str) -> None:
         f"\n32x32 photographs read as one of {len(GROUPS)} coarse classes: {accuracy:.3f}, by chance {1 / len(GROUPS)}"
     )
     assert accuracy > 4 / len(GROUPS)
-    # The table of categories is torchvision's, so the groups can be read
+    # The numbers are those of torchvision's table of categories, so check three of the groups by name
     names = MobileNet_V2_Weights.IMAGENET1K_V2.meta["categories"]
     assert [names[GROUPS[key][0][0]] for key in ("airplane", "cat", "truck")] == ["airliner", "tabby", "fire engine"]
 
 
 @pytest.mark.hub
 @pytest.mark.parametrize(("photograph", "category"), [("china.jpg", "palace"), ("flower.jpg", "daisy")])
-def test_the_package_s_network_names_photographs(photograph: str, category: str, cache: str) -> None:
+def test_the_packaged_network_names_photographs(photograph: str, category: str, cache: str) -> None:
     image = torch.tensor(load_sample_image(photograph)).permute(2, 0, 1)[:, :427, 106:533].contiguous()
     logits = ImageNet(Spec("image", (3, 427, 427)), cache=cache).logits(Samples(image[None], np.zeros(1, np.int64)))
     assert MobileNet_V2_Weights.IMAGENET1K_V2.meta["categories"][int(logits.argmax())] == category
 
 
-def test_the_definition_is_timm_s(tmp_path: Path) -> None:
+def test_the_definition_agrees_with_timm(tmp_path: Path) -> None:
     timm = pytest.importorskip("timm", reason="the second witness of the definition, timm, is not installed")
     ours = write_untrained(tmp_path / "w.pth")
     theirs = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
@@ -157,6 +160,6 @@ def sum_of(shares: torch.Tensor, ranges: list[tuple[int, int]]) -> torch.Tensor:
 
 
 def agreement(values: torch.Tensor, rows: Samples) -> float:
-    """Share of rows whose nearest neighbour has their label."""
+    """Return the share of rows whose nearest neighbour has their label."""
     distances = torch.cdist(values, values).fill_diagonal_(float("inf"))
     return float((rows.labels[distances.argmin(1).numpy()] == rows.labels).mean())

@@ -8,17 +8,17 @@ from collapse_lab.errors import UserError
 from collapse_lab.images import as_float, as_uint8, grid
 
 
-def test_every_level_survives_the_way_there_and_back() -> None:
+def test_every_level_survives_conversion_to_float_and_back() -> None:
     levels = torch.arange(256, dtype=torch.uint8)
     assert torch.equal(as_uint8(as_float(levels)), levels)
     assert (float(as_float(levels).min()), float(as_float(levels).max())) == (-1, 1)
 
 
-def test_what_lies_outside_is_clipped() -> None:
+def test_values_outside_the_range_are_clipped() -> None:
     assert as_uint8(torch.tensor([-3.0, -1.0, 0.0, 1.0, 9.0])).tolist() == [0, 0, 128, 255, 255]
 
 
-def test_other_data_are_refused() -> None:
+def test_other_types_and_nan_are_refused() -> None:
     with pytest.raises(UserError, match="int64"):
         as_float(torch.zeros(3, dtype=torch.int64))
     with pytest.raises(UserError, match="NaN"):
@@ -38,13 +38,13 @@ def test_a_grid_holds_every_pixel(channels: int) -> None:
     assert (small[9:, 18:] == 255).all()
 
 
-def test_large_images_are_not_enlarged_and_few_leave_no_gap() -> None:
+def test_large_images_are_not_enlarged_and_a_short_row_leaves_no_gap() -> None:
     assert grid(torch.zeros(2, 3, 64, 64), columns=10).size == (129, 64)
     assert grid(torch.zeros(4, 1, 64, 64)).size == (129, 129)
 
 
 @pytest.mark.parametrize("shape", [(0, 1, 8, 8), (2, 2, 8, 8), (8, 8)])
-def test_a_grid_of_no_images_is_refused(shape: tuple[int, ...]) -> None:
+def test_a_grid_without_images_or_columns_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(UserError, match="grid"):
         grid(torch.zeros(shape))
     with pytest.raises(UserError, match="column"):

@@ -29,7 +29,7 @@ GREY = Spec("image", (1, 16, 16))
 
 
 class Wrapped(nn.Module):
-    """A network that is wrapped as the package's is."""
+    """Wrap a network as the package does."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -40,8 +40,8 @@ class Wrapped(nn.Module):
         return out
 
 
-class Standin(nn.Module):
-    """A few random filters where Inception has its layers."""
+class RandomFilters(nn.Module):
+    """Hold a few random filters in place of the layers of Inception."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "standin.pt"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.jit.script(Wrapped(Standin())).save(path)  # type: ignore[no-untyped-call]
+        torch.jit.script(Wrapped(RandomFilters())).save(path)  # type: ignore[no-untyped-call]
     return path
 
 
@@ -68,7 +68,7 @@ def inception(weights: Path, spec: Spec = COLOUR, **arguments: object) -> Incept
 
 
 @pytest.mark.parametrize("spec", [COLOUR, GREY], ids=["colour", "grey"])
-def test_clean_is_what_clean_fid_makes_of_a_folder(spec: Spec, weights: Path, tmp_path: Path) -> None:
+def test_clean_features_agree_with_clean_fid(spec: Spec, weights: Path, tmp_path: Path) -> None:
     rows = noise(spec, 7)
     write_pictures(tmp_path / "pictures", rows.data)
     theirs = folder_features(tmp_path / "pictures", torchscript_network(weights, tmp_path), "clean")
@@ -76,42 +76,42 @@ def test_clean_is_what_clean_fid_makes_of_a_folder(spec: Spec, weights: Path, tm
     np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_legacy_pytorch_is_what_clean_fid_makes_of_a_folder(weights: Path, tmp_path: Path) -> None:
+def test_legacy_pytorch_features_agree_with_clean_fid(weights: Path, tmp_path: Path) -> None:
     rows = noise(COLOUR, 4)
     write_pictures(tmp_path / "pictures", rows.data)
-    layers = Standin().layers
+    layers = RandomFilters().layers
     theirs = folder_features(tmp_path / "pictures", lambda x: layers(2 * (x / 255) - 1).flatten(1), "legacy_pytorch")
     ours = inception(weights, mode="legacy_pytorch").extract(rows).values
     np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("height", "width", "side"), [(20, 28, 299), (32, 32, 299), (64, 40, 24), (8, 8, 8)])
-def test_tensorflow_resizing_is_torch_fidelity_s(height: int, width: int, side: int) -> None:
+def test_tensorflow_resizing_agrees_with_torch_fidelity(height: int, width: int, side: int) -> None:
     image = torch.rand(3, height, width, generator=torch.Generator().manual_seed(0)) * 255
     theirs = interpolate_bilinear_2d_like_tensorflow1x(image[None], (side, side), align_corners=False)[0]
     torch.testing.assert_close(from_the_origin(image, side), theirs, rtol=1e-5, atol=1e-3)
 
 
-def test_modes_give_other_values_and_other_fingerprints(weights: Path) -> None:
+def test_modes_differ_in_values_and_fingerprints(weights: Path) -> None:
     rows = noise(COLOUR, 2)
-    every = [inception(weights, mode=mode) for mode in ("clean", "legacy_pytorch", "legacy_tensorflow")]
-    values = [each.extract(rows).values for each in every]
-    assert len({each.fingerprint["resize"] for each in every}) == 3
+    extractors = [inception(weights, mode=mode) for mode in ("clean", "legacy_pytorch", "legacy_tensorflow")]
+    values = [extractor.extract(rows).values for extractor in extractors]
+    assert len({extractor.fingerprint["resize"] for extractor in extractors}) == 3
     assert not any(torch.allclose(values[i], values[j], rtol=1e-3) for i, j in ((0, 1), (0, 2), (1, 2)))
 
 
-def test_uint8_and_float_images_are_read_alike(weights: Path) -> None:
+def test_uint8_and_float_images_give_equal_features(weights: Path) -> None:
     rows = noise(COLOUR, 3)
     floats = Samples(rows.data.float() / 127.5 - 1, rows.labels)
     assert torch.equal(inception(weights).extract(rows).values, inception(weights).extract(floats).values)
 
 
-def test_the_rows_keep_their_order_and_labels_whatever_the_batch(weights: Path) -> None:
+def test_rows_keep_their_order_and_labels_in_every_batch_size(weights: Path) -> None:
     rows = noise(COLOUR, 11)
-    whole = inception(weights, batch_size=11).extract(rows)
-    parts = inception(weights, batch_size=2).extract(rows)
-    torch.testing.assert_close(parts.values, whole.values, rtol=1e-5, atol=1e-6)
-    assert parts.labels.tolist() == rows.labels.tolist()
+    one_batch = inception(weights, batch_size=11).extract(rows)
+    many_batches = inception(weights, batch_size=2).extract(rows)
+    torch.testing.assert_close(many_batches.values, one_batch.values, rtol=1e-5, atol=1e-6)
+    assert many_batches.labels.tolist() == rows.labels.tolist()
 
 
 def test_the_fingerprint_names_the_weights(weights: Path, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_nothing_is_read_before_it_is_needed(tmp_path: Path) -> None:
     assert not (tmp_path / "absent").exists()
 
 
-def test_the_official_file_is_fetched_once_and_whole(
+def test_the_official_file_is_fetched_once_and_completely(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[str] = []
@@ -146,12 +146,12 @@ def test_the_official_file_is_fetched_once_and_whole(
     with pytest.raises(UserError, match="cannot be fetched"):
         Inception(COLOUR, weights="download", cache=str(tmp_path)).extract(rows)
     for _ in range(2):
-        found = Inception(COLOUR, weights="download", cache=str(tmp_path)).extract(rows)
-        assert torch.equal(found.values, inception(weights).extract(rows).values)
+        extracted = Inception(COLOUR, weights="download", cache=str(tmp_path)).extract(rows)
+        assert torch.equal(extracted.values, inception(weights).extract(rows).values)
     assert len(calls) == 2
 
 
-def test_other_warnings_are_still_heard(weights: Path) -> None:
+def test_reading_changes_no_warning_filter(weights: Path) -> None:
     before = list(warnings.filters)
     inception(weights, mode="legacy_pytorch").extract(noise(COLOUR, 2))
     assert warnings.filters == before
@@ -186,15 +186,15 @@ def test_bad_input_is_refused(weights: Path, tmp_path: Path) -> None:
 
 @pytest.mark.hub
 @pytest.mark.parametrize("mode", ["clean", "legacy_pytorch"])
-def test_the_real_network_gives_clean_fid_s_features(mode: str, cache: str, tmp_path: Path) -> None:
+def test_features_of_the_real_network_agree_with_clean_fid(mode: str, cache: str, tmp_path: Path) -> None:
     extractor = Inception(Spec("image", (3, 32, 32)), cache=cache, mode=mode)  # type: ignore[arg-type]
     rows = CIFAR10(cache=cache).load().reference.take(np.arange(8))
     write_pictures(tmp_path / "pictures", rows.data)
     network = torchscript_network(extractor.file, tmp_path) if mode == "clean" else pytorch_network(extractor.file)
     theirs = folder_features(tmp_path / "pictures", network, mode)
-    found = extractor.extract(rows).values.numpy()
-    assert found.shape == (8, 2048)
-    np.testing.assert_allclose(found, theirs, rtol=1e-3, atol=2e-5)
+    ours = extractor.extract(rows).values.numpy()
+    assert ours.shape == (8, 2048)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-5)
 
 
 @pytest.mark.hub

@@ -27,7 +27,7 @@ def test_pooled_pixels_are_means() -> None:
     torch.testing.assert_close(pooled, expected)
 
 
-def test_fingerprints_tell_sizes_apart() -> None:
+def test_fingerprints_depend_on_the_size() -> None:
     assert Pixels(DIGITS).fingerprint == Pixels(DIGITS).fingerprint
     assert Pixels(DIGITS).fingerprint != Pixels(DIGITS, size=4).fingerprint
 

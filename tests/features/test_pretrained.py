@@ -34,36 +34,36 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(shelf: Path, tmp_path: Path) -> Path:
-    """A copy of a DINO to damage."""
+    """Return a copy of a DINO folder, which a test may damage."""
     return Path(shutil.copytree(shelf / "Dinov2", tmp_path / "dino"))
 
 
 @pytest.mark.parametrize("kind", ["ViT", "Dinov2"])
-def test_dino_is_the_class_token_of_transformers_model(kind: str, shelf: Path) -> None:
+def test_dino_features_are_the_class_token_of_the_transformers_model(kind: str, shelf: Path) -> None:
     rows = noise(COLOUR, 5)
-    found = Dino(COLOUR, pretrained=str(shelf / kind), batch_size=2).extract(rows).values
+    values = Dino(COLOUR, pretrained=str(shelf / kind), batch_size=2).extract(rows).values
     model = getattr(transformers, f"{kind}Model").from_pretrained(shelf / kind).eval()
     processor = transformers.CLIPImageProcessor.from_pretrained(shelf / kind)
     pictures = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in rows.data]
     with torch.inference_mode():
         states = model(**processor(pictures, return_tensors="pt")).last_hidden_state
-    assert states.shape[1] == 10  # 3x3 patches behind the class token
-    torch.testing.assert_close(found, states[:, 0], rtol=1e-4, atol=1e-5)
+    assert states.shape[1] == 10  # the class token and 3x3 patches
+    torch.testing.assert_close(values, states[:, 0], rtol=1e-4, atol=1e-5)
 
 
-def test_the_fingerprint_names_weights_settings_and_size(shelf: Path, folder: Path) -> None:
-    def print_of(place: Path) -> Mapping[str, object]:
+def test_the_fingerprint_depends_on_weights_and_settings_alone(shelf: Path, folder: Path) -> None:
+    def fingerprint_of(place: Path) -> Mapping[str, object]:
         return Dino(COLOUR, pretrained=str(place)).fingerprint
 
-    before = print_of(folder)
-    assert before == print_of(shelf / "Dinov2")
+    before = fingerprint_of(folder)
+    assert before == fingerprint_of(shelf / "Dinov2")
     assert str(before["resize"]).startswith("size {'shortest_edge': 24}, resample 3, crop_size {")
     assert {"torch", "torchvision", "transformers"} <= before.keys()
     (folder / "README.md").write_text("not read")
-    assert print_of(folder) == before
+    assert fingerprint_of(folder) == before
     settings = json.loads((folder / "preprocessor_config.json").read_text())
     (folder / "preprocessor_config.json").write_text(json.dumps({**settings, "do_center_crop": False}))
-    after = print_of(folder)
+    after = fingerprint_of(folder)
     assert after["weights"] != before["weights"]
     assert "crop" not in str(after["resize"])
 
@@ -79,7 +79,7 @@ def test_reading_leaves_the_global_generator_and_the_logging_alone(shelf: Path) 
 
 
 @pytest.mark.parametrize("kind", [Clip, Dino])
-def test_what_is_no_model_is_refused_at_once(kind: type[PretrainedImages], tmp_path: Path) -> None:
+def test_a_source_without_a_model_is_refused_at_once(kind: type[PretrainedImages], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"need features\.\w+\.pretrained"):
         kind(COLOUR)
     with pytest.raises(UserError, match=r"needs features\.\w+\.revision"):
@@ -96,14 +96,14 @@ def test_pickled_weights_are_not_opened(folder: Path) -> None:
         Dino(COLOUR, pretrained=str(folder))
 
 
-def test_a_name_that_cannot_be_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_cannot_be_fetched_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     dino = Dino(COLOUR, pretrained="owner/name", revision="0123abc", cache=str(tmp_path))
     with pytest.raises(UserError, match=r"cannot be fetched .* or give a folder"):
         dino.extract(noise(COLOUR, 2))
 
 
-def test_a_folder_that_is_not_whole(folder: Path) -> None:
+def test_a_folder_with_missing_or_damaged_files_is_refused(folder: Path) -> None:
     (folder / "preprocessor_config.json").unlink()
     with pytest.raises(UserError, match="cannot be read by transformers' AutoImageProcessor"):
         Dino(COLOUR, pretrained=str(folder)).extract(noise(COLOUR, 2))
@@ -112,7 +112,7 @@ def test_a_folder_that_is_not_whole(folder: Path) -> None:
         _ = Dino(COLOUR, pretrained=str(folder))._network
 
 
-def test_a_model_of_another_kind(shelf: Path) -> None:
+def test_a_model_of_another_kind_is_refused(shelf: Path) -> None:
     with pytest.raises(UserError, match="should be a model of type clip, and is a dinov2"):
         Clip(COLOUR, pretrained=str(shelf / "Dinov2"))
     with pytest.raises(UserError, match="cannot be read by transformers' AutoImageProcessor"):

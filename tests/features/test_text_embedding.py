@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def one_by_one(folder: Path, texts: list[str]) -> Tensor:
-    """The mean of the states of each text alone, where nothing is padded."""
+    """Return the mean of the states of each text alone, so that nothing is padded."""
     model = transformers.BertModel.from_pretrained(folder).eval()
     tokenizer = transformers.BertTokenizer.from_pretrained(folder)
     rows = []
@@ -47,23 +47,23 @@ def one_by_one(folder: Path, texts: list[str]) -> Tensor:
 
 def test_embeddings_are_means_over_the_tokens_of_transformers(folder: Path) -> None:
     texts = ["the cat sat on the mat", "dog", "", "a dog sat"]
-    found = TextEmbedding(LETTERS, pretrained=str(folder), batch_size=3).embed(texts)
-    torch.testing.assert_close(found, one_by_one(folder, texts), rtol=1e-4, atol=1e-5)
+    embeddings = TextEmbedding(LETTERS, pretrained=str(folder), batch_size=3).embed(texts)
+    torch.testing.assert_close(embeddings, one_by_one(folder, texts), rtol=1e-4, atol=1e-5)
 
 
-def test_rows_are_read_by_the_data_set(folder: Path) -> None:
+def test_the_data_set_decodes_rows_to_texts(folder: Path) -> None:
     rows = torch.tensor([[0, 1, 3, 4], [5, 2, 3, 4], [0, 6, 3, 4]])
     extractor = TextEmbedding(PHRASES, pretrained=str(folder))
-    found = extractor.extract(Samples(rows, np.array([0, 1, 2])))
-    assert torch.equal(found.values, extractor.embed(["the cat sat on", "a dog sat on", "the mat sat on"]))
-    assert found.labels.tolist() == [0, 1, 2]
+    extracted = extractor.extract(Samples(rows, np.array([0, 1, 2])))
+    assert torch.equal(extracted.values, extractor.embed(["the cat sat on", "a dog sat on", "the mat sat on"]))
+    assert extracted.labels.tolist() == [0, 1, 2]
 
 
-def test_what_exceeds_the_length_is_cut_off(folder: Path) -> None:
+def test_texts_are_cut_off_at_max_tokens(folder: Path) -> None:
     extractor = TextEmbedding(LETTERS, pretrained=str(folder), max_tokens=4)  # two words and two marks
-    found = extractor.embed(["the cat sat", "the cat", "the"])
-    assert torch.equal(found[0], found[1])
-    assert not torch.allclose(found[1], found[2], atol=1e-3)
+    embeddings = extractor.embed(["the cat sat", "the cat", "the"])
+    assert torch.equal(embeddings[0], embeddings[1])
+    assert not torch.allclose(embeddings[1], embeddings[2], atol=1e-3)
     assert extractor.fingerprint != TextEmbedding(LETTERS, pretrained=str(folder)).fingerprint
 
 
@@ -90,7 +90,7 @@ def test_nothing_is_fetched_before_it_is_needed(tmp_path: Path) -> None:
 
 
 @pytest.mark.hub
-def test_the_package_s_network_puts_like_meanings_together(cache: str) -> None:
+def test_the_packaged_network_pairs_sentences_of_similar_meaning(cache: str) -> None:
     extractor = TextEmbedding(LETTERS, cache=cache)
     pairs = [
         ("A man is eating food.", "A man is eating a piece of bread."),
@@ -107,10 +107,10 @@ def test_the_package_s_network_puts_like_meanings_together(cache: str) -> None:
 
 
 @pytest.mark.hub
-def test_the_package_s_network_gives_the_published_cosines(cache: str) -> None:
-    found = TextEmbedding(LETTERS, cache=cache).embed(
+def test_the_packaged_network_gives_the_published_cosines(cache: str) -> None:
+    embeddings = TextEmbedding(LETTERS, cache=cache).embed(
         ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."]
     )
     # As sentence-transformers prints them for all-MiniLM-L6-v2 at sbert.net/docs/quickstart.html
     published = torch.tensor([[1.0, 0.6660, 0.1046], [0.6660, 1.0, 0.1411], [0.1046, 0.1411, 1.0]])
-    torch.testing.assert_close(found @ found.T, published, rtol=0, atol=6e-5)
+    torch.testing.assert_close(embeddings @ embeddings.T, published, rtol=0, atol=6e-5)

@@ -1,4 +1,4 @@
-"""Folders in transformers' format, written by its own `save_pretrained`, of models with random weights."""
+"""Write models with random weights into folders in transformers' format, by its own `save_pretrained`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ utils.logging.set_verbosity_error()
 
 
 def write_clip(folder: Path) -> Path:
-    """A CLIP of 16 dimensions that spells its captions."""
+    """Write a CLIP of 16 dimensions that spells its captions, and return the folder."""
     letters = [*string.ascii_lowercase, *(f"{letter}</w>" for letter in string.ascii_lowercase)]
     vocabulary = {token: i for i, token in enumerate(["<|startoftext|>", "<|endoftext|>", *letters])}
     size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -36,7 +36,10 @@ def write_clip(folder: Path) -> Path:
 
 
 def write_dino(folder: Path, kind: str) -> Path:
-    """A DINO (kind "ViT", saved without its pooler, as DINO's own are) or a DINOv2 (kind "Dinov2") of 32 dimensions."""
+    """Write a DINO (kind "ViT") or a DINOv2 (kind "Dinov2") of 32 dimensions, and return the folder.
+
+    A DINO is saved without its pooler, as the published ones are.
+    """
     size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     config = getattr(transformers, f"{kind}Config")(**size, image_size=SIDE, patch_size=8)
     with torch.random.fork_rng():
@@ -49,7 +52,7 @@ def write_dino(folder: Path, kind: str) -> Path:
 
 
 def write_bert(folder: Path) -> Path:
-    """A BERT of 32 dimensions that knows a few words."""
+    """Write a BERT of 32 dimensions with a vocabulary of a few words, and return the folder."""
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "dog", "sat", "on", "a", "mat"]
     config = transformers.BertConfig(
         vocab_size=len(words),

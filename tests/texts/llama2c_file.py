@@ -1,4 +1,4 @@
-"""Small files in the format of llama2.c, and what llama2.c computes of them, in NumPy."""
+"""Write small files in the format of llama2.c, and compute in NumPy what llama2.c computes of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ARRAYS = ("embedding", "norm_1", "q", "k", "v", "o", "norm_2", "gate", "down", "
 
 @dataclass(frozen=True)
 class Made:
-    """A model of random weights: sizes of the header, arrays in the order of the file."""
+    """Hold a model of random weights: the sizes of the header, and the arrays in the order of the file."""
 
     sizes: tuple[int, int, int, int, int, int, int]
     arrays: dict[str, np.ndarray]
@@ -47,26 +47,26 @@ def made(vocabulary: int, seed: int = 0) -> Made:
 
 
 def pieces_of(words: list[tuple[str, float]]) -> bytes:
-    """The marks and the bytes as llama2.c exports them, then pieces and scores."""
-    spelt = [(b"<unk>", 0.0), (b"\n<s>\n", 0.0), (b"\n</s>\n", 0.0), *((bytes([i]), 0.0) for i in range(256))]
-    spelt += [(word.encode(), score) for word, score in words]
-    body = b"".join(struct.pack("<fi", score, len(word)) + word for word, score in spelt)
-    return struct.pack("<i", max(len(word) for word, _ in spelt)) + body
+    """Return the marks and the bytes as llama2.c exports them, then pieces and scores."""
+    entries = [(b"<unk>", 0.0), (b"\n<s>\n", 0.0), (b"\n</s>\n", 0.0), *((bytes([i]), 0.0) for i in range(256))]
+    entries += [(word.encode(), score) for word, score in words]
+    body = b"".join(struct.pack("<fi", score, len(word)) + word for word, score in entries)
+    return struct.pack("<i", max(len(word) for word, _ in entries)) + body
 
 
 def scores_of(raw: bytes) -> dict[str, float]:
-    """Piece -> score behind the marks and the bytes, in the order of the file."""
-    start, found = 4, {}
+    """Return the scores of the pieces after the marks and the bytes, by piece, in the order of the file."""
+    start, scores = 4, {}
     for i in range(32000):
         score, length = struct.unpack_from("<fi", raw, start)
         start += 8 + length
         if i >= 259:
-            found[raw[start - length : start].decode().replace(" ", "▁")] = score
-    return found
+            scores[raw[start - length : start].decode().replace(" ", "▁")] = score
+    return scores
 
 
 def logits(model: Made, ids: list[int]) -> np.ndarray:
-    """What llama2.c computes, token by token: rotations are of pairs (2i, 2i + 1)."""
+    """Return the logits as llama2.c computes them, token by token; it rotates pairs (2i, 2i + 1)."""
     d, _, layers, heads, kv_heads, _, _ = model.sizes
     width = d // heads
     w = {name: value.astype(np.float64) for name, value in model.arrays.items()}
@@ -82,10 +82,10 @@ def logits(model: Made, ids: list[int]) -> np.ndarray:
             values[n].append((w["v"][n] @ y).reshape(kv_heads, width))
             mixed = []
             for h in range(heads):
-                mine = h * kv_heads // heads
-                scores = np.array([q[h] @ key[mine] for key in keys[n]]) / np.sqrt(width)
+                group = h * kv_heads // heads
+                scores = np.array([q[h] @ key[group] for key in keys[n]]) / np.sqrt(width)
                 share = np.exp(scores - scores.max())
-                mixed.append((share / share.sum()) @ np.array([value[mine] for value in values[n]]))
+                mixed.append((share / share.sum()) @ np.array([value[group] for value in values[n]]))
             x = x + w["o"][n] @ np.concatenate(mixed)
             y = _normed(x, w["norm_2"][n])
             gate = w["gate"][n] @ y
@@ -95,18 +95,18 @@ def logits(model: Made, ids: list[int]) -> np.ndarray:
 
 
 def merged(text: str, scores: dict[str, float], ids: dict[str, int]) -> list[int]:
-    """Greedy merging: the best-scored join of neighbours, the leftmost of equals, until none is a piece."""
+    """Return the ids after greedy merging: always the best-scored join of neighbours, of equal ones the leftmost."""
     symbols = list(("▁" + text).replace(" ", "▁")) if text else []
     while True:
         joins = [(scores[a + b], -i) for i, (a, b) in enumerate(pairwise(symbols)) if a + b in scores]
         if not joins:
             break
-        at = -max(joins)[1]
-        symbols[at : at + 2] = [symbols[at] + symbols[at + 1]]
-    found: list[int] = []
+        left = -max(joins)[1]
+        symbols[left : left + 2] = [symbols[left] + symbols[left + 1]]
+    tokens: list[int] = []
     for symbol in symbols:
-        found += [ids[symbol]] if symbol in ids else [3 + byte for byte in symbol.encode()]
-    return found
+        tokens += [ids[symbol]] if symbol in ids else [3 + byte for byte in symbol.encode()]
+    return tokens
 
 
 def _normed(x: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ PACKAGE = Package("pip", "words", "1.0.0", "", {"words.bin": "0" * 64})
 
 
 class Converter:
-    """Counts its calls, draws random numbers, and fails when it is told to."""
+    """Count the calls, draw random numbers, and fail on request."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -40,36 +40,36 @@ def converter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Converter:
     return made
 
 
-def test_those_who_ask_at_once_convert_once(converter: Converter, tmp_path: Path) -> None:
-    found: list[str] = []
-    threads = [threading.Thread(target=lambda: found.append(checkpoint("words", str(tmp_path)))) for _ in range(4)]
+def test_threads_that_ask_together_convert_once(converter: Converter, tmp_path: Path) -> None:
+    folders: list[str] = []
+    threads = [threading.Thread(target=lambda: folders.append(checkpoint("words", str(tmp_path)))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (converter.calls, len(found), len(set(found))) == (1, 4, 1)
-    assert sorted(path.name for path in Path(found[0]).iterdir()) == ["config.json", "tokenizer.json"]
-    assert checkpoint("words", str(tmp_path)) == found[0]
+    assert (converter.calls, len(folders), len(set(folders))) == (1, 4, 1)
+    assert sorted(path.name for path in Path(folders[0]).iterdir()) == ["config.json", "tokenizer.json"]
+    assert checkpoint("words", str(tmp_path)) == folders[0]
     assert converter.calls == 1
     left = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert left == [".words-1.0.0-v1.lock", "words-1.0.0-v1"]
 
 
-def test_a_conversion_that_fails_leaves_nothing(converter: Converter, tmp_path: Path) -> None:
+def test_a_failed_conversion_leaves_no_folder(converter: Converter, tmp_path: Path) -> None:
     converter.fails = True
     with pytest.raises(UserError, match="no"):
         checkpoint("words", str(tmp_path))
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [".words-1.0.0-v1.lock"]
 
 
-def test_a_conversion_draws_no_random_number_of_the_run_s(converter: Converter, tmp_path: Path) -> None:
+def test_a_conversion_leaves_the_global_random_numbers_alone(converter: Converter, tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
     checkpoint("words", str(tmp_path))
     assert converter.calls == 1
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_a_folder_and_a_name_on_the_hub_are_handed_on(tmp_path: Path) -> None:
+def test_a_folder_and_a_name_on_the_hub_are_returned_as_given(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     assert checkpoint(str(tmp_path), "absent") == str(tmp_path)
     assert checkpoint("facebook/opt-125m", "absent") == "facebook/opt-125m"
@@ -86,7 +86,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
         checkpoint(str(tmp_path), "absent")
 
 
-def test_the_identity_of_a_tokenizer_is_its_files(tmp_path: Path) -> None:
+def test_the_identity_of_a_tokenizer_depends_on_its_files_alone(tmp_path: Path) -> None:
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"):
         (tmp_path / name).write_text(name)
     first = identity(str(tmp_path))
@@ -99,7 +99,7 @@ def test_the_identity_of_a_tokenizer_is_its_files(tmp_path: Path) -> None:
     assert identity("facebook/opt-125m") == {"hub": "facebook/opt-125m"}
 
 
-def test_a_missing_package_is_named_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named_with_the_extra_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gguf, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs accelerate and gguf, .* pip install 'collapse-lab\[lm\]'"):
         gguf.convert(tmp_path / "model.gguf", tmp_path)
@@ -112,19 +112,19 @@ def test_smollm2_writes_english(cache: str) -> None:
     model = transformers.AutoModelForCausalLM.from_pretrained(checkpoint("smollm2_135m", cache)).eval()
     assert sum(p.numel() for p in model.parameters()) == 134_515_008
     assert {p.dtype for p in model.parameters()} == {torch.float32}
-    found = tokenizer("smollm2_135m", 0, (), cache)
-    assert found.end == model.config.eos_token_id == found.backend.token_to_id("<|endoftext|>")
+    smollm2 = tokenizer("smollm2_135m", 0, (), cache)
+    assert smollm2.end == model.config.eos_token_id == smollm2.backend.token_to_id("<|endoftext|>")
     texts = [
         "The French Revolution began in 1789 and ended in 1799. It was a period of social and political upheaval in "
         "France, and it abolished the monarchy.",
         "  12,345 naïve €s — 漢字 😀\n\n<|endoftext|> def f(x):\n\treturn x",
     ]
-    rows = [torch.from_numpy(row) for row in found.encode(texts)]
-    assert [found.decode(row[None])[0] for row in rows] == texts
-    ids = torch.cat([torch.tensor([found.end]), rows[0]])[None]
+    rows = [torch.from_numpy(row) for row in smollm2.encode(texts)]
+    assert [smollm2.decode(row[None])[0] for row in rows] == texts
+    ids = torch.cat([torch.tensor([smollm2.end]), rows[0]])[None]
     with torch.inference_mode():
         loss = torch.nn.functional.cross_entropy(model(ids).logits[0, :-1], ids[0, 1:])
-        asked = torch.tensor([[found.end, *next(iter(found.encode(["The capital of France is"])))]])
-        said = model.generate(asked, max_new_tokens=4, do_sample=False)
+        prompt = torch.tensor([[smollm2.end, *next(iter(smollm2.encode(["The capital of France is"])))]])
+        continued = model.generate(prompt, max_new_tokens=4, do_sample=False)
     assert loss < 2.5
-    assert "Paris" in found.decode(said)[0]
+    assert "Paris" in smollm2.decode(continued)[0]

@@ -19,9 +19,9 @@ WORDS = ("then", "cats", "bring", "old")
 
 
 def scored(seed: int = 0) -> list[tuple[str, float]]:
-    """Every run of letters of a few words, also behind a space, in a random order of scores."""
-    spelt = [f" {word}" for word in WORDS]
-    runs = {word[i:j] for word in spelt for i in range(len(word)) for j in range(i + 1, len(word) + 1)}
+    """Return every run of letters of a few words, also after a space, in a random order of scores."""
+    words = [f" {word}" for word in WORDS]
+    runs = {word[i:j] for word in words for i in range(len(word)) for j in range(i + 1, len(word) + 1)}
     order = np.random.default_rng(seed).permutation(sorted(runs))
     return [(str(run), -float(i)) for i, run in enumerate(order)]
 
@@ -41,30 +41,30 @@ def folder(source: Path) -> Path:
     return target
 
 
-def test_logits_are_those_of_llama2c(folder: Path) -> None:
+def test_logits_agree_with_llama2c(folder: Path) -> None:
     model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
     ids = np.random.default_rng(1).integers(0, 259 + len(scored()), 20).tolist()
     with torch.inference_mode():
-        found = model(torch.tensor([ids])).logits[0]
+        computed = model(torch.tensor([ids])).logits[0]
     torch.testing.assert_close(
-        found.double(), torch.from_numpy(logits(made(259 + len(scored())), ids)), rtol=1e-4, atol=1e-4
+        computed.double(), torch.from_numpy(logits(made(259 + len(scored())), ids)), rtol=1e-4, atol=1e-4
     )
 
 
-def test_tokens_are_those_of_greedy_merging(folder: Path) -> None:
+def test_tokens_agree_with_greedy_merging(folder: Path) -> None:
     words = scored()
     scores = {word.replace(" ", "▁"): score for word, score in words}
     ids = {word: 259 + i for i, word in enumerate(scores)}
-    found = tokenizer(str(folder), 0, (), "")
+    loaded = tokenizer(str(folder), 0, (), "")
     rng = np.random.default_rng(2)
     letters = [*WORDS, *"thencatsbringold", " ", "  ", "é", "漢", "\n", "<s>", "X"]
     texts = ["", "a", *("".join(rng.choice(letters, 12)) for _ in range(300))]
-    assert [row.tolist() for row in found.encode(texts)] == [merged(text, scores, ids) for text in texts]
-    for text, row in zip(texts, found.encode(texts), strict=True):
-        assert found.decode(torch.from_numpy(row)[None]) == [text]
+    assert [row.tolist() for row in loaded.encode(texts)] == [merged(text, scores, ids) for text in texts]
+    for text, row in zip(texts, loaded.encode(texts), strict=True):
+        assert loaded.decode(torch.from_numpy(row)[None]) == [text]
 
 
-def test_the_folder_is_one_that_transformers_reads(folder: Path) -> None:
+def test_transformers_reads_the_converted_folder(folder: Path) -> None:
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in folder.iterdir()}
     config = json.loads((folder / "config.json").read_text())
     assert config["tie_word_embeddings"] is True
@@ -74,7 +74,7 @@ def test_the_folder_is_one_that_transformers_reads(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda raw: raw[:20], "does not begin with the header"),
         (lambda raw: b"GGUF" * 10 + raw, "ends within the weights"),
@@ -85,25 +85,25 @@ def test_the_folder_is_one_that_transformers_reads(folder: Path) -> None:
         (lambda raw: raw + b"x", "should end with the file"),
     ],
 )
-def test_a_file_that_is_not_whole_is_refused(source: Path, tmp_path: Path, change: object, said: str) -> None:
+def test_a_damaged_file_is_refused(source: Path, tmp_path: Path, change: object, message: str) -> None:
     path = tmp_path / "model.data"
     path.write_bytes(change(source.read_bytes()))  # type: ignore[operator]
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         llama2c.convert(path, tmp_path / "converted")
 
 
 @pytest.mark.hub
-def test_stories15m_tells_stories(cache: str) -> None:
+def test_stories15m_writes_a_story(cache: str) -> None:
     folder = checkpoint("stories15m", cache)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
     assert sum(p.numel() for p in model.parameters()) == 15_191_712
-    found = tokenizer("stories15m", 0, (), cache)
-    start = torch.tensor([[found.end, *next(iter(found.encode(["Once upon a time"])))]])
+    loaded = tokenizer("stories15m", 0, (), cache)
+    start = torch.tensor([[loaded.end, *next(iter(loaded.encode(["Once upon a time"])))]])
     with torch.inference_mode():
         story = model.generate(start, max_new_tokens=120, do_sample=False)
         loss = torch.nn.functional.cross_entropy(model(story).logits[0, :-1], story[0, 1:])
     # As Karpathy's run.c prints it at temperature 0
-    assert found.decode(story)[0].startswith(
+    assert loaded.decode(story)[0].startswith(
         "Once upon a time, there was a little girl named Lily. She loved to play outside in the sunshine. One day, she "
         "saw a big, red ball in the sky. It was the sun! She thought it was so pretty."
     )
@@ -111,8 +111,8 @@ def test_stories15m_tells_stories(cache: str) -> None:
 
 
 @pytest.mark.hub
-def test_stories15m_s_tokens_are_those_of_greedy_merging(cache: str) -> None:
-    found = tokenizer("stories15m", 0, (), cache)
+def test_tokens_of_stories15m_agree_with_greedy_merging(cache: str) -> None:
+    loaded = tokenizer("stories15m", 0, (), cache)
     (path,) = obtain(llama2c.PACKAGE, cache).values()
     scores = scores_of(path.read_bytes()[60_816_028:])
     ids = {word: 259 + i for i, word in enumerate(scores)}
@@ -121,5 +121,5 @@ def test_stories15m_s_tokens_are_those_of_greedy_merging(cache: str) -> None:
         "  The naïve café: 12,345 €  — 漢字 and 😀!\n\nfunction(x) { return x**2; }",
         "Antidisestablishmentarianism is unquestionably a word, isn't it?",
     ]
-    assert [row.tolist() for row in found.encode(texts)] == [merged(text, scores, ids) for text in texts]
-    assert [found.decode(torch.from_numpy(row)[None])[0] for row in found.encode(texts)] == texts
+    assert [row.tolist() for row in loaded.encode(texts)] == [merged(text, scores, ids) for text in texts]
+    assert [loaded.decode(torch.from_numpy(row)[None])[0] for row in loaded.encode(texts)] == texts
