@@ -11,8 +11,8 @@ def groups(labels: np.ndarray, captions: Captions) -> list[np.ndarray]:
     """Return the row numbers of each pair (label, caption).
 
     Args:
-        labels: The label of each of n rows, (n,).
-        captions: The captions of the same n rows, or an empty table. With an empty table the label alone counts.
+        labels: the label of each of n rows, (n,).
+        captions: the captions of the same n rows, or an empty table. With an empty table the label alone counts.
 
     Returns:
         One int64 array of row numbers per pair. Pairs stand in the order of their first appearance, and the rows of

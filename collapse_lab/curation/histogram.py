@@ -21,8 +21,8 @@ def match_quantiles(values: np.ndarray, target: np.ndarray) -> np.ndarray:
     `target`, by linear interpolation.
 
     Args:
-        values: The numbers to map, of any shape.
-        target: The numbers whose distribution is wanted, of any shape, at least one number.
+        values: the numbers to map, of any shape.
+        target: the numbers whose distribution is wanted, of any shape, at least one number.
 
     Returns:
         The mapped numbers, of the shape of `values`.
@@ -43,10 +43,11 @@ class MatchHistogram:
     conditions. Data of type uint8 stay uint8: they are rounded, so their quantiles agree to one level.
 
     Raises:
-        UserError: The data have no channels, there are no real images, or the generated images hold NaN.
+        UserError: the data have no channels, there are no real images, or the generated images hold NaN.
     """
 
     version: ClassVar[int] = 1
+    changes_samples: ClassVar[bool] = True
     needs_classifier: ClassVar[bool] = False
 
     def plan(self, conditions: Conditions) -> Conditions:

@@ -13,6 +13,7 @@ class Nothing:
     """Return all generated samples unchanged (the identity)."""
 
     version: ClassVar[int] = 1
+    changes_samples: ClassVar[bool] = False
     needs_classifier: ClassVar[bool] = False
 
     def plan(self, conditions: Conditions) -> Conditions:

@@ -9,7 +9,7 @@ import numpy as np
 
 from collapse_lab.curation.groups import groups
 from collapse_lab.errors import UserError
-from collapse_lab.types import Conditions, Extractor, Samples
+from collapse_lab.types import Conditions, Extractor, ProperShare, Samples
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,19 +32,17 @@ class DropWorst:
     scores the later row is dropped first.
 
     Args:
-        fraction: The share of the images of each condition to drop, in [0, 1).
+        fraction: the share of the images of each condition to drop, in [0, 1).
 
     Raises:
-        UserError: `fraction` lies outside [0, 1), there is no classifier, a row has no label, or the classifier
-            gives NaN.
+        UserError: there is no classifier, a row has no label, or the classifier gives NaN.
     """
 
     version: ClassVar[int] = 1
+    changes_samples: ClassVar[bool] = True
     needs_classifier: ClassVar[bool] = True
 
-    def __init__(self, fraction: float = 0.2) -> None:
-        if not 0 <= fraction < 1:
-            raise UserError(f"the fraction of images to drop is {fraction}, and has to lie in [0, 1)")
+    def __init__(self, fraction: ProperShare = 0.2) -> None:
         self.fraction = fraction
 
     def _remaining(self, count: int) -> int:

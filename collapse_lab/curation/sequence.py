@@ -15,7 +15,7 @@ class InOrder:
     Each step gets what the step before it returned.
 
     Args:
-        steps: The curation steps s_1, …, s_k. An empty sequence changes nothing.
+        steps: the curation steps s_1, …, s_k. An empty sequence changes nothing.
     """
 
     def __init__(self, steps: Sequence[Curation]) -> None:
@@ -25,6 +25,11 @@ class InOrder:
     def version(self) -> int:
         """Return a number that rises whenever the version of a step rises."""
         return 1 + sum(step.version for step in self.steps)
+
+    @property
+    def changes_samples(self) -> bool:
+        """Return whether at least one step changes samples."""
+        return any(step.changes_samples for step in self.steps)
 
     @property
     def needs_classifier(self) -> bool:

@@ -1,1 +1,1 @@
-"""Mixing policies: which rows the next generation trains on, decided from provenance alone."""
+"""Provide the mixing policies, which choose the training rows of a generation from their provenance alone."""

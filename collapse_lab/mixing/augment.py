@@ -1,27 +1,31 @@
-"""Augment: all real rows, and synthetic ones beside them."""
+"""Train on all real rows and on synthetic rows beside them."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from collapse_lab.engine.pool import Provenance
 from collapse_lab.errors import UserError
-from collapse_lab.mixing.base import Policy, Request, choose_synthetic, originals, smallest_ratio
+from collapse_lab.mixing.base import Initial, Policy, choose_synthetic, originals, smallest_ratio
+from collapse_lab.types import DrawRequest, NonNegative, Provenance
 
 
 class Augment(Policy):
-    """All m originals and round(lam x m) rows of the latest generation: a share of lam / (1 + lam) is synthetic.
+    """Draw all m originals and round(lam x m) rows of the latest generation: a share lam / (1 + lam) is synthetic.
 
-    The synthetic-augmentation loop of arXiv:2307.01850, and of 2310.00429 whose lambda this is.
+    This is the synthetic-augmentation loop of arXiv:2307.01850. It is also the loop of arXiv:2310.00429, and lam is
+    the lambda of that paper.
+
+    Args:
+        lam: the number of synthetic rows per real row, 0 or more.
+        initial: how many real rows generation 0 trains on: a number, "all", or None for `n_train`.
     """
 
-    def __init__(self, lam: float, initial: int | str | None = None) -> None:
+    def __init__(self, lam: NonNegative, initial: Initial = None) -> None:
         super().__init__(initial)
-        if lam < 0:
-            raise UserError(f"mixing.lam is the number of synthetic rows per real row, 0 or more; got {lam}")
         self.lam = lam
 
-    def later(self, pool: Provenance, request: Request) -> np.ndarray:
+    def later(self, pool: Provenance, request: DrawRequest) -> np.ndarray:
+        """Return the ids of all originals and of the latest synthetic rows."""
         real = originals(pool, request)
         k = round(self.lam * len(real))
         if self.lam > 0 and k == 0 and len(real) > 0:

@@ -1,60 +1,49 @@
-"""What every mixing policy shares: the request, the draw of generation 0, and exact counts."""
+"""Provide what the mixing policies share: the draw of generation 0, exact counts, and nested draws of rows."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from collapse_lab.engine.pool import Provenance
-from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import UserError
-from collapse_lab.sizes import Sizes, size_at
+from collapse_lab.seeds import Seeds
+from collapse_lab.types import Count, DrawRequest, Provenance, Share
 
-
-@dataclass(frozen=True)
-class Request:
-    """One training set that is asked for.
-
-    sizes: nominal sizes (`n_train`) of the training sets of all generations.
-    originals: ids of the real rows that generation 0 was trained on.
-    exposure: share of the synthetic rows that comes from each source; the shares sum to 1.
-    """
-
-    generation: int
-    sizes: Sizes
-    seeds: Seeds
-    originals: np.ndarray
-    exposure: Mapping[int, float]
-
-    @property
-    def n(self) -> int:
-        """The nominal size of this one."""
-        return size_at(self.sizes, self.generation)
+# How many real rows generation 0 trains on: a number, all of them, or None for `n_train`
+Initial = Count | Literal["all"] | None
 
 
 class Policy(ABC):
-    """Generation 0 is real rows only; `later` says what comes after.
+    """Draw real rows only for generation 0, and leave the later generations to `later`.
 
-    initial: how many real rows generation 0 trains on: a number, `all`, or None for `n_train`.
-    horizon: how many past generations `later` may read; None means all of them.
+    Args:
+        initial: how many real rows generation 0 trains on: a number, "all", or None for `n_train`.
+
+    Attributes:
+        horizon: how many past generations `later` may read; None means all of them.
     """
 
     horizon: int | None = 1
 
-    def __init__(self, initial: int | str | None = None) -> None:
-        if not (initial is None or initial == "all" or (isinstance(initial, int) and initial > 0)):
-            raise UserError(f"mixing.initial is a number of rows, all, or null for n_train; got {initial!r}")
+    def __init__(self, initial: Initial = None) -> None:
         self.initial = initial
 
-    def draw(self, pool: Provenance, request: Request) -> np.ndarray:
-        """Ids of the training set's rows, each at most once.
+    def draw(self, pool: Provenance, request: DrawRequest) -> np.ndarray:
+        """Return the ids of the training set's rows, each at most once.
+
+        Args:
+            pool: the provenance of all rows so far.
+            request: the generation, its size, its seeds, the real rows of generation 0 and the exposure.
+
+        Returns:
+            int64 ids of rows of the pool, (rows,).
 
         Raises:
-            UserError: the pool holds fewer rows than the policy asks for.
+            UserError: the pool holds fewer rows than the policy needs.
         """
         if request.generation > 0:
             return self.later(pool, request)
@@ -63,44 +52,76 @@ class Policy(ABC):
         return choose(real, n, request.seeds.child("initial"), "real rows")
 
     @abstractmethod
-    def later(self, pool: Provenance, request: Request) -> np.ndarray:
-        """Ids for a generation after 0."""
+    def later(self, pool: Provenance, request: DrawRequest) -> np.ndarray:
+        """Return the ids of the training set's rows for a generation after 0."""
 
 
 class RatioPolicy(Policy):
-    """A policy with a synthetic share `ratio` in [0, 1]."""
+    """Hold the synthetic share of a training set for the policies that have one.
 
-    def __init__(self, ratio: float, initial: int | str | None = None) -> None:
+    Args:
+        ratio: the synthetic share of a training set, in [0, 1].
+        initial: how many real rows generation 0 trains on: a number, "all", or None for `n_train`.
+    """
+
+    def __init__(self, ratio: Share, initial: Initial = None) -> None:
         super().__init__(initial)
-        check_share("ratio", ratio)
         self.ratio = ratio
 
 
-def originals(pool: Provenance, request: Request) -> np.ndarray:
-    """Ids of the real rows of generation 0 that later generations may train on."""
+def originals(pool: Provenance, request: DrawRequest) -> np.ndarray:
+    """Return the ids of the real rows of generation 0 that later generations may train on.
+
+    Args:
+        pool: the provenance of all rows so far.
+        request: `request.originals` names the real rows of generation 0.
+    """
     real = pool.real
     return real.ids[real.eligible & np.isin(real.ids, request.originals)]
 
 
-def choose(ids: np.ndarray, n: int, seeds: Seeds, what: str) -> np.ndarray:
-    """n of the ids without replacement: the first n of one permutation, so that draws of the same seed and of
-    different n are nested, and the cells of a sweep over a share stay paired.
+def choose(ids: np.ndarray, n: int, seeds: Seeds, kind: str) -> np.ndarray:
+    """Return n of the ids, drawn without replacement.
+
+    The result is the first n of one permutation. So draws of the same seed and of different n are nested, and the
+    cells of a sweep over a share stay paired.
+
+    Args:
+        ids: the ids to draw from, (rows,).
+        n: how many ids to draw, in [0, rows].
+        seeds: the place in the tree of seeds that gives the permutation.
+        kind: what the rows are, in words for the error message, such as "real rows".
+
+    Returns:
+        The drawn ids, (n,).
 
     Raises:
-        UserError: there are fewer than n.
+        UserError: there are fewer than n ids.
     """
     if n > len(ids):
         raise UserError(
-            f"{n} {what} are asked for and there are {len(ids)}; lower n_train, raise n_samples if they are "
+            f"{n} {kind} are asked for and there are {len(ids)}; lower n_train, raise n_samples if they are "
             "synthetic, or take a larger data set"
         )
     return ids[seeds.numpy().permutation(len(ids))[:n]]
 
 
-def choose_synthetic(pool: Provenance, n: int, request: Request) -> np.ndarray:
-    """n synthetic rows, shared out among the sources by the request's exposure, exactly."""
+def choose_synthetic(pool: Provenance, n: int, request: DrawRequest) -> np.ndarray:
+    """Return the ids of n synthetic rows, of which each source makes its exact share.
+
+    Args:
+        pool: the provenance of the rows to draw from; real rows are ignored.
+        n: how many rows to draw.
+        request: `request.exposure` holds the share of each source.
+
+    Returns:
+        The drawn ids, (n,), ordered by source.
+
+    Raises:
+        UserError: a source has fewer rows than its share.
+    """
     synthetic = pool.synthetic
-    parts = [
+    chosen = [
         choose(
             synthetic.ids[synthetic.source == source],
             k,
@@ -109,11 +130,19 @@ def choose_synthetic(pool: Provenance, n: int, request: Request) -> np.ndarray:
         )
         for source, k in apportion(n, request.exposure).items()
     ]
-    return np.concatenate([np.zeros(0, np.int64), *parts])
+    return np.concatenate([np.zeros(0, np.int64), *chosen])
 
 
 def apportion(n: int, shares: Mapping[int, float]) -> dict[int, int]:
-    """n shared out by largest remainders: whole numbers that sum to n, each within 1 of share x n."""
+    """Return whole numbers that sum to n, each within 1 of share x n, by the method of largest remainders.
+
+    Args:
+        n: the number to apportion, 0 or more.
+        shares: source -> its share; the shares sum to 1.
+
+    Returns:
+        Source -> its number.
+    """
     exact = {source: n * share for source, share in shares.items()}
     counts = {source: math.floor(value + 1e-9) for source, value in exact.items()}
     by_remainder = sorted(shares, key=lambda s: (counts[s] - exact[s], s))
@@ -123,12 +152,15 @@ def apportion(n: int, shares: Mapping[int, float]) -> dict[int, int]:
 
 
 def synthetic_count(ratio: float, n: int) -> int:
-    """round(ratio x n), the number of synthetic rows in a training set of n.
+    """Return round(ratio x n), the number of synthetic rows in a training set of n rows.
+
+    Args:
+        ratio: the synthetic share of the training set, in [0, 1].
+        n: the size of the training set, 1 or more.
 
     Raises:
-        UserError: the ratio is outside [0, 1], or positive and too small to give a single row.
+        UserError: the ratio is positive and too small to give a single row.
     """
-    check_share("ratio", ratio)
     count = round(ratio * n)
     if ratio > 0 and count == 0:
         raise UserError(
@@ -139,12 +171,10 @@ def synthetic_count(ratio: float, n: int) -> int:
 
 
 def smallest_ratio(n: int) -> float:
-    """The smallest ratio of four significant digits for which round(ratio x n) is 1."""
+    """Return the smallest ratio of four significant digits for which round(ratio x n) is 1.
+
+    Args:
+        n: the size of the training set, 1 or more.
+    """
     places = 3 - math.floor(math.log10(0.5 / n))
-    return float((10**places // (2 * n) + 1) / 10**places)  # rounded up: a half itself rounds to no row
-
-
-def check_share(name: str, value: float) -> None:
-    """Refuses a share outside [0, 1]."""
-    if not 0 <= value <= 1:
-        raise UserError(f"{name} is a share between 0 and 1; got {value}")
+    return float((10**places // (2 * n) + 1) / 10**places)  # rounded up, because round(0.5) is 0

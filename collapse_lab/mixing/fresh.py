@@ -1,26 +1,31 @@
-"""Fresh: every generation sees real rows that none before it has seen."""
+"""Train on real rows that no generation before has trained on, and on synthetic rows."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from collapse_lab.engine.pool import Provenance
-from collapse_lab.engine.seeds import Seeds
 from collapse_lab.errors import UserError
-from collapse_lab.mixing.base import RatioPolicy, Request, choose_synthetic, synthetic_count
+from collapse_lab.mixing.base import RatioPolicy, choose_synthetic, synthetic_count
+from collapse_lab.seeds import Seeds
 from collapse_lab.sizes import Sizes
+from collapse_lab.types import DrawRequest, Provenance
 
 
 class Fresh(RatioPolicy):
-    """n rows: round(ratio x n) of the latest generation, the rest real rows never used before (2307.01850).
+    """Draw n rows: round(ratio x n) of the latest generation, and never-used real rows for the rest.
 
-    Never used by this policy at this ratio: phases of unlike ratios in one chain may deal a real row twice.
+    This is the fresh data loop of arXiv:2307.01850. "Never used" means by this policy at this ratio: phases of
+    different ratios in one chain may use a real row twice.
+
+    Args:
+        ratio: the synthetic share of a training set, in [0, 1].
+        initial: how many real rows generation 0 trains on: a number, "all", or None for `n_train`.
     """
 
-    def later(self, pool: Provenance, request: Request) -> np.ndarray:
-        before, needed = (
-            self._dealt(request.sizes, generation) for generation in (request.generation - 1, request.generation)
-        )
+    def later(self, pool: Provenance, request: DrawRequest) -> np.ndarray:
+        """Return the ids of never-used real rows and of the latest synthetic rows, n in all."""
+        before = self._used(request.sizes, request.generation - 1)
+        needed = self._used(request.sizes, request.generation)
         real = pool.real
         unused = real.ids[real.eligible & ~np.isin(real.ids, request.originals)]
         if needed > len(unused):
@@ -29,15 +34,15 @@ class Fresh(RatioPolicy):
                 f"{needed} beyond those of generation 0 and there are {len(unused)}; lower n_train, "
                 "generations or mixing.initial, or take a larger data set"
             )
-        # One permutation for the whole chain, dealt out slice by slice, so no row comes up twice
-        place = request.seeds
-        order = unused[Seeds(place.seed, 0, place.model, "mix/fresh").numpy().permutation(len(unused))]
+        # Every generation takes the next slice of one permutation for the whole chain, so no row is used twice
+        seeds = request.seeds
+        order = unused[Seeds(seeds.seed, 0, seeds.model, "mix/fresh").numpy().permutation(len(unused))]
         k = synthetic_count(self.ratio, request.n)
         synthetic = choose_synthetic(pool.where(pool.born == request.generation - 1), k, request)
         return np.concatenate([order[before:needed], synthetic])
 
-    def _dealt(self, sizes: Sizes, generation: int) -> int:
-        """Real rows beyond those of generation 0 that generations up to this one take."""
+    def _used(self, sizes: Sizes, generation: int) -> int:
+        """Return how many real rows generations 1 to `generation` use, beyond the real rows of generation 0."""
         if isinstance(sizes, int):
             return generation * (sizes - synthetic_count(self.ratio, sizes))
         return sum(n - synthetic_count(self.ratio, n) for n in sizes[1 : generation + 1])

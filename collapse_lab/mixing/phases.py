@@ -1,4 +1,4 @@
-"""Phases: one policy after another over the generations, as in healing."""
+"""Follow one mixing policy after another over the generations, as in healing."""
 
 from __future__ import annotations
 
@@ -7,40 +7,49 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from collapse_lab.engine.pool import Provenance
 from collapse_lab.errors import UserError
-from collapse_lab.mixing.base import Policy, Request
+from collapse_lab.mixing.base import Initial, Policy
+from collapse_lab.types import DrawRequest, Provenance
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A policy, and the last generation that it governs; None on the last phase: to the end."""
+    """Hold one policy and the last generation that it governs.
+
+    Attributes:
+        policy: the policy of this phase.
+        until: the last generation of this phase; None on the last phase, which lasts to the end of the chain.
+    """
 
     policy: Policy
     until: int | None = None
 
 
 class Phases(Policy):
-    """The policy of the first phase that reaches the generation asked for.
+    """Draw by the policy of the first phase that has not ended before the generation of the request.
+
+    Args:
+        phases: the phases in order; `until` rises from phase to phase, and only the last phase has none.
+        initial: how many real rows generation 0 trains on: a number, "all", or None for `n_train`.
 
     Raises:
-        UserError: the boundaries do not increase, or the last phase has one.
+        UserError: the `until` of the phases do not rise, one before the last is missing, or the last phase has one.
     """
 
-    def __init__(self, phases: Sequence[Phase], initial: int | str | None = None) -> None:
+    def __init__(self, phases: Sequence[Phase], initial: Initial = None) -> None:
         bounds = [phase.until for phase in phases[:-1] if phase.until is not None]
         rising = len(bounds) == len(phases) - 1 and bounds == sorted(set(bounds))
         if not rising or phases[-1].until is not None:
             raise UserError(
-                "mixing.phases is a list of policies, each but the last with a rising `until` (the last generation "
-                f"it governs), the last without; got until={[phase.until for phase in phases]}"
+                "mixing.phases is a list of phases: `until`, the last generation of a phase, has to rise from phase to "
+                f"phase, and only the last phase has none; got until={[phase.until for phase in phases]}"
             )
         super().__init__(initial)
         self.phases = list(phases)
         horizons = [phase.policy.horizon for phase in phases]
         self.horizon = None if None in horizons else max(h for h in horizons if h is not None)
 
-    def later(self, pool: Provenance, request: Request) -> np.ndarray:
-        return next(
-            phase.policy for phase in self.phases if phase.until is None or request.generation <= phase.until
-        ).later(pool, request)
+    def later(self, pool: Provenance, request: DrawRequest) -> np.ndarray:
+        """Return the ids that the policy of the current phase draws."""
+        policies = (p.policy for p in self.phases if p.until is None or request.generation <= p.until)
+        return next(policies).later(pool, request)

@@ -38,7 +38,7 @@ class Console:
     alone. Where stderr is not a terminal, no bar is drawn and no escape code is written.
 
     Args:
-        generations: The number of the last generation of the run, 0 or more; None where it is not known.
+        generations: the number of the last generation of the run, 0 or more; None where it is not known.
     """
 
     def __init__(self, generations: Natural | None = None) -> None:
@@ -131,7 +131,7 @@ def print_table(records: Sequence[Record]) -> None:
     """Print the closing table to stdout, without escape codes where stdout is not a terminal.
 
     Args:
-        records: The records of a run, in the order of the ledger.
+        records: the records of a run, in the order of the ledger.
     """
     terminal = Terminal()
     if not terminal.is_terminal:
@@ -146,7 +146,7 @@ def closing_table(records: Sequence[Record]) -> Table:
     first and the last 20 rows are shown. Metrics that do not fit the width are left out, the last ones first.
 
     Args:
-        records: The records of a run, in the order of the ledger.
+        records: the records of a run, in the order of the ledger.
 
     Returns:
         A table of at most 100 columns of text.
@@ -195,7 +195,7 @@ def key_metrics(records: Sequence[Record]) -> list[str]:
     rather than give the result. For a run without any of these metrics, all its measurements are returned.
 
     Args:
-        records: The records of a run.
+        records: the records of a run.
 
     Returns:
         Ledger names, without those of intervals, floors and theory.

@@ -27,7 +27,7 @@ def harmless(
     The run goes on, because the ledger has everything.
 
     Args:
-        method: A method of `Wandb`.
+        method: a method of `Wandb`.
 
     Returns:
         The guarded method, of the same signature.
@@ -55,10 +55,10 @@ class Wandb:
     offline mirrors of one run overwrite each other when they are uploaded.
 
     Args:
-        project: The W&B project.
+        project: the W&B project.
         mode: "offline" (no account, no network, no prompt), "online" or "disabled".
-        entity: The W&B user or team; None is the account's default.
-        folder: The folder where W&B keeps its files; None is the run folder.
+        entity: the W&B user or team; None is the account's default.
+        folder: the folder where W&B keeps its files; None is the run folder.
     """
 
     def __init__(

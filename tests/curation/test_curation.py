@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collapse_lab.config.binding import bind
 from collapse_lab.curation.histogram import MatchHistogram, match_quantiles
 from collapse_lab.curation.none import Nothing
 from collapse_lab.curation.quality import DropWorst
@@ -50,9 +51,14 @@ def test_the_worst_images_of_each_condition_are_dropped_and_the_order_of_rows_is
 
 
 def test_bad_input_is_refused() -> None:
-    for fraction in (-0.1, 1.0, float("nan")):
-        with pytest.raises(UserError, match="fraction"):
-            DropWorst(fraction)
+    for fraction, reason in (
+        (-0.1, r"is in \[0, 1\)"),
+        (1.0, r"is in \[0, 1\)"),
+        (float("nan"), "takes a finite number"),
+    ):
+        node = {"_target_": "collapse_lab.curation.quality.DropWorst", "fraction": fraction}
+        with pytest.raises(UserError, match=rf"curation\.fraction {reason}; got"):
+            bind(node, "curation")
     with pytest.raises(UserError, match="classifier"):
         DropWorst(0.1).apply(REAL, REAL, None, RNG)
     unlabelled = Conditions(np.array([0, -1]), Captions())
@@ -106,3 +112,8 @@ def test_matching_is_deterministic_and_constant_images_stay_constant() -> None:
 def test_a_sequence_needs_a_classifier_when_one_of_its_steps_does() -> None:
     assert not InOrder([Nothing(), MatchHistogram()]).needs_classifier
     assert InOrder([Nothing(), DropWorst(0.1)]).needs_classifier
+
+
+def test_a_sequence_changes_samples_when_one_of_its_steps_does() -> None:
+    assert not InOrder([Nothing(), Nothing()]).changes_samples
+    assert InOrder([Nothing(), MatchHistogram()]).changes_samples

@@ -1,30 +1,43 @@
-"""Pools of every shape for the mixing policies to draw from, and what holds of every draw."""
+"""Make pools of every shape for the mixing policies, and check what holds for every draw."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
-from collapse_lab.engine.pool import Block, Pool, Provenance
-from collapse_lab.engine.seeds import Seeds
-from collapse_lab.mixing.base import Policy, Request
-from collapse_lab.types import REAL, Samples
+from collapse_lab.engine.pool import Block, Pool
+from collapse_lab.mixing.base import Policy
+from collapse_lab.seeds import Seeds
+from collapse_lab.types import REAL, DrawRequest, Provenance, Samples
 
-SHARES = st.just(0.0) | st.floats(1e-9, 1)  # below, a set of one row would need 10^9 and more
+SHARES = st.just(0.0) | st.floats(1e-9, 1)  # a positive share below 1e-9 would need 10^9 rows to give one
 
 
-def never() -> Samples:
-    """A policy that looks at the samples themselves fails here."""
+def node(policy: type, **arguments: object) -> dict[str, Any]:
+    """Return the configuration node of a policy."""
+    return {"_target_": f"{policy.__module__}.{policy.__qualname__}", **arguments}
+
+
+def no_samples() -> Samples:
+    """Fail, because a mixing policy must not look at the samples themselves."""
     raise AssertionError("a mixing policy decides from provenance alone")
 
 
 @dataclass(frozen=True)
 class World:
-    """A pool before generation `generation` is drawn: real rows, then `n_samples` of each source and generation.
+    """Describe a pool before the training set of a generation is drawn.
 
-    later: whether it also holds rows of the generation itself, which nothing of that generation may train on.
+    Attributes:
+        generation: the generation whose training set is drawn, 1 or more.
+        sources: the number of models that sample rows.
+        n_samples: the number of rows that each source samples in each generation.
+        eligible: (real rows,) bool, whether generations after 0 may train on each real row.
+        initial: the number of real rows that generation 0 trained on.
+        seed: the seed of the run.
+        later: whether the pool also holds rows sampled by `generation` itself, on which it must not train.
     """
 
     generation: int
@@ -39,36 +52,36 @@ class World:
     def pool(self) -> Provenance:
         pool = Pool()
         n = len(self.eligible)
-        pool.append(Block("real", REAL, 0, np.arange(n) % 3, never, self.eligible))
+        pool.append(Block("real", REAL, 0, np.arange(n) % 3, no_samples, self.eligible))
         for born in range(self.generation + self.later):
             for source in range(1, self.sources + 1):
-                pool.append(Block(f"{born}/{source}", source, born, np.full(self.n_samples, 7), never))
+                pool.append(Block(f"{born}/{source}", source, born, np.full(self.n_samples, 7), no_samples))
         return pool.provenance()
 
     @property
     def originals(self) -> np.ndarray:
-        """The rows of generation 0: any, eligible or not."""
+        """The real rows that generation 0 trained on, eligible or not."""
         order: np.ndarray = np.random.default_rng(self.seed).permutation(len(self.eligible))
         return order[: self.initial]
 
     @property
     def usable(self) -> np.ndarray:
         """The originals that later generations may train on."""
-        drawn = self.originals
-        return np.extract(self.eligible[drawn], drawn)
+        originals = self.originals
+        return np.extract(self.eligible[originals], originals)
 
     @property
     def unused(self) -> int:
-        """How many real rows are left that may be trained on and were not yet."""
+        """The number of eligible real rows that generation 0 did not train on."""
         return int(self.eligible.sum()) - len(self.usable)
 
-    def request(self, n: int, exposure: dict[int, float] | None = None, generation: int | None = None) -> Request:
+    def request(self, n: int, exposure: dict[int, float] | None = None, generation: int | None = None) -> DrawRequest:
         g = self.generation if generation is None else generation
         shares = exposure or dict.fromkeys(range(1, self.sources + 1), 1 / self.sources)
-        return Request(g, n, Seeds(self.seed, g, "model", "mix"), self.originals, shares)
+        return DrawRequest(g, n, Seeds(self.seed, g, "model", "mix"), self.originals, shares)
 
     def draw(self, policy: Policy, n: int, exposure: dict[int, float] | None = None) -> Drawn:
-        """The rows that a policy draws, after the checks that every draw has to pass."""
+        """Return the rows that a policy draws, after the checks that every draw has to pass."""
         request = self.request(n, exposure)
         ids = policy.draw(self.pool, request)
         again = policy.draw(self.pool, request)
@@ -85,7 +98,7 @@ class World:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A draw, and its real and synthetic parts."""
+    """Hold the rows of a draw, and its real and its synthetic rows."""
 
     ids: np.ndarray
     real: np.ndarray
@@ -94,6 +107,7 @@ class Drawn:
 
 @st.composite
 def worlds(draw: st.DrawFn, later: bool = False) -> World:
+    """Draw a pool of any small shape."""
     real = draw(st.integers(1, 60))
     return World(
         generation=draw(st.integers(1, 4)),
@@ -108,7 +122,7 @@ def worlds(draw: st.DrawFn, later: bool = False) -> World:
 
 @st.composite
 def exposures(draw: st.DrawFn, sources: int) -> dict[int, float]:
-    """Shares that sum to 1, some of them 0."""
+    """Draw shares of the sources that sum to 1; some of them may be 0."""
     weights = draw(st.lists(st.integers(0, 7), min_size=sources, max_size=sources))
     weights[draw(st.integers(0, sources - 1))] += 1
     return {source: weight / sum(weights) for source, weight in enumerate(weights, start=1)}

@@ -20,18 +20,18 @@ def world(generation: int) -> World:
 
 
 @given(st.sets(st.integers(0, 12), max_size=4), st.integers(1, 14))
-def test_a_generation_is_governed_by_the_first_phase_that_reaches_it(bounds: set[int], generation: int) -> None:
+def test_a_generation_is_drawn_by_the_first_phase_that_has_not_ended(bounds: set[int], generation: int) -> None:
     untils: list[int | None] = [*sorted(bounds), None]
     ratios = [0.1 * (i + 1) for i in range(len(untils))]
     schedule = Phases([Phase(Contaminate(r), until) for r, until in zip(ratios, untils, strict=True)])
     expected = next(r for r, until in zip(ratios, untils, strict=True) if until is None or generation <= until)
     drawn = world(generation).draw(schedule, 20)
     assert len(drawn.synthetic) == round(expected * 20)
-    # A phase draws what its policy alone would draw, so a healed chain shares its stages with the contaminated one
+    # A phase draws what its policy alone would draw, so a healed chain shares stages with the contaminated chain
     assert (drawn.ids == world(generation).draw(Contaminate(expected), 20).ids).all()
 
 
-def test_healing_is_real_rows_only_from_the_boundary_on() -> None:
+def test_healing_draws_real_rows_only_after_its_first_phase() -> None:
     heal = Phases([Phase(Contaminate(0.5), until=2), Phase(Contaminate(0))], initial="all")
     synthetic = [len(world(generation).draw(heal, 20).synthetic) for generation in (1, 2, 3, 4)]
     assert synthetic == [10, 10, 0, 0]
@@ -45,6 +45,6 @@ def test_the_horizon_is_the_longest_of_the_phases() -> None:
 
 
 @pytest.mark.parametrize("untils", [[], [3], [None, None], [3, 2, None], [3, 3, None], [1, None, 3], [None, 2, None]])
-def test_boundaries_that_do_not_rise_are_refused(untils: list[int | None]) -> None:
+def test_phases_whose_ends_do_not_rise_are_refused(untils: list[int | None]) -> None:
     with pytest.raises(UserError, match=r"mixing\.phases"):
         Phases([Phase(Replace(), until) for until in untils])

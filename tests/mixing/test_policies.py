@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from collapse_lab.config.binding import bind
 from collapse_lab.errors import UserError
 from collapse_lab.mixing.accumulate import Accumulate
 from collapse_lab.mixing.accumulate_subsample import AccumulateSubsample
@@ -15,25 +16,25 @@ from collapse_lab.mixing.base import apportion
 from collapse_lab.mixing.contaminate import Contaminate
 from collapse_lab.mixing.fresh import Fresh
 from collapse_lab.mixing.replace import Replace
-from tests.mixing.cases import SHARES, Drawn, World, exposures, worlds
+from tests.mixing.cases import SHARES, Drawn, World, exposures, node, worlds
 
 
-def suits(world: World, exposure: dict[int, float], synthetic: int) -> bool:
-    """Whether each source has made the synthetic rows that its share asks for."""
+def enough(world: World, exposure: dict[int, float], synthetic: int) -> bool:
+    """Return whether each source has sampled as many rows as its share of `synthetic` needs."""
     return max(apportion(synthetic, exposure).values()) <= world.n_samples
 
 
 def check_latest(world: World, drawn: Drawn, exposure: dict[int, float], k: int) -> None:
-    """k synthetic rows, all of the generation before, shared out exactly."""
+    """Check that k synthetic rows are drawn, all of the generation before, each source with its exact share."""
     assert (drawn.synthetic.born == world.generation - 1).all()
     counts = {source: int((drawn.synthetic.source == source).sum()) for source in exposure}
     assert counts == apportion(k, exposure)
 
 
 @given(worlds(later=True), st.integers(1, 80), st.data())
-def test_replace_is_the_latest_generation_and_nothing_else(world: World, n: int, data: st.DataObject) -> None:
+def test_replace_draws_the_latest_generation_and_nothing_else(world: World, n: int, data: st.DataObject) -> None:
     exposure = data.draw(exposures(world.sources))
-    if not suits(world, exposure, n):
+    if not enough(world, exposure, n):
         with pytest.raises(UserError, match="synthetic rows of source"):
             world.draw(Replace(), n, exposure)
         return
@@ -43,11 +44,11 @@ def test_replace_is_the_latest_generation_and_nothing_else(world: World, n: int,
 
 
 @given(worlds(later=True), SHARES, st.integers(1, 80), st.data())
-def test_contaminate_holds_exactly_its_share(world: World, ratio: float, n: int, data: st.DataObject) -> None:
+def test_contaminate_draws_exactly_its_synthetic_share(world: World, ratio: float, n: int, data: st.DataObject) -> None:
     k = round(ratio * n)
     assume(ratio == 0 or k > 0)
     exposure = data.draw(exposures(world.sources))
-    if n - k > len(world.usable) or not suits(world, exposure, k):
+    if n - k > len(world.usable) or not enough(world, exposure, k):
         with pytest.raises(UserError, match="are asked for and there are"):
             world.draw(Contaminate(ratio), n, exposure)
         return
@@ -58,7 +59,7 @@ def test_contaminate_holds_exactly_its_share(world: World, ratio: float, n: int,
 
 
 @given(worlds(), st.data())
-def test_cells_of_a_sweep_over_the_ratio_are_paired(world: World, data: st.DataObject) -> None:
+def test_rows_at_a_higher_ratio_are_nested_in_those_at_a_lower_ratio(world: World, data: st.DataObject) -> None:
     assume(len(world.usable) > 0)
     n = data.draw(st.integers(1, len(world.usable)))
     low, high = sorted(data.draw(st.integers(0, n)) / n for _ in range(2))
@@ -70,11 +71,11 @@ def test_cells_of_a_sweep_over_the_ratio_are_paired(world: World, data: st.DataO
 
 
 @given(worlds(later=True), st.floats(0, 3), st.data())
-def test_augment_keeps_all_real_rows_and_adds_its_share(world: World, lam: float, data: st.DataObject) -> None:
+def test_augment_draws_all_real_rows_and_its_synthetic_share(world: World, lam: float, data: st.DataObject) -> None:
     k = round(lam * len(world.usable))
     assume(lam == 0 or k > 0)
     exposure = data.draw(exposures(world.sources))
-    if not suits(world, exposure, k):
+    if not enough(world, exposure, k):
         with pytest.raises(UserError, match="synthetic rows of source"):
             world.draw(Augment(lam), 1, exposure)
         return
@@ -85,9 +86,9 @@ def test_augment_keeps_all_real_rows_and_adds_its_share(world: World, lam: float
 
 
 @given(worlds(), st.floats(1e-6, 0.5))
-def test_a_lambda_that_gives_no_row_names_the_smallest_that_works(world: World, part: float) -> None:
+def test_a_lambda_that_gives_no_row_is_refused_with_the_smallest_that_works(world: World, rows: float) -> None:
     assume(len(world.usable) > 0)
-    lam = part / len(world.usable)
+    lam = rows / len(world.usable)
     with pytest.raises(UserError, match="rounds to no synthetic row") as refused:
         world.draw(Augment(lam), 1)
     works = float(re.findall(r"smallest that works is (\S+)", str(refused.value))[0])
@@ -95,12 +96,12 @@ def test_a_lambda_that_gives_no_row_names_the_smallest_that_works(world: World, 
 
 
 def test_augment_refuses_a_negative_lambda() -> None:
-    with pytest.raises(UserError, match=r"mixing\.lam"):
-        Augment(-0.1)
+    with pytest.raises(UserError, match=r"mixing\.lam is 0 or more; got -0\.1"):
+        bind(node(Augment, lam=-0.1), "mixing")
 
 
 @given(worlds(), st.data())
-def test_accumulate_loses_nothing(world: World, data: st.DataObject) -> None:
+def test_accumulate_draws_every_row_so_far(world: World, data: st.DataObject) -> None:
     exposure = data.draw(exposures(world.sources))
     drawn = world.draw(Accumulate(), 1, exposure)
     exposed = sum(share > 0 for share in exposure.values())
@@ -109,7 +110,7 @@ def test_accumulate_loses_nothing(world: World, data: st.DataObject) -> None:
 
 
 @given(worlds(), st.integers(1, 120), st.data())
-def test_accumulate_subsample_draws_from_all_of_it(world: World, n: int, data: st.DataObject) -> None:
+def test_accumulate_subsample_draws_n_of_the_accumulated_rows(world: World, n: int, data: st.DataObject) -> None:
     exposure = data.draw(exposures(world.sources))
     everything = world.draw(Accumulate(), 1, exposure).ids
     if n > len(everything):
@@ -127,7 +128,7 @@ def test_the_real_share_of_a_subsample_falls_as_one_over_the_generation() -> Non
         world = World(generation, 1, 2000, eligible, 2000, seed=0)
         real = len(world.draw(AccumulateSubsample(), 2000).real)
         share = 1 / (generation + 1)
-        # Five standard deviations of a draw without replacement, which is tighter than the binomial
+        # Five standard deviations of the binomial, which spreads more than a draw without replacement
         assert abs(real - 2000 * share) < 5 * np.sqrt(2000 * share * (1 - share))
 
 
@@ -141,11 +142,11 @@ def test_fresh_never_uses_a_real_row_twice(world: World, ratio: float, n: int) -
         with pytest.raises(UserError, match=f"and there are {world.unused}"):
             world.draw(Fresh(ratio), n, exposure)
         return
-    seen = set(world.originals)
+    used = set(world.originals)
     for generation in range(1, world.generation + 1):
-        now = World(generation, world.sources, world.n_samples, world.eligible, world.initial, world.seed, True)
-        drawn = now.draw(Fresh(ratio), n, exposure)
-        assert not seen & set(drawn.real)
+        earlier = World(generation, world.sources, world.n_samples, world.eligible, world.initial, world.seed, True)
+        drawn = earlier.draw(Fresh(ratio), n, exposure)
+        assert not used & set(drawn.real)
         assert len(drawn.real) == n - k
-        check_latest(now, drawn, exposure, k)
-        seen |= set(drawn.real)
+        check_latest(earlier, drawn, exposure, k)
+        used |= set(drawn.real)
