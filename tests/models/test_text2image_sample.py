@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from collapse_lab.engine.work import pack_samples, unpack_samples
+from collapse_lab.engine.payloads import samples_of, samples_to_payload
 from collapse_lab.images import as_float
 from collapse_lab.models import diffusion
 from collapse_lab.models.text2image import Text2Image
@@ -50,8 +50,8 @@ def test_samples_carry_the_requested_conditions() -> None:
 
 def test_samples_are_read_back_from_a_payload() -> None:
     samples = draw(loaded())
-    payload = pack_samples(samples)
-    back = unpack_samples(Payload(payload.tensors, payload.meta))
+    payload = samples_to_payload(samples)
+    back = samples_of(Payload(payload.tensors, payload.meta))
     assert torch.equal(back.data, samples.data)
     assert (back.labels == samples.labels).all()
     assert back.captions.texts() == samples.captions.texts()
