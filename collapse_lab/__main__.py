@@ -1,3 +1,6 @@
-from collapse_lab.cli.app import main
+"""`python -m collapse_lab` is the command `collapse-lab`."""
 
-main()
+from collapse_lab.cli.main import main
+
+if __name__ == "__main__":
+    main()

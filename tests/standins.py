@@ -20,7 +20,6 @@ from collapse_lab.engine.loop import Loop
 from collapse_lab.engine.plan import Planner, Step
 from collapse_lab.engine.population import Population
 from collapse_lab.engine.ruler import Ruler
-from collapse_lab.engine.seeds import Seeds
 from collapse_lab.engine.work import Work
 from collapse_lab.errors import Diverged
 from collapse_lab.features.pixels import Pixels
@@ -29,6 +28,7 @@ from collapse_lab.metrics.fid import FID
 from collapse_lab.mixing.base import Policy
 from collapse_lab.mixing.contaminate import Contaminate
 from collapse_lab.prompts import Everything, Labels
+from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.sizes import Sizes
 from collapse_lab.storage.ledger import Ledger

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collapse_lab.engine.seeds import Seeds
+from collapse_lab.seeds import Seeds
 
 PLACES = st.builds(
     Seeds,

@@ -3,10 +3,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from collapse_lab.cli.app import CONF
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from collapse_lab.cli.app import CONF
 from collapse_lab.config.schema import canonical, check_shortcuts, read_root, signature
 from collapse_lab.errors import UserError
 

@@ -1,118 +1,123 @@
-"""What holds the cells of a sweep together: those that run as one, a word on each that failed, one report over all."""
+"""The cells of a sweep: each leaves word of how it ended, and the process that launched them writes one report."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-# Of a cell that left no word: killed, or with its node
-LOST = {"run": "", "status": "lost", "reason": "it ended without a word"}
+from collapse_lab.engine.outcome import GOOD, Outcome, Status, failure
 
-_folder: Path | None = None
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell that has been checked, and waits for others to be packed with.
-
-    file: where it leaves word of its outcome.  pack: how many go together.
-    """
-
-    file: Path
-    overridden: Sequence[str]
-    pack: int
-    run: Callable[[], None]
-
-
-_queue: list[Cell] = []
+CELLS = "cells"
 
 
 class SweepStart(Callback):
-    """Hydra calls it once, in the process that launches a sweep. (Its end is not told when a cell fails, so `close`
-    is called from the command line instead.)
+    """Be called by Hydra once, in the process that launches a sweep.
+
+    Hydra builds its callbacks itself and says nothing of the end of a sweep in which a cell fails. So the folder is
+    kept on the class, where `close` finds it.
     """
 
+    folder: ClassVar[Path | None] = None
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Forgets the outcomes of an earlier launch of the same sweep."""
-        global _folder
-        _folder = Path(config.hydra.sweep.dir)
-        shutil.rmtree(_folder / "cells", ignore_errors=True)
+        """Forget the outcomes of an earlier launch of the same sweep."""
+        SweepStart.folder = Path(config.hydra.sweep.dir)
+        shutil.rmtree(SweepStart.folder / CELLS, ignore_errors=True)
+
+
+@dataclass
+class Cell:
+    """Represent one cell of a sweep: one configuration with its seed.
+
+    Attributes:
+        folder: the sweep's folder.
+        number: the cell's number in the sweep.
+        overrides: its part of the command line.
+        run: the folder of its run, "" until it is known.
+    """
+
+    folder: Path
+    number: int
+    overrides: tuple[str, ...]
+    run: str = ""
+
+    def __post_init__(self) -> None:
+        self._begun = time.perf_counter()
+
+    @property
+    def file(self) -> Path:
+        """Return where the cell's outcome is written."""
+        return self.folder / CELLS / f"{self.number:04d}.json"
+
+    def begin(self) -> None:
+        """Leave the command line of the cell, so that a cell that is killed is missed."""
+        self._begun = time.perf_counter()
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        self.file.with_suffix(".line").write_text("\n".join(self.overrides))
+
+    def postpone(self) -> None:
+        """Take the command line back, because the cell has not begun and is not lost if it never does."""
+        self.file.with_suffix(".line").unlink()
+
+    def finish(self, status: Status) -> None:
+        """Write that the cell ended well."""
+        Outcome(self.run, status, "", time.perf_counter() - self._begun).write(self.file)
+
+    def fail(self, error: BaseException) -> None:
+        """Write what ended the cell."""
+        failure(error, self.run, time.perf_counter() - self._begun).write(self.file)
+
+
+def name_run(cell: Cell | None, folder: Path) -> None:
+    """Note the run's folder of a cell, so that the report finds what a failed cell has recorded; see `recorded`."""
+    if cell is not None:
+        cell.run = str(folder)
 
 
 @contextmanager
-def outcome(cell: Path | None, overridden: Sequence[str]) -> Iterator[None]:
-    """Leaves word of a cell where `close` looks for it, however early or hard the cell ends.
-
-    cell: the file that the run writes its own outcome to; None outside a sweep.
-    """
+def recorded(cell: Cell | None) -> Iterator[None]:
+    """Leave word of a cell where `close` looks for it, whatever ends the block; do nothing outside a sweep."""
     if cell is None:
         yield
         return
-    cell.parent.mkdir(parents=True, exist_ok=True)
-    cell.with_suffix(".line").write_text("\n".join(overridden))
+    cell.begin()
     try:
         yield
     except BaseException as error:
-        if not cell.exists():
-            cell.write_text(json.dumps({"run": "", "status": "failed", "reason": str(error), "seconds": 0.0}))
+        cell.fail(error)
         raise
 
 
-def enqueue(cell: Cell) -> None:
-    """Leaves a cell for `run_queued`."""
-    cell.file.with_suffix(".line").unlink()  # it has not begun, and is not lost if it never does
-    _queue.append(cell)
-
-
-def run_queued() -> None:
-    """Runs the cells that were queued, as many together as `trainer.pack` says; one that fails stops no other.
-
-    Raises:
-        BaseException: the first failure, after all have ended.
-    """
-    cells, _queue[:] = list(_queue), []
-    if not cells:
-        return
-    from collapse_lab.packing.groups import Bench
-    from collapse_lab.packing.turns import together
-
-    bodies = [partial(_run, cell) for cell in cells]
-    for error in together(bodies, max(cell.pack for cell in cells), Bench().serve):
-        if error is not None:
-            raise error
-
-
-def _run(cell: Cell) -> None:
-    with outcome(cell.file, cell.overridden):
-        cell.run()
-
-
 def close() -> None:
-    """Writes the report of the sweep that this process launched, if it launched one."""
-    if _folder is None:
+    """Say which cells of the sweep that this process launched did not end well, and write the report of the others."""
+    folder = SweepStart.folder
+    if folder is None:
         return
     runs: set[Path] = set()
-    lines = {path: path.read_text().split("\n") for path in sorted(_folder.glob("cells/*.line"))}
-    for line, overridden in lines.items():
-        cell = line.with_suffix(".json")
-        told = json.loads(cell.read_text()) if cell.exists() else LOST
-        if told["status"] not in ("ok", "diverged"):
-            own = [each for each in overridden if any(each not in other for other in lines.values())]
-            print(f"{told['status']}: {' '.join(own or overridden)}: {told['reason']}", file=sys.stderr)
-        ledger = Path(told["run"]) / "ledger.jsonl"
-        if told["run"] and ledger.exists() and ledger.stat().st_size:  # empty until a generation is done
-            runs.add(Path(told["run"]))
+    lines = {path: path.read_text().split("\n") for path in sorted(folder.glob(f"{CELLS}/*.line"))}
+    for path, overrides in lines.items():
+        outcome = Outcome.read(path.with_suffix(".json"))
+        if outcome.status not in GOOD:
+            print(f"{outcome.status}: {_difference(overrides, lines)}: {outcome.reason}", file=sys.stderr)
+        ledger = Path(outcome.run) / "ledger.jsonl"
+        if outcome.run and ledger.exists() and ledger.stat().st_size:  # because it is empty before generation 0 ends
+            runs.add(Path(outcome.run))
     if runs:
         from collapse_lab.report import write_report
 
-        print(f"report of {len(runs)} cells: {write_report(sorted(runs), _folder / 'report.html')}")
+        print(f"report of {len(runs)} cells: {write_report(sorted(runs), folder / 'report.html')}")
+
+
+def _difference(overrides: list[str], lines: Mapping[Path, list[str]]) -> str:
+    """Return the overrides of a cell that not every cell has, all of them where there are none."""
+    own = [override for override in overrides if any(override not in other for other in lines.values())]
+    return " ".join(own or overrides)

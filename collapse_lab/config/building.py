@@ -1,8 +1,8 @@
-"""From a composed configuration to a `Lab`: every node is bound to its constructor, then built."""
+"""Build a `Lab` from a composed configuration: every node is bound to its constructor, then constructed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +10,47 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from collapse_lab.config.schema import Root, bind, canonical, import_target, resolved
-from collapse_lab.engine.lab import Lab, ModelPart, Part, Prompts
+from collapse_lab.config.binding import bind, import_target
+from collapse_lab.config.plugs import check_protocol
+from collapse_lab.config.schema import read_root
+from collapse_lab.config.signature import SPEC, bind_model, canonical, resolved
+from collapse_lab.engine.lab import Component, Lab, ModelComponent, PromptSets
 from collapse_lab.errors import UserError, did_you_mean
-from collapse_lab.sizes import SCHEDULE, read_sizes
+from collapse_lab.sizes import read_sizes
 from collapse_lab.storage.files import checksum
-from collapse_lab.types import Spec
+from collapse_lab.types import (
+    Curation,
+    Dataset,
+    Executor,
+    Extractor,
+    FittedExtractor,
+    GenerativeModel,
+    Metric,
+    MixingPolicy,
+    Probe,
+    PromptSet,
+    Sink,
+    Spec,
+)
+
+EXECUTOR = frozenset({"executor"})
 
 
-def build(cfg: DictConfig, root: Root) -> Lab:
-    """The lab that a configuration describes.
+def build(cfg: DictConfig, executor: Executor) -> Lab:
+    """Return the lab that a configuration describes.
+
+    Args:
+        cfg: a composed and checked configuration.
+        executor: how the cell's work is executed.
 
     Raises:
-        UserError: whatever can be known to be wrong before anything is computed.
+        UserError: anything that can be known to be wrong before something is computed.
     """
+    root = read_root(cfg)
     device = pick_device(root.device)
     plain = resolved(OmegaConf.merge(cfg, {"device": device}))  # type: ignore[arg-type]
     masked = canonical(cfg)
-    dataset = make(plain["dataset"], "dataset")
+    dataset = make(plain["dataset"], "dataset", Dataset)
     population = make(plain["population"], "population")
     lab = Lab(
         seed=root.seed,
@@ -37,31 +60,65 @@ def build(cfg: DictConfig, root: Root) -> Lab:
         device=device,
         dataset=dataset,
         models=[
-            _model(name, {**plain["model"], **changes}, {**masked["model"], **changes})
+            _model(name, {**plain["model"], **changes}, {**masked["model"], **changes}, dataset.spec)
             for name, changes in population.members.items()
         ],
         population=population,
-        mixing=make(plain["mixing"], "mixing"),
-        curation=make(plain["curation"], "curation"),
+        mixing=make(plain["mixing"], "mixing", MixingPolicy),
+        curation=make(plain["curation"], "curation", Curation),
         curation_identity=bind(masked["curation"], "curation"),
         prompts=_prompts(plain["prompts"], dataset.spec),
-        extractors={name: _extractor(name, node, masked["features"][name]) for name, node in plain["features"].items()},
-        metrics=_pairs(plain["metrics"], masked["metrics"], "metrics"),
-        probes=_pairs(plain["probes"], masked["probes"], "probes"),
+        extractors={
+            name: _extractor(name, node, masked["features"][name])
+            for name, node in plain["features"].items()
+        },
+        metrics=_with_identities(plain["metrics"], masked["metrics"], "metrics", Metric),
+        probes=_with_identities(plain["probes"], masked["probes"], "probes", Probe),
         training=make(plain["trainer"], "trainer"),
-        store=make(plain["store"], "store"),
+        store=_store(plain["store"], executor),
+        executor=executor,
     )
     _check(lab, plain)
     return lab
 
 
-def make(node: Mapping[str, Any], where: str) -> Any:
-    """The object of a `_target_` node, after its arguments are checked against the constructor."""
+def build_sinks(plain: Mapping[str, Any]) -> list[Sink]:
+    """Return the sinks of a resolved configuration."""
+    sinks: list[Sink] = [make(node, f"sinks.{name}", Sink) for name, node in plain["sinks"].items()]
+    return sinks
+
+
+def make(node: Mapping[str, Any], where: str, protocol: type | None = None) -> Any:
+    """Return the object of a `_target_` node, after its arguments are checked against the constructor.
+
+    Args:
+        node: a resolved configuration node.
+        where: its place in the configuration, as messages name it.
+        protocol: what the object has to satisfy.
+
+    Raises:
+        UserError: the constructor refuses the arguments, or the object lacks a member of the protocol.
+    """
     bind(node, where)
-    return _factory(node, where)()
+    made = _constructor(node, where)()
+    if protocol is not None:
+        check_protocol(made, protocol, where)
+    return made
 
 
-def _factory(node: Mapping[str, Any], where: str) -> Any:
+def pick_device(wanted: str) -> str:
+    """Return `cuda` or `cpu`; `auto` takes the GPU if there is one."""
+    import torch
+
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise UserError("device=cuda was asked for and torch sees no GPU; give device=cpu or device=auto")
+    return "cuda" if available and wanted != "cpu" else "cpu"
+
+
+def _constructor(node: Mapping[str, Any], where: str) -> Callable[..., Any]:
+    """Return a function that constructs the object of a node; it may be given further arguments."""
+
     def construct(*arguments: Any, **changes: Any) -> Any:
         try:
             return _constructed({**node, **changes}, arguments)
@@ -77,7 +134,10 @@ def _factory(node: Mapping[str, Any], where: str) -> Any:
 
 
 def _constructed(node: Mapping[str, Any], arguments: Sequence[Any]) -> Any:
-    """As hydra does it, which takes milliseconds, twice a generation, to find nothing but plain values in a node."""
+    """Construct a node as Hydra does, without Hydra where the node holds plain values alone.
+
+    Hydra takes milliseconds for such a node, twice in each generation.
+    """
     given = {key: value for key, value in node.items() if not key.startswith("_")}
     if not all(value is None or isinstance(value, str | int | float) for value in given.values()):
         return instantiate({**node, "_convert_": "all", "_partial_": False}, *arguments)
@@ -88,54 +148,56 @@ def _constructed(node: Mapping[str, Any], arguments: Sequence[Any]) -> Any:
         raise InstantiationException(f"Error in call to target '{target}':\n{error!r}") from error
 
 
-def _model(name: str, node: Mapping[str, Any], masked: Mapping[str, Any]) -> ModelPart:
+def _store(node: Mapping[str, Any], executor: Executor) -> Any:
+    bind(node, "store", EXECUTOR)
+    given = {key: value for key, value in node.items() if not key.startswith("_")}
+    return import_target(str(node["_target_"]), "store")(executor=executor, **given)
+
+
+def _model(name: str, node: Mapping[str, Any], masked: Mapping[str, Any], spec: Spec) -> ModelComponent:
     where = "model" if name == "model" else f"population.members.{name}"
+    identities, schedules = bind_model(masked, where)
+    for identity in identities:
+        _read_files(identity, node, ["pretrained"])
     family = import_target(str(node["_target_"]), where)
-    schedules = {key: list(value[SCHEDULE]) for key, value in node.items() if _is_schedule(value)}
-    for key, values in schedules.items():
-        if key not in family.sampling_only or not values:
-            raise UserError(
-                f"{where}.{key}.{SCHEDULE} is a list of values, one per generation, of what acts after training: "
-                f"{', '.join(sorted(family.sampling_only))}; got {key}={values}"
-            )
-    # Every value of a schedule is checked as it would be alone, in whichever generation it comes
-    for number in range(max(map(len, schedules.values()), default=0)):
-        part = {key: values[min(number, len(values) - 1)] for key, values in schedules.items()}
-        bind({**masked, **part, "_partial_": True}, where)
-    identity = bind({**masked, **{key: values[0] for key, values in schedules.items()}, "_partial_": True}, where)
-    _read_files(identity, node, ["pretrained"])
-    return ModelPart(name, Part(_factory(node, where), identity), family.sampling_only, schedules)
+    component = ModelComponent(name, _constructor(node, where), identities, family.sampling_only, schedules)
+    # Construct the model once, so that a wrong size or range is refused now and not after generation 0
+    check_protocol(component.build(spec, 0), GenerativeModel, where)
+    return component
 
 
-def _extractor(name: str, node: Mapping[str, Any], masked: Mapping[str, Any]) -> Part:
+def _extractor(name: str, node: Mapping[str, Any], masked: Mapping[str, Any]) -> Component:
     where = f"features.{name}"
-    identity = bind(masked, where)
+    identity = bind(masked, where, SPEC)
     _read_files(identity, node, ["weights", "pretrained"])
-    return Part(_factory(node, where), identity)
+    target = import_target(str(node["_target_"]), where)
+    check_protocol(target, FittedExtractor if callable(getattr(target, "fit", None)) else Extractor, where)
+    return Component(_constructor(node, where), identity)
 
 
 def _read_files(identity: dict[str, Any], node: Mapping[str, Any], arguments: Sequence[str]) -> None:
-    """Puts checksums in the place of paths: weights replaced at the same path are other weights."""
+    """Put checksums in the place of paths, because weights that are replaced at the same path are other weights."""
     for argument in arguments:
-        given = Path(str(node.get(argument) or "")).expanduser()
-        if given.name and given.exists():
-            identity["arguments"][argument] = checksum(given)
+        path = Path(str(node.get(argument) or "")).expanduser()
+        if path.name and path.exists():
+            identity["arguments"][argument] = checksum(path)
 
 
-def _is_schedule(value: Any) -> bool:
-    return isinstance(value, Mapping) and set(value) == {SCHEDULE}
-
-
-def _prompts(node: Mapping[str, Any], spec: Spec) -> Prompts:
-    sets = {name: make(each, f"prompts.sets.{name}").bind(spec) for name, each in node["sets"].items()}
+def _prompts(node: Mapping[str, Any], spec: Spec) -> PromptSets:
+    sets = {name: make(prompts, f"prompts.sets.{name}", PromptSet).bind(spec) for name, prompts in node["sets"].items()}
     for role in ("retrain", "base"):
         if node[role] is not None and node[role] not in sets:
             raise UserError(f"prompts.{role} names no prompt set: '{node[role]}'; {did_you_mean(node[role], sets)}")
-    return Prompts(sets, node["retrain"], node["base"])
+    return PromptSets(sets, node["retrain"], node["base"])
 
 
-def _pairs(node: Mapping[str, Any], masked: Mapping[str, Any], where: str) -> dict[str, tuple[Any, Mapping[str, Any]]]:
-    return {name: (make(each, f"{where}.{name}"), bind(masked[name], f"{where}.{name}")) for name, each in node.items()}
+def _with_identities(
+    plain: Mapping[str, Any], masked: Mapping[str, Any], where: str, protocol: type
+) -> dict[str, tuple[Any, Mapping[str, Any]]]:
+    return {
+        name: (make(node, f"{where}.{name}", protocol), bind(masked[name], f"{where}.{name}"))
+        for name, node in plain.items()
+    }
 
 
 def _check(lab: Lab, plain: Mapping[str, Any]) -> None:
@@ -150,13 +212,3 @@ def _check(lab: Lab, plain: Mapping[str, Any]) -> None:
                 raise UserError(f"metrics.{name}.features names '{space}'; {did_you_mean(space, lab.extractors)}")
     if lab.population.lineage == "pretrained" and not plain["model"].get("pretrained"):
         raise UserError("population.lineage=pretrained starts every fit from model.pretrained, and that is not given")
-
-
-def pick_device(wanted: str) -> str:
-    """`cuda` or `cpu`; `auto` takes the GPU if there is one."""
-    import torch
-
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        raise UserError("device=cuda was asked for and torch sees no GPU; give device=cpu or device=auto")
-    return "cuda" if available and wanted != "cpu" else "cpu"

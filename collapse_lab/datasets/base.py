@@ -57,7 +57,7 @@ class ImageDataset(ABC):
             with the same rows.
 
     Raises:
-        UserError: when a value is out of its range.
+        UserError: when reference_fraction, only or templates have a wrong value.
     """
 
     image_size: Count | None = None
@@ -72,15 +72,11 @@ class ImageDataset(ABC):
     location_arguments: ClassVar[frozenset[str]] = frozenset({"root", "cache"})
 
     def __post_init__(self) -> None:
-        if self.image_size is not None and self.image_size < 1:
-            raise UserError(f"image_size must be a positive number of pixels or null, got {self.image_size}")
         if self.reference_fraction is not None and not 0 < self.reference_fraction < 1:
             raise UserError(
                 f"reference_fraction must lie strictly between 0 and 1, got {self.reference_fraction}: "
                 "0.3 keeps three rows in ten for reference"
             )
-        if self.limit is not None and self.limit < 1:
-            raise UserError(f"limit must be a positive number of training rows or null, got {self.limit}")
         check_only(self.only)
         check_templates(self.templates)
 

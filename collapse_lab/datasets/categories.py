@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from collapse_lab.datasets.points import Points
-from collapse_lab.errors import UserError
 from collapse_lab.types import Count, NonNegative
 
 
@@ -25,18 +24,11 @@ class Categories(Points):
         exponent: exponent of the law, 0 or more; 0 gives all categories the same probability.
 
     Raises:
-        UserError: when there is fewer than 1 category, or the exponent is negative or infinite.
+        UserError: when there are fewer than 2 reference rows.
     """
 
     categories: Count = 100
     exponent: NonNegative = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.categories < 1:
-            raise UserError(f"dataset.categories is 1 or more; got {self.categories}")
-        if not 0 <= self.exponent < float("inf"):
-            raise UserError(f"dataset.exponent is 0 (equal probabilities) or more, and finite; got {self.exponent}")
 
     @property
     def width(self) -> int:

@@ -121,15 +121,3 @@ class GatheredImages:
 def captions_column(values: Iterable[Any]) -> list[str]:
     """Return the captions of a column without outer spaces; an empty cell becomes the empty caption."""
     return ["" if value is None else str(value).strip() for value in values]
-
-
-def check_choices(channels: int, on_bad: str) -> None:
-    """Check two arguments of image folders and hub data sets.
-
-    Raises:
-        UserError: when channels is not 1 or 3, or on_bad is not "refuse" or "skip".
-    """
-    if channels not in (1, 3):
-        raise UserError(f"channels must be 1 (grey) or 3 (colour), got {channels}")
-    if on_bad not in ("refuse", "skip"):
-        raise UserError(f"on_bad must be 'refuse' or 'skip', got '{on_bad}'")

@@ -56,7 +56,7 @@ class Corpus(ABC):
         cache: folder where tokenizers and fetched files are kept.
 
     Raises:
-        UserError: when a value is out of its range.
+        UserError: when vocabulary, block or reference_fraction is out of its range.
     """
 
     tokenizer: str = "bpe"
@@ -73,9 +73,9 @@ class Corpus(ABC):
     location_arguments: ClassVar[frozenset[str]] = frozenset({"root", "cache"})
 
     def __post_init__(self) -> None:
-        for name, least in (("vocabulary", LEAST), ("block", 2), ("train", 1), ("reference", 1)):
+        for name, least in (("vocabulary", LEAST), ("block", 2)):
             number = getattr(self, name)
-            if number is not None and number < least:
+            if number < least:
                 raise UserError(f"dataset.{name} is {least} or more; got {number}")
         if self.reference_fraction is not None and not 0 < self.reference_fraction < 1:
             raise UserError(

@@ -35,7 +35,7 @@ class CUB200(ArchivedDataset):
     The other arguments are those of `ArchivedDataset` and `ImageDataset`.
 
     Raises:
-        UserError: when an argument is out of its range, or root is not a folder.
+        UserError: when image_size is null, or root is not a folder.
     """
 
     crop: Literal["box", "centre"] = "box"
@@ -44,13 +44,6 @@ class CUB200(ArchivedDataset):
     folder: ClassVar[str] = "CUB_200_2011"
     archive: ClassVar[str] = "CUB_200_2011"
     texts: ClassVar[tuple[str, ...]] = (IMAGES, LABELS, SPLIT, BOXES, CLASSES)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.crop not in ("box", "centre"):
-            raise UserError(f"crop must be 'box' or 'centre', got '{self.crop}'")
-        if not self.margin >= 0:
-            raise UserError(f"margin must be zero or more, got {self.margin}: 0.25 enlarges the box by a quarter")
 
     def index(self) -> Index:
         """Return the pictures in the order of their ids."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from collapse_lab.datasets.base import ImageDataset, LabelledImages
-from collapse_lab.datasets.columns import GatheredImages, OnBad, captions_column, check_choices, ranked
+from collapse_lab.datasets.columns import GatheredImages, OnBad, captions_column, ranked
 from collapse_lab.datasets.picture import pixels
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.types import Captions
@@ -67,7 +67,6 @@ class Hub(ImageDataset):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.skipped: list[str] = []
-        check_choices(self.channels, self.on_bad)
         check_source(self.name, self.revision, self.reference_split, self.reference_fraction)
 
     def contents(self) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from collapse_lab.datasets.base import ImageDataset, LabelledImages
-from collapse_lab.datasets.columns import GatheredImages, OnBad, captions_column, check_choices, column, ranked
+from collapse_lab.datasets.columns import GatheredImages, OnBad, captions_column, column, ranked
 from collapse_lab.datasets.picture import pixels
 from collapse_lab.errors import UserError
 from collapse_lab.storage.files import checksum
@@ -55,7 +55,6 @@ class ImageFolder(ImageDataset):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.skipped: list[str] = []
-        check_choices(self.channels, self.on_bad)
         if not Path(self.root).expanduser().is_dir():
             raise UserError(f"root should be a folder of pictures, and {self.root} is not a folder: correct the path")
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from collapse_lab.datasets.points import Points
-from collapse_lab.errors import UserError
 from collapse_lab.types import Count, Positive
 
 
@@ -26,18 +25,11 @@ class Regression(Points):
         noise: variance of the noise, above 0.
 
     Raises:
-        UserError: when the dimension is below 1, or the noise is not positive and finite.
+        UserError: when there are fewer than 2 reference rows.
     """
 
     dimension: Count = 10
     noise: Positive = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.dimension < 1:
-            raise UserError(f"dataset.dimension is 1 or more; got {self.dimension}")
-        if not 0 < self.noise < math.inf:
-            raise UserError(f"dataset.noise is a variance above 0; got {self.noise}")
 
     @property
     def width(self) -> int:

@@ -1,30 +1,32 @@
-"""Feature extractors, trained once per data set as stages of the store, and ready when they are asked for."""
+"""Feature extractors: built once, trained once per data set as stages of the store."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TypeGuard
 
+from collapse_lab.engine.keys import ExtractorKey
+from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.stages import Stage
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.storage.store import Payload
 from collapse_lab.types import Extractor, FittedExtractor, Progress
 
-if TYPE_CHECKING:
-    from collapse_lab.engine.lab import Lab
-
 
 def trained_here(extractor: Extractor) -> TypeGuard[FittedExtractor]:
-    """Whether it is fitted on the real data. (isinstance would evaluate its fingerprint, which needs the fit.)"""
+    """Return whether an extractor is fitted on the real data.
+
+    The class is asked, because `isinstance` with a protocol would evaluate the fingerprint, which needs the fit.
+    """
     return callable(getattr(type(extractor), "fit", None))
 
 
 class Extractors:
-    """The extractors of a run by name."""
+    """Hold the extractors of a run by name."""
 
     def __init__(self, lab: Lab, progress: Progress) -> None:
         self._lab, self._progress = lab, progress
         self._built: dict[str, Extractor] = {
-            name: part.build(lab.dataset.spec) for name, part in lab.extractors.items()
+            name: component.build(lab.dataset.spec) for name, component in lab.extractors.items()
         }
         self._loaded: set[str] = set()
         self.stages = {
@@ -33,14 +35,15 @@ class Extractors:
 
     @property
     def names(self) -> list[str]:
+        """Return the names of the feature spaces, in their order."""
         return list(self._built)
 
     def parents(self, name: str) -> list[Stage]:
-        """The stage that trains it, if it is trained here."""
+        """Return the stage that trains an extractor, if it is trained here."""
         return [self.stages[name]] if name in self.stages else []
 
     def get(self, name: str) -> Extractor:
-        """The extractor, trained or loaded."""
+        """Return an extractor, trained or loaded."""
         extractor = self._built[name]
         if trained_here(extractor) and name not in self._loaded:
             extractor.load(self.stages[name].value().tensors)
@@ -48,10 +51,10 @@ class Extractors:
         return extractor
 
     def scorer(self) -> str:
-        """Name of the extractor that reads classes.
+        """Return the name of the first extractor that reads classes.
 
         Raises:
-            UserError: there is none.
+            UserError: no extractor of this run reads classes.
         """
         for name, extractor in self._built.items():
             if hasattr(extractor, "log_probabilities"):
@@ -66,5 +69,5 @@ class Extractors:
             extractor.fit(self._lab.real, self._progress)
             return Payload(extractor.weights())
 
-        fields = {"extractor": self._lab.extractors[name].identity, "dataset": self._lab.dataset.key}
-        return Stage(self._lab.store, "extractor", fields, produce)
+        key = ExtractorKey(self._lab.extractors[name].identity, self._lab.dataset.key)
+        return Stage(self._lab.store, key, produce)

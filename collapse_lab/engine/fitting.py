@@ -8,51 +8,52 @@ import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
-from collapse_lab.engine.seeds import Seeds
-from collapse_lab.errors import Diverged, UserError
-from collapse_lab.types import Budget, Progress
+from collapse_lab.errors import Diverged
+from collapse_lab.seeds import Seeds
+from collapse_lab.types import Budget, Count, Natural, Positive, Progress
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-
-Decay = Literal["cosine", "linear", "constant"]
 
 LOOK_EVERY = 25  # reading the loss waits for the device, so it is looked at now and then
 
 
 @dataclass(frozen=True)
 class Training:
-    """The `trainer` group: how long and how a model is fitted.
+    """Say how long and how a model is fitted: the `trainer` group.
 
-    steps: optimiser steps of a fit from fresh (or pretrained) weights.
-    finetune_steps: of a fit that starts from the previous generation's weights; None means `steps`.
-    epochs: how often every fit sees each row of its training set; given, it takes the place of both numbers of steps.
-    pack: how many cells of a sweep are fitted and sampled as one program; their results do not depend on it.
+    Args:
+        steps: optimiser steps of a fit from fresh (or pretrained) weights.
+        batch_size: rows of a step.
+        finetune_steps: steps of a fit that starts from the previous generation's weights; None means `steps`.
+        epochs: how often every fit sees each row of its training set. Where it is given, it replaces both numbers of
+            steps.
+        precision: as Lightning names it.
+        gradient_clip: the norm that gradients are clipped to, None for no clipping.
+        pack: how many cells of a sweep are fitted and sampled as one program. Results do not depend on it.
     """
 
-    steps: int
-    batch_size: int
-    finetune_steps: int | None = None
-    epochs: float | None = None
+    steps: Natural
+    batch_size: Count
+    finetune_steps: Natural | None = None
+    epochs: Positive | None = None
     precision: str = "32-true"
-    gradient_clip: float | None = 1.0
-    pack: int = 1
-
-    def __post_init__(self) -> None:
-        if self.epochs is not None and not self.epochs > 0:
-            raise UserError(f"trainer.epochs is above 0, or null for trainer.steps; got {self.epochs}")
-        for name in ("steps", "finetune_steps", "batch_size", "pack"):
-            value, least = getattr(self, name), 1 if name in ("batch_size", "pack") else 0
-            if value is not None and value < least:
-                raise UserError(f"trainer.{name} is {least} or more; got {value}")
+    gradient_clip: Positive | None = 1.0
+    pack: Count = 1
 
     def budget(self, warm: bool, rows: int, device: str) -> Budget:
-        """The budget of one fit to that many rows; `warm` when it starts from the previous generation's weights."""
+        """Return the budget of one fit.
+
+        Args:
+            warm: whether the fit starts from the previous generation's weights.
+            rows: the size of the training set.
+            device: cpu or cuda.
+        """
         steps = self.finetune_steps if warm and self.finetune_steps is not None else self.steps
         if self.epochs is not None:
             steps = math.ceil(self.epochs * rows / self.batch_size)
@@ -60,7 +61,7 @@ class Training:
 
 
 class RandomRows:
-    """Batches of row numbers: one random permutation after another, cut into `steps` batches without remainder.
+    """Draw batches of row numbers: one random permutation after another, cut into `steps` batches without remainder.
 
     An epoch boundary may fall inside a batch, so that every batch is full, however small the training set.
     """
@@ -82,7 +83,7 @@ class RandomRows:
 
 
 class Watch(pl.Callback):
-    """Reports steps, and stops a fit whose loss is not a number.
+    """Report steps, and stop a fit whose loss is not a number.
 
     The loss of a diffusion model or a classifier that learns at all never leaves [0, `bound`].
     """
@@ -104,13 +105,17 @@ class Watch(pl.Callback):
         self.look(outputs, batch_idx)
 
     def look(self, outputs: Any, step: int) -> None:
-        """Raises Diverged if the loss of a step is no sound number."""
+        """Check the loss of a step.
+
+        Raises:
+            Diverged: the loss is not finite, or beyond the bound.
+        """
         diverged = self.judge(float(outputs["loss"]), step)
         if diverged is not None:
             raise diverged
 
     def judge(self, loss: float, step: int) -> Diverged | None:
-        """What is to be said of a loss that is no sound number."""
+        """Return what is wrong with a loss, None for a sound one."""
         if math.isfinite(loss) and abs(loss) <= self._bound:
             return None
         return Diverged(f"the loss was {loss} at step {step}")
@@ -123,11 +128,11 @@ def fit(
     progress: Progress,
     watch: Callable[[Progress], Watch] = Watch,
 ) -> None:
-    """Runs the module's training_step over the batches of row numbers.
+    """Run the module's training_step over the batches of row numbers.
 
     Raises:
         Diverged: the loss is not finite.
-        KeyboardInterrupt: Ctrl-C, which Lightning would otherwise take for a graceful end.
+        KeyboardInterrupt: the user pressed Ctrl-C, which Lightning by itself takes for a graceful end.
     """
     if budget.steps == 0:
         return
@@ -164,14 +169,3 @@ def fused(module: pl.LightningModule) -> bool:
     In mixed precision it unscales by itself, which Lightning refuses together with clipping; on a GPU there is no gain.
     """
     return module.device.type == "cpu" and module.trainer.precision == "32-true"
-
-
-def decayed(optimizer: torch.optim.Optimizer, decay: str, warmup: float, steps: int) -> dict[str, Any]:
-    """The optimiser as Lightning takes it: over a fit of `steps` its rate rises from 0 for the share `warmup` of them,
-    then goes to 0 by half a cosine or a line, or stays (`Decay`).
-    """
-    from diffusers.optimization import get_scheduler  # a second that toy families do not need
-
-    name = "constant_with_warmup" if decay == "constant" else decay
-    schedule = get_scheduler(name, optimizer, num_warmup_steps=round(warmup * steps), num_training_steps=steps)
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

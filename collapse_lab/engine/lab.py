@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 
 from collapse_lab.engine.fitting import Training
+from collapse_lab.engine.keys import Identity
 from collapse_lab.engine.population import Population
-from collapse_lab.mixing.base import Policy
 from collapse_lab.sizes import Sizes, size_at
 from collapse_lab.storage.store import Store
 from collapse_lab.types import (
     Conditions,
     Curation,
     Dataset,
+    Executor,
     GenerativeModel,
     Metric,
+    MixingPolicy,
     Probe,
     PromptSet,
     RealData,
@@ -28,56 +30,64 @@ from collapse_lab.types import (
 
 
 @dataclass(frozen=True)
-class Part:
-    """A configured object and its identity: the class, its version and every argument, defaults included."""
+class Component:
+    """Hold how a configured object is built, and its identity.
+
+    Attributes:
+        build: makes the object; what the program supplies, such as a data set's spec, is given to it.
+        identity: class, version and the arguments that differ from their defaults.
+    """
 
     build: Callable[..., Any]
-    identity: Mapping[str, Any]
-
-    def without(self, names: frozenset[str]) -> dict[str, Any]:
-        """The identity less some arguments."""
-        arguments = {k: v for k, v in self.identity["arguments"].items() if k not in names}
-        return {**self.identity, "arguments": arguments}
+    identity: Identity
 
 
 @dataclass(frozen=True)
-class ModelPart:
-    """A generative family as configured for one member of the population.
+class ModelComponent:
+    """Hold a generative family as configured for one member of the population.
 
-    schedules: arguments that change over the generations, each a value per generation, the last of which holds on.
+    Attributes:
+        name: the member.
+        construct: makes a model of a spec; scheduled arguments are given to it by name.
+        identities: the identity of the model of each generation; the last one holds on.
+        sampling_only: arguments that act after training.
+        schedules: argument -> a value per generation; the last one holds on.
     """
 
     name: str
-    part: Part
+    construct: Callable[..., Any]
+    identities: Sequence[Identity]
     sampling_only: frozenset[str]
     schedules: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def build(self, spec: Spec, generation: int) -> GenerativeModel:
-        """The model of one generation, before it is fitted or loaded."""
-        model: GenerativeModel = self.part.build(spec, **self._scheduled(generation))
+        """Return the model of one generation, before it is fitted or loaded."""
+        scheduled = {name: values[min(generation, len(values) - 1)] for name, values in self.schedules.items()}
+        model: GenerativeModel = self.construct(spec, **scheduled)
         return model
 
     @cached_property
-    def fit_identity(self) -> dict[str, Any]:
-        """What a fit depends on: all but the arguments that act after training."""
-        return self.part.without(self.sampling_only)
+    def fit_identity(self) -> Identity:
+        """Return what a fit depends on: all arguments but those that act after training."""
+        first = self.identities[0]
+        arguments = {k: v for k, v in first["arguments"].items() if k not in self.sampling_only}
+        return {**first, "arguments": arguments}
 
-    def sample_identity(self, generation: int) -> dict[str, Any]:
-        """What sampling depends on besides the fit."""
-        arguments = {**self.part.identity["arguments"], **self._scheduled(generation)}
-        return {name: arguments[name] for name in sorted(self.sampling_only & arguments.keys())}
-
-    def _scheduled(self, generation: int) -> dict[str, Any]:
-        return {name: values[min(generation, len(values) - 1)] for name, values in self.schedules.items()}
+    def sampling_arguments(self, generation: int) -> dict[str, Any]:
+        """Return what sampling depends on besides the fit: argument -> value, less the defaults."""
+        identity = self.identities[min(generation, len(self.identities) - 1)]
+        return {k: v for k, v in identity["arguments"].items() if k in self.sampling_only}
 
 
 @dataclass(frozen=True)
-class Prompts:
-    """The prompt sets of a run.
+class PromptSets:
+    """Hold the prompt sets of a run.
 
-    retrain: names the set that generations after 0 are trained on, and whose samples enter the pool.
-    base: names the set that generation 0 is trained on; None means every real row. Rows outside it are never
-        trained on, so that prompts can be held out for good.
+    Attributes:
+        sets: the prompt sets by name.
+        retrain: the set that generations after 0 are trained on, and whose samples enter the pool.
+        base: the set that generation 0 is trained on; None means every real row. Rows outside it are never trained
+            on, so that prompts can be held out for good.
     """
 
     sets: Mapping[str, PromptSet]
@@ -87,11 +97,14 @@ class Prompts:
 
 @dataclass(frozen=True)
 class Lab:
-    """The composed experiment. `generations` counts the retrainings after generation 0.
+    """Hold the composed experiment.
 
-    n_train: rows of the training set of each generation.
-    n_samples: what the model of the generation before samples for it; where there are metrics of feature spaces, the
-        same number in every generation.
+    Attributes:
+        generations: retrainings after generation 0.
+        n_train: rows of the training set of each generation.
+        n_samples: what the model of the generation before samples for it. Where there are metrics of feature spaces,
+            this is the same number in every generation.
+        executor: how fits and samplings are executed.
     """
 
     seed: int
@@ -100,38 +113,40 @@ class Lab:
     n_samples: Sizes
     device: str
     dataset: Dataset
-    models: list[ModelPart]
+    models: list[ModelComponent]
     population: Population
-    mixing: Policy
+    mixing: MixingPolicy
     curation: Curation
-    curation_identity: Mapping[str, Any]
-    prompts: Prompts
-    extractors: Mapping[str, Part]
-    metrics: Mapping[str, tuple[Metric, Mapping[str, Any]]]
-    probes: Mapping[str, tuple[Probe, Mapping[str, Any]]]
+    curation_identity: Identity
+    prompts: PromptSets
+    extractors: Mapping[str, Component]
+    metrics: Mapping[str, tuple[Metric, Identity]]
+    probes: Mapping[str, tuple[Probe, Identity]]
     training: Training
     store: Store
+    executor: Executor
 
     @cached_property
     def real(self) -> RealData:
+        """Return the real rows, loaded when they are first needed."""
         return self.dataset.load()
 
     @cached_property
     def trainable(self) -> np.ndarray:
-        """Numbers of the train rows that may be trained on at all."""
+        """Return the numbers of the train rows that may be trained on at all."""
         if self.prompts.base is None:
             return np.arange(len(self.real.train))
         return np.flatnonzero(self.members_of(self.prompts.base)[0])
 
     def sampled_by(self, generation: int) -> int:
-        """How many samples a generation makes for each prompt set: what the next one may train on."""
+        """Return how many samples a generation makes for each prompt set, which the next one may train on."""
         return size_at(self.n_samples, generation + 1)
 
     def conditions(self, subset: str, n: int) -> Conditions:
-        """What is sampled for one prompt set."""
+        """Return n conditions of one prompt set."""
         return self.prompts.sets[subset].conditions(n, self.real.train, self.dataset.spec)
 
     def members_of(self, subset: str) -> tuple[np.ndarray, np.ndarray]:
-        """Masks of the train and of the reference rows that belong to one prompt set."""
+        """Return masks of the train and of the reference rows that belong to one prompt set."""
         prompts = self.prompts.sets[subset]
         return prompts.member(self.real.train), prompts.member(self.real.reference)

@@ -1,7 +1,7 @@
 """The graph of a run: for every generation, what is trained on which rows and sampled for which prompts.
 
-Nothing here computes; laying the graph out draws every training set from provenance alone, so that a run that asks
-for rows that do not exist is refused before it starts.
+Nothing here computes. Laying the graph out draws every training set from provenance alone, so that a run which needs
+rows that do not exist is refused before it starts.
 """
 
 from __future__ import annotations
@@ -12,25 +12,31 @@ from functools import partial
 
 import numpy as np
 
-from collapse_lab.engine.lab import Lab, ModelPart
+from collapse_lab.engine.keys import FitKey, RealKey, SampleKey, digest_of_conditions
+from collapse_lab.engine.lab import Lab, ModelComponent
+from collapse_lab.engine.payloads import samples_of
 from collapse_lab.engine.pool import Block, Pool
-from collapse_lab.engine.seeds import Seeds
 from collapse_lab.engine.stages import Stage
-from collapse_lab.engine.work import Work, digest, unpack_samples
+from collapse_lab.engine.work import Work
 from collapse_lab.errors import UserError
-from collapse_lab.mixing.base import Request
-from collapse_lab.storage.store import stage_key
-from collapse_lab.types import REAL, Conditions, Samples
+from collapse_lab.seeds import Seeds
+from collapse_lab.types import REAL, Conditions, DrawRequest, Samples
 
-GRID = 50
+GRID = 50  # images of a grid
 
 
 @dataclass(frozen=True)
 class Step:
-    """One model in one generation.
+    """Hold the stages of one model in one generation.
 
-    counts: real and synthetic rows that it is trained on.  samples, grids: by prompt set; grids of pictures alone.
-    curated: what enters the pool.
+    Attributes:
+        generation: 0 or more.
+        model: the name of the member.
+        counts: real and synthetic rows that the model is trained on.
+        fit: the stage of its weights.
+        samples: prompt set -> the stage of its samples.
+        grids: prompt set -> the stage of the images of a grid; of pictures alone.
+        curated: the stage of the samples that enter the pool.
     """
 
     generation: int
@@ -43,24 +49,24 @@ class Step:
 
     @property
     def stages(self) -> list[Stage]:
-        extra = [] if self.curated in self.samples.values() else [self.curated]
-        return [self.fit, *self.samples.values(), *self.grids.values(), *extra]
+        """Return every stage of the step, in the order in which they are computed."""
+        curated = [] if self.curated in self.samples.values() else [self.curated]
+        return [self.fit, *self.samples.values(), *self.grids.values(), *curated]
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What is sampled for one prompt set, and its digest."""
-
-    what: Conditions
-    digest: str
+Generations = list[list[Step]]  # a list of steps, one a model, for each generation
 
 
 class Planner:
-    """Lays out the steps of a run, generation by generation."""
+    """Lay out the steps of a run, generation by generation.
+
+    Raises:
+        UserError: the store drops generations that the mixing policy reads.
+    """
 
     def __init__(self, lab: Lab, work: Work) -> None:
         self._lab, self._work, self._pool = lab, work, Pool()
-        self._conditions: dict[tuple[str, int], Asked] = {}
+        self._conditions: dict[tuple[str, int], tuple[Conditions, str]] = {}
         self._curated_labels: dict[int, np.ndarray] = {}
         self._pictures = tuple(lab.prompts.sets) if lab.dataset.spec.modality == "image" else ()
         self._originals: dict[str, np.ndarray] = {}
@@ -73,16 +79,16 @@ class Planner:
         rows = lab.trainable
         real = lab.real.train.take(rows)
         eligible = lab.members_of(lab.prompts.retrain)[0][rows]
-        key = stage_key("real", {"dataset": lab.dataset.key, "base": rows.tolist()})
+        key = RealKey(lab.dataset.key, tuple(rows.tolist())).digest()
         self._pool.append(Block(key, REAL, 0, real.labels, lambda: real, eligible))
 
-    def steps(self) -> list[list[Step]]:
-        """One list of steps (a step per model) for each generation.
+    def steps(self) -> Generations:
+        """Return one list of steps (a step per model) for each generation.
 
         Raises:
-            UserError: a mixing policy asks for rows that there are not.
+            UserError: a mixing policy asks for rows that do not exist.
         """
-        generations: list[list[Step]] = []
+        generations: Generations = []
         for generation in range(self._lab.generations + 1):
             before = generations[-1] if generations else []
             steps = [self._step(generation, number, before) for number in range(len(self._lab.models))]
@@ -97,14 +103,11 @@ class Planner:
         warm = before[number].fit if before and lab.population.lineage == "previous" else None
         fit = self._fit(generation, model, ids, warm)
         samples = {
-            name: self._sample(generation, model, fit, f"sample/{name}", self._asked(name, lab.sampled_by(generation)))
+            name: self._sample(generation, generation, model, fit, f"sample/{name}", name, lab.sampled_by(generation))
             for name in lab.prompts.sets
         }
-        # The same latents and prompts in every generation, so that the eye sees the model drift and not the dice
-        grids = {
-            name: self._sample(generation, model, fit, f"grid/{name}", self._asked(name, GRID), seed_generation=0)
-            for name in self._pictures
-        }
+        # Because grids have the same latents and prompts in every generation, a change in them is the model's
+        grids = {name: self._sample(generation, 0, model, fit, f"grid/{name}", name, GRID) for name in self._pictures}
         curated = self._work.curate(generation, model.name, samples[lab.prompts.retrain])
         return Step(generation, model.name, self._pool.counts(ids), fit, samples, grids, curated)
 
@@ -112,7 +115,7 @@ class Planner:
         lab, name = self._lab, self._lab.models[number].name
         horizon = lab.mixing.horizon
         pool = self._pool.provenance(0 if horizon is None else generation - horizon)
-        request = Request(
+        request = DrawRequest(
             generation=generation,
             sizes=lab.n_train,
             seeds=Seeds(lab.seed, generation, name, "mix"),
@@ -126,55 +129,47 @@ class Planner:
             self._originals[name] = ids
         return ids
 
-    def _fit(self, generation: int, model: ModelPart, ids: np.ndarray, warm: Stage | None) -> Stage:
+    def _fit(self, generation: int, model: ModelComponent, ids: np.ndarray, warm: Stage | None) -> Stage:
         lab = self._lab
         budget = lab.training.budget(warm is not None, len(ids), lab.device)
         seeds = Seeds(lab.seed, generation, model.name, "fit")
-        fields = {
-            "model": model.fit_identity,
-            "steps": budget.steps,
-            "batch_size": budget.batch_size,
-            "precision": budget.precision,
-            "gradient_clip": budget.gradient_clip,
-            "rows": self._pool.digest(ids),
-            "vocabulary": list(lab.dataset.spec.vocabulary),
-            "seeds": seeds.path,
-        }
+        key = FitKey(
+            model=model.fit_identity,
+            steps=budget.steps,
+            batch_size=budget.batch_size,
+            rows=self._pool.digest(ids),
+            seeds=tuple(seeds.path),
+            precision=budget.precision,
+            gradient_clip=budget.gradient_clip,
+            vocabulary=lab.dataset.spec.vocabulary,
+        )
         produce = self._work.fitting(model, budget, seeds, lambda: self._pool.view(ids), warm)
-        parents = [self._sources[key] for key in self._pool.keys(ids) if key in self._sources]
+        parents = [self._sources[source] for source in self._pool.keys(ids) if source in self._sources]
         parents = [warm, *parents] if warm else parents
-        return Stage(lab.store, "fit", fields, produce, parents, lab.store.commits(generation))
+        return Stage(lab.store, key, produce, parents, lab.store.commits(generation))
 
     def _sample(
-        self,
-        generation: int,
-        model: ModelPart,
-        fit: Stage,
-        role: str,
-        asked: Asked,
-        seed_generation: int | None = None,
+        self, generation: int, place: int, model: ModelComponent, fit: Stage, role: str, subset: str, n: int
     ) -> Stage:
-        place = generation if seed_generation is None else seed_generation
+        """Return the stage of n samples for a prompt set, seeded by the generation `place`."""
+        conditions, digest = self._conditions_of(subset, n)
         seeds = Seeds(self._lab.seed, place, model.name, role)
-        fields = {
-            "sampling": model.sample_identity(generation),
-            "conditions": asked.digest,
-            "seeds": seeds.path,
-        }
-        produce = self._work.sampling(model, generation, fit, seeds, asked.what)
-        return Stage(self._lab.store, "sample", fields, produce, [fit], self._lab.store.commits(generation))
+        key = SampleKey(model.sampling_arguments(generation), digest, tuple(seeds.path))
+        produce = self._work.sampling(model, generation, fit, seeds, conditions)
+        return Stage(self._lab.store, key, produce, [fit], self._lab.store.commits(generation))
 
     def _admit(self, step: Step, number: int) -> None:
+        """Append what a step samples to the pool."""
         stage, n = step.curated, self._lab.sampled_by(step.generation)
         if n not in self._curated_labels:
-            asked = self._asked(self._lab.prompts.retrain, n)
-            self._curated_labels[n] = self._lab.curation.plan(asked.what).labels
+            conditions, _ = self._conditions_of(self._lab.prompts.retrain, n)
+            self._curated_labels[n] = self._lab.curation.plan(conditions).labels
         load = partial(_samples_of, stage)
         self._pool.append(Block(stage.key, number + 1, step.generation, self._curated_labels[n], load))
         self._sources[stage.key] = stage
 
-    def _asked(self, subset: str, n: int) -> Asked:
-        """The conditions of n samples, made once however many generations ask for them."""
+    def _conditions_of(self, subset: str, n: int) -> tuple[Conditions, str]:
+        """Return n conditions and their digest, made once for all generations."""
         if (subset, n) not in self._conditions:
             conditions = self._lab.conditions(subset, n)
             if self._lab.dataset.spec.modality == "tokens" and conditions.context is None:
@@ -182,13 +177,13 @@ class Planner:
                     f"texts are continued, and the prompt set '{subset}' gives none to continue: give "
                     "prompts=continuation"
                 )
-            self._conditions[subset, n] = Asked(conditions, digest(conditions))
+            self._conditions[subset, n] = conditions, digest_of_conditions(conditions)
         return self._conditions[subset, n]
 
 
 def _samples_of(stage: Stage) -> Samples:
     held = stage.held
-    samples = unpack_samples(stage.value())
+    samples = samples_of(stage.value())
     if not held and stage.persist:
-        stage.release()  # a policy that reads every generation would otherwise gather them all in memory
+        stage.release()  # because a policy that reads every generation would otherwise gather them all in memory
     return samples

@@ -9,16 +9,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from collapse_lab.types import REAL, Captions, Samples
+from collapse_lab.types import REAL, Captions, Provenance, Samples
 
 
 @dataclass(frozen=True)
 class Block:
-    """Rows that entered the pool together. Nothing is loaded until rows are viewed.
+    """Hold rows that entered the pool together. Nothing is loaded until rows are viewed.
 
-    key: of the stage, or the data set, that made the rows.
-    source: 0 for real rows, k + 1 for model k of the population.
-    eligible: mask (n,), the rows that generations after 0 may train on; None means every row.
+    Attributes:
+        key: the key of the stage, or of the data set, that made the rows.
+        source: 0 for real rows, k + 1 for model k of the population.
+        born: the generation that sampled the rows; 0 for real rows.
+        labels: (n,) int64, -1 where a row has none.
+        load: returns the rows.
+        eligible: mask (n,) of the rows that generations after 0 may train on; None means every row.
     """
 
     key: str
@@ -29,38 +33,11 @@ class Block:
     eligible: np.ndarray | None = None
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """Where each of n rows comes from; all that a mixing policy may look at.
-
-    ids: (n,) the rows' numbers in the pool.  source, born, labels: (n,), as in `Block`.
-    eligible: (n,) bool, whether generations after 0 may train on the row.
-    """
-
-    ids: np.ndarray
-    source: np.ndarray
-    born: np.ndarray
-    labels: np.ndarray
-    eligible: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def where(self, mask: np.ndarray) -> Provenance:
-        """The rows that the mask (n,) selects, in order."""
-        return Provenance(self.ids[mask], self.source[mask], self.born[mask], self.labels[mask], self.eligible[mask])
-
-    @property
-    def real(self) -> Provenance:
-        return self.where(self.source == REAL)
-
-    @property
-    def synthetic(self) -> Provenance:
-        return self.where(self.source != REAL)
-
-
 class Pool:
-    """Append-only; row numbers never change. Generations enter in their order, so that looking back is no search."""
+    """Hold everything that may be trained on. Blocks are only appended, so row numbers never change.
+
+    Generations enter in their order, so that the rows since some generation are the last blocks.
+    """
 
     def __init__(self) -> None:
         self._blocks: list[Block] = []
@@ -69,10 +46,10 @@ class Pool:
         self._real: list[int] = []
 
     def append(self, block: Block) -> None:
-        """Adds rows after all others.
+        """Add rows after all others.
 
         Raises:
-            ValueError: they were born before rows that are there.
+            ValueError: the rows were born before rows that the pool holds already.
         """
         if self._born and block.born < self._born[-1]:
             raise ValueError(f"a block of generation {block.born} after one of generation {self._born[-1]}")
@@ -86,7 +63,7 @@ class Pool:
         return self._offsets[-1]
 
     def provenance(self, since: int = 0) -> Provenance:
-        """Of all real rows, and of the synthetic rows born in generation `since` or later."""
+        """Return the provenance of all real rows, and of the synthetic rows born in generation `since` or later."""
         recent = bisect_left(self._born, since)
         chosen = [i for i in self._real if i < recent] + list(range(recent, len(self._blocks)))
         parts = [(self._blocks[i], self._offsets[i], self._offsets[i + 1]) for i in chosen]
@@ -101,39 +78,39 @@ class Pool:
         )
 
     def view(self, ids: np.ndarray) -> Samples:
-        """The rows, in the order asked for."""
+        """Return the rows with these numbers, in this order."""
         import torch
 
         from collapse_lab.images import as_float
 
         block_of, row = self._locate(ids)
-        found = np.unique(block_of)
-        if len(found) == 0:
+        blocks = np.unique(block_of)
+        if len(blocks) == 0:
             raise ValueError("a view of no rows")
-        if len(found) == 1:
-            return self._blocks[int(found[0])].load().take(row)
+        if len(blocks) == 1:
+            return self._blocks[int(blocks[0])].load().take(row)
         data: torch.Tensor | None = None
         labels = np.empty(len(ids), np.int64)
         texts = np.full(len(ids), "", dtype=object)  # no caption is the empty prompt
         captioned = False
-        for number in found:
-            here = np.flatnonzero(block_of == number)
-            part = self._blocks[number].load().take(row[here])
+        for number in blocks:
+            places = np.flatnonzero(block_of == number)
+            part = self._blocks[number].load().take(row[places])
             rows = part.data
             if data is None:
                 data = torch.empty((len(ids), *rows.shape[1:]), dtype=rows.dtype)
-            elif rows.dtype != data.dtype:  # real pictures are uint8, and a family may keep float32
+            elif rows.dtype != data.dtype:  # because real pictures are uint8, and a family may keep float32
                 data, rows = as_float(data), as_float(rows)
-            data[torch.from_numpy(here)] = rows
-            labels[here] = part.labels
+            data[torch.from_numpy(places)] = rows
+            labels[places] = part.labels
             if part.captions.table:
                 captioned = True
-                texts[here] = part.captions.texts()
+                texts[places] = part.captions.texts()
         assert data is not None
         return Samples(data, labels, Captions.of(list(texts)) if captioned else Captions())
 
     def digest(self, ids: np.ndarray) -> str:
-        """SHA-256 over which rows of which stages these are: equal for equal training sets of any two runs."""
+        """Return SHA-256 over which rows of which stages these are, equal for equal training sets of any two runs."""
         block_of, row = self._locate(ids)
         sha = hashlib.sha256()
         for number in np.unique(block_of):
@@ -144,17 +121,17 @@ class Pool:
         return sha.hexdigest()[:32]
 
     def keys(self, ids: np.ndarray) -> list[str]:
-        """Keys of the blocks that the rows belong to, in the order in which they entered the pool."""
+        """Return the keys of the blocks that the rows belong to, in the order in which the blocks entered the pool."""
         return [self._blocks[number].key for number in np.unique(self._locate(ids)[0])]
 
     def counts(self, ids: np.ndarray) -> dict[str, int]:
-        """How many of the rows are real and how many synthetic."""
+        """Return how many of the rows are real and how many are synthetic."""
         numbers, rows = np.unique(self._locate(ids)[0], return_counts=True)
         real = sum(int(n) for number, n in zip(numbers, rows, strict=True) if self._blocks[number].source == REAL)
         return {"real": real, "synthetic": len(ids) - real}
 
     def _locate(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The block of each row, and its place there; only the blocks between the first and the last are looked at."""
+        """Return the block of each row and its place there; only blocks between the first and the last are searched."""
         if len(ids) == 0:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
         first = bisect_right(self._offsets, int(ids.min())) - 1

@@ -1,50 +1,47 @@
-"""Who trains, from which weights, and on whose output."""
+"""The population: which models train, from which weights, and on whose output."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from collapse_lab.errors import UserError, did_you_mean
+from collapse_lab.errors import UserError
 
 Lineage = Literal["scratch", "previous", "pretrained"]
 
 
 class Population:
-    """K named models and the exposure of each to the others' output.
+    """Hold K named models, and how much each of them learns from the others' output.
 
-    lineage: where the weights of generation 1 and later start: `scratch` (a fresh initialisation), `previous` (the
-        same model's last generation), `pretrained` (the weights that `model.pretrained` names). Generation 0 starts
-        from the pretrained weights if there are any, else from scratch.
-    members: name to what differs from the `model` group, e.g. {bold: {guidance_scale: 4}, plain: {}}.
-    exposure: (K, K) row-stochastic; row i says which share of model i's synthetic rows each model makes. None: each
-        model trains on its own output alone, so a single chain is a population of one.
+    Args:
+        lineage: where the weights of generation 1 and later start: `scratch` (a fresh initialisation), `previous`
+            (the same model's last generation), `pretrained` (the weights that `model.pretrained` names). Generation 0
+            starts from the pretrained weights if there are any, else from scratch.
+        members: name -> what differs from the `model` group, such as {bold: {guidance_scale: 4}, plain: {}}.
+        exposure: (K, K) row-stochastic; row i says which share of model i's synthetic rows each model makes. None
+            means that each model trains on its own output alone, so a single chain is a population of one.
 
     Raises:
-        UserError: no member, an unknown lineage, rows of another length or that do not sum to 1.
+        UserError: rows of another length, or rows that do not sum to 1.
     """
 
     def __init__(
         self,
         lineage: Lineage = "previous",
-        members: Mapping[str, Mapping[str, Any]] | None = None,
+        members: Mapping[str, Mapping[str, Any] | None] | None = None,
         exposure: Sequence[Sequence[float]] | None = None,
     ) -> None:
-        if lineage not in get_args(Lineage):
-            raise UserError(
-                f"population.lineage is one of {', '.join(get_args(Lineage))}; got '{lineage}': "
-                f"{did_you_mean(str(lineage), get_args(Lineage))}"
-            )
         self.lineage = lineage
         self.members = {name: dict(changes or {}) for name, changes in (members or {"model": {}}).items()}
         self.exposure = _exposure(len(self.members), exposure)
 
     @property
     def names(self) -> list[str]:
+        """Return the names of the members, in their order."""
         return list(self.members)
 
     def sources(self, member: int) -> dict[int, float]:
-        """Source number (k + 1 for model k) to share, for one member."""
+        """Return source number (k + 1 for model k) -> share, for one member."""
         return {k + 1: share for k, share in enumerate(self.exposure[member])}
 
 

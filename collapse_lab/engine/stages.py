@@ -2,48 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from collapse_lab.storage.store import Payload, Store, stage_key, timed
+from collapse_lab.engine.keys import StageKey
+from collapse_lab.storage.store import Payload, Store
 
 
 class Stage:
-    """One node of the graph of a run. Its key hashes its own `fields` and its parents' keys, so that the whole graph
-    of a run can be laid out, checked and printed before anything is computed.
+    """Represent one node of the graph of a run.
 
-    persist: whether the store commits it; if not, it lives in memory until `release`.
+    The key hashes the stage's own facts and its parents' keys, so that the whole graph of a run can be laid out,
+    checked and printed before anything is computed.
+
+    Args:
+        store: where the stage is committed.
+        depends_on: the facts that it depends on besides its parents.
+        produce: computes the payload.
+        parents: the stages that it reads.
+        persist: whether the store commits it. If not, it lives in memory until `release`.
     """
 
     def __init__(
         self,
         store: Store,
-        kind: str,
-        fields: Mapping[str, Any],
+        depends_on: StageKey,
         produce: Callable[[], Payload],
         parents: Sequence[Stage] = (),
         persist: bool = True,
     ) -> None:
-        self.kind, self.fields, self.parents, self.persist = kind, fields, list(parents), persist
-        self.key: str = stage_key(kind, {**fields, "parents": [parent.key for parent in parents]})
-        self._store, self._produce = store, produce
+        self.kind, self.parents, self.persist = depends_on.kind, list(parents), persist
+        self.key: str = depends_on.digest([parent.key for parent in parents])
+        self._store, self._produce, self._facts = store, produce, depends_on.facts()
         self._payload: Payload | None = None
 
     @property
     def held(self) -> bool:
-        """Whether its payload is in memory."""
+        """Return whether the payload is in memory."""
         return self._payload is not None
 
     @property
     def ready(self) -> bool:
-        """Whether its payload is at hand, in memory or committed."""
+        """Return whether the payload can be had without computing it."""
         return self.held or self._store.has(self.kind, self.key)
 
     def value(self) -> Payload:
-        """Its payload; whatever it rests on is computed first.
+        """Return the payload; the stages that it rests on are computed first.
 
-        The walk keeps its own stack: after a restart with `store.keep=metrics` a chain can be thousands of stages
-        deep, which recursion would not survive.
+        The walk keeps its own stack, because after a restart with `store.keep=metrics` a chain can be thousands of
+        stages deep, more than Python recurses.
         """
         waiting = [self]
         while waiting:
@@ -51,26 +57,21 @@ class Stage:
             missing = [] if stage.ready else [parent for parent in stage.parents if not parent.ready]
             if missing:
                 waiting.extend(missing)
-            else:
-                waiting.pop()
-                stage._obtain()
+                continue
+            waiting.pop()
+            if stage._payload is None and stage.persist:
+                described = {"fields": stage._facts, "parents": [parent.key for parent in stage.parents]}
+                stage._payload = stage._store.obtain(stage.kind, stage.key, stage._produce, described)
+            elif stage._payload is None:
+                stage._payload = stage._store.read(stage.kind, stage.key) or stage._store.compute(stage._produce)
         assert self._payload is not None
         return self._payload
 
     def release(self) -> None:
-        """Lets go of the payload in memory."""
+        """Let go of the payload in memory."""
         self._payload = None
 
     def forget(self) -> None:
-        """Lets go of it in memory and in the store."""
+        """Let go of the payload in memory and in the store."""
         self.release()
         self._store.forget(self.kind, self.key)
-
-    def _obtain(self) -> Payload:
-        if self._payload is None:
-            if self.persist:
-                described = {"fields": self.fields, "parents": [parent.key for parent in self.parents]}
-                self._payload = self._store.obtain(self.kind, self.key, self._produce, described)
-            else:
-                self._payload = self._store.read(self.kind, self.key) or timed(self._produce)
-        return self._payload

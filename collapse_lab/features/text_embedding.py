@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from collapse_lab.errors import UserError
-from collapse_lab.features.frozen import check_batch_size, releases
+from collapse_lab.features.frozen import releases
 from collapse_lab.features.pretrained import PretrainedFolder
 from collapse_lab.storage.fetch import Package, obtain
 from collapse_lab.types import Count, FeatureSet, Samples, Spec
@@ -77,9 +77,6 @@ class TextEmbedding:
                 f"features '{self.name}' are of texts, not of {self.spec.modality} {self.spec.shape}; leave "
                 f"{self.name} out of features=[…]"
             )
-        check_batch_size(self.name, self.batch_size)
-        if self.max_tokens < 3:
-            raise UserError(f"features '{self.name}': max_tokens is {self.max_tokens}, and has to be 3 or more")
         if self.pretrained is not None:
             _ = self._folder  # so a folder of the user is checked at once; only fetching waits until it is needed
 

@@ -1,1 +1,1 @@
-"""Cells of one sweep as one program (`trainer.pack`): who runs when, what goes together, the program itself."""
+"""Fit and sample cells of one sweep as one program (`trainer.pack`)."""

@@ -17,11 +17,11 @@ from collapse_lab.models.diffusion import Diffusion
 from collapse_lab.models.guided import GuidedDiffusion
 from collapse_lab.nn.samplers import Denoiser
 from collapse_lab.nn.spans import spans
-from collapse_lab.packing.requests import Everyone, Fit, Sampling
-from collapse_lab.types import Progress, Samples
+from collapse_lab.packing.everyone import Everyone
+from collapse_lab.types import FitRequest, Progress, SampleRequest, Samples
 
 
-class Stack(nn.Module):
+class StackedModels(nn.Module):
     """K models as one module whose every parameter has K as its first axis.
 
     The first of them lends its code; what it holds itself is not touched.
@@ -65,12 +65,12 @@ class PackedFit(pl.LightningModule):
     diverged: what ended a member's fit; the others go on.
     """
 
-    def __init__(self, fits: Sequence[Fit], models: Sequence[Diffusion]) -> None:
+    def __init__(self, fits: Sequence[FitRequest], models: Sequence[Diffusion]) -> None:
         super().__init__()
         for fit, model in zip(fits, models, strict=True):
             model.begin(fit.data, fit.budget, fit.seeds)
         self._models = tuple(models)
-        self.stack = Stack(models)
+        self.stack = StackedModels(models)
         self._average = models[0].optimisation.average(self.stack.parameters())
         self.diverged: list[Diverged | None] = [None] * len(models)
 
@@ -120,7 +120,7 @@ class PackedFit(pl.LightningModule):
                 model.load(self.stack.state_of(number))
 
 
-def fit_together(fits: Sequence[Fit]) -> list[Diverged | None]:
+def fit_together(fits: Sequence[FitRequest]) -> list[Diverged | None]:
     """Fits what is asked for, all alike; None for each that went well.
 
     Raises:
@@ -141,11 +141,11 @@ def fit_together(fits: Sequence[Fit]) -> list[Diverged | None]:
 
 
 @torch.no_grad()
-def sample_together(asked: Sequence[Sampling]) -> list[Samples | Diverged]:
+def sample_together(asked: Sequence[SampleRequest]) -> list[Samples | Diverged]:
     """Samples what is asked for, all alike."""
     models = [_diffusion(each).eval() for each in asked]
     first, n = models[0], len(asked[0].conditions)
-    stack, progress = Stack(models), Everyone([each.progress for each in asked])
+    stack, progress = StackedModels(models), Everyone([each.progress for each in asked])
     generators = [each.seeds.torch() for each in asked]
     condition = torch.stack([model.condition(each.conditions) for model, each in zip(models, asked, strict=True)])
     noise = torch.stack([torch.randn(n, *first.spec.shape, generator=generator) for generator in generators])
@@ -164,7 +164,7 @@ def sample_together(asked: Sequence[Sampling]) -> list[Samples | Diverged]:
     ]
 
 
-def _denoiser(stack: Stack, models: Sequence[Diffusion], condition: Tensor) -> Denoiser:
+def _denoiser(stack: StackedModels, models: Sequence[Diffusion], condition: Tensor) -> Denoiser:
     """As the denoiser of each; where one is guided all are, some of them by 1."""
     scales = [model.guidance_scale if isinstance(model, GuidedDiffusion) else 1.0 for model in models]
     if all(scale == 1 for scale in scales):
@@ -174,14 +174,14 @@ def _denoiser(stack: Stack, models: Sequence[Diffusion], condition: Tensor) -> D
     return lambda x, t: stack("steer", x, t, both, scale)
 
 
-def _published(model: Diffusion, images: Tensor, asked: Sampling) -> Samples | Diverged:
+def _published(model: Diffusion, images: Tensor, asked: SampleRequest) -> Samples | Diverged:
     try:
         return model.published(images, asked.conditions)
     except Diverged as diverged:
         return diverged
 
 
-def _diffusion(asked: Fit | Sampling) -> Diffusion:
+def _diffusion(asked: FitRequest | SampleRequest) -> Diffusion:
     assert isinstance(asked.model, Diffusion)
     return asked.model
 

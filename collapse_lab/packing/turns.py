@@ -1,8 +1,8 @@
 """Cells of one process that take turns: a thread each, of which one runs at a time.
 
-Global generators, progress bars and Lightning are not made for threads. A cell therefore runs alone until it parks:
-where it asks for work that can be done together with that of others, where another holds a lock, and at its end. What
-is asked for is done by the thread that started them all, while every cell is parked.
+Global generators, progress bars and Lightning are not made for threads. So a cell runs alone until it parks: where it
+needs a fit or samples, which can be done together with those of other cells; where another holds a lock; and at its
+end. The thread that started the cells does what they need while all of them are parked.
 """
 
 from __future__ import annotations
@@ -11,33 +11,37 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
+
+from collapse_lab.types import Executor, FitRequest, SampleRequest, Samples
 
 log = logging.getLogger(__name__)
 
 POLL = 0.1  # seconds between two looks at a lock that another process holds
 
-_here = threading.local()
-
-
-class Request(Protocol):
-    """Work that a cell asks for. `alone` does it, and gives or raises what comes of it."""
-
-    def alone(self) -> Any: ...
+Body = Callable[[Executor], None]
+Serve = Callable[[Sequence["Turn"]], None]
 
 
 class Turn:
-    """The thread of one cell.
+    """Be the executor of one cell, whose body runs in a thread of its own.
 
-    request: what it is parked for, None where it can go on.
-    waiting: the work whose lock it is parked for.  told: the one of them that the user was told of.
-    idle: seconds that were not its own.
+    Args:
+        body: the cell, which is given this executor.
+
+    Attributes:
+        request: what the cell is parked for, None where it can go on.
+        waiting: the work whose lock it is parked for, None where there is none.
+        announced: the work of which the user was told that the cell waits for it.
+        error: what ended the cell.
+        done: whether the cell has ended.
+        idle: seconds that were not the cell's own.
     """
 
-    def __init__(self, body: Callable[[], None]) -> None:
-        self.request: Request | None = None
+    def __init__(self, body: Body) -> None:
+        self.request: FitRequest | SampleRequest | None = None
         self.waiting: str | None = None
-        self.told: str | None = None
+        self.announced: str | None = None
         self.error: BaseException | None = None
         self.done, self.idle = False, 0.0
         self._stopped, self._running = False, False
@@ -45,8 +49,32 @@ class Turn:
         self._outcome: Any = None
         self._thread = threading.Thread(target=self._run, args=(body,), daemon=True)
 
+    def fit(self, request: FitRequest) -> None:
+        """Park until the model is fitted."""
+        self._ask(request)
+
+    def sample(self, request: SampleRequest) -> Samples:
+        """Park until the model is sampled, and return the samples."""
+        samples: Samples = self._ask(request)
+        return samples
+
+    def clock(self) -> float:
+        """Return how long this cell has worked.
+
+        That is the wall time, less the time that the cell was parked, plus, for each program that it took part in,
+        the program's wall time divided by its members.
+        """
+        return time.perf_counter() - self.idle
+
+    def wait(self, attempt: Callable[[float], bool], work: str) -> None:
+        """Try again after each turn of the other cells, until an attempt succeeds."""
+        while not attempt(0):
+            self.waiting = work
+            self._park()
+        self.waiting = None
+
     def resume(self) -> None:
-        """Lets the cell run until it parks or ends."""
+        """Let the cell run until it parks or ends. The thread that serves the cells calls it."""
         self._running = True
         if self._thread.ident is None:
             self._thread.start()
@@ -56,29 +84,28 @@ class Turn:
         self._running = False
 
     def answer(self, outcome: Any, seconds: float) -> None:
-        """What came of its request, to be given or, if it is an exception, raised; and what it cost the cell."""
+        """Give the cell what came of its request, and what that cost it; an exception is raised in the cell."""
         self.request, self._outcome = None, outcome
         self.idle -= seconds
 
     def stop(self) -> None:
-        """Ends the cell where it parks, as Ctrl-C would."""
+        """End the cell where it parks, as Ctrl-C would."""
         self._stopped = True
         if self._running:
             self._back.acquire()
         if self._thread.ident is not None and not self.done:
             self.resume()
 
-    def ask(self, request: Request) -> Any:
-        """Called by the cell: parks until the request is answered."""
+    def _ask(self, request: FitRequest | SampleRequest) -> Any:
         self.request = request
-        self.park()
+        self._park()
         outcome, self._outcome = self._outcome, None
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
-    def park(self) -> None:
-        """Called by the cell: hands over until it is resumed.
+    def _park(self) -> None:
+        """Hand over until the cell is resumed.
 
         Raises:
             KeyboardInterrupt: the cells are to end.
@@ -91,26 +118,26 @@ class Turn:
             raise KeyboardInterrupt
         self.idle += time.perf_counter() - begun
 
-    def _run(self, body: Callable[[], None]) -> None:
-        _here.turn = self
+    def _run(self, body: Body) -> None:
         try:
-            body()
-        except BaseException as error:  # its caller's business, in his own thread
+            body(self)
+        except BaseException as error:  # because the caller raises it, in its own thread
             self.error = error
         finally:
             self.done = True
             self._back.release()
 
 
-def together(
-    bodies: Sequence[Callable[[], None]], at_once: int, serve: Callable[[Sequence[Turn]], None]
-) -> list[BaseException | None]:
-    """Runs cells, `at_once` of them side by side, the next as soon as one has ended; their failures in their order.
+def together(bodies: Sequence[Body], at_once: int, serve: Serve) -> list[BaseException | None]:
+    """Run cells side by side, and return what ended each of them, None for those that ended well.
 
-    serve: answers one or more of the cells, all of which are parked with a request.
+    Args:
+        bodies: the cells; each is given its executor.
+        at_once: how many run side by side; the next one starts as soon as one has ended.
+        serve: answers one or more of the cells, all of which are parked with a request.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C, once every cell has ended. (A second one does not wait for them.)
+        KeyboardInterrupt: the user pressed Ctrl-C, and every cell has ended. A second Ctrl-C does not wait for them.
     """
     turns = [Turn(body) for body in bodies]
     try:
@@ -130,43 +157,8 @@ def together(
     return [turn.error for turn in turns]
 
 
-def ask(request: Request) -> Any:
-    """What comes of a request: done here and now, or, in a cell that takes turns, together with those of others."""
-    turn = _current()
-    return request.alone() if turn is None else turn.ask(request)
-
-
-def wait_until(attempt: Callable[[], bool], work: str) -> bool:
-    """Tries again after each turn of the other cells, until it succeeds; False at once where there are none.
-
-    work: what is waited for, as it is said where another process holds everything up.
-    """
-    turn = _current()
-    if turn is None:
-        return False
-    while not attempt():
-        turn.waiting = work
-        turn.park()
-    turn.waiting = None
-    return True
-
-
-def clock() -> float:
-    """Seconds that only differences of mean something: how long this cell has worked.
-
-    That is the wall time; where cells take turns, less the time that it was parked, plus, for each program that it
-    took part in, the program's wall time divided by its members.
-    """
-    turn = _current()
-    return time.perf_counter() - (0.0 if turn is None else turn.idle)
-
-
-def _current() -> Turn | None:
-    return getattr(_here, "turn", None)
-
-
 def _settle(live: Sequence[Turn]) -> None:
-    """Lets cells run until each has ended, asks, or waits for a lock that none of the others lets go of."""
+    """Let cells run until each has ended, needs something, or waits for a lock that none of the others lets go of."""
     moved = True
     while moved:
         moved = False
@@ -179,7 +171,7 @@ def _settle(live: Sequence[Turn]) -> None:
 
 def _wait(live: Sequence[Turn]) -> None:
     for turn in live:
-        if turn.waiting != turn.told:
+        if turn.waiting != turn.announced:
             log.warning("waiting for another process that is computing %s", turn.waiting)
-            turn.told = turn.waiting
+            turn.announced = turn.waiting
     time.sleep(POLL)

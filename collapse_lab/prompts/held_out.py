@@ -23,7 +23,7 @@ class HeldOut(Prompts):
         seed: seed of the hash.
 
     Raises:
-        UserError: when fraction or part is out of its range.
+        UserError: when fraction is out of its range.
     """
 
     fraction: float
@@ -33,8 +33,6 @@ class HeldOut(Prompts):
     def __post_init__(self) -> None:
         if not 0 < self.fraction < 1:
             raise UserError(f"fraction must lie strictly between 0 and 1, got {self.fraction}: try 0.2")
-        if self.part not in ("in", "out"):
-            raise UserError(f"part must be 'in' or 'out', got '{self.part}'")
 
     def holds(self, label: int, caption: str | None) -> bool:
         """Return whether the caption is on this side; False where there is no caption."""

@@ -1,4 +1,4 @@
-"""Where a run's numbers come from: code, packages, machine, command."""
+"""Describe where a run's numbers come from: code, packages, machine, command."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any
 PACKAGES = ("collapse-lab", "torch", "diffusers", "pytorch-lightning", "hydra-core", "numpy")
 
 
-def provenance(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Commit and whether the tree differs from it, package versions, machine, command line, paths as given."""
+def describe_environment(paths: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the commit and whether the tree differs from it, package versions, machine, command line and paths."""
     import torch
 
     return {
@@ -31,7 +31,7 @@ def provenance(config: Mapping[str, Any]) -> dict[str, Any]:
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
         "command": sys.argv,
-        "paths": config["paths"],
+        "paths": dict(paths),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -40,7 +40,7 @@ def _git(*arguments: str) -> str | None:
     here = Path(__file__).resolve().parent
     try:
         done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=10)
-    except (OSError, subprocess.SubprocessError):  # an installed wheel, or no git at all
+    except (OSError, subprocess.SubprocessError):  # because it is an installed wheel, or there is no git
         return None
     return done.stdout.strip()
 

@@ -1,8 +1,7 @@
-"""The content-addressed store: a stage is computed once, committed whole, and shared by every run that asks for it."""
+"""The content-addressed store: a stage is computed once, committed whole, and shared by every run that needs it."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -10,13 +9,13 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from collapse_lab.errors import UserError
-from collapse_lab.packing.turns import clock
+from collapse_lab.errors import Diverged, UserError
 from collapse_lab.storage.files import checksum, disk_is_full, locked, make_folder, sync
+from collapse_lab.types import Count, Executor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,42 +28,52 @@ TENSORS, META, MANIFEST = "tensors.safetensors", "meta.json", "manifest.json"
 
 @dataclass(frozen=True)
 class Payload:
-    """What a stage produces: named tensors, plus whatever JSON can hold.
+    """Hold what a stage produces.
 
-    seconds: how long it took; of a member of a pack, the wall time of the program divided by its members.
+    Attributes:
+        tensors: named tensors.
+        meta: whatever JSON can hold.
+        divergence: why the model gave no usable numbers, None where it did. A divergence is a result like any other:
+            it is committed, and a second run finds it.
+        seconds: how long the stage took; for a member of a pack, the wall time of the program divided by its members.
     """
 
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
+    divergence: str | None = None
     seconds: float = 0.0
 
+    def sound(self) -> Payload:
+        """Return this payload.
 
-def stage_key(kind: str, fields: Mapping[str, Any]) -> str:
-    """The first 128 bits, in hex, of SHA-256 over the canonical JSON of what a stage depends on."""
-    text = json.dumps({"kind": kind, **fields}, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+        Raises:
+            Diverged: the model diverged.
+        """
+        if self.divergence is not None:
+            raise Diverged(self.divergence)
+        return self
 
 
 class Store:
-    """Committed stages under `root/<kind>/<key>/`, each with a manifest of sizes and SHA-256 sums.
+    """Keep committed stages under `root/<kind>/<key>/`, each with a manifest of sizes and SHA-256 sums.
 
-    keep: `all` keeps every stage. `last` drops the fits and samples of a generation once no later one reads them.
-        `metrics` also commits only every `every`-th generation, so that a chain of thousands of generations costs
-        neither disk nor fsyncs; what a restart then misses is computed again from the last committed generation, and
-        comes out the same. Lines of the ledger are then synced with those generations and at the end of the run: none
-        is lost by the death of a process, and by a power cut at most those since the last commit, which are computed
-        again. Generation 0 stays in any case: other cells share it.
+    Args:
+        root: the store's folder.
+        executor: how the cell waits for another process, and by which clock its stages are timed.
+        keep: `all` keeps every stage. `last` drops the fits and samples of a generation once no later one reads them.
+            `metrics` also commits every `every`-th generation only, so that a chain of thousands of generations costs
+            neither disk nor fsyncs. What a restart then misses is computed again from the last committed generation,
+            and comes out the same. Lines of the ledger are then synced with those generations and at the end of the
+            run: the death of a process loses none of them; a power cut loses at most those since the last commit,
+            which are computed again. Generation 0 is kept in any case, because other cells share it.
+        every: the number of generations between commits, 1 or more.
     """
 
-    def __init__(self, root: str | Path, keep: Keep = "all", every: int = 1) -> None:
-        if keep not in ("all", "last", "metrics"):
-            raise UserError(f"store.keep is one of all, last, metrics; got '{keep}'")
-        if every < 1:
-            raise UserError(f"store.every is the number of generations between commits, 1 or more; got {every}")
-        self.root, self.keep, self.every = Path(root), keep, every
+    def __init__(self, root: str | Path, executor: Executor, keep: Keep = "all", every: Count = 1) -> None:
+        self.root, self.keep, self.every, self._executor = Path(root), keep, every, executor
 
     def open(self) -> None:
-        """Makes the folders.
+        """Make the folders.
 
         Raises:
             UserError: the store cannot be written to.
@@ -73,39 +82,49 @@ class Store:
             make_folder(self.root / name, "paths.store")
 
     def has(self, kind: str, key: str) -> bool:
-        """Whether the stage is committed (its checksums are looked at when it is read)."""
+        """Return whether the stage is committed. Its checksums are verified when it is read."""
         return (self._entry(kind, key) / MANIFEST).exists()
 
     def commits(self, generation: int) -> bool:
-        """Whether the fits and samples of this generation are written to disk at all."""
+        """Return whether the fits and samples of this generation are written to disk at all."""
         return self.keep != "metrics" or generation % self.every == 0
 
     def obtain(self, kind: str, key: str, produce: Callable[[], Payload], describe: Mapping[str, Any]) -> Payload:
-        """The stage's payload: read if it is committed, else produced here under its lock and committed.
+        """Return the stage's payload: read if it is committed, else produced here under its lock and committed.
 
-        A process that asks for a stage that another is producing waits for it, or takes over from a dead one.
+        A process that needs a stage which another is producing waits for it, or takes over from a dead one.
         """
-        found = self.read(kind, key)
-        if found is not None:
-            return found
-        with locked(self.root / ".locks" / f"{kind}-{key}", f"{kind} {key[:8]}"):
-            found = self.read(kind, key)
-            if found is not None:
-                return found
-            payload = timed(produce)
-            self._commit(kind, key, payload, describe)
+        payload = self.read(kind, key)
+        if payload is not None:
+            return payload
+        with locked(self.root / ".locks" / f"{kind}-{key}", f"{kind} {key[:8]}", self._executor):
+            payload = self.read(kind, key)
+            if payload is None:
+                begun = self._executor.clock()
+                payload = produce()  # not `compute`, because a training step should be as few calls deep as can be
+                payload = replace(payload, seconds=self._executor.clock() - begun)
+                self._commit(kind, key, payload, describe)
             return payload
 
+    def compute(self, produce: Callable[[], Payload]) -> Payload:
+        """Return what `produce` makes, timed and not committed."""
+        begun = self._executor.clock()
+        payload = produce()
+        return replace(payload, seconds=self._executor.clock() - begun)
+
     def read(self, kind: str, key: str) -> Payload | None:
-        """The committed payload, or None. An entry that fails its checksums is set aside, and said."""
+        """Return the committed payload, or None. An entry that fails its checksums is set aside with a warning."""
         entry = self._entry(kind, key)
         try:
             manifest = json.loads((entry / MANIFEST).read_bytes())
             for name, expected in manifest["files"].items():
-                found = checksum(entry / name)
-                if found != expected["sha256"]:
-                    raise ValueError(f"{name} has SHA-256 {found[:12]}…, its manifest says {expected['sha256'][:12]}…")
-            return Payload(self._tensors(entry), json.loads((entry / META).read_bytes()), manifest["seconds"])
+                measured = checksum(entry / name)
+                if measured != expected["sha256"]:
+                    raise ValueError(
+                        f"{name} has SHA-256 {measured[:12]}…, its manifest says {expected['sha256'][:12]}…"
+                    )
+            meta = json.loads((entry / META).read_bytes())
+            return Payload(_tensors(entry), meta, manifest.get("divergence"), manifest["seconds"])
         except FileNotFoundError as missing:
             if not entry.exists():
                 return None
@@ -115,31 +134,23 @@ class Store:
         return None
 
     def forget(self, kind: str, key: str) -> None:
-        """Removes a committed stage; a process that has it open keeps its mapping."""
+        """Remove a committed stage; a process that has it open keeps its mapping."""
         grave = self.root / ".tmp" / f"forgotten-{kind}-{key}-{os.getpid()}-{time.time_ns()}"
-        with suppress(FileNotFoundError):  # never committed, or another run was first
+        with suppress(FileNotFoundError):  # because it was never committed, or another run has removed it first
             self._entry(kind, key).rename(grave)
             shutil.rmtree(grave, ignore_errors=True)
 
     def _entry(self, kind: str, key: str) -> Path:
         return self.root / kind / key[:2] / key
 
-    @staticmethod
-    def _tensors(entry: Path) -> Mapping[str, Tensor]:
-        if not (entry / TENSORS).exists():
-            return {}
-        from safetensors.torch import load_file
-
-        return load_file(entry / TENSORS)
-
     def _commit(self, kind: str, key: str, payload: Payload, describe: Mapping[str, Any]) -> None:
-        # Named by the key: this process holds its lock, so whatever lies there is a dead process's
+        # We hold this key's lock, so a draft found here was left by a crashed process: delete it
         draft = self.root / ".tmp" / f"{kind}-{key}"
         shutil.rmtree(draft, ignore_errors=True)
         final = self._entry(kind, key)
         try:
             draft.mkdir()
-            self._write(draft, payload, {"kind": kind, "key": key, **describe})
+            _write(draft, payload, {"kind": kind, "key": key, **describe})
             final.parent.mkdir(parents=True, exist_ok=True)
             draft.rename(final)
             sync(final.parent)
@@ -152,34 +163,35 @@ class Store:
                 ) from error
             raise
 
-    @staticmethod
-    def _write(draft: Path, payload: Payload, describe: Mapping[str, Any]) -> None:
-        if payload.tensors:
-            from safetensors.torch import save_file
-
-            save_file({k: v.detach().cpu().contiguous() for k, v in payload.tensors.items()}, draft / TENSORS)
-        (draft / META).write_text(json.dumps(dict(payload.meta)))
-        files = {}
-        for path in sorted(draft.iterdir()):
-            sync(path)
-            files[path.name] = {"bytes": path.stat().st_size, "sha256": checksum(path)}
-        manifest = {**describe, "seconds": payload.seconds, "files": files}
-        (draft / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        sync(draft / MANIFEST)
-        sync(draft)
-
     def _set_aside(self, entry: Path, why: str) -> None:
         aside = self.root / ".aside" / f"{entry.parent.parent.name}-{entry.name}-{time.time_ns()}"
         aside.parent.mkdir(exist_ok=True)
         try:
             entry.rename(aside)
-        except FileNotFoundError:  # another process was first
+        except FileNotFoundError:  # because another process has set it aside first
             return
         log.warning("a store entry failed its check (%s); set aside as %s and computed again", why, aside)
 
 
-def timed(produce: Callable[[], Payload]) -> Payload:
-    """The payload with the time that producing it took."""
-    start = clock()
-    payload = produce()
-    return Payload(payload.tensors, payload.meta, clock() - start)
+def _tensors(entry: Path) -> Mapping[str, Tensor]:
+    if not (entry / TENSORS).exists():
+        return {}
+    from safetensors.torch import load_file
+
+    return load_file(entry / TENSORS)
+
+
+def _write(draft: Path, payload: Payload, describe: Mapping[str, Any]) -> None:
+    if payload.tensors:
+        from safetensors.torch import save_file
+
+        save_file({k: v.detach().cpu().contiguous() for k, v in payload.tensors.items()}, draft / TENSORS)
+    (draft / META).write_text(json.dumps(dict(payload.meta)))
+    files = {}
+    for path in sorted(draft.iterdir()):
+        sync(path)
+        files[path.name] = {"bytes": path.stat().st_size, "sha256": checksum(path)}
+    outcome = {"divergence": payload.divergence, "seconds": payload.seconds, "files": files}
+    (draft / MANIFEST).write_text(json.dumps({**describe, **outcome}, indent=1))
+    sync(draft / MANIFEST)
+    sync(draft)

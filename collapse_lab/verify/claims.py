@@ -160,9 +160,8 @@ def _check_arguments(statistic: str, arguments: Any, groups: Mapping[str, Any], 
     known = statistics.known()
     if statistic not in known:
         raise UserError(f"{where}: there is no statistic '{statistic}'; {did_you_mean(statistic, known)}")
-    parameters = dict(
-        list(inspect.signature(known[statistic]).parameters.items())[1:]
-    )  # the first parameter takes the groups
+    _, *signature = inspect.signature(known[statistic]).parameters.items()  # the first parameter takes the groups
+    parameters = dict(signature)
     hints = typing.get_type_hints(known[statistic])
     if not isinstance(arguments, dict):
         raise UserError(f"{where}: 'arguments' should be a mapping; {statistic} takes {', '.join(parameters)}")

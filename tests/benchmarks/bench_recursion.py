@@ -20,7 +20,7 @@ from sklearn.mixture import GaussianMixture as ScikitLearn
 from threadpoolctl import threadpool_limits
 
 from collapse_lab.datasets.mixture import Mixture
-from collapse_lab.engine.seeds import Seeds
+from collapse_lab.seeds import Seeds
 from tests.chains import chain, errors, series
 
 GENERATIONS, REPLICAS, N, FEW = 1000, 10_000, 100, 10

@@ -176,7 +176,6 @@ def test_lines_of_json_and_files_of_a_folder_are_documents(path: str, tmp_path: 
         ({"block": 5000}, "the train documents hold [0-9]+ tokens, which is shorter than a block of 5000"),
         ({"train": 500}, "train=500 asks for more blocks than the train documents give, which is [0-9]+: lower it"),
         ({"reference": 500}, "reference=500 asks for more blocks than the reference documents give"),
-        ({"train": 0}, "train is 1 or more; got 0"),
         ({"vocabulary": 100}, "vocabulary is 257 or more; got 100"),
         ({"vocabulary": 5000}, "more than the training documents give"),
         ({"tokenizer": "bep"}, "'bep' is neither a folder here nor a known language model"),

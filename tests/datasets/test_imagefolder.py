@@ -118,7 +118,7 @@ def test_the_key_changes_with_files_and_metadata_but_not_with_the_folder(tmp_pat
     assert folder_of(second).key not in (key, changed)
 
 
-def test_bad_metadata_and_bad_arguments_are_refused(tmp_path: Path) -> None:
+def test_bad_metadata_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="should be a folder"):
         folder_of(tmp_path / "absent")
     with pytest.raises(UserError, match=r"metadata\.jsonl.*it holds none"):
@@ -132,7 +132,3 @@ def test_bad_metadata_and_bad_arguments_are_refused(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").unlink()
     with pytest.raises(UserError, match="cannot be read as jsonl"):
         folder_of(tmp_path).load()
-    with pytest.raises(UserError, match="on_bad must be"):
-        folder_of(tmp_path, on_bad="ignore")
-    with pytest.raises(UserError, match="channels must be"):
-        folder_of(tmp_path, channels=4)

@@ -82,8 +82,6 @@ def test_regression_has_its_coefficients_and_noise() -> None:
 @pytest.mark.parametrize(
     ("build", "arguments", "message"),
     [
-        (Normal, {"replicas": 0}, "dataset.replicas is 1 or more; got 0"),
-        (Normal, {"rows": 0}, "dataset.rows is 1 or more"),
         (Normal, {"reference": 1}, "dataset.reference is 2 or more"),
         (Normal, {"dimension": 0}, "got 1.0"),
         (Normal, {"dimension": 2, "std": [1.0]}, "one for each of the 2 dimensions"),
@@ -92,10 +90,6 @@ def test_regression_has_its_coefficients_and_noise() -> None:
         (Mixture, {"means": [[0.0], [0.0, 1.0]]}, "points of one dimension"),
         (Mixture, {"weights": [1.0]}, "a share for each of the 2 means"),
         (Mixture, {"weights": [0.7, 0.7]}, "of sum 1"),
-        (Categories, {"categories": 0}, "1 or more; got 0"),
-        (Categories, {"exponent": -1.0}, "equal probabilities"),
-        (Regression, {"dimension": 0}, "1 or more; got 0"),
-        (Regression, {"noise": 0.0}, "a variance above 0"),
     ],
 )
 def test_bad_arguments_of_points_are_refused(

@@ -19,10 +19,10 @@ from safetensors.torch import load_file, save_file
 
 from collapse_lab.cli import app
 from collapse_lab.config import schema
-from collapse_lab.engine.seeds import Seeds
 from collapse_lab.models.causal_lm import CausalLM
 from collapse_lab.models.discrete import Discrete
 from collapse_lab.models.replicated import Replicated
+from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec, Tokens
 from tests.e2e.command import environment

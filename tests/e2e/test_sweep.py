@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from collapse_lab.cli.app import CONF
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from collapse_lab.cli.app import CONF
 from tests.e2e.command import CHAIN, entries, ledger, run
 from tests.e2e.conftest import Nursery
 

@@ -72,10 +72,6 @@ def test_bad_input_is_refused(folder: Path, tmp_path: Path) -> None:
         TextEmbedding(Spec("image", (1, 8, 8)))
     with pytest.raises(UserError, match="are of texts, not of tokens"):
         TextEmbedding(Spec("tokens", (64,)))
-    with pytest.raises(UserError, match="max_tokens is 2"):
-        TextEmbedding(LETTERS, max_tokens=2)
-    with pytest.raises(UserError, match="batch_size is 0"):
-        TextEmbedding(LETTERS, batch_size=0)
     with pytest.raises(UserError, match="is no folder here"):
         TextEmbedding(LETTERS, pretrained=str(tmp_path / "absent"))
     with pytest.raises(UserError, match="were given none"):

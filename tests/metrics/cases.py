@@ -1,4 +1,4 @@
-"""Feature sets that the metrics are tried on."""
+"""Make feature sets to test the metrics on."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from collapse_lab.types import FeatureSet
 
 
 def normal(n: int, d: int, seed: int, shift: float = 0.0, decay: float = 0.05) -> Tensor:
-    """n draws of a Gaussian whose axes' scales fall from 1.5 to `decay`."""
+    """Return n draws of a Gaussian whose axes' scales fall from 1.5 to `decay`."""
     generator = torch.Generator().manual_seed(seed)
     scales = torch.linspace(1.5, decay, d, dtype=torch.float64)
     return torch.randn(n, d, generator=generator, dtype=torch.float64) * scales + shift
 
 
 def modes(n: int, d: int, seed: int, used: Sequence[int], spread: float = 1.0) -> Tensor:
-    """n draws around those of ten fixed centres that are `used`."""
+    """Return n draws around the `used` ones of ten fixed centres."""
     centres = 4 * torch.randn(10, d, generator=torch.Generator().manual_seed(99), dtype=torch.float64)
     generator = torch.Generator().manual_seed(seed)
     which = torch.tensor(used)[torch.randint(len(used), (n,), generator=generator)]
@@ -27,7 +27,7 @@ def modes(n: int, d: int, seed: int, used: Sequence[int], spread: float = 1.0) -
 
 
 def rotation(d: int, seed: int) -> Tensor:
-    """An orthogonal matrix (d, d)."""
+    """Return an orthogonal matrix (d, d)."""
     basis: Tensor = torch.linalg.qr(
         torch.randn(d, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     )[0]
@@ -35,7 +35,7 @@ def rotation(d: int, seed: int) -> Tensor:
 
 
 def features(values: Tensor, labels: Sequence[int] | None = None, predicted: Sequence[int] | None = None) -> FeatureSet:
-    """A feature set of these rows."""
+    """Return a feature set of these rows."""
     return FeatureSet(
         values,
         torch.zeros(len(values), dtype=torch.int64) if labels is None else torch.tensor(labels),
@@ -44,5 +44,5 @@ def features(values: Tensor, labels: Sequence[int] | None = None, predicted: Seq
 
 
 def rng(seed: int = 0) -> np.random.Generator:
-    """A fresh generator."""
+    """Return a fresh generator of random numbers."""
     return np.random.default_rng(seed)

@@ -26,7 +26,7 @@ BAD: dict[str, tuple[Tensor, str]] = {
 
 @pytest.mark.parametrize("case", BAD)
 @pytest.mark.parametrize("metric", METRICS, ids=lambda m: type(m).__name__)
-def test_refused_on_either_side(metric: Metric, case: str) -> None:
+def test_bad_rows_are_refused_on_either_side(metric: Metric, case: str) -> None:
     (values, message), good = BAD[case], features(normal(20, 4, 1).float())
     with pytest.raises(UserError, match=message):
         metric(features(values), good, rng())
@@ -37,13 +37,17 @@ def test_refused_on_either_side(metric: Metric, case: str) -> None:
 @pytest.mark.parametrize("metric", METRICS, ids=lambda m: type(m).__name__)
 @pytest.mark.parametrize("constant", ["generated", "reference", "both"])
 def test_constant_features_give_finite_numbers(metric: Metric, constant: str) -> None:
-    still, moving = features(torch.ones(20, 4)), features(normal(20, 4, 1).float())
-    pair = {"generated": (still, moving), "reference": (moving, still), "both": (still, still)}[constant]
+    constant_rows, varied_rows = features(torch.ones(20, 4)), features(normal(20, 4, 1).float())
+    pair = {
+        "generated": (constant_rows, varied_rows),
+        "reference": (varied_rows, constant_rows),
+        "both": (constant_rows, constant_rows),
+    }[constant]
     for estimate in metric(*pair, rng()).values():
         assert all(math.isfinite(v) for v in (estimate.value, estimate.lo or 0, estimate.hi or 0))
 
 
 @pytest.mark.parametrize("k", [0, 20, 25])
-def test_more_neighbours_than_rows(k: int) -> None:
+def test_a_number_of_neighbours_outside_the_rows_is_refused(k: int) -> None:
     with pytest.raises(UserError, match="k = "):
         PRDC(k=k)(features(normal(20, 4, 1)), features(normal(50, 4, 2)), rng())

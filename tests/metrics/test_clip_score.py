@@ -10,17 +10,17 @@ from collapse_lab.types import FeatureSet
 from tests.metrics.cases import features, normal, rng
 
 
-def theirs(images: Tensor, texts: Tensor) -> float:
-    """torchmetrics' steps after embedding: unit vectors, 100 times their products, the mean, not below 0."""
-    images, texts = (each / each.norm(p=2, dim=-1, keepdim=True) for each in (images, texts))
+def by_torchmetrics(images: Tensor, texts: Tensor) -> float:
+    """Return the score by torchmetrics' steps: 100 times the mean product of unit vectors, at least 0."""
+    images, texts = (x / x.norm(p=2, dim=-1, keepdim=True) for x in (images, texts))
     return max(float((100 * (images * texts).sum(-1)).mean()), 0.0)
 
 
-def test_follows_torchmetrics_where_no_cosine_is_negative() -> None:
+def test_clip_score_agrees_with_torchmetrics_where_no_cosine_is_negative() -> None:
     images, texts = normal(50, 12, 1) + 2, normal(50, 12, 2) + 1
     assert float(torch.nn.functional.cosine_similarity(images, texts).min()) > 0
-    assert clip_score(images, texts) == pytest.approx(theirs(images, texts), rel=1e-10)
-    assert clip_score(images.float(), texts.float()) == pytest.approx(theirs(images, texts), rel=1e-6)
+    assert clip_score(images, texts) == pytest.approx(by_torchmetrics(images, texts), rel=1e-10)
+    assert clip_score(images.float(), texts.float()) == pytest.approx(by_torchmetrics(images, texts), rel=1e-6)
 
 
 def test_each_negative_cosine_counts_as_zero() -> None:
@@ -28,7 +28,7 @@ def test_each_negative_cosine_counts_as_zero() -> None:
     assert clip_score(images, texts) == pytest.approx(100 * (1 + 0 + 0 + 0.5**0.5) / 4)
 
 
-def test_interval_and_absence() -> None:
+def test_clip_score_has_an_interval_and_is_empty_without_captions() -> None:
     images, texts = normal(80, 6, 1) + 1, normal(80, 6, 2) + 1
     rows = FeatureSet(images, torch.zeros(80, dtype=torch.int64), texts=texts)
     estimate = CLIPScore()(rows, rows, rng())["clip_score"]
@@ -37,7 +37,7 @@ def test_interval_and_absence() -> None:
     assert CLIPScore()(features(images), rows, rng()) == {}
 
 
-def test_refused() -> None:
+def test_unequal_images_and_captions_are_refused() -> None:
     with pytest.raises(UserError, match="3 embedded captions were given for 4 images"):
         clip_score(normal(4, 3, 1), normal(3, 3, 2))
     rows = FeatureSet(normal(4, 3, 1), torch.zeros(4, dtype=torch.int64), texts=normal(4, 2, 2))

@@ -19,7 +19,7 @@ SHAPES: dict[str, Callable[[int, int, torch.Generator], Tensor]] = {
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("d", [1, 3, 64, 1024])
-def test_the_error_is_a_quarter_of_the_doubt_at_most(shape: str, d: int) -> None:
+def test_the_error_is_at_most_a_quarter_of_the_doubt(shape: str, d: int) -> None:
     generator = torch.Generator().manual_seed(d)
     a, b = clouds(SHAPES[shape](600, d, generator), SHAPES[shape](500, d, generator))
     error = (tile(a, b, slice(None)).double() - double_tile(a, b, slice(None))).abs()
@@ -38,17 +38,17 @@ def test_distances_follow_the_definition(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("dense", [1, 10**9], ids=["double tile", "pair by pair"])
-def test_what_is_in_doubt_is_decided_in_double_precision(dense: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pairs_in_doubt_are_decided_in_double_precision(dense: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("collapse_lab.metrics.clouds.DENSE", dense)
     x, y = modes(80, 16, 1, range(3)), modes(90, 16, 2, range(3))
     a, b = clouds(x, y)
     squares = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist") ** 2 / a.scale**2
-    # Each row's reach ends a hair before, or exactly at, one of its distances
-    at = squares[torch.arange(80), torch.arange(80)][:, None]
-    for hair, held in ((0.0, True), (-1e-9, False)):
-        i, j = pairs_within(a, b, slice(None), tile(a, b, slice(None)), at * (1 + hair))
-        found = torch.zeros_like(squares, dtype=torch.bool)
-        found[i, j] = True
-        expected = squares <= at * (1 + hair) + (1e-13 if held else 0)
-        assert torch.equal(found, expected)
-        assert bool(found.diagonal().all()) is held
+    # Each row's reach ends just before, or exactly at, one of its distances
+    reach = squares[torch.arange(80), torch.arange(80)][:, None]
+    for change, included in ((0.0, True), (-1e-9, False)):
+        i, j = pairs_within(a, b, slice(None), tile(a, b, slice(None)), reach * (1 + change))
+        within = torch.zeros_like(squares, dtype=torch.bool)
+        within[i, j] = True
+        expected = squares <= reach * (1 + change) + (1e-13 if included else 0)
+        assert torch.equal(within, expected)
+        assert bool(within.diagonal().all()) is included

@@ -20,14 +20,14 @@ def unit(x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("sigma", [0.5, 10.0])
 @pytest.mark.parametrize("pair", PAIRS)
-def test_agrees_with_torch_fidelity(pair: str, sigma: float) -> None:
-    x, y = (unit(each).numpy() for each in PAIRS[pair])
+def test_cmmd_agrees_with_torch_fidelity(pair: str, sigma: float) -> None:
+    x, y = (unit(rows).numpy() for rows in PAIRS[pair])
     expected = 1000 * kernel_mmd(x, y, kid_kernel="rbf", kid_kernel_rbf_sigma=sigma)
     assert cmmd(*PAIRS[pair], sigma) == pytest.approx(expected, rel=1e-7)
 
 
 @pytest.mark.parametrize(("n", "m"), [(80, 120), (40, 40)])
-def test_the_biased_estimate_of_the_papers_code_is_this_and_its_diagonals(n: int, m: int) -> None:
+def test_the_biased_estimate_of_the_papers_code_is_cmmd_plus_its_diagonals(n: int, m: int) -> None:
     x, y = normal(n, 6, 1), normal(m, 6, 2, shift=0.2)
     u, v = unit(x).numpy(), unit(y).numpy()
     kxx, kyy, kxy = (kernel_rbf(a, b, kid_kernel_rbf_sigma=10.0) for a, b in ((u, u), (v, v), (u, v)))
@@ -36,13 +36,13 @@ def test_the_biased_estimate_of_the_papers_code_is_this_and_its_diagonals(n: int
     assert biased == pytest.approx(cmmd(x, y) + 1000 * (apart[0] / n + apart[1] / m), rel=1e-7)
 
 
-def test_at_ten_it_is_ten_times_the_squared_distance_of_the_means() -> None:
+def test_with_sigma_10_cmmd_is_ten_times_the_squared_distance_of_the_means() -> None:
     x, y = normal(4000, 8, 1) + 1, normal(4000, 8, 2)
     shift = unit(x).mean(0) - unit(y).mean(0)
     assert cmmd(x, y) == pytest.approx(10 * float(shift @ shift), rel=0.02)
 
 
-def test_two_points() -> None:
+def test_cmmd_of_two_points_has_a_closed_form() -> None:
     x, y = torch.eye(3, dtype=torch.float64)[[0, 0, 0]], torch.eye(3, dtype=torch.float64)[[1, 1]]
     expected = 2000 * (1 - np.exp(-1))
     assert cmmd(x, y, sigma=1.0) == pytest.approx(expected, rel=1e-12)
@@ -50,7 +50,7 @@ def test_two_points() -> None:
     assert cmmd(x.float(), y.float(), sigma=1.0) == pytest.approx(expected, rel=1e-6)
 
 
-def test_single_precision_changes_it_by_less_than_its_noise() -> None:
+def test_single_precision_changes_cmmd_by_less_than_its_noise() -> None:
     x, y = PAIRS["shifted"]
     assert cmmd(x.float(), y.float()) == pytest.approx(cmmd(x, y), rel=1e-5)
 
@@ -66,6 +66,6 @@ def test_a_row_of_zeros_is_a_direction_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("sigma", [0.0, -1.0, float("nan"), float("inf")])
-def test_refused(sigma: float) -> None:
+def test_a_kernel_width_that_is_not_positive_and_finite_is_refused(sigma: float) -> None:
     with pytest.raises(UserError, match="sigma is"):
         cmmd(*PAIRS["same"], sigma)

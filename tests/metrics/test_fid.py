@@ -27,15 +27,15 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-def test_agrees_with_torchmetrics(pair: str) -> None:
+def test_frechet_distance_agrees_with_torchmetrics(pair: str) -> None:
     x, y = PAIRS[pair]
     assert frechet_distance(x, y) == pytest.approx(float(_compute_fid(*moments(x), *moments(y))), rel=1e-6)
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-def test_agrees_with_the_formula_of_clean_fid(pair: str) -> None:
+def test_frechet_distance_agrees_with_the_formula_of_clean_fid(pair: str) -> None:
     # clean-fid's frechet_distance takes scipy's sqrtm of S1 S2, real part, with an argument (disp) that scipy
-    # deprecated and then removed; so its formula stands here, not a call that depends on scipy's version.
+    # deprecated and then removed. So we write its formula here, and do not depend on scipy's version.
     x, y = PAIRS[pair]
     (m1, s1), (m2, s2) = moments(x), moments(y)
     root = scipy.linalg.sqrtm(s1.numpy() @ s2.numpy())
@@ -54,7 +54,7 @@ def test_fewer_rows_than_dimensions_follow_the_nuclear_norm(n: int, m: int, d: i
 
 
 @pytest.mark.parametrize("rank", [1, 3, 16])
-def test_both_ways_agree_whatever_the_rank(rank: int) -> None:
+def test_both_computations_agree_at_every_rank(rank: int) -> None:
     basis = rotation(16, 5)[:rank]
     x, y = normal(100, rank, 1, decay=1.0) @ basis, normal(80, 16, 2)
     x, y = x - x.mean(0), y - y.mean(0)
@@ -66,7 +66,7 @@ def test_both_ways_agree_whatever_the_rank(rank: int) -> None:
 
 
 def standardised(n: int, d: int, seed: int) -> Tensor:
-    """Rows whose sample mean is 0 and whose sample covariance is the identity, exactly."""
+    """Return rows whose sample mean is 0 and whose sample covariance is the identity, exactly."""
     x = normal(n, d, seed, decay=1.0)
     x = x - x.mean(0)
     factor = torch.linalg.cholesky(torch.cov(x.T))
@@ -74,27 +74,29 @@ def standardised(n: int, d: int, seed: int) -> Tensor:
     return white
 
 
-def test_closed_form_of_commuting_gaussians() -> None:
+def test_commuting_gaussians_have_a_closed_form() -> None:
     a, b = torch.linspace(0.5, 2, 8, dtype=torch.float64), torch.linspace(3, 1, 8, dtype=torch.float64)
     x, y = standardised(50, 8, 1) * a + 1.0, standardised(70, 8, 2) * b - 0.5
     assert frechet_distance(x, y) == pytest.approx(8 * 1.5**2 + float(((a - b) ** 2).sum()), rel=1e-10)
 
 
-def test_a_constant_set_is_a_point() -> None:
+def test_a_constant_set_counts_as_a_point() -> None:
     y = standardised(40, 6, 1)
     assert frechet_distance(torch.full((30, 6), 2.0), y) == pytest.approx(6 * 4 + 6, rel=1e-10)
     assert frechet_distance(torch.full((30, 6), 2.0), torch.full((9, 6), 1.0)) == pytest.approx(6, rel=1e-10)
 
 
 @pytest.mark.parametrize(("n", "d"), [(100, 8), (10, 30)])
-def test_a_set_is_at_no_distance_from_itself(n: int, d: int) -> None:
+def test_a_set_has_distance_zero_from_itself(n: int, d: int) -> None:
     x = normal(n, d, 1)
     assert frechet_distance(x, x) == pytest.approx(0, abs=1e-9)
 
 
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 40), m=st.integers(2, 40), d=st.integers(1, 20))
 @settings(max_examples=60, deadline=None)
-def test_symmetric_and_blind_to_rotation_order_and_place(seed: int, n: int, m: int, d: int) -> None:
+def test_frechet_distance_is_symmetric_and_invariant_to_rotation_order_and_shift(
+    seed: int, n: int, m: int, d: int
+) -> None:
     x, y = normal(n, d, seed), normal(m, d, seed + 1, shift=0.3)
     value = frechet_distance(x, y)
     turn, order = rotation(d, seed), torch.randperm(n, generator=torch.Generator().manual_seed(seed))
@@ -105,7 +107,7 @@ def test_symmetric_and_blind_to_rotation_order_and_place(seed: int, n: int, m: i
     assert frechet_distance(x + 3, y + 3) == pytest.approx(value, rel=1e-6, abs=1e-9)
 
 
-def test_influence_is_the_derivative_by_a_rows_weight() -> None:
+def test_influence_is_the_derivative_by_the_weight_of_a_row() -> None:
     # A row's weight grows by 1 when it enters once more; n copies of every row make that a small step.
     x, y = normal(60, 4, 1), normal(50, 4, 2, shift=0.5)
     copies = 200

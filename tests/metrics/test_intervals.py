@@ -10,7 +10,7 @@ from collapse_lab.metrics.kid import KID
 from tests.metrics.cases import features, modes, normal, rng
 
 
-def test_wilson_of_known_values() -> None:
+def test_wilson_intervals_of_published_values() -> None:
     # Newcombe, Statistics in Medicine 17 (1998), table I: 81 of 263 and 0 of 20.
     estimate = wilson(81, 263)
     assert (round(estimate.lo or 0, 4), round(estimate.hi or 0, 4)) == (0.2553, 0.3662)
@@ -19,7 +19,7 @@ def test_wilson_of_known_values() -> None:
     assert wilson(20, 20).hi == 1
 
 
-def test_a_mean_has_its_standard_error() -> None:
+def test_the_interval_of_a_mean_follows_its_standard_error() -> None:
     row = torch.randn(500, generator=torch.Generator().manual_seed(1))
     estimate = around(float(row.mean()), [row], rng(), 20_000)
     expected = 1.96 * float(row.std()) / 500**0.5

@@ -15,32 +15,32 @@ def line(*places: float) -> Tensor:
 
 
 @pytest.mark.parametrize(("n", "m", "d"), [(200, 150, 8), (80, 300, 2), (50, 60, 40)])
-def test_agrees_with_the_definitions(n: int, m: int, d: int) -> None:
+def test_memorisation_follows_the_definitions(n: int, m: int, d: int) -> None:
     x, train = normal(n, d, 1), normal(m, d, 2)
     x[: n // 4] = train[: n // 4] + 0.02 * normal(n // 4, d, 3)
     across, within = torch.cdist(x, train), torch.cdist(train, train).fill_diagonal_(torch.inf)
     first, second = across.sort(1).values[:, :2].T
-    found = memorisation(x, train)
-    assert found["authenticity"] == float((first > within.min(1).values[across.argmin(1)]).double().mean())
-    assert found["near_copies"] == float((first <= second / 3).double().mean())
-    assert 0 < found["near_copies"] < 1
+    shares = memorisation(x, train)
+    assert shares["authenticity"] == float((first > within.min(1).values[across.argmin(1)]).double().mean())
+    assert shares["near_copies"] == float((first <= second / 3).double().mean())
+    assert 0 < shares["near_copies"] < 1
 
 
-def test_by_hand() -> None:
+def test_shares_of_a_few_points_are_as_computed_by_hand() -> None:
     train = line(0, 1, 2, 3)
     assert memorisation(line(0, 1.1, 1.5, 9), train) == {"authenticity": 0.25, "near_copies": 0.5}
-    # A third of the way is near, and as far as to the next training row is not authentic: bounds belong to copying
+    # Both bounds count as copying: a third of the distance is near, and the distance to the next row not authentic
     assert memorisation(line(0.25, 4), train) == {"authenticity": 0, "near_copies": 0.5}
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("offset", [0.0, 100.0])
-def test_copies_are_copies_at_any_scale(scale: float, offset: float) -> None:
+def test_copies_are_detected_at_any_scale_and_offset(scale: float, offset: float) -> None:
     train = ((normal(100, 16, 1) + offset) * scale).float()
     assert memorisation(train[:40].clone(), train) == {"authenticity": 0, "near_copies": 1}
 
 
-def test_training_rows_that_are_there_twice_count_once() -> None:
+def test_repeated_training_rows_count_once() -> None:
     train, x = normal(60, 5, 1), normal(40, 5, 2)
     x[:10] = train[:10]
     twice = torch.cat([train, train[:30], train[:5]])
@@ -48,13 +48,13 @@ def test_training_rows_that_are_there_twice_count_once() -> None:
     assert memorisation(line(0, 0), line(0, 0, 0, 5)) == {"authenticity": 0, "near_copies": 1}
 
 
-def test_held_out_rows_are_no_copies() -> None:
-    found = memorisation(normal(500, 16, 1), normal(500, 16, 2))
-    assert found["authenticity"] > 0.5
-    assert found["near_copies"] == 0
+def test_held_out_rows_are_not_copies() -> None:
+    shares = memorisation(normal(500, 16, 1), normal(500, 16, 2))
+    assert shares["authenticity"] > 0.5
+    assert shares["near_copies"] == 0
 
 
-def test_more_generated_than_training_rows_on_few_of_them() -> None:
+def test_many_copies_of_a_few_training_rows_are_detected() -> None:
     train = normal(20, 4, 1)
     x = train[torch.from_numpy(np.random.default_rng(0).integers(0, 3, 500))] + 1e-4
     assert memorisation(x, train) == {"authenticity": 0, "near_copies": 1}
@@ -68,6 +68,6 @@ def test_intervals_are_wilsons() -> None:
     assert 0 < estimates["near_copies"].hi < 0.2
 
 
-def test_training_rows_that_are_all_one_are_refused() -> None:
+def test_a_training_set_of_equal_rows_is_refused() -> None:
     with pytest.raises(UserError, match="all rows of the training set are the same"):
         memorisation(normal(10, 3, 1), torch.ones(10, 3, dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""N-grams, self-BLEU and vocabulary against Python's own sets and counters, SciPy and torchmetrics."""
+"""Compare n-grams, self-BLEU and vocabulary with Python's sets and counters, SciPy and torchmetrics."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def tuples(row: np.ndarray, order: int) -> list[tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
-def test_numbers_are_equal_where_n_grams_are(order: int) -> None:
+def test_equal_n_grams_have_equal_numbers(order: int) -> None:
     tokens = draw(30, 9, 5)
-    found, expected = ngrams(tokens, order), [tuples(row, order) for row in tokens]
+    numbered, expected = ngrams(tokens, order), [tuples(row, order) for row in tokens]
     pairs = {
         (int(number), gram)
-        for numbers, grams in zip(found, expected, strict=True)
+        for numbers, grams in zip(numbered, expected, strict=True)
         for number, gram in zip(numbers, grams, strict=True)
     }
     kinds = {gram for grams in expected for gram in grams}
-    assert len(pairs) == len(kinds) == found.max() + 1
+    assert len(pairs) == len(kinds) == numbered.max() + 1
     assert {number for number, _ in pairs} == set(range(len(kinds)))
-    assert distinct(found) == len(kinds) / (30 * (10 - order))
+    assert distinct(numbered) == len(kinds) / (30 * (10 - order))
 
 
-def test_no_token_is_too_large_to_be_packed() -> None:
+def test_large_token_ids_give_the_same_numbers() -> None:
     tokens = draw(20, 12, 6)
     largest = np.iinfo(np.int64).max - 5
     for order in (1, 2, 3, 4):
@@ -47,7 +47,7 @@ def test_no_token_is_too_large_to_be_packed() -> None:
 
 
 @pytest.mark.parametrize("order", [1, 3])
-def test_what_is_lost_with_a_sample(order: int) -> None:
+def test_unique_n_grams_are_those_lost_without_the_sample(order: int) -> None:
     grams = ngrams(draw(12, 10, 60), order)
     added = unique_to_sample(grams).sum(1)
     kinds = len(np.unique(grams))
@@ -56,56 +56,56 @@ def test_what_is_lost_with_a_sample(order: int) -> None:
     assert added.any()
 
 
-def test_repetition_counts_what_came_before() -> None:
+def test_repetition_counts_n_grams_that_occurred_before() -> None:
     tokens = draw(15, 20, 3)
-    found = repetition(ngrams(tokens, 2))
-    for row, share in zip(tokens, found, strict=True):
+    shares = repetition(ngrams(tokens, 2))
+    for row, share in zip(tokens, shares, strict=True):
         assert share == pytest.approx(1 - len(set(tuples(row, 2))) / 19)
     assert repetition(np.zeros((2, 5), np.int64)).tolist() == [0.8, 0.8]
 
 
-def test_entropy_is_scipy_s() -> None:
+def test_entropy_agrees_with_scipy() -> None:
     def expected(tokens: np.ndarray) -> float:
         return float(entropy(list(Counter(tokens.ravel().tolist()).values()), base=2))
 
     tokens = draw(40, 8, 12)
-    found, without = unigram_entropy(tokens)
-    assert found == pytest.approx(expected(tokens))
+    bits, without = unigram_entropy(tokens)
+    assert bits == pytest.approx(expected(tokens))
     assert without == pytest.approx([expected(np.delete(tokens, i, axis=0)) for i in range(40)])
     assert unigram_entropy(np.zeros((1, 4), np.int64))[0] == 0
 
 
-def test_the_bias_of_entropy_is_the_one_that_is_named() -> None:
+def test_the_bias_of_entropy_is_as_documented() -> None:
     weights = 1 / np.arange(1, 51)
     exact = entropy(weights / weights.sum(), base=2)
-    found = [unigram_entropy(draw(20, 50, 50, seed))[0] for seed in range(200)]
-    assert exact - np.mean(found) == pytest.approx(49 / (2 * 1000 * np.log(2)), abs=4 * np.std(found) / 200**0.5)
+    bits = [unigram_entropy(draw(20, 50, 50, seed))[0] for seed in range(200)]
+    assert exact - np.mean(bits) == pytest.approx(49 / (2 * 1000 * np.log(2)), abs=4 * np.std(bits) / 200**0.5)
 
 
-def test_rare_tokens_are_those_below_a_share_or_single() -> None:
+def test_rare_tokens_are_single_or_up_to_a_share() -> None:
     tokens = np.repeat(np.arange(4), (1, 2, 3, 94))[None]
     assert rare_tokens(tokens, 0.02).tolist() == [0, 1]
     assert rare_tokens(tokens, 0.0).tolist() == [0]
     assert rare_tokens(np.zeros((2, 4), np.int64), 1e-3).tolist() == []
 
 
-def test_recall_of_tokens() -> None:
+def test_token_recall_follows_the_definition() -> None:
     tokens, kinds = draw(10, 6, 40), np.arange(5, 45)
-    found, falls = recall(kinds, tokens)
-    assert found == len(set(kinds.tolist()) & set(tokens.ravel().tolist())) / 40
+    share, falls = recall(kinds, tokens)
+    assert share == len(set(kinds.tolist()) & set(tokens.ravel().tolist())) / 40
     for i in range(10):
-        assert falls[i] == pytest.approx(found - recall(kinds, np.delete(tokens, i, axis=0))[0])
+        assert falls[i] == pytest.approx(share - recall(kinds, np.delete(tokens, i, axis=0))[0])
 
 
-def test_self_bleu_is_torchmetrics_bleu() -> None:
+def test_self_bleu_agrees_with_torchmetrics() -> None:
     tokens = draw(25, 14, 3)
     texts = [" ".join(map(str, row)) for row in tokens.tolist()]
     expected = [float(bleu_score([text], [texts[:i] + texts[i + 1 :]])) for i, text in enumerate(texts)]
-    assert min(expected) > 0  # where an order has no match torchmetrics gives 0
+    assert min(expected) > 0  # because torchmetrics gives 0 where an order has no match
     np.testing.assert_allclose(self_bleu(tokens), expected, atol=1e-6)
 
 
-def test_self_bleu_of_known_values() -> None:
+def test_self_bleu_of_small_examples_is_as_computed_by_hand() -> None:
     copies = np.tile(np.arange(6), (3, 1))
     assert self_bleu(copies).tolist() == [1.0, 1.0, 1.0]
     assert self_bleu(np.arange(12).reshape(2, 6)).tolist() == [0.0, 0.0]
@@ -119,11 +119,11 @@ def test_self_bleu_of_known_values() -> None:
 
 def test_the_mean_of_self_bleu_and_its_interval() -> None:
     tokens = draw(50, 12, 6)
-    found = mean_self_bleu(tokens)
-    assert found.value == pytest.approx(self_bleu(tokens).mean())
-    assert found.lo is not None
-    assert found.hi is not None
-    assert 0 < found.lo < found.value < found.hi < 1
+    estimate = mean_self_bleu(tokens)
+    assert estimate.value == pytest.approx(self_bleu(tokens).mean())
+    assert estimate.lo is not None
+    assert estimate.hi is not None
+    assert 0 < estimate.lo < estimate.value < estimate.hi < 1
     assert mean_self_bleu(tokens[:2]).lo is None
 
 

@@ -16,63 +16,64 @@ from collapse_lab.metrics.prdc import PRDC, membership, prdc
 from tests.metrics.cases import features, modes, normal, rng, rotation
 
 
-def package(generated: Tensor, reference: Tensor, k: int) -> dict[str, float]:
+def by_package(generated: Tensor, reference: Tensor, k: int) -> dict[str, float]:
     with contextlib.redirect_stdout(io.StringIO()):
-        found = compute_prdc(reference.numpy(), generated.numpy(), k)
-    return {name: float(value) for name, value in found.items()}
+        values = compute_prdc(reference.numpy(), generated.numpy(), k)
+    return {name: float(value) for name, value in values.items()}
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])
 @pytest.mark.parametrize(("n", "m", "d"), [(300, 250, 16), (120, 400, 64), (50, 60, 2)])
-def test_exactly_the_package_where_nothing_ties(n: int, m: int, d: int, k: int) -> None:
+def test_prdc_equals_the_package_exactly_without_ties(n: int, m: int, d: int, k: int) -> None:
     generated, reference = normal(n, d, 1) * 0.9, normal(m, d, 2)
-    assert prdc(generated, reference, k) == pytest.approx(package(generated, reference, k), abs=1e-12)
+    assert prdc(generated, reference, k) == pytest.approx(by_package(generated, reference, k), abs=1e-12)
     in_single = prdc(generated.float(), reference.float(), k)
-    assert in_single == pytest.approx(package(generated.float().double(), reference.float().double(), k), abs=1e-12)
+    assert in_single == pytest.approx(by_package(generated.float().double(), reference.float().double(), k), abs=1e-12)
 
 
-def test_tiles_do_not_change_it() -> None:
+def test_tiles_do_not_change_the_membership() -> None:
     x, y = normal(101, 7, 1), normal(75, 7, 2)
-    for whole, tiled in zip(membership(x, y, 5), membership(x, y, 5, rows=13), strict=True):
-        assert torch.equal(whole, tiled)
+    for expected, tiled in zip(membership(x, y, 5), membership(x, y, 5, rows=13), strict=True):
+        assert torch.equal(expected, tiled)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("offset", [0.0, 100.0])
 def test_a_set_against_itself_scores_one(scale: float, offset: float) -> None:
     x = (normal(200, 32, 1) + offset) * scale
-    found = prdc(x, x.clone(), 5)
-    assert (found["precision"], found["recall"], found["coverage"]) == (1, 1, 1)
-    assert found["density"] == pytest.approx(6 / 5)  # each row lies in k balls of others on average, and its own
+    shares = prdc(x, x.clone(), 5)
+    assert (shares["precision"], shares["recall"], shares["coverage"]) == (1, 1, 1)
+    # Each row lies in k = 5 balls of others on average, and in its own
+    assert shares["density"] == pytest.approx(6 / 5)
 
 
 def test_copies_lie_in_balls_of_radius_zero() -> None:
     point = normal(1, 32, 3) + 10
     x = point.repeat(20, 1)
     assert prdc(x, x.clone(), 5) == {"precision": 1, "recall": 1, "density": 4, "coverage": 1}
-    assert package(x, x, 5)["precision"] == 0  # what < makes of it
+    assert by_package(x, x, 5)["precision"] == 0  # because the package compares with <
     away = prdc(x + 1e-3, x, 5)
     assert away == {"precision": 0, "recall": 0, "density": 0, "coverage": 0}
 
 
-def test_ties_on_a_lattice() -> None:
+def test_rows_exactly_on_a_sphere_count_as_within() -> None:
     line = torch.arange(6, dtype=torch.float64)[:, None]
-    found = membership(line + 1, line, 1)  # every radius is 1: each row's neighbours are exactly on the sphere
-    assert found.balls.tolist() == [3, 3, 3, 3, 2, 1]
-    assert found.recalled.tolist() == [True] * 6
-    assert found.covered.tolist() == [True] * 6
+    members = membership(line + 1, line, 1)  # every radius is 1: each row's neighbours are exactly on the sphere
+    assert members.balls.tolist() == [3, 3, 3, 3, 2, 1]
+    assert members.recalled.tolist() == [True] * 6
+    assert members.covered.tolist() == [True] * 6
 
 
-def test_collapsed_generator_is_precise_and_recalls_little() -> None:
+def test_a_collapsed_generator_has_high_precision_and_low_recall() -> None:
     reference = modes(500, 16, 1, range(10))
     collapsed, noisy = modes(500, 16, 2, range(2), 0.3), modes(500, 16, 3, range(10), 2.5)
-    found = prdc(collapsed, reference, 5)
-    assert found["precision"] > 0.95
-    assert found["density"] > 1
-    assert found["recall"] < 0.1
-    assert found["coverage"] < 0.3
+    shares = prdc(collapsed, reference, 5)
+    assert shares["precision"] > 0.95
+    assert shares["density"] > 1
+    assert shares["recall"] < 0.1
+    assert shares["coverage"] < 0.3
     turned = prdc(reference, collapsed, 5)
-    assert (turned["precision"], turned["recall"]) == (found["recall"], found["precision"])
+    assert (turned["precision"], turned["recall"]) == (shares["recall"], shares["precision"])
     spread = prdc(noisy, reference, 5)
     assert spread["precision"] < 0.3
     assert spread["recall"] > 0.9
@@ -80,7 +81,7 @@ def test_collapsed_generator_is_precise_and_recalls_little() -> None:
 
 @given(seed=st.integers(0, 10**6), n=st.integers(6, 40), m=st.integers(6, 40), d=st.integers(1, 10))
 @settings(max_examples=40, deadline=None)
-def test_blind_to_rotation_and_order(seed: int, n: int, m: int, d: int) -> None:
+def test_prdc_is_invariant_to_rotation_and_order(seed: int, n: int, m: int, d: int) -> None:
     x, y = normal(n, d, seed), normal(m, d, seed + 1)
     turn, order = rotation(d, seed), torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     expected = prdc(x, y, 3)

@@ -1,4 +1,4 @@
-"""What the metrics of one set, of training rows, of classes and of captions do with input that is none."""
+"""Check how the metrics of one set, of training rows, of classes and of captions treat bad input."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ BAD: dict[str, tuple[Tensor, str]] = {
 }
 
 
-def whole(values: Tensor) -> FeatureSet:
-    """With everything that any metric asks for."""
-    every = torch.arange(len(values)) % 3
-    return FeatureSet(values, every, every, values + 1)
+def complete(values: Tensor) -> FeatureSet:
+    """Return a feature set with labels, predictions and captions."""
+    classes = torch.arange(len(values)) % 3
+    return FeatureSet(values, classes, classes, values + 1)
 
 
-def name(metric: Metric) -> str:
+def identifier(metric: Metric) -> str:
     return repr(metric).replace("features=None, bootstrap=200", "")
 
 
@@ -49,47 +49,51 @@ def finite(estimate: Estimate) -> bool:
 
 
 @pytest.mark.parametrize("case", [*BAD, "unlike dimensions"])
-@pytest.mark.parametrize("metric", OF_PAIRS, ids=name)
-def test_refused_on_either_side(metric: Metric, case: str) -> None:
+@pytest.mark.parametrize("metric", OF_PAIRS, ids=identifier)
+def test_bad_rows_are_refused_on_either_side(metric: Metric, case: str) -> None:
     values, message = BAD.get(case, (torch.zeros(10, 3), "3 and 4|4 and 3"))
-    good = whole(normal(20, 4, 1).float())
-    for pair in ((whole(values), good), (good, whole(values))):
+    good = complete(normal(20, 4, 1).float())
+    for pair in ((complete(values), good), (good, complete(values))):
         if case == "empty" and isinstance(metric, Classes) and pair[0] is good:
-            assert metric(*pair, rng()) == {}  # a real set without rows has no classes to speak of
+            assert metric(*pair, rng()) == {}  # because a real set without rows has no classes
             continue
         with pytest.raises(UserError, match=message):
             metric(*pair, rng())
 
 
 @pytest.mark.parametrize("case", BAD)
-@pytest.mark.parametrize("metric", OF_GENERATED, ids=name)
-def test_refused_where_only_generated_rows_count(metric: Metric, case: str) -> None:
+@pytest.mark.parametrize("metric", OF_GENERATED, ids=identifier)
+def test_bad_rows_are_refused_where_only_generated_rows_count(metric: Metric, case: str) -> None:
     values, message = BAD[case]
-    good = whole(normal(20, 4, 1).float())
+    good = complete(normal(20, 4, 1).float())
     with pytest.raises(UserError, match=message):
-        metric(whole(values), good, rng())
-    assert metric(good, whole(values), rng()).keys() == metric(good, good, rng()).keys()
+        metric(complete(values), good, rng())
+    assert metric(good, complete(values), rng()).keys() == metric(good, good, rng()).keys()
 
 
-@pytest.mark.parametrize("metric", [*OF_PAIRS, *OF_GENERATED], ids=name)
+@pytest.mark.parametrize("metric", [*OF_PAIRS, *OF_GENERATED], ids=identifier)
 @pytest.mark.parametrize("level", [0.0, 1.0])
 @pytest.mark.parametrize("constant", ["generated", "real", "both"])
 def test_constant_features_give_finite_numbers(metric: Metric, constant: str, level: float) -> None:
-    still, moving = whole(torch.full((20, 4), level)), whole(normal(20, 4, 1).float())
-    pair = {"generated": (still, moving), "real": (moving, still), "both": (still, still)}[constant]
+    constant_rows, varied_rows = complete(torch.full((20, 4), level)), complete(normal(20, 4, 1).float())
+    pair = {
+        "generated": (constant_rows, varied_rows),
+        "real": (varied_rows, constant_rows),
+        "both": (constant_rows, constant_rows),
+    }[constant]
     if isinstance(metric, Memorisation) and constant != "generated":
         with pytest.raises(UserError, match="all rows of the training set are the same"):
             metric(*pair, rng())
         return
-    found = metric(*pair, rng())
-    assert found
-    assert all(finite(estimate) for estimate in found.values())
+    estimates = metric(*pair, rng())
+    assert estimates
+    assert all(finite(estimate) for estimate in estimates.values())
 
 
-@pytest.mark.parametrize("metric", [*OF_PAIRS, *OF_GENERATED], ids=name)
+@pytest.mark.parametrize("metric", [*OF_PAIRS, *OF_GENERATED], ids=identifier)
 @pytest.mark.parametrize(("n", "d"), [(64, 128), (64, 64), (8, 3)])
 def test_few_rows_give_finite_numbers(metric: Metric, n: int, d: int) -> None:
     for generated in (normal(n, d, 1), normal(n, d, 1)[:1].repeat(n, 1)):
-        found = metric(whole(generated.float()), whole(normal(150, d, 2).float()), rng())
-        assert found
-        assert all(finite(estimate) for estimate in found.values())
+        estimates = metric(complete(generated.float()), complete(normal(150, d, 2).float()), rng())
+        assert estimates
+        assert all(finite(estimate) for estimate in estimates.values())

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.metrics.told_apart import PERFECT, SPACES, extractor_of, measured, measures, real, table, told
+from tests.metrics.told_apart import PERFECT, SPACES, detected, extractor_of, measured, measures, real, table
 
 DISTANCES = {"fid", "fd_infinity", "kid", "cmmd"}
 VARIETY = {"recall", "coverage", "vendi", "pairwise_distance"}
@@ -10,9 +10,9 @@ COPYING = {"authenticity", "near_copies"}
 CLASSES = {"mode_coverage", "class_entropy"}
 FIDELITY = {"precision", "density"}
 
-# What has to tell each generator from the perfect one, and what cannot: an image of few modes is as good as any, a
-# copy is as good as its original. The rest may or may not.
-TELL = {
+# The metrics that have to distinguish each generator from the perfect one, and those that cannot: an image of few
+# modes is as good as any other, and a copy is as good as its original. The other metrics may detect it or not.
+DETECTS = {
     "pixels": {
         "collapsed": DISTANCES | VARIETY,
         "blurred": DISTANCES | {"recall", "coverage", "vendi", "pairwise_distance"},
@@ -32,15 +32,15 @@ BLIND = {
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_those_tell_that_should(space: str) -> None:
-    found = real()
-    estimates = measured(found, extractor_of(space, found))
+def test_each_metric_detects_the_generators_that_it_should(space: str) -> None:
+    digits = real()
+    estimates = measured(digits, extractor_of(space, digits))
     assert set(estimates) == {PERFECT, "collapsed", "blurred", "memorising"}
     for generator, blind in BLIND.items():
-        apart = told(estimates, generator)
-        assert apart >= TELL[space][generator], generator
+        apart = detected(estimates, generator)
+        assert apart >= DETECTS[space][generator], generator
         assert not apart & blind, generator
-    # And which way: collapse loses variety and no fidelity, blur loses likeness, memorising loses authenticity
+    # Also the direction: collapse loses variety and no fidelity, blur loses similarity, memorising loses authenticity
     assert estimates["collapsed"]["recall"].value < estimates[PERFECT]["recall"].value / 2
     assert estimates["collapsed"]["vendi"].value < estimates[PERFECT]["vendi"].value
     assert estimates["blurred"]["fid"].value > 2 * estimates[PERFECT]["fid"].value

@@ -20,7 +20,7 @@ SETS = {
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_agrees_with_the_package(name: str) -> None:
+def test_the_vendi_score_agrees_with_the_package(name: str) -> None:
     x = SETS[name]
     assert vendi_score(x) == pytest.approx(float(package.score_dual(x.numpy())), rel=1e-9)
     unit = (x / x.norm(dim=1, keepdim=True)).numpy()
@@ -30,13 +30,13 @@ def test_agrees_with_the_package(name: str) -> None:
 
 @pytest.mark.parametrize("q", [0.5, 0.9, 2, 5, math.inf])
 @pytest.mark.parametrize("name", ["tall", "collapsed"])
-def test_of_any_order_agrees_with_the_package(name: str, q: float) -> None:
+def test_every_order_agrees_with_the_package(name: str, q: float) -> None:
     expected = package.score_dual(SETS[name].numpy(), q="inf" if math.isinf(q) else q)
     assert vendi_score(SETS[name], q) == pytest.approx(float(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize("q", [0.5, 1.0, 2.0, math.inf])
-def test_closed_forms(q: float) -> None:
+def test_kinds_at_right_angles_have_a_closed_form(q: float) -> None:
     turn = rotation(12, 3)
     assert vendi_score(torch.eye(12, dtype=torch.float64) @ turn, q) == pytest.approx(12, rel=1e-9)
     assert vendi_score(turn[:1].repeat(30, 1), q) == pytest.approx(1, rel=1e-9)
@@ -49,7 +49,7 @@ def test_closed_forms(q: float) -> None:
     assert vendi_score(turn[:4].repeat_interleave(shares, 0), q) == pytest.approx(expected, rel=1e-9)
 
 
-def test_dimensions_and_lengths_do_not_matter() -> None:
+def test_further_dimensions_lengths_and_rotations_do_not_matter() -> None:
     x = SETS["tall"][:20]
     assert vendi_score(torch.nn.functional.pad(x, (0, 50))) == pytest.approx(vendi_score(x), rel=1e-9)
     assert vendi_score(x * torch.linspace(0.1, 9, 20)[:, None]) == pytest.approx(vendi_score(x), rel=1e-9)
@@ -63,10 +63,10 @@ def test_rows_of_zeros_are_one_kind() -> None:
 
 @pytest.mark.parametrize("q", [0.5, 1.0, 2.0, math.inf])
 @pytest.mark.parametrize("name", ["tall", "wide"])
-def test_influence_is_the_derivative_by_a_rows_weight(name: str, q: float) -> None:
+def test_influence_is_the_derivative_by_the_weight_of_a_row(name: str, q: float) -> None:
     x, copies = SETS[name][:50], 400
-    found = _spectrum(x)
-    influence = found.rows**2 @ _slopes(found, q)[0]
+    spectrum = _spectrum(x)
+    influence = spectrum.rows**2 @ _slopes(spectrum, q)[0]
     for row in range(3):
         more = torch.cat([x.repeat(copies, 1), x[row : row + 1]])
         less = torch.cat([x.repeat(copies - 1, 1), x[:row], x[row + 1 :]])
@@ -76,15 +76,15 @@ def test_influence_is_the_derivative_by_a_rows_weight(name: str, q: float) -> No
 
 
 @pytest.mark.parametrize("q", [1.0, 2.0])
-def test_second_derivative_of_equally_frequent_kinds(q: float) -> None:
-    # Of K kinds at right angles and of one share the score is a function of shares p: 1 - [same kind] / p for
-    # the entropy of order 1, and q times that for others; times the score, K
+def test_the_second_derivative_of_equally_frequent_kinds_has_a_closed_form(q: float) -> None:
+    # For K kinds at right angles and of equal share p, the second derivative is 1 - [same kind] / p for the entropy
+    # of order 1, and q times that for other orders. The score, K, multiplies it.
     kinds = torch.arange(5).repeat(40)
-    found = _spectrum(rotation(9, 1)[:5][kinds])
+    spectrum = _spectrum(rotation(9, 1)[:5][kinds])
     generator = rng(3)
     order = torch.from_numpy(rng(3).permutation(200))
     expected = 5 * q * (1 - 5.0 * (kinds[order] == kinds[order.roll(1)]))
-    torch.testing.assert_close(_second(found, q, generator), expected.double(), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(_second(spectrum, q, generator), expected.double(), rtol=1e-6, atol=1e-6)
 
 
 def test_interval_is_reproducible_and_within_the_range() -> None:
@@ -96,6 +96,6 @@ def test_interval_is_reproducible_and_within_the_range() -> None:
 
 
 @pytest.mark.parametrize("q", [0.0, -1.0, float("nan")])
-def test_refused(q: float) -> None:
+def test_an_order_that_is_not_positive_is_refused(q: float) -> None:
     with pytest.raises(UserError, match="q is"):
         vendi_score(SETS["tall"], q)

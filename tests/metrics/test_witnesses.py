@@ -1,4 +1,4 @@
-"""torch-fidelity as a second witness of what it computes too, from the same features."""
+"""Compare with torch-fidelity what both compute from the same features."""
 
 from __future__ import annotations
 
@@ -26,22 +26,24 @@ def pair(request: pytest.FixtureRequest) -> tuple[Tensor, Tensor]:
     return PAIRS[request.param]
 
 
-def test_frechet_distance(pair: tuple[Tensor, Tensor]) -> None:
+def test_frechet_distance_agrees_with_torch_fidelity(pair: tuple[Tensor, Tensor]) -> None:
     statistics = [fid_features_to_statistics(x) for x in pair]
     expected = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
     assert frechet_distance(*pair) == pytest.approx(expected, rel=1e-5)
 
 
-def test_kernel_distance(pair: tuple[Tensor, Tensor]) -> None:
-    n = len(pair[0])  # one subset of all rows is every pair of rows
+def test_kernel_distance_agrees_with_torch_fidelity(pair: tuple[Tensor, Tensor]) -> None:
+    n = len(pair[0])  # because one subset of all rows holds every pair of rows
     expected = kid_features_to_metric(*pair, kid_subsets=1, kid_subset_size=n, verbose=False)[KEY_METRIC_KID_MEAN]
     assert kernel_distance(*pair) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])
 @pytest.mark.parametrize("save_cpu_ram", [False, True])
-def test_precision_and_recall(pair: tuple[Tensor, Tensor], k: int, save_cpu_ram: bool) -> None:
+def test_precision_and_recall_agree_with_torch_fidelity(
+    pair: tuple[Tensor, Tensor], k: int, save_cpu_ram: bool
+) -> None:
     expected = prc_features_to_metric(*pair, prc_neighborhood=k, save_cpu_ram=save_cpu_ram, verbose=False)
-    found = prdc(*pair, k)
+    ours = prdc(*pair, k)
     for name in ("precision", "recall"):
-        assert round(found[name] * len(pair[0])) == round(expected[name] * len(pair[0])), name
+        assert round(ours[name] * len(pair[0])) == round(expected[name] * len(pair[0])), name

@@ -26,9 +26,9 @@ from collapse_lab.metrics.vendi import vendi_score
 from tests.metrics.cases import normal
 
 GENERATED, REAL = normal(90, 6, 1, shift=0.2).float(), normal(70, 6, 2).float()
-READ = torch.arange(90) % 4
+PREDICTED = torch.arange(90) % 4
 
-# of generated and real rows, with other arguments than the defaults
+# Metrics of generated and real rows, with arguments that differ from the defaults, and their expected values
 COMPARISONS: dict[str, tuple[Metric, Any]] = {
     "FID": (wrapped.FID(), frechet_distance(GENERATED, REAL)),
     "FDInfinity": (
@@ -42,21 +42,21 @@ COMPARISONS: dict[str, tuple[Metric, Any]] = {
     "Vendi": (wrapped.Vendi(q=2.0), vendi_score(GENERATED, 2.0)),
     "PairwiseDistance": (wrapped.PairwiseDistance(distance="cosine"), pairwise_distance(GENERATED, "cosine")),
 }
-# of one batch at a time: arguments of `update`, batch by batch
+# Metrics of one batch at a time, with the arguments of `update` batch by batch, and their expected values
 BATCHED: dict[str, tuple[Metric, list[tuple[Tensor, ...]], Any]] = {
-    "Vendi": (wrapped.Vendi(), [(part,) for part in torch.split(GENERATED, 40)], vendi_score(GENERATED)),
+    "Vendi": (wrapped.Vendi(), [(batch,) for batch in torch.split(GENERATED, 40)], vendi_score(GENERATED)),
     "PairwiseDistance": (
         wrapped.PairwiseDistance(),
-        [(part,) for part in torch.split(GENERATED, 40)],
+        [(batch,) for batch in torch.split(GENERATED, 40)],
         pairwise_distance(GENERATED),
     ),
     "Classes": (
         wrapped.Classes(classes=5, least=2),
-        [(part,) for part in torch.split(READ, 40)],
+        [(batch,) for batch in torch.split(PREDICTED, 40)],
         {
-            "mode_coverage": mode_coverage(READ, torch.arange(5), 2),
-            "class_entropy": class_entropy(READ),
-            **{f"class_share_{k}": READ.tolist().count(k) / 90 for k in range(5)},
+            "mode_coverage": mode_coverage(PREDICTED, torch.arange(5), 2),
+            "class_entropy": class_entropy(PREDICTED),
+            **{f"class_share_{k}": PREDICTED.tolist().count(k) / 90 for k in range(5)},
         },
     ),
     "CLIPScore": (
@@ -68,15 +68,15 @@ BATCHED: dict[str, tuple[Metric, list[tuple[Tensor, ...]], Any]] = {
 
 
 def fed(metric: Any, real: Tensor = REAL, generated: Tensor = GENERATED) -> Any:
-    for part in torch.split(real, 40):
-        metric.update(part, real=True)
-    for part in torch.split(generated, 40):
-        metric.update(part, real=False)
+    for batch in torch.split(real, 40):
+        metric.update(batch, real=True)
+    for batch in torch.split(generated, 40):
+        metric.update(batch, real=False)
     return metric
 
 
-def plain(found: Tensor | Mapping[str, Tensor]) -> Any:
-    return {k: float(v) for k, v in found.items()} if isinstance(found, Mapping) else float(found)
+def as_numbers(value: Tensor | Mapping[str, Tensor]) -> Any:
+    return {k: float(v) for k, v in value.items()} if isinstance(value, Mapping) else float(value)
 
 
 @pytest.fixture(params=COMPARISONS)
@@ -91,33 +91,33 @@ def batched(request: pytest.FixtureRequest) -> tuple[Metric, list[tuple[Tensor, 
     return metric.clone(), batches, pytest.approx(expected, rel=1e-6)
 
 
-def test_batches_give_what_the_function_gives_of_all_rows(comparison: tuple[Metric, Any]) -> None:
+def test_batches_give_the_value_of_all_rows(comparison: tuple[Metric, Any]) -> None:
     metric, expected = comparison
-    assert plain(fed(metric).compute()) == expected
+    assert as_numbers(fed(metric).compute()) == expected
     metric.reset()
-    assert plain(fed(metric).compute()) == expected  # nothing is left of what was there
+    assert as_numbers(fed(metric).compute()) == expected  # because reset removes all rows
 
 
-def test_states_merge(comparison: tuple[Metric, Any]) -> None:
+def test_merged_states_give_the_value_of_all_rows(comparison: tuple[Metric, Any]) -> None:
     metric, expected = comparison
     other = metric.clone()
     fed(metric, REAL[:30], GENERATED[:50])
     fed(other, REAL[30:], GENERATED[50:])
     metric.merge_state(other)
-    if isinstance(metric, wrapped.FDInfinity):  # the rows came in another order, and so fell into other blocks
+    if isinstance(metric, wrapped.FDInfinity):  # since merged rows have another order, they fall into other blocks
         rows = (metric.kept("generated"), metric.kept("real"))
         expected = pytest.approx(fd_infinity(*rows, np.random.default_rng(3), 2), rel=1e-6)
-    assert plain(metric.compute()) == expected
+    assert as_numbers(metric.compute()) == expected
 
 
-def test_survives_pickle_and_clone_with_its_rows(comparison: tuple[Metric, Any]) -> None:
+def test_pickle_and_clone_keep_the_rows(comparison: tuple[Metric, Any]) -> None:
     metric, expected = comparison
     fed(metric)
-    assert plain(pickle.loads(pickle.dumps(metric)).compute()) == expected
-    assert plain(metric.clone().compute()) == expected
+    assert as_numbers(pickle.loads(pickle.dumps(metric)).compute()) == expected
+    assert as_numbers(metric.clone().compute()) == expected
 
 
-def test_without_rows_it_says_what_is_missing(comparison: tuple[Metric, Any]) -> None:
+def test_computing_without_rows_says_what_is_missing(comparison: tuple[Metric, Any]) -> None:
     metric, _ = comparison
     with (
         pytest.warns(UserWarning, match="before the ``update``"),
@@ -126,7 +126,7 @@ def test_without_rows_it_says_what_is_missing(comparison: tuple[Metric, Any]) ->
         metric.compute()
 
 
-def test_on_a_batch_it_gives_that_batchs_value_and_keeps_the_rows(
+def test_a_call_returns_the_value_of_the_batch_and_keeps_its_rows(
     batched: tuple[Metric, list[tuple[Tensor, ...]], Any],
 ) -> None:
     metric, batches, expected = batched
@@ -134,28 +134,28 @@ def test_on_a_batch_it_gives_that_batchs_value_and_keeps_the_rows(
     for batch in batches:
         alone.reset()
         alone.update(*batch)
-        assert plain(metric(*batch)) == pytest.approx(plain(alone.compute()), rel=1e-6)
-    assert plain(metric.compute()) == expected
+        assert as_numbers(metric(*batch)) == pytest.approx(as_numbers(alone.compute()), rel=1e-6)
+    assert as_numbers(metric.compute()) == expected
 
 
-def test_a_batch_is_no_comparison() -> None:
+def test_calling_a_comparison_on_one_batch_is_refused() -> None:
     with pytest.raises(UserError, match="before any rows were given as `real`"):
         wrapped.FID()(GENERATED, real=False)
 
 
-def test_a_collection_feeds_all_of_them() -> None:
+def test_a_collection_updates_all_its_metrics() -> None:
     metrics = MetricCollection({name: metric.clone() for name, (metric, _) in COMPARISONS.items()})
-    found = plain(fed(metrics).compute())
+    values = as_numbers(fed(metrics).compute())
     for name, (_, expected) in COMPARISONS.items():
         parts = expected if isinstance(expected, Mapping) else {name: expected}
         for part, value in parts.items():
-            key = next(key for key in found if key in (part, f"{name}_{part}"))
-            assert found[key] == pytest.approx(value, rel=1e-6), key
+            key = next(key for key in values if key in (part, f"{name}_{part}"))
+            assert values[key] == pytest.approx(value, rel=1e-6), key
     metrics.reset()
-    assert plain(fed(metrics).compute()) == found
+    assert as_numbers(fed(metrics).compute()) == values
 
 
-def test_examples() -> None:
+def test_the_doctests_pass() -> None:
     results = doctest.testmod(wrapped)
     assert results.attempted > 30
     assert results.failed == 0

@@ -1,4 +1,4 @@
-"""Four generators made of real digits, and which metric tells which of them from the perfect one.
+"""Make four generators of real digits, and show which metric distinguishes which of them from the perfect one.
 
 `python -m tests.metrics.told_apart` prints the table.
 """
@@ -36,14 +36,14 @@ NAMES = (
 )  # fmt: skip
 SPACES = ("pixels", "classifier")
 PERFECT = "perfect"
-FEW = 3  # the classes that the collapsed generator has left
+FEW = 3  # how many classes the collapsed generator still generates
 
 Estimates = Mapping[str, Estimate]
 
 
 @dataclass(frozen=True)
 class Real:
-    """The digits in three equal parts that share no row: trained on, compared with, and never seen."""
+    """Hold the digits in three equal parts that share no row: trained on, compared with, and never seen."""
 
     data: RealData
     fresh: Samples
@@ -51,7 +51,10 @@ class Real:
 
 
 def real() -> Real:
-    """About 599 rows each, with equal shares of every class: parts of unlike shares would differ by more than noise."""
+    """Return three parts of about 599 rows each.
+
+    Every class has the same share in all parts, because parts of different shares would differ by more than noise.
+    """
     digits = Digits(reference_fraction=2 / 3)
     data = digits.load()
     shuffled = np.random.default_rng(0).permutation(len(data.reference))
@@ -60,33 +63,35 @@ def real() -> Real:
     return Real(RealData(data.train, held_out), fresh, digits.spec)
 
 
-def generators(found: Real) -> dict[str, Samples]:
-    """perfect: rows never seen. collapsed: of these, three classes, over and over, hardly changed. blurred: all of
-    them, out of focus. memorising: the training rows, hardly changed.
+def generators(digits: Real) -> dict[str, Samples]:
+    """Return the samples of four generators by name.
+
+    perfect: rows never seen. collapsed: three classes of these rows, many times, with a little noise. blurred: all of
+    these rows, out of focus. memorising: the training rows, with a little noise.
     """
     rng = np.random.default_rng(1)
-    fresh, kept = found.fresh, np.flatnonzero(found.fresh.labels < FEW)
+    fresh, kept = digits.fresh, np.flatnonzero(digits.fresh.labels < FEW)
     again = fresh.take(rng.choice(kept, len(fresh)))
     blur = gaussian_filter(fresh.data.numpy().astype(float), sigma=(0, 0, 0.7, 0.7))
     return {
         PERFECT: fresh,
         "collapsed": noisy(again, rng),
         "blurred": Samples(torch.from_numpy(np.round(blur).astype(np.uint8)), fresh.labels),
-        "memorising": noisy(found.data.train, rng),
+        "memorising": noisy(digits.data.train, rng),
     }
 
 
 def noisy(samples: Samples, rng: np.random.Generator) -> Samples:
-    """Every pixel moved by up to 3 of its 255 levels."""
+    """Return the samples with every pixel moved by up to 3 of its 255 levels."""
     moved = samples.data.numpy().astype(int) + rng.integers(-3, 4, tuple(samples.data.shape))
     return Samples(torch.from_numpy(moved.clip(0, 255).astype(np.uint8)), samples.labels)
 
 
-def measured(found: Real, extractor: Extractor) -> dict[str, Estimates]:
-    """Every metric of every generator, in one feature space."""
-    sides = {"train": extractor.extract(found.data.train), "reference": extractor.extract(found.data.reference)}
+def measured(digits: Real, extractor: Extractor) -> dict[str, Estimates]:
+    """Return every metric of every generator, in one feature space."""
+    sides = {"train": extractor.extract(digits.data.train), "reference": extractor.extract(digits.data.reference)}
     out: dict[str, Estimates] = {}
-    for name, samples in generators(found).items():
+    for name, samples in generators(digits).items():
         generated, estimates = extractor.extract(samples), dict[str, Estimate]()
         for metric in METRICS:
             estimates |= metric(generated, sides[metric.against], np.random.default_rng(2))
@@ -94,54 +99,54 @@ def measured(found: Real, extractor: Extractor) -> dict[str, Estimates]:
     return out
 
 
-def extractor_of(space: str, found: Real) -> Extractor:
-    """The pixels, or a classifier trained on the training rows."""
+def extractor_of(space: str, digits: Real) -> Extractor:
+    """Return the pixels, or a classifier trained on the training rows."""
     if space == "pixels":
-        return Pixels(found.spec)
-    classifier = Classifier(found.spec)
-    classifier.fit(found.data, Silent())
+        return Pixels(digits.spec)
+    classifier = Classifier(digits.spec)
+    classifier.fit(digits.data, Silent())
     return classifier
 
 
-def told(estimates: Mapping[str, Estimates], generator: str) -> set[str]:
-    """The metrics whose interval for a generator and for the perfect one have no number in common."""
+def detected(estimates: Mapping[str, Estimates], generator: str) -> set[str]:
+    """Return the metrics whose intervals for a generator and for the perfect one have no number in common."""
     pairs = {name: (estimates[generator][name], estimates[PERFECT][name]) for name in measures(estimates)}
     return {name for name, (one, other) in pairs.items() if not overlap(one, other)}
 
 
 def overlap(one: Estimate, other: Estimate) -> bool:
-    """Whether two intervals have a number in common."""
+    """Return whether two intervals have a number in common."""
     ends = [(e.value if e.lo is None else e.lo, e.value if e.hi is None else e.hi) for e in (one, other)]
     return ends[0][0] <= ends[1][1] and ends[1][0] <= ends[0][1]
 
 
 def measures(estimates: Mapping[str, Estimates]) -> list[str]:
-    """The names in the table's order; those of classes where the features are a classifier's."""
+    """Return the names in the order of the table; those of classes need the features of a classifier."""
     return [name for name in NAMES if name in estimates[PERFECT]]
 
 
 def table(estimates: Mapping[str, Estimates]) -> Iterable[str]:
-    """Values as Markdown, in bold where they tell the generator from the perfect one."""
+    """Yield the lines of a Markdown table, with values in bold where they detect the generator."""
     yield f"| metric | {' | '.join(estimates)} |"
     yield f"| --- {'| --- ' * len(estimates)}|"
-    apart = {generator: told(estimates, generator) for generator in estimates}
+    apart = {generator: detected(estimates, generator) for generator in estimates}
     for name in measures(estimates):
-        cells = [shown(found[name], name in apart[generator]) for generator, found in estimates.items()]
+        cells = [shown(values[name], name in apart[generator]) for generator, values in estimates.items()]
         yield f"| {name} | {' | '.join(cells)} |"
 
 
 def shown(estimate: Estimate, bold: bool) -> str:
-    """A number to three digits."""
+    """Return a number with three digits."""
     text = f"{estimate.value:.3g}" if abs(estimate.value) >= 5e-4 else "0"
     return f"**{text}**" if bold else text
 
 
 def main() -> None:
     """Print a table for each feature space."""
-    found = real()
+    digits = real()
     for space in SPACES:
-        print(f"\n`{space}`, {len(found.fresh)} rows each:\n")
-        print("\n".join(table(measured(found, extractor_of(space, found)))))
+        print(f"\n`{space}`, {len(digits.fresh)} rows each:\n")
+        print("\n".join(table(measured(digits, extractor_of(space, digits)))))
 
 
 if __name__ == "__main__":

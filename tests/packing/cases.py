@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from collapse_lab.packing.requests import Fit, Sampling
 
 from collapse_lab.engine.lab import ModelPart, Part
-from collapse_lab.engine.seeds import Seeds
 from collapse_lab.models.diffusion import Diffusion
-from collapse_lab.packing.requests import Fit, Sampling
+from collapse_lab.seeds import Seeds
 from collapse_lab.types import Budget, Weights
 from tests.models.cases import DATA, QUIET, budget, prompts, small
 

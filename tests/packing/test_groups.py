@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from collapse_lab.packing.requests import Fit, Sampling
 
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.packing import groups, stack
 from collapse_lab.packing.groups import Bench, furthest_behind, likeness, obstacle
-from collapse_lab.packing.requests import Fit, Sampling
 from collapse_lab.packing.turns import ask, together
 from tests.models.cases import budget
 from tests.packing.cases import fit, sampling

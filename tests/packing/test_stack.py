@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from collapse_lab.packing.requests import Fit, Sampling
 from torch import Tensor
 
 from collapse_lab.errors import Diverged
 from collapse_lab.models import diffusion
 from collapse_lab.nn.samplers import Sampler
-from collapse_lab.packing.requests import Fit, Sampling
 from collapse_lab.packing.stack import fit_together, sample_together
 from collapse_lab.types import Samples, Weights
 from tests.models.cases import budget

@@ -1,0 +1,208 @@
+"""The run command: Hydra composes the configuration of each cell; here it is checked, prepared and run.
+
+Nothing heavy is imported until a run needs it, so that `--help` and a typing error answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+from hydra.conf import HydraConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import configure_log
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from collapse_lab.cli import sweep
+from collapse_lab.config.binding import check_type
+from collapse_lab.config.composing import Composed, checked
+from collapse_lab.config.explain import explain
+from collapse_lab.config.searchpath import folders
+from collapse_lab.errors import UserError
+from collapse_lab.types import Count
+
+if TYPE_CHECKING:
+    from collapse_lab.experiment import Experiment, Result
+    from collapse_lab.types import Executor
+
+INTERRUPTED = "stopped. What is done is kept: the same command goes on from there"
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn what ends a launch into one line and an exit code: 2 for bad input, 130 after Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(_fail(INTERRUPTED, 130))
+    except UserError as error:
+        sys.exit(_fail(str(error), 2))
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        sys.exit(_fail(explain(error, folders()), 2))
+    except (OSError, ValueError) as error:
+        if any(frame.name in ("task", "serving_queue") for frame in traceback.extract_tb(error.__traceback__)):
+            raise
+        # The error is Hydra's own, from before our code: Hydra makes the folder of runs, and reads its own flags
+        message = str(error)
+        if isinstance(error, OSError):
+            message = f"cannot write to {error.filename} ({error.strerror}); give another folder with paths.runs=…"
+        sys.exit(_fail(message, 2))
+    finally:
+        sweep.close()
+
+
+class Launch:
+    """Hold the cells of one launch that wait to be packed. Hydra calls `task` once for each cell."""
+
+    def __init__(self) -> None:
+        self._queue: list[Callable[[Executor], None]] = []
+        self._pack = 1
+
+    def task(self, cfg: DictConfig) -> None:
+        """Run one cell: everything that one composed configuration asks for."""
+        context = HydraConfig.get()
+        overrides = list(context.overrides.task)
+        is_sweep = context.mode == RunMode.MULTIRUN
+        cell = sweep.Cell(Path(context.sweep.dir), context.job.num, tuple(overrides)) if is_sweep else None
+        with _explained(is_sweep), sweep.recorded(cell):
+            with open_dict(cfg):
+                cfg.pop("hydra", None)
+            composed = checked(cfg, overrides, {str(k): option for k, option in context.runtime.choices.items()})
+            pack = _pack(cfg, context)
+            if pack > 1 or (is_sweep and not _one_process(context)):
+                # rich's own switch: the bars of several cells would overwrite each other
+                os.environ["TTY_COMPATIBLE"] = "0"
+            from collapse_lab.experiment import prepare
+
+            if composed.root.dry_run:
+                _print_plan(prepare(composed))
+            elif cell is not None and pack > 1:
+                cell.postpone()
+                self._pack = max(self._pack, pack)
+                self._queue.append(partial(_run_later, composed, cell, context))
+            else:
+                experiment = prepare(composed)
+                sweep.name_run(cell, experiment.info.folder)
+                _say(experiment.run(), cell)
+
+    @contextmanager
+    def serving_queue(self) -> Iterator[None]:
+        """Run the cells that were queued inside the block, at its end. A cell that is refused stops no other.
+
+        Raises:
+            BaseException: the first failure, after all cells have ended.
+        """
+        try:
+            yield
+        except UserError:
+            self._serve_queue()
+            raise
+        self._serve_queue()
+
+    def _serve_queue(self) -> None:
+        if not self._queue:
+            return
+        from collapse_lab.packing.packed import run_packed
+
+        for error in run_packed(self._queue, self._pack):
+            if error is not None:
+                raise error
+
+
+def _run_later(composed: Composed, cell: sweep.Cell, context: HydraConf, executor: Executor) -> None:
+    """Run a cell that was queued, after the launcher has put its own logging back."""
+    from collapse_lab.experiment import prepare
+
+    configure_log(OmegaConf.create(context.job_logging), context.verbose)
+    with sweep.recorded(cell):
+        experiment = prepare(composed, executor)
+        sweep.name_run(cell, experiment.info.folder)
+        _say(experiment.run(), cell)
+
+
+def _say(result: Result, cell: sweep.Cell | None) -> None:
+    """Print what a run came to, and leave it for the sweep."""
+    from collapse_lab.sinks.console import print_table
+
+    if not result.computed:
+        print(f"already complete: {result.folder}")
+        print_table(result.records)
+    print(f"report: {result.report}")
+    if cell is not None:
+        cell.finish(result.status)
+
+
+def _print_plan(experiment: Experiment) -> None:
+    """Print the rows that each generation would train on, and the stages that would be computed."""
+    from rich.console import Console
+    from rich.table import Table
+
+    plan = experiment.plan
+    table = Table(title=f"{experiment.info.name} {experiment.info.signature}: what would run")
+    for column in ("generation", "model", "real", "synthetic", "fit", "sample"):
+        table.add_column(column, justify="right")
+    for step in plan.steps:
+        table.add_row(
+            str(step.generation),
+            step.model,
+            str(step.counts["real"]),
+            str(step.counts["synthetic"]),
+            f"{'stored' if step.fit_ready else 'to do'} {step.fit[:8]}",
+            f"{step.samples_ready} of {step.samples} stored",
+        )
+    Console(width=100).print(table)
+    print(f"{plan.stages_to_do} stages would run, {plan.stages_ready} are in the store; nothing was computed")
+
+
+def _pack(cfg: DictConfig, context: HydraConf) -> int:
+    """Return how many cells share a program.
+
+    Raises:
+        UserError: not a whole number, or there are no other cells in this process.
+    """
+    pack = cfg.trainer.get("pack", 1)
+    check_type("trainer.pack", pack, Count)
+    if pack > 1 and context.mode != RunMode.MULTIRUN:
+        raise UserError(
+            f"trainer.pack={pack} fits the cells of a sweep as one program, and this is one run; give -m and what to "
+            "sweep over (seed=0,1,2), or leave trainer.pack out"
+        )
+    if pack > 1 and not _one_process(context):
+        launcher = context.runtime.choices["hydra/launcher"]
+        raise UserError(
+            f"trainer.pack={pack} fits cells as one program, and hydra/launcher={launcher} starts a process for each; "
+            "leave out one of the two"
+        )
+    return int(pack)
+
+
+def _one_process(context: HydraConf) -> bool:
+    """Return whether the launcher runs the cells of a sweep one after the other in this process."""
+    return "BasicLauncher" in context.launcher["_target_"]
+
+
+@contextmanager
+def _explained(is_sweep: bool) -> Iterator[None]:
+    """Turn refusals into one line: raised in a sweep, whose other cells run first, else printed with exit code 2."""
+    try:
+        yield
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        message = str(error) if isinstance(error, UserError) else explain(error, folders())
+        if is_sweep:
+            raise UserError(message) from error
+        sys.exit(_fail(message, 2))
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"collapse_lab: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,207 @@
+"""Bind a configuration node to the constructor that it names: the constructor is the schema."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+from collapse_lab.config.identity import identify
+from collapse_lab.errors import UserError, did_you_mean
+from collapse_lab.storage.formats import MOVED
+from collapse_lab.types import Infinite
+
+NOTHING: frozenset[str] = frozenset()
+
+
+def bind(node: Mapping[str, Any], where: str, supplied: frozenset[str] = NOTHING) -> dict[str, Any]:
+    """Return the identity of a `_target_` node after its arguments are checked against the constructor.
+
+    Nested nodes are bound too. The identity is {"class", "version", "arguments"}; arguments that equal their
+    defaults are left out, so that a new argument with a default changes no key (`identity.identify`).
+
+    Args:
+        node: a resolved configuration node with a `_target_`.
+        where: the node's place in the configuration, as messages name it.
+        supplied: arguments that the program itself supplies, such as the `spec` of a model.
+
+    Raises:
+        UserError: the class does not exist; an argument is unknown, missing or of another type; a choice is unknown;
+            a number is outside its range or is not finite.
+    """
+    target = import_target(str(node["_target_"]), where)
+    parameters = {k: p for k, p in inspect.signature(target).parameters.items() if k not in supplied}
+    given = {str(key): value for key, value in node.items() if not str(key).startswith("_")}
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for name in given:
+        if name not in parameters and not takes_any:
+            raise UserError(f"{where}.{name}: {target.__name__} has no such argument; {did_you_mean(name, parameters)}")
+    required = [
+        n for n, p in parameters.items() if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    ]
+    missing = [name for name in required if name not in given]
+    if missing:
+        raise UserError(f"{where}: {target.__name__} needs {', '.join(missing)}")
+    hints = _hints(target)
+    for name, value in given.items():
+        check_type(f"{where}.{name}", value, hints.get(name, Any))
+    return identify(target, {name: _bound(value, f"{where}.{name}") for name, value in given.items()})
+
+
+def check_type(where: str, value: Any, hint: Any) -> None:
+    """Refuse a value that a constructor's annotation does not admit; nodes inside it are left to their own `bind`.
+
+    Raises:
+        UserError: another type, an unknown choice, a number outside its range, or one that is not finite.
+    """
+    if _holds_node(value):
+        return
+    options = _options(hint)
+    if not _finite(value) and not any(_admits_infinity(option) and value == math.inf for option in options):
+        raise UserError(f"{where} takes a finite number; got {value!r}")
+    adapter = _adapter(hint)
+    if adapter is None:
+        return
+    try:
+        adapter.validate_python(_tuples(value, hint))
+    except ValidationError as error:
+        raise UserError(_refusal(where, value, options)) from error
+
+
+def import_target(path: str, where: str) -> Any:
+    """Return the class or function that a `_target_` names.
+
+    Raises:
+        UserError: there is no such module, or it has no such name.
+    """
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        moved = f"it is called {MOVED[path]} now; correct the yaml" if path in MOVED else str(error)
+        raise UserError(f"{where}._target_ '{path}' cannot be imported: {moved}") from error
+
+
+def _bound(value: Any, where: str) -> Any:
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            return bind(value, where)
+        return {str(key): _bound(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_bound(item, f"{where}.{index}") for index, item in enumerate(value)]
+    return value
+
+
+def _holds_node(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return "_target_" in value or any(map(_holds_node, value.values()))
+    return isinstance(value, list | tuple) and any(map(_holds_node, value))
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+@cache
+def _adapter(hint: Any) -> TypeAdapter[Any] | None:
+    """Return pydantic's validator of an annotation, None for one that pydantic cannot read."""
+    try:
+        return TypeAdapter(hint, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
+    except (PydanticUserError, TypeError, NameError):
+        return None
+
+
+def _hints(target: Any) -> dict[str, Any]:
+    # A dataclass may inherit fields from another module, and only the class knows that module's names
+    constructor = target.__init__ if inspect.isclass(target) and not is_dataclass(target) else target
+    try:
+        return typing.get_type_hints(constructor, include_extras=True)
+    except (NameError, TypeError):  # because some names exist for the type checker alone
+        return {}
+
+
+def _tuples(value: Any, hint: Any) -> Any:
+    """Return a list as the tuple that an annotation asks for, because yaml has no tuples."""
+    wants_tuple = any(typing.get_origin(_bare(option)) is tuple for option in _options(hint))
+    return tuple(value) if wants_tuple and isinstance(value, list) else value
+
+
+def _options(hint: Any) -> list[Any]:
+    """Return the members of a union, or the annotation alone."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return [option for member in typing.get_args(hint) for option in _options(member)]
+    return [hint]
+
+
+def _bare(hint: Any) -> Any:
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
+
+
+def _admits_infinity(hint: Any) -> bool:
+    return typing.get_origin(hint) is Annotated and any(isinstance(m, Infinite) for m in hint.__metadata__)
+
+
+def _refusal(where: str, value: Any, options: Sequence[Any]) -> str:
+    """Return what was expected, what was given, and for choices the nearest one."""
+    choices = [
+        str(choice) for option in options if typing.get_origin(option) is Literal for choice in typing.get_args(option)
+    ]
+    if choices and isinstance(value, str):
+        return f"{where} is one of {', '.join(choices)}; got '{value}': {did_you_mean(value, choices)}"
+    ranged = [option for option in options if typing.get_origin(option) is Annotated]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    for option in ranged:
+        if is_number and _adapter(_bare(option)) is not None and _valid(_bare(option), value):
+            return f"{where} is {_range(option)}; got {value!r}"
+    wanted = " or ".join(dict.fromkeys(_words(option) for option in options))
+    return f"{where} takes {wanted}; got {value!r}"
+
+
+def _valid(hint: Any, value: Any) -> bool:
+    adapter = _adapter(hint)
+    assert adapter is not None
+    try:
+        adapter.validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
+def _range(hint: Any) -> str:
+    """Return the range of an annotated number in words, such as `1 or more` or `in [0, 1)`."""
+    low = next((m for m in hint.__metadata__ if isinstance(m, Ge | Gt)), None)
+    high = next((m for m in hint.__metadata__ if isinstance(m, Le | Lt)), None)
+    if high is None:
+        return f"{low.ge} or more" if isinstance(low, Ge) else f"above {low.gt if low else '-inf'}"
+    top = f"{high.le}]" if isinstance(high, Le) else f"{high.lt})"
+    bottom = f"[{low.ge}" if isinstance(low, Ge) else f"({low.gt if low else '-inf'}"
+    return f"in {bottom}, {top}"
+
+
+def _words(hint: Any) -> str:
+    """Return what an annotation admits, as a message says it."""
+    bare = _bare(hint)
+    if bare in (None, type(None)):
+        return "null"
+    if typing.get_origin(bare) is Literal:
+        return ", ".join(map(str, typing.get_args(bare)))
+    if typing.get_origin(bare) is None:
+        return str(getattr(bare, "__name__", bare))
+    origin = typing.get_origin(bare)
+    items = [_words(item) for item in typing.get_args(bare) if item is not Ellipsis]
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return "a mapping"
+    return f"a list of {', '.join(dict.fromkeys(items))}"

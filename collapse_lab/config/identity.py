@@ -1,0 +1,62 @@
+"""What a run and its parts are identified by: a class, its version, and what differs from the defaults."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from collapse_lab.engine.keys import whole_numbers
+
+
+def identify(target: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return {"class", "version", "arguments"} of a call, less the arguments that equal their defaults.
+
+    A key that is hashed over this survives a new argument with a default. A default that changes needs a raised
+    `version`, because the argument was left out of the keys of earlier versions (`tests/config/test_defaults.py`
+    compares all defaults with a committed snapshot).
+
+    Args:
+        target: a class with an integer `version` (0 where it has none), or a function.
+        arguments: plain values, and identities in the place of nested nodes.
+    """
+    parameters = inspect.signature(target).parameters
+    changed = {
+        name: value
+        for name, value in arguments.items()
+        if name not in parameters or _equal_key(value) != _equal_key(default_of(parameters[name]))
+    }
+    version = getattr(target, "version", 0)
+    return {
+        "class": f"{target.__module__}.{target.__qualname__}",
+        "version": version if isinstance(version, int) else 0,
+        "arguments": {name: whole_numbers(value) for name, value in sorted(changed.items())},
+    }
+
+
+def default_of(parameter: inspect.Parameter) -> Any:
+    """Return a parameter's default as `identify` would describe it; `parameter.empty` where it has none."""
+    return _described(parameter.default)
+
+
+def _described(value: Any) -> Any:
+    """Return a default value in the form in which a bound node has it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return identify(type(value), {f.name: _described(getattr(value, f.name)) for f in fields(value) if f.init})
+    if isinstance(value, list | tuple):
+        return [_described(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _described(item) for key, item in value.items()}
+    return value
+
+
+def _equal_key(value: Any) -> Any:
+    """Return a text that is equal for equal values, so that True is not 1 and a list equals its tuple."""
+    return repr(_sorted(whole_numbers(value)))
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value

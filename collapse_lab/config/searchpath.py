@@ -1,0 +1,77 @@
+"""Where configuration files lie: the project's own folder, and those of installed plug-ins."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+from collapse_lab.errors import UserError
+
+ENTRY_POINTS = "collapse_lab.conf"  # the group in which a package names its folder of yaml files
+_ROOM = Path(__file__).resolve().parents[1]
+CONF = _ROOM / "conf" if (_ROOM / "conf").is_dir() else _ROOM.parent / "conf"  # in a wheel, or in a checkout
+
+
+class PluginSearchPath(SearchPathPlugin):
+    """Append the folders of installed plug-ins to Hydra's search path, behind the project's own."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append one entry for each plug-in."""
+        for name, folder in plugin_folders().items():
+            search_path.append(provider=name, path=f"file://{folder}")
+
+
+def register() -> None:
+    """Make Hydra ask for the folders of plug-ins; to call it again changes nothing."""
+    Plugins.instance().register(PluginSearchPath)
+
+
+def folders() -> list[Path]:
+    """Return every folder of configuration files, the project's own first."""
+    return [CONF, *plugin_folders().values()]
+
+
+@cache
+def plugin_folders() -> Mapping[str, Path]:
+    """Return the folder of yaml files of each installed plug-in, by the name of its entry point.
+
+    A package declares it in its pyproject.toml:
+
+        [project.entry-points."collapse_lab.conf"]
+        my_lab = "my_lab.conf"
+
+    Raises:
+        UserError: an entry point names no package, or two folders hold a file of the same name.
+    """
+    found: dict[str, Path] = {}
+    for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
+        spec = importlib.util.find_spec(entry.value)
+        places = list(spec.submodule_search_locations or []) if spec is not None else []
+        if not places:
+            raise UserError(
+                f"the plug-in '{entry.name}' names the package '{entry.value}' for its yaml files, and there is no "
+                f"such package; correct its entry point in the group {ENTRY_POINTS}, or uninstall it"
+            )
+        found[entry.name] = Path(places[0])
+    _refuse_twins({"collapse_lab": CONF, **found})
+    return found
+
+
+def _refuse_twins(places: Mapping[str, Path]) -> None:
+    owners: dict[str, str] = {}
+    for owner, folder in places.items():
+        for file in sorted(folder.rglob("*.yaml")):
+            name = file.relative_to(folder).with_suffix("").as_posix()
+            if name in owners:
+                raise UserError(
+                    f"two plug-ins have the name {name}: {owners[name]} and {owner} ({file}); rename one of the files, "
+                    "or uninstall one of the two"
+                )
+            owners[name] = owner

@@ -1,0 +1,48 @@
+"""How a run, or a cell of a sweep, ended: one small JSON file, written whole."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from collapse_lab.storage.files import write_whole
+
+Status = Literal["ok", "diverged", "interrupted", "failed", "lost"]
+GOOD: tuple[Status, ...] = ("ok", "diverged")  # a run that diverges ends as a result
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Hold how a run or a cell ended.
+
+    Attributes:
+        run: the run's folder, "" where it was never known.
+        status: `ok`; `diverged`; `interrupted` by Ctrl-C; `failed` by an error; `lost` where the process said nothing,
+            because it was killed or its node failed.
+        reason: the error's message.
+        seconds: wall time.
+    """
+
+    run: str
+    status: Status
+    reason: str = ""
+    seconds: float = 0.0
+
+    def write(self, path: Path) -> None:
+        """Write the outcome to a file, whole."""
+        write_whole(path, json.dumps(asdict(self), indent=1))
+
+    @classmethod
+    def read(cls, path: Path) -> Outcome:
+        """Return the outcome in a file; `lost` where there is no such file."""
+        if not path.exists():
+            return cls("", "lost", "its process ended without a word: it was killed, or its node failed")
+        return cls(**json.loads(path.read_text()))
+
+
+def failure(error: BaseException, run: str, seconds: float) -> Outcome:
+    """Return the outcome of a run or a cell that an exception ended."""
+    status: Status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    return Outcome(run, status, str(error), seconds)

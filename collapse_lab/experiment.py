@@ -1,0 +1,183 @@
+"""An experiment in Python: compose it, look at its plan, run it. The command line uses the same three steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from omegaconf import OmegaConf
+
+from collapse_lab.config.building import build, build_sinks
+from collapse_lab.config.composing import Composed
+from collapse_lab.config.older import refuse_older_format
+from collapse_lab.config.signature import canonical, resolved, signature
+from collapse_lab.engine.executor import Alone
+from collapse_lab.engine.loop import Loop
+from collapse_lab.engine.run import Layout, lay_out, recording, records_of
+from collapse_lab.errors import UserError
+from collapse_lab.sinks.silent import Silent
+from collapse_lab.storage.files import locked, make_folder
+from collapse_lab.storage.formats import CONFIG, FORMAT, MARK
+from collapse_lab.types import Executor, Progress, Record, RunInfo, Sink
+
+
+@dataclass(frozen=True)
+class Result:
+    """Hold what a run came to.
+
+    Attributes:
+        folder: the run's folder.
+        status: `ok` or `diverged`.
+        records: the ledger, oldest line first.
+        computed: whether this call computed anything, or found the run complete.
+    """
+
+    folder: Path
+    status: Literal["ok", "diverged"]
+    records: tuple[Record, ...]
+    computed: bool
+
+    @property
+    def report(self) -> Path:
+        """Return the path of the run's page."""
+        return self.folder / "report.html"
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """Hold what one model of one generation would do.
+
+    Attributes:
+        generation: 0 or more.
+        model: the member.
+        counts: real and synthetic rows that it trains on.
+        fit: the key of its fit.
+        fit_ready: whether the store holds the fit.
+        samples: how many samplings belong to it.
+        samples_ready: how many of them the store holds.
+    """
+
+    generation: int
+    model: str
+    counts: dict[str, int]
+    fit: str
+    fit_ready: bool
+    samples: int
+    samples_ready: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Hold what a run would compute; nothing was computed to know it.
+
+    Attributes:
+        steps: one for each model of each generation.
+        stages_to_do: stages that the store does not hold.
+        stages_ready: stages that the store holds.
+    """
+
+    steps: tuple[PlannedStep, ...]
+    stages_to_do: int
+    stages_ready: int
+
+
+class Experiment:
+    """Represent one composed experiment, built and checked. Make it with `prepare`.
+
+    Attributes:
+        info: its name, signature, folder and resolved configuration.
+    """
+
+    def __init__(self, composed: Composed, executor: Executor) -> None:
+        cfg, root = composed.cfg, composed.root
+        self._executor = executor
+        # Because the file is equal for equal runs on any machine, paths and device are masked in it
+        self._config_text = OmegaConf.to_yaml(OmegaConf.create({MARK: FORMAT, **canonical(cfg)}))
+        sign = signature(cfg)
+        self.info = RunInfo(root.name, sign, Path(cfg.paths.runs) / root.name / sign, resolved(cfg))
+        self._sinks = build_sinks(self.info.config)
+        self.layout: Layout = lay_out(build(cfg, executor), _progress(self._sinks))
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Return what the run would compute: the dry run."""
+        stages = self.layout.stages
+        ready = sum(stage.ready for stage in stages)
+        steps = []
+        for step in (step for generation in self.layout.plan for step in generation):
+            samples = [*step.samples.values(), *step.grids.values()]
+            steps.append(
+                PlannedStep(
+                    generation=step.generation,
+                    model=step.model,
+                    counts=dict(step.counts),
+                    fit=step.fit.key,
+                    fit_ready=step.fit.ready,
+                    samples=len(samples),
+                    samples_ready=sum(stage.ready for stage in samples),
+                )
+            )
+        return Plan(tuple(steps), len(stages) - ready, ready)
+
+    def run(self) -> Result:
+        """Return the result of the run, computed to its end; a run that is complete is read and not computed.
+
+        Raises:
+            UserError: the folder holds another run, an older format, or cannot be written to; a disk is full.
+        """
+        folder = self.info.folder
+        refuse_older_format(self.info)
+        self._refuse_another_run()
+        make_folder(folder, "paths.runs")
+        self.layout.lab.store.open()
+        with locked(folder / ".lock", str(folder), self._executor):
+            computed = not self.layout.is_finished(records_of(folder))
+            if computed:
+                lab, layout = self.layout.lab, self.layout
+                with recording(self.info, self._sinks, self._config_text) as session:
+                    loop = Loop(lab, layout.work, layout.ruler, session.ledger, self._sinks, folder)
+                    session.status = loop.run(layout.plan)
+        records = tuple(records_of(folder))
+        diverged = any(record.status == "diverged" for record in records)
+        result = Result(folder, "diverged" if diverged else "ok", records, computed)
+        if computed or not result.report.exists():
+            from collapse_lab.report import write_report
+
+            write_report([folder], result.report)
+        return result
+
+    def _refuse_another_run(self) -> None:
+        path = self.info.folder / CONFIG
+        if not path.exists():
+            return
+        present = signature(OmegaConf.load(path))  # type: ignore[arg-type]
+        if present != self.info.signature:
+            raise UserError(
+                f"{self.info.folder} holds a run of another configuration (its config.yaml has the signature "
+                f"{present}, this command {self.info.signature}); move that folder away, or give another paths.runs"
+            )
+
+
+def prepare(composed: Composed, executor: Executor | None = None) -> Experiment:
+    """Return an experiment, built and checked; nothing is computed.
+
+    Example:
+        >>> from collapse_lab import compose, prepare
+        >>> result = prepare(compose("+experiment=nepotistic", "ratio=0.1")).run()  # doctest: +SKIP
+
+    Args:
+        composed: what `compose` returned.
+        executor: how fits and samplings are executed; alone in this thread unless it is given.
+
+    Raises:
+        UserError: anything that can be known to be wrong before something is computed.
+    """
+    return Experiment(composed, executor or Alone())
+
+
+def _progress(sinks: Sequence[Sink]) -> Progress:
+    """Return the first sink that shows progress, or a silent one."""
+    return next((sink for sink in sinks if callable(getattr(sink, "advance", None))), Silent())  # type: ignore[return-value]

@@ -1,0 +1,50 @@
+"""Formats of run folders, and how an older configuration is read as one of today."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FORMAT = 2  # of config.yaml, stage keys and signatures; a folder without the mark has format 1
+CONFIG = "config.yaml"
+MARK = "format"
+
+# Where classes of format 1 are today
+MOVED: dict[str, str] = {
+    "collapse_lab.curation.chain.InOrder": "collapse_lab.curation.sequence.InOrder",
+    "collapse_lab.lightning.Training": "collapse_lab.engine.fitting.Training",
+    "collapse_lab.population.Population": "collapse_lab.engine.population.Population",
+    "collapse_lab.store.Store": "collapse_lab.storage.store.Store",
+    "collapse_lab.sweep.SweepStart": "collapse_lab.cli.sweep.SweepStart",
+}
+# Arguments of `model` in format 1 that are arguments of its optimisation today
+OPTIMISATION = ("lr", "lr_schedule", "weight_decay", "warmup", "ema_decay")
+
+
+def format_of(folder: Path) -> int:
+    """Return the format of a run folder, read from the first line of its config.yaml; 1 where it has no mark."""
+    with (folder / CONFIG).open() as file:
+        key, _, value = file.readline().partition(":")
+    return int(value) if key == MARK and value.strip().isdigit() else 1
+
+
+def upgraded(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's configuration in the shape of today's format, whichever format wrote it."""
+    if config.get(MARK, 1) == FORMAT:
+        return dict(config)
+    moved: dict[str, Any] = _renamed(config)
+    model = moved.get("model")
+    if isinstance(model, dict):
+        knobs = {name: model.pop(name) for name in OPTIMISATION if name in model}
+        if knobs:
+            model["optimisation"] = {"_target_": "collapse_lab.nn.optimisation.Optimisation", **knobs}
+    return moved
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _renamed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_renamed(item) for item in value]
+    return MOVED.get(value, value) if isinstance(value, str) else value

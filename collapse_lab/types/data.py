@@ -1,0 +1,131 @@
+"""Rows of data: what a data set promises, what models are trained on and sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:  # because torch takes seconds to import, and the report, --help and a refusal do without it
+    from jaxtyping import Int
+    from torch import Tensor
+
+Modality = Literal["image", "points", "tokens"]
+Split = Literal["train", "reference"]
+Weights = Mapping[str, "Tensor"]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Say how texts are rows of tokens, and how they read.
+
+    Attributes:
+        size: the number of tokens; ids lie in [0, size).
+        identity: SHA-256 of the serialised tokenizer. A pretrained model has to have the same one.
+        decode: a function from rows of tokens (n, length) to n texts.
+    """
+
+    size: int
+    identity: str
+    decode: Callable[[Tensor], list[str]]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Say what a data set promises to models and feature extractors.
+
+    Attributes:
+        modality: what a sample is.
+        shape: the shape of one sample, such as (1, 8, 8) for an 8x8 grey image.
+        classes: the word for each label, () where rows have no label.
+        vocabulary: every distinct caption that a row or a prompt of this data set may carry, sorted.
+        tokens: what rows of tokens mean, None where samples are not tokens.
+    """
+
+    modality: Modality
+    shape: tuple[int, ...]
+    classes: tuple[str, ...] = ()
+    vocabulary: tuple[str, ...] = ()
+    tokens: Tokens | None = None
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Hold n captions as a table of distinct texts and an index into it.
+
+    Attributes:
+        table: the distinct texts; an empty table means that there are no captions.
+        index: (n,) int64, the number of each caption in the table.
+    """
+
+    table: tuple[str, ...] = ()
+    index: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> Captions:
+        """Return the captions of n texts, in their order."""
+        table, index = np.unique(np.asarray(texts, dtype=object).astype(str), return_inverse=True)
+        return cls(tuple(map(str, table)), index.astype(np.int64))
+
+    def take(self, rows: np.ndarray) -> Captions:
+        """Return the captions of some rows, in the order of their numbers."""
+        return Captions(self.table, self.index[rows]) if self.table else self
+
+    def texts(self) -> list[str]:
+        """Return the n texts."""
+        return [self.table[i] for i in self.index]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Hold rows of data with their conditions.
+
+    Attributes:
+        data: (n, *shape). Images are uint8 in [0, 255], channel first, quantised as a published picture is; a family
+            may keep float32 in [-1, 1]. Points are float64, and a row holds a point of each of R replicas, (R, d),
+            because late in a chain of thousands of fits float32 loses 1e-3 of the spread that is left. Tokens are
+            int64.
+        labels: (n,) int64, -1 where a row has none.
+        captions: of the n rows, or no captions.
+    """
+
+    data: Tensor
+    labels: np.ndarray
+    captions: Captions = field(default_factory=Captions)
+
+    def __len__(self) -> int:
+        return int(self.data.shape[0])
+
+    def take(self, rows: np.ndarray) -> Samples:
+        """Return some rows, in the order of their numbers."""
+        import torch
+
+        return Samples(self.data.index_select(0, torch.from_numpy(rows)), self.labels[rows], self.captions.take(rows))
+
+
+@dataclass(frozen=True)
+class RealData:
+    """Hold a real data set in two parts that never change: rows of `reference` are never trained on."""
+
+    train: Samples
+    reference: Samples
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Hold what is to be sampled: n labels and n prompts, fixed before anything is generated.
+
+    Attributes:
+        labels: (n,) int64, -1 for none.
+        captions: the n prompts, or no captions.
+        context: (n, length) tokens that each sample continues, where samples are tokens.
+    """
+
+    labels: np.ndarray
+    captions: Captions
+    context: Int[Tensor, "n length"] | None = None
+
+    def __len__(self) -> int:
+        return int(self.labels.shape[0])

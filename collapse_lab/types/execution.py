@@ -1,0 +1,109 @@
+"""How the work of a cell is executed: budgets, requests, and the executor that fulfils them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from collapse_lab.types.data import Conditions, Samples
+
+if TYPE_CHECKING:
+    from collapse_lab.seeds import Seeds
+    from collapse_lab.types.protocols import GenerativeModel, Progress
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Hold the training budget of one fit, resolved for its generation.
+
+    Attributes:
+        steps: optimiser steps, 0 or more.
+        batch_size: rows of a step, 1 or more.
+        precision: as Lightning names it, such as 32-true or bf16-mixed.
+        gradient_clip: the norm that gradients are clipped to, None for no clipping.
+        device: cpu or cuda.
+    """
+
+    steps: int
+    batch_size: int
+    precision: str = "32-true"
+    gradient_clip: float | None = 1.0
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, eq=False)
+class FitRequest:
+    """Ask for the fit of a model that holds the weights it starts from.
+
+    Attributes:
+        model: the model, changed in place.
+        identity: what the fit of the model depends on; equal for models that may be fitted as one program.
+        data: the training set.
+        budget: steps, batch size and precision.
+        seeds: where the fit takes its random numbers from; they name the generation and the model.
+        progress: told of every step.
+    """
+
+    model: GenerativeModel
+    identity: Mapping[str, Any]
+    data: Samples
+    budget: Budget
+    seeds: Seeds
+    progress: Progress
+
+
+@dataclass(frozen=True, eq=False)
+class SampleRequest:
+    """Ask for samples of a fitted model.
+
+    Attributes:
+        model: the fitted model.
+        identity: what the fit of the model depends on.
+        sampling: the arguments that act on sampling alone.
+        generation: the generation of the model; the seeds of a grid are those of generation 0.
+        conditions: what to sample.
+        seeds: where sampling takes its random numbers from.
+        progress: told of every step.
+    """
+
+    model: GenerativeModel
+    identity: Mapping[str, Any]
+    sampling: Mapping[str, Any]
+    generation: int
+    conditions: Conditions
+    seeds: Seeds
+    progress: Progress
+
+
+class Executor(Protocol):
+    """Execute the work of one cell: alone, or together with the work of other cells of a sweep."""
+
+    def fit(self, request: FitRequest) -> None:
+        """Fit a model in place.
+
+        Raises:
+            Diverged: the loss is no longer a finite number.
+        """
+        ...
+
+    def sample(self, request: SampleRequest) -> Samples:
+        """Return what a fitted model samples.
+
+        Raises:
+            Diverged: a sample is not finite.
+        """
+        ...
+
+    def clock(self) -> float:
+        """Return seconds of this cell's own work; only differences of two readings have a meaning."""
+        ...
+
+    def wait(self, attempt: Callable[[float], bool], work: str) -> None:
+        """Return once an attempt has succeeded.
+
+        Args:
+            attempt: tries for so many seconds (a negative number: without end) and says whether it succeeded.
+            work: what another process is computing meanwhile, as the user is told of it.
+        """
+        ...

@@ -1,0 +1,61 @@
+"""What is measured: features, estimates, and what a probe looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from collapse_lab.types.data import Samples
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+    from collapse_lab.types.protocols import GenerativeModel
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Hold an embedding of n samples with the conditions that were asked for.
+
+    Attributes:
+        values: (n, d) float.
+        labels: (n,) int64, the labels asked for.
+        predicted: (n,) int64, the class read off each sample where the extractor is a classifier, else None.
+        texts: (n, d), each sample's caption embedded in the same space where the extractor does so, else None.
+    """
+
+    values: Float[Tensor, "n d"]
+    labels: Int[Tensor, " n"]
+    predicted: Int[Tensor, " n"] | None = None
+    texts: Float[Tensor, "n d"] | None = None
+
+    def __len__(self) -> int:
+        return int(self.values.shape[0])
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Hold a number with its 95 % interval, where one is known."""
+
+    value: float
+    lo: float | None = None
+    hi: float | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Hold what a probe looks at: one model of one generation, and one prompt set.
+
+    Attributes:
+        model: the fitted model.
+        first: returns the same member's model of generation 0, which is loaded when it is called.
+        real: reference rows of the prompt set.
+        generated: what the model sampled for the prompt set.
+    """
+
+    model: GenerativeModel
+    first: Callable[[], GenerativeModel]
+    real: Samples
+    generated: Samples

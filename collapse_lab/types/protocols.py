@@ -1,0 +1,248 @@
+"""The protocols that everything pluggable satisfies.
+
+A new data set, prompt set, mixing policy, family, feature space, metric, probe, curation step or sink is one file that
+satisfies one of these protocols, and one yaml in `conf/` that names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+
+from collapse_lab.types.data import Conditions, RealData, Samples, Spec, Split, Weights
+from collapse_lab.types.execution import Budget
+from collapse_lab.types.measures import Estimate, FeatureSet, Subject
+from collapse_lab.types.provenance import DrawRequest, Provenance
+from collapse_lab.types.records import Record, RunInfo
+
+if TYPE_CHECKING:
+    from collapse_lab.seeds import Seeds
+
+
+class Dataset(Protocol):
+    """Provide real, immutable data."""
+
+    @property
+    def key(self) -> str:
+        """Return what identifies the rows (name, arguments, checksums), without reading them."""
+        ...
+
+    @property
+    def spec(self) -> Spec:
+        """Return what the data set promises to models and feature extractors."""
+        ...
+
+    def load(self) -> RealData:
+        """Return the rows; the same rows in the same order at every call."""
+        ...
+
+
+class PromptSet(Protocol):
+    """Name a set of prompts: which real rows belong to it, and which prompts are sampled for it."""
+
+    def bind(self, spec: Spec) -> PromptSet:
+        """Return this set, checked against the words of a data set.
+
+        Raises:
+            UserError: the set names a class or a caption that the data set does not have.
+        """
+        ...
+
+    def member(self, samples: Samples) -> np.ndarray:
+        """Return a boolean mask (n,): the real rows that belong to this set."""
+        ...
+
+    def conditions(self, n: int, train: Samples, spec: Spec) -> Conditions:
+        """Return n conditions, balanced over the set and the same at every call."""
+        ...
+
+
+class Progress(Protocol):
+    """Be told where the work stands. Every method is cheap enough to be called at each step."""
+
+    def start(self, generation: int, model: str, phase: str, total: int) -> None:
+        """Begin a phase of `total` steps."""
+        ...
+
+    def advance(self, steps: int = 1) -> None:
+        """Count steps that were done."""
+        ...
+
+    def stop(self) -> None:
+        """End the phase."""
+        ...
+
+
+class GenerativeModel(Protocol):
+    """Be one model of one generation, built afresh for it.
+
+    Attributes:
+        version: raised whenever the same configuration would no longer give the same weights or samples, so that
+            stale stages of the store are never taken for current ones.
+        sampling_only: constructor arguments that act after training. They are left out of the key of a fit, so a
+            sweep over them shares every fit of generation 0.
+    """
+
+    version: ClassVar[int]
+    sampling_only: ClassVar[frozenset[str]]
+
+    def fit(self, data: Samples, budget: Budget, seeds: Seeds, progress: Progress) -> None:
+        """Train on the rows.
+
+        Raises:
+            Diverged: the loss is no longer a finite number.
+        """
+        ...
+
+    def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples:
+        """Return one sample for each condition.
+
+        Raises:
+            Diverged: a sample is not finite.
+        """
+        ...
+
+    def sampling_steps(self, n: int) -> int:
+        """Return how often `sample` advances the progress for n conditions."""
+        ...
+
+    def weights(self) -> Weights:
+        """Return the tensors that `load` takes, on the CPU."""
+        ...
+
+    def load(self, weights: Weights) -> None:
+        """Take over what `weights` returned."""
+        ...
+
+    def to(self, device: str, /) -> object:
+        """Move the model to a device."""
+        ...
+
+
+class Extractor(Protocol):
+    """Embed samples in a feature space."""
+
+    version: ClassVar[int]
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Return what the values depend on. Sets of unlike fingerprints must never be compared."""
+        ...
+
+    def extract(self, samples: Samples) -> FeatureSet:
+        """Return the embedding of the samples, row by row."""
+        ...
+
+
+class FittedExtractor(Extractor, Protocol):
+    """Embed samples by a network that is trained here, on the real data, as a stage of the store."""
+
+    def fit(self, real: RealData, progress: Progress) -> None:
+        """Train on the real data."""
+        ...
+
+    def weights(self) -> Weights:
+        """Return the tensors that `load` takes."""
+        ...
+
+    def load(self, weights: Weights) -> None:
+        """Take over what `weights` returned."""
+        ...
+
+
+class Metric(Protocol):
+    """Compare features of generated rows with features of real rows.
+
+    Attributes:
+        version: raised whenever the same features would give other numbers.
+        floored: whether real against real is a meaningful floor. The floor's rows come from the other split.
+        against: the split of the real rows that generated ones are compared with. Memorisation asks for `train`,
+            everything else for `reference`.
+        features: names of the feature spaces that the metric is computed in; None means all of them.
+    """
+
+    version: ClassVar[int]
+    floored: ClassVar[bool]
+    against: ClassVar[Split]
+    features: Sequence[str] | None
+
+    def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
+        """Return quantity -> estimate, the quantities being names of the ledger."""
+        ...
+
+
+class Probe(Protocol):
+    """Look inside a fitted model: perplexity, log-likelihood, denoising loss.
+
+    A probe is called for every prompt set, with the same random numbers in every generation, so that only the model
+    changes. A name that it returns stands in the ledger behind the prompt set: `<subset>/<name>`.
+    """
+
+    version: ClassVar[int]
+
+    def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
+        """Return quantity -> estimate."""
+        ...
+
+
+class MixingPolicy(Protocol):
+    """Choose the rows of a training set from their provenance alone, never from pixels or tokens.
+
+    Attributes:
+        horizon: how many past generations `draw` may read; None means all of them.
+    """
+
+    horizon: int | None
+
+    def draw(self, pool: Provenance, request: DrawRequest) -> np.ndarray:
+        """Return the ids of the training set's rows, each at most once.
+
+        Raises:
+            UserError: the pool holds fewer rows than the policy needs.
+        """
+        ...
+
+
+class Curation(Protocol):
+    """Act on samples between the model and the pool. Unlike mixing, curation looks at them.
+
+    Attributes:
+        version: raised whenever the same samples would be curated otherwise.
+        changes_samples: whether `apply` does anything at all; where it is False no stage is made.
+        needs_classifier: whether `apply` scores samples with a trained classifier.
+    """
+
+    version: ClassVar[int]
+    changes_samples: ClassVar[bool]
+    needs_classifier: ClassVar[bool]
+
+    def plan(self, conditions: Conditions) -> Conditions:
+        """Return the conditions that remain, known before any sample, so that the whole run can be planned."""
+        ...
+
+    def apply(self, generated: Samples, real: Samples, scorer: Extractor | None, rng: np.random.Generator) -> Samples:
+        """Return exactly the samples that `plan` promised, in that order."""
+        ...
+
+
+class Sink(Protocol):
+    """Mirror the ledger. A sink may fail without harm to the run, because the ledger is the truth."""
+
+    def open(self, run: RunInfo, past: Sequence[Record]) -> None:
+        """Begin, or go on with, a run of which `past` is recorded already."""
+        ...
+
+    def record(self, record: Record) -> None:
+        """Mirror one line of the ledger."""
+        ...
+
+    def grid(self, generation: int, model: str, subset: str, path: Path) -> None:
+        """Mirror one picture of samples."""
+        ...
+
+    def close(self, status: str) -> None:
+        """End the mirror with the status of the run."""
+        ...
