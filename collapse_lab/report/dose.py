@@ -72,7 +72,7 @@ def section(collection: Collection) -> Section | None:
 def positions(doses: Sequence[float]) -> dict[float, float]:
     """Return where each dose stands on the axis.
 
-    Doses that span more than one decade are placed by their logarithm. A logarithm has no 0, but the control at 0 is the
+    Doses over more than one decade are placed by their logarithm. A logarithm has no 0, but the control at 0 is the
     point that all others are compared with, so 0 is placed one step left of the smallest dose.
 
     Args:
