@@ -32,7 +32,8 @@ class Quantity:
         title: what headings and captions call it, such as "Fréchet distance (FID)".
         better: whether higher or lower values are better; "none" where neither is, or where it is not known.
         range: the least and the greatest value; None where there is no bound, or where the bound depends on the data.
-        abbreviation: what tables and sentences call it, such as "FID"; empty where that is the name in plain letters.
+        abbreviation: a short name for tables and sentences, such as "FID"; where it is empty, `short` returns the name
+            with spaces.
         whole_axis: whether plots show an axis up to the greatest value of the range even where all values are small.
     """
 
@@ -53,7 +54,7 @@ def _share(name: str, title: str, better: Direction = "higher") -> Quantity:
     return Quantity(name, title, better, UNIT, whole_axis=True)
 
 
-_METRICS = (
+METRIC_QUANTITIES: tuple[Quantity, ...] = (
     Quantity("fid", "Fréchet distance (FID)", "lower", NOT_NEGATIVE, "FID"),
     Quantity("fd_infinity", "Fréchet distance at infinite n", "lower", UNBOUNDED, "FD∞"),
     Quantity("kid", "Kernel distance (KID)", "lower", UNBOUNDED, "KID"),
@@ -71,7 +72,7 @@ _METRICS = (
     _share("agreement", "Prompt agreement"),
     Quantity("clip_score", "CLIP score", "higher", (0.0, 100.0)),
 )
-_PROBES = (
+PROBE_QUANTITIES: tuple[Quantity, ...] = (
     _share("accuracy", "Accuracy"),
     Quantity("perplexity", "Perplexity", "lower", (1.0, None)),
     Quantity("generated_perplexity", "Perplexity of generated text under generation 0", "none", (1.0, None)),
@@ -93,7 +94,7 @@ _PROBES = (
     Quantity("repetition", "Repeated 4-grams within a sample", "lower", UNIT),
     _share("self_bleu", "Self-BLEU", "lower"),
 )
-CATALOGUE: Mapping[str, Quantity] = {quantity.name: quantity for quantity in (*_METRICS, *_PROBES)}
+CATALOGUE: Mapping[str, Quantity] = {quantity.name: quantity for quantity in (*METRIC_QUANTITIES, *PROBE_QUANTITIES)}
 
 
 def describe(name: str) -> Quantity | None:

@@ -59,7 +59,7 @@ def _extrapolated(
         raise UserError(f"blocks = {blocks}, and has to be 2 or more, because a line takes 2 points")
     if min(len(x), len(y)) < 2 * blocks:
         raise UserError(
-            f"{blocks} blocks of 2 rows or more were asked for in sets of {len(x)} and {len(y)} rows: "
+            f"{blocks} blocks of 2 rows or more do not fit into sets of {len(x)} and {len(y)} rows: "
             f"raise n_samples to {2 * blocks} or more, or lower `blocks`"
         )
     means = [np.mean([frechet_distance(*pair) for pair in _pairs(x, y, b, rng)]) for b in range(2, blocks + 1)]

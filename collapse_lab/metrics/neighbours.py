@@ -50,7 +50,7 @@ def nearest_in(
         UserError: k < 1 or k > m.
     """
     if not 1 <= k <= len(y):
-        raise UserError(f"k = {k} neighbours were asked for in a set of {len(y)} rows: k lies in 1 … m")
+        raise UserError(f"k = {k} neighbours do not exist in a set of {len(y)} rows: give k in 1 … {len(y)}")
     a, b = clouds(x, y)
     candidates = Candidates(a, b, min(k + SPARE, len(b)))
     for start in range(0, len(a), rows):
@@ -93,7 +93,7 @@ def neighbour_candidates(cloud: Cloud, k: int, rows: int = TILE) -> Candidates:
     """
     n = len(cloud)
     if not 1 <= k < n:
-        raise UserError(f"k = {k} neighbours were asked for in a set of {n} rows: k lies in 1 … n - 1")
+        raise UserError(f"k = {k} other neighbours do not exist in a set of {n} rows: give k in 1 … {n - 1}")
     candidates = Candidates(cloud, cloud, min(k + SPARE, n - 1))
     for start in range(0, n, rows):
         tile_rows, columns = slice(start, min(start + rows, n)), slice(start, n)
