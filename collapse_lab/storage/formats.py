@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 FORMAT = 2  # of config.yaml, stage keys and signatures; a folder without the mark has format 1
-CONFIG = "config.yaml"
+CONFIG, ENVIRONMENT, STATUS = "config.yaml", "environment.json", "status.json"
 MARK = "format"
 
 # Where classes of format 1 are today
@@ -20,6 +20,8 @@ MOVED: dict[str, str] = {
 }
 # Arguments of `model` in format 1 that are arguments of its optimisation today
 OPTIMISATION = ("lr", "lr_schedule", "weight_decay", "warmup", "ema_decay")
+# What a family of format 1 did that had no such argument: the VAE took Adam at a constant learning rate
+WITHOUT_ARGUMENT = {"lr_schedule": "constant", "warmup": 0.0}
 
 
 def format_of(folder: Path) -> int:
@@ -34,12 +36,21 @@ def upgraded(config: Mapping[str, Any]) -> dict[str, Any]:
     if config.get(MARK, 1) == FORMAT:
         return dict(config)
     moved: dict[str, Any] = _renamed(config)
-    model = moved.get("model")
-    if isinstance(model, dict):
-        knobs = {name: model.pop(name) for name in OPTIMISATION if name in model}
-        if knobs:
-            model["optimisation"] = {"_target_": "collapse_lab.nn.optimisation.Optimisation", **knobs}
+    model = moved.get("model", {})
+    knobs = _taken(model)
+    if knobs:
+        node = {"_target_": "collapse_lab.nn.optimisation.Optimisation", **WITHOUT_ARGUMENT, **knobs}
+        model["optimisation"] = node
+        for changes in moved.get("population", {}).get("members", {}).values():
+            own = _taken(changes)
+            if own:  # because a member replaces whole arguments of the model
+                changes["optimisation"] = {**node, **own}
     return moved
+
+
+def _taken(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Remove from the arguments of a model those of its optimisation, and return them."""
+    return {name: arguments.pop(name) for name in OPTIMISATION if name in arguments}
 
 
 def _renamed(value: Any) -> Any:
