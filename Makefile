@@ -25,6 +25,7 @@ test: lint types  ## create the environment, then run lint, types and tests
 lint: $(READY)  ## check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo --no-cache
 
 types: $(READY)  ## check types
 	$(BIN)/mypy
@@ -33,10 +34,10 @@ bench: $(READY)  ## run the benchmarks, each as a ratio to the alternative that 
 	$(BIN)/python -m tests.benchmarks
 
 report: $(READY)  ## write one page about all runs in RUNS
-	$(BIN)/python -m collapse_lab.report $(RUNS) --out $(RUNS)/report.html
+	$(BIN)/python -m collapse_lab report $(RUNS) --out $(RUNS)/report.html
 
 sync: $(READY)  ## upload the offline mirrors of RUNS to Weights & Biases
-	$(BIN)/python -m collapse_lab.cli.sync $(RUNS)
+	$(BIN)/python -m collapse_lab sync $(RUNS)
 
 lock: $(READY)  ## write the installed versions to .ci/constraints.txt
 	$(BIN)/pip freeze --exclude-editable --exclude collapse-lab > .ci/constraints.txt

@@ -1,0 +1,1 @@
+"""The command line: what a user types, turned into experiments, reports and judgements."""

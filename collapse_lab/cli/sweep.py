@@ -107,7 +107,7 @@ def close() -> None:
     for path, overrides in lines.items():
         outcome = Outcome.read(path.with_suffix(".json"))
         if outcome.status not in GOOD:
-            print(f"{outcome.status}: {_difference(overrides, lines)}: {outcome.reason}", file=sys.stderr)
+            print(f"{outcome.status}: {difference(overrides, lines)}: {outcome.reason}", file=sys.stderr)
         ledger = Path(outcome.run) / "ledger.jsonl"
         if outcome.run and ledger.exists() and ledger.stat().st_size:  # because it is empty before generation 0 ends
             runs.add(Path(outcome.run))
@@ -117,7 +117,7 @@ def close() -> None:
         print(f"report of {len(runs)} cells: {write_report(sorted(runs), folder / 'report.html')}")
 
 
-def _difference(overrides: list[str], lines: Mapping[Path, list[str]]) -> str:
+def difference(overrides: list[str], lines: Mapping[Path, list[str]]) -> str:
     """Return the overrides of a cell that not every cell has, all of them where there are none."""
     own = [override for override in overrides if any(override not in other for other in lines.values())]
     return " ".join(own or overrides)

@@ -1,0 +1,1 @@
+"""The configuration: composed, checked against constructors, identified, and built into a lab."""

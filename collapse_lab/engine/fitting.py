@@ -1,4 +1,4 @@
-"""One fit is one fresh Lightning Trainer: budget, precision, progress, divergence."""
+"""Fit a module by one fresh Lightning Trainer: budget, precision, progress, divergence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from collapse_lab.types import Budget, Count, Natural, Positive, Progress
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
-LOOK_EVERY = 25  # reading the loss waits for the device, so it is looked at now and then
+LOOK_EVERY = 25  # because reading the loss waits for the device
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ class Watch(pl.Callback):
         batch: object,
         batch_idx: int,
     ) -> None:
+        """Count the step, and check its loss every `LOOK_EVERY` steps and after the last one."""
         self._progress.advance()
         if batch_idx % LOOK_EVERY and batch_idx + 1 != trainer.max_steps:
             return
@@ -147,7 +148,7 @@ def fit(
         enable_progress_bar=False,
         enable_model_summary=False,
         callbacks=[watch(progress)],
-        # Without it Lightning finds SLURM by itself and would requeue the job beside submitit
+        # Because Lightning would otherwise find SLURM by itself, and requeue the job beside submitit
         plugins=[LightningEnvironment()],
     )
     handler = signal.getsignal(signal.SIGINT)
@@ -158,14 +159,15 @@ def fit(
     except SystemExit as end:
         if not trainer.interrupted:
             raise
-        # Lightning has Ctrl-C ignored from here on, and leaves with the exit code of a failure
+        # Because Lightning ignores Ctrl-C from here on, and leaves with the exit code of a failure
         signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from end
 
 
 def fused(module: pl.LightningModule) -> bool:
-    """Whether an optimiser of the module may take its fused step: on a CPU and in full precision, where it is faster.
+    """Return whether an optimiser of the module may take its fused step: on a CPU and in full precision.
 
-    In mixed precision it unscales by itself, which Lightning refuses together with clipping; on a GPU there is no gain.
+    The fused step is faster there. In mixed precision it unscales gradients by itself, which Lightning refuses
+    together with clipping.
     """
     return module.device.type == "cpu" and module.trainer.precision == "32-true"

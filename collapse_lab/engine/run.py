@@ -20,11 +20,9 @@ from collapse_lab.engine.work import Work
 from collapse_lab.errors import UserError
 from collapse_lab.storage.environment import describe_environment
 from collapse_lab.storage.files import disk_is_full, write_whole
-from collapse_lab.storage.formats import CONFIG
+from collapse_lab.storage.formats import CONFIG, ENVIRONMENT, STATUS
 from collapse_lab.storage.ledger import LEDGER, Ledger, read
 from collapse_lab.types import Progress, Record, RunInfo, Sink
-
-ENVIRONMENT, STATUS = "environment.json", "status.json"
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code 0 when the page was written, 1 when it was written and a run in it is not complete, 2 for bad input.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m collapse_lab.report",
+        prog="collapse-lab report",
         description="Write one self-contained HTML page about one run, a sweep or several experiments. It has curves, "
         "dose and response, a phase diagram, samples, the class histogram, tables to sort and filter, every number as "
         "CSV, and every plot as SVG and PDF. Runs that must not be compared are shown in separate groups.",

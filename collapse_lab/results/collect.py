@@ -14,6 +14,7 @@ from collapse_lab.results.knobs import find_knobs, frozen_value
 from collapse_lab.results.names import Name, base_names
 from collapse_lab.results.run import Run, read_run
 from collapse_lab.results.settings import ABSENT, is_number, joined, labelled, sort_key
+from collapse_lab.storage.formats import FORMAT
 from collapse_lab.storage.ledger import problems, runs_below
 
 
@@ -97,6 +98,11 @@ class Collection:
             if run.status != "complete":
                 verb = "" if run.status == "diverged" else "is "
                 warnings.append(f"{run.name} {run.signature} {verb}{run.status}")
+            if run.format < FORMAT:
+                warnings.append(
+                    f"{run.name} {run.signature} has format {run.format} of an earlier version: it is read as it is, "
+                    "and the same command would not continue it"
+                )
         return warnings + self._comparison_warnings()
 
     def _comparison_warnings(self) -> list[str]:

@@ -12,6 +12,7 @@ import yaml
 
 from collapse_lab.errors import UserError
 from collapse_lab.results.settings import flattened
+from collapse_lab.storage.formats import CONFIG, FORMAT, MARK, upgraded
 from collapse_lab.storage.ledger import LEDGER, read
 from collapse_lab.types import Record
 
@@ -22,13 +23,15 @@ class Run:
 
     Attributes:
         folder: The run folder.
-        config: The resolved configuration, nested.
+        config: The resolved configuration, nested, in the shape of today's format.
         records: The records of the ledger, oldest first.
+        format: The format of the run folder (`storage.formats`).
     """
 
     folder: Path
     config: Mapping[str, Any]
     records: tuple[Record, ...]
+    format: int = FORMAT
 
     @property
     def name(self) -> str:
@@ -86,11 +89,11 @@ def read_run(folder: Path) -> Run:
     Raises:
         UserError: config.yaml cannot be read or is not a mapping, or the ledger cannot be read.
     """
-    path = folder / "config.yaml"
+    path = folder / CONFIG
     try:
         config = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, yaml.YAMLError) as error:
         raise UserError(f"{path} cannot be read ({error}); a run folder holds config.yaml and {LEDGER}") from error
     if not isinstance(config, dict):
         raise UserError(f"{path} should hold a mapping of settings, and holds a {type(config).__name__}")
-    return Run(folder, config, tuple(read(folder / LEDGER)))
+    return Run(folder, upgraded(config), tuple(read(folder / LEDGER)), int(config.get(MARK, 1)))

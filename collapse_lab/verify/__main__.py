@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 if no claim is "not reproduced", 1 if one is, 2 for bad input.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m collapse_lab.verify",
+        prog="collapse-lab verify",
         description="Judges the papers' claims from the ledgers at or below each PATH: reproduced, not reproduced, "
         "inconclusive, or not run, with the value measured, its interval, and the command that would run it.",
         epilog="Exit code: 0 no claim is not reproduced; 1 a claim is not reproduced; 2 bad input.",
