@@ -1,4 +1,4 @@
-"""A family that fits in microseconds, and whole runs of it through the real planner, loop, ruler, store and ledger."""
+"""Provide a family that fits in microseconds, and whole runs of it through planner, loop, ruler, store and ledger."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from collapse_lab.config.schema import bind
+from collapse_lab.config.binding import bind
+from collapse_lab.config.signature import SPEC, bind_model
 from collapse_lab.curation.none import Nothing
 from collapse_lab.datasets.digits import Digits
-from collapse_lab.engine.extractors import Extractors
+from collapse_lab.engine.executor import Alone
 from collapse_lab.engine.fitting import Training
-from collapse_lab.engine.lab import Lab, ModelPart, Part, Prompts
+from collapse_lab.engine.lab import Component, Lab, ModelComponent, PromptSets
 from collapse_lab.engine.loop import Loop
-from collapse_lab.engine.plan import Planner, Step
+from collapse_lab.engine.plan import Generations
 from collapse_lab.engine.population import Population
-from collapse_lab.engine.ruler import Ruler
-from collapse_lab.engine.work import Work
+from collapse_lab.engine.run import Layout, lay_out
 from collapse_lab.errors import Diverged
 from collapse_lab.features.pixels import Pixels
 from collapse_lab.images import as_float, as_uint8
@@ -30,20 +30,23 @@ from collapse_lab.mixing.contaminate import Contaminate
 from collapse_lab.prompts import Everything, Labels
 from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
-from collapse_lab.sizes import Sizes
+from collapse_lab.sizes import SCHEDULE, Sizes
 from collapse_lab.storage.ledger import Ledger
 from collapse_lab.storage.store import Store
-from collapse_lab.types import Budget, Conditions, Progress, Record, Samples, Spec, Weights
+from collapse_lab.types import Budget, Conditions, Executor, Progress, Record, Samples, Spec, Weights
 
 DIGITS = Digits(reference_fraction=0.3, templates=["a handwritten {}"])
 BLACK = 0  # no digit reaches into its top left corner, so that pixel is free to carry a mark
 
 
 class Gaussian:
-    """Independent pixels: mean and spread of a random half of the rows.
+    """Model pixels as independent: the mean and the spread of a random half of the rows.
 
-    mark: grey level of the top left pixel of its samples, by which a training set tells who made its rows.
-    diverge_at: the generation whose fit fails.
+    Args:
+        spec: what the data set promises.
+        mark: grey level of the top left pixel of its samples, by which a training set tells which model made its rows.
+        spread: what the standard deviation is multiplied by when the model is sampled.
+        diverge_at: the generation whose fit fails.
     """
 
     version: ClassVar[int] = 1
@@ -84,15 +87,30 @@ class Gaussian:
         return self
 
 
-def part(target: type, **arguments: Any) -> Part:
-    """As build.py makes it, without hydra."""
-    name = f"{target.__module__}.{target.__qualname__}"
-    identity = bind({"_target_": name, "_partial_": True, **arguments}, "here")
-    return Part(lambda spec, **changes: target(spec, **{**arguments, **changes}), identity)
+def component_of(target: type, **arguments: Any) -> Component:
+    """Return a component of a class that takes a data set's spec, with its real identity and without Hydra."""
+    identity = bind({"_target_": path_of(target), **arguments}, "component", SPEC)
+    return Component(lambda spec: target(spec, **arguments), identity)
+
+
+def member_of(name: str, changes: Mapping[str, Any], schedules: Mapping[str, Sequence[Any]]) -> ModelComponent:
+    """Return a member of a population of `Gaussian` models, with its real identities."""
+    scheduled = {argument: {SCHEDULE: list(values)} for argument, values in schedules.items()}
+    identities, values = bind_model({"_target_": path_of(Gaussian), **changes, **scheduled}, name)
+
+    def construct(spec: Spec, **at_generation: Any) -> Gaussian:
+        return Gaussian(spec, **{**changes, **at_generation})
+
+    return ModelComponent(name, construct, identities, Gaussian.sampling_only, values)
+
+
+def path_of(target: type) -> str:
+    """Return the `_target_` of a class."""
+    return f"{target.__module__}.{target.__qualname__}"
 
 
 class StopAt(Silent):
-    """A user who presses Ctrl-C at the start of some phase of some generation."""
+    """Press Ctrl-C at the start of one phase of one generation."""
 
     def __init__(self, generation: int, phase: str) -> None:
         self._where = (generation, phase)
@@ -104,7 +122,7 @@ class StopAt(Silent):
 
 @dataclass
 class Chain:
-    """A run in `folder`; every `run` is a new process as far as the objects go."""
+    """Represent a run in `folder`. Every call of `run` makes all objects anew, as a new process does."""
 
     folder: Path
     mixing: Policy = field(default_factory=lambda: Contaminate(0.5))
@@ -118,10 +136,11 @@ class Chain:
     seed: int = 0
     retrain: Sequence[int | str] | None = None
     n: Sizes = 40
+    executor: Executor = field(default_factory=Alone)
 
     @property
     def store(self) -> Store:
-        return Store(self.folder / "store", self.keep, self.every)
+        return Store(self.folder / "store", self.executor, self.keep, self.every)
 
     def lab(self) -> Lab:
         sets = {"all": Everything()}
@@ -133,33 +152,30 @@ class Chain:
             n_samples=self.n,
             device="cpu",
             dataset=DIGITS,
-            models=[
-                ModelPart(name, part(Gaussian, **changes), Gaussian.sampling_only, self.schedules)
-                for name, changes in self.members.items()
-            ],
+            models=[member_of(name, changes, self.schedules) for name, changes in self.members.items()],
             population=Population(self.lineage, self.members, self.exposure),
             mixing=self.mixing,
             curation=Nothing(),
-            curation_identity=bind({"_target_": f"{Nothing.__module__}.Nothing"}, "curation"),
-            prompts=Prompts(chosen, next(iter(chosen))),
-            extractors={"pixels": part(Pixels, size=2)},
-            metrics={"fid": (FID(bootstrap=5), bind({"_target_": f"{FID.__module__}.FID", "bootstrap": 5}, "fid"))},
+            curation_identity=bind({"_target_": path_of(Nothing)}, "curation"),
+            prompts=PromptSets(chosen, next(iter(chosen))),
+            extractors={"pixels": component_of(Pixels, size=2)},
+            metrics={"fid": (FID(bootstrap=5), bind({"_target_": path_of(FID), "bootstrap": 5}, "fid"))},
             probes={},
             training=Training(steps=1, batch_size=1),
             store=self.store,
+            executor=self.executor,
         )
 
-    def plan(self) -> list[list[Step]]:
-        lab = self.lab()
-        return Planner(lab, Work(lab, Extractors(lab, Silent()), Silent())).steps()
+    def layout(self, progress: Progress | None = None) -> Layout:
+        return lay_out(self.lab(), progress or Silent())
+
+    def plan(self) -> Generations:
+        return self.layout().plan
 
     def run(self, progress: Progress | None = None) -> str:
-        lab, progress = self.lab(), progress or Silent()
-        extractors = Extractors(lab, progress)
-        work = Work(lab, extractors, progress)
-        plan = Planner(lab, work).steps()
-        lab.store.open()
-        return Loop(lab, work, Ruler(lab, extractors), self.ledger, [], self.folder).run(plan)
+        layout = self.layout(progress)
+        layout.lab.store.open()
+        return Loop(layout.lab, layout.work, layout.ruler, self.ledger, [], self.folder).run(layout.plan)
 
     @property
     def ledger(self) -> Ledger:
@@ -167,20 +183,20 @@ class Chain:
 
     @property
     def records(self) -> list[Record]:
-        """The ledger without what the clock says."""
+        """Return the ledger without its seconds."""
         return [replace(record, seconds={}) for record in self.ledger.records()]
 
     def weights(self, generation: int, model: str = "model") -> Weights:
         record = next(r for r in self.records if (r.generation, r.model) == (generation, model))
-        found = self.store.read("fit", record.keys["fit"])
-        assert found is not None
-        return found.tensors
+        payload = self.store.read("fit", record.keys["fit"])
+        assert payload is not None
+        return payload.tensors
 
     def trained_on(self, generation: int, model: str = "model") -> dict[int, int]:
-        """How many rows of each mark the fit saw."""
+        """Return how many rows of each mark the fit saw."""
         marks = self.weights(generation, model)["marks"].numpy().astype(int)
         return {int(mark): int(marks[mark]) for mark in np.flatnonzero(marks)}
 
     def stored(self, kind: str) -> set[str]:
-        """Keys of the committed stages of one kind."""
+        """Return the keys of the committed stages of one kind."""
         return {path.parent.name for path in (self.folder / "store" / kind).glob("*/*/manifest.json")}

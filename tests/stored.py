@@ -1,4 +1,4 @@
-"""A store to break, and looks into it."""
+"""Make a store that a test may break, and look into it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
+from collapse_lab.engine.executor import Alone
 from collapse_lab.storage.store import Payload, Store
 
 KEY, OTHER = "ab" * 16, "cd" * 16
 
 
 def opened(folder: Path) -> Store:
-    store = Store(folder)
+    store = Store(folder, Alone())
     store.open()
     return store
 

@@ -1,19 +1,39 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
+from collapse_lab.engine.executor import Alone
+from collapse_lab.engine.keys import StageKey
 from collapse_lab.engine.stages import Stage
-from collapse_lab.storage.store import Payload, Store, stage_key
+from collapse_lab.storage.store import MANIFEST, Payload, Store
+
+
+@dataclass(frozen=True)
+class NumberedFit(StageKey):
+    """Identify a stage of the kind `fit` by a number."""
+
+    kind: ClassVar[str] = "fit"
+
+    number: int
+
+
+@dataclass(frozen=True)
+class NumberedSample(NumberedFit):
+    """Identify a stage of the kind `sample` by a number."""
+
+    kind: ClassVar[str] = "sample"
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path / "store")
+    store = Store(tmp_path / "store", Alone())
     store.open()
     return store
 
@@ -22,57 +42,58 @@ def stage(
     store: Store,
     number: int = 0,
     parents: Sequence[Stage] = (),
-    kind: str = "fit",
+    key: type[NumberedFit] = NumberedFit,
     produce: Callable[[], Payload] = Payload,
     **changes: Any,
 ) -> Stage:
-    return Stage(store, kind, {"number": number}, produce, parents, **changes)
+    return Stage(store, key(number), produce, parents, **changes)
 
 
-def noting(done: list[str], what: str) -> Callable[[], Payload]:
-    """Produces how often anything was produced so far, and takes note of it."""
+def noting(done: list[str], name: str) -> Callable[[], Payload]:
+    """Return a function that appends a name to `done` and produces the number of names there."""
 
     def produce() -> Payload:
-        done.append(what)
+        done.append(name)
         return Payload({"x": torch.arange(3)}, {"nth": len(done)})
 
     return produce
 
 
-def at_hand(stages: Sequence[Stage]) -> list[bool]:
+def are_ready(stages: Sequence[Stage]) -> list[bool]:
     return [stage.ready for stage in stages]
 
 
-def test_a_key_depends_on_kind_fields_and_parents_and_on_nothing_else(store: Store, tmp_path: Path) -> None:
+def test_the_key_of_a_stage_depends_on_kind_facts_and_parents_alone(store: Store, tmp_path: Path) -> None:
     parents = [stage(store, 1), stage(store, 2)]
     one = stage(store, 0, parents)
-    elsewhere = Store(tmp_path / "other", keep="metrics", every=7)
+    elsewhere = Store(tmp_path / "other", Alone(), keep="metrics", every=7)
     assert stage(elsewhere, 0, parents, produce=lambda: Payload(meta={"x": 1}), persist=False).key == one.key
     others = [
         stage(store, 0, parents[::-1]),
         stage(store, 0, parents[:1]),
         stage(store, 0),
         stage(store, 3, parents),
-        stage(store, 0, parents, kind="sample"),
+        stage(store, 0, parents, key=NumberedSample),
         stage(store, 0, [stage(store, 1), stage(store, 2, [stage(store, 4)])]),
     ]
     assert len({one.key, *(other.key for other in others)}) == 7
 
 
-def test_a_key_does_not_depend_on_the_order_of_fields() -> None:
-    assert stage_key("fit", {"a": 1, "b": [1, {"d": 2, "c": 3}]}) == stage_key(
-        "fit", {"b": [1, {"c": 3, "d": 2}], "a": 1}
-    )
-    with pytest.raises(ValueError, match="JSON"):
-        stage_key("fit", {"a": float("nan")})
+def test_the_manifest_of_a_stage_holds_its_facts_and_its_parents(store: Store) -> None:
+    parent = stage(store, 1)
+    child = stage(store, 0, [parent])
+    child.value()
+    manifest = json.loads((store.root / "fit" / child.key[:2] / child.key / MANIFEST).read_text())
+    assert (manifest["kind"], manifest["key"]) == ("fit", child.key)
+    assert (manifest["fields"], manifest["parents"]) == ({"number": 0}, [parent.key])
 
 
-def test_what_is_committed_is_not_computed_again(store: Store) -> None:
+def test_a_committed_stage_is_not_computed_again(store: Store) -> None:
     done: list[str] = []
     first, again = (stage(store, produce=noting(done, "it")) for _ in range(2))
-    assert at_hand([first, again]) == [False, False]
+    assert are_ready([first, again]) == [False, False]
     assert first.value() is first.value()
-    assert at_hand([first, again]) == [True, True]
+    assert are_ready([first, again]) == [True, True]
     assert torch.equal(again.value().tensors["x"], torch.arange(3))
     assert again.value().meta == {"nth": 1}
     assert again.value().seconds == first.value().seconds > 0
@@ -82,10 +103,10 @@ def test_what_is_committed_is_not_computed_again(store: Store) -> None:
 def test_a_stage_that_is_not_persisted_leaves_nothing_behind(store: Store) -> None:
     passing = stage(store, produce=noting([], "it"), persist=False)
     assert passing.value().meta == passing.value().meta == {"nth": 1}
-    assert at_hand([passing]) == [True]
+    assert are_ready([passing]) == [True]
     assert not store.has("fit", passing.key)
     passing.release()
-    assert at_hand([passing]) == [False]
+    assert are_ready([passing]) == [False]
     assert passing.value().meta == {"nth": 2}
 
 
@@ -96,25 +117,25 @@ def test_a_stage_that_is_not_persisted_still_reads_what_another_run_has_committe
     assert done == ["other"]
 
 
-def test_release_is_of_memory_and_forget_of_the_store_too(store: Store) -> None:
+def test_release_drops_a_payload_from_memory_and_forget_from_the_store_too(store: Store) -> None:
     one = stage(store)
     one.value()
     one.release()
-    assert at_hand([one]) == [True]
+    assert are_ready([one]) == [True]
     one.forget()
-    assert at_hand([one]) == [False]
+    assert are_ready([one]) == [False]
     one.forget()
     one.value()
-    assert at_hand([one]) == [True]
+    assert are_ready([one]) == [True]
 
 
-def test_only_what_is_needed_is_computed(store: Store) -> None:
+def test_parents_of_a_committed_stage_are_not_computed_again(store: Store) -> None:
     done: list[str] = []
     old = stage(store, 0, produce=noting(done, "old"), persist=False)
     middle = stage(store, 1, [old], produce=noting(done, "middle"))
     middle.value()
     assert done == ["old", "middle"]
-    # The middle is committed, so what it once rested on is of no concern, though it is gone
+    # The middle stage is committed, so its parent is not needed, though it is gone
     old.release()
     middle.release()
     stage(store, 2, [middle], produce=noting(done, "new")).value()
@@ -129,7 +150,7 @@ def test_a_shared_ancestor_is_computed_once(store: Store) -> None:
     assert sorted(done) == ["arm 1", "arm 2", "top"]
 
 
-def test_a_chain_of_thousands_of_stages_is_no_recursion(store: Store) -> None:
+def test_a_chain_of_thousands_of_stages_does_not_overflow_the_stack(store: Store) -> None:
     last = stage(store, produce=lambda: Payload(meta={"depth": 0}), persist=False)
     for number in range(1, 5001):
         before = last

@@ -1,4 +1,4 @@
-"""What a power cut may cost: with `store.keep=metrics` the generations since the last commit, and nothing before."""
+"""Check what a power cut may cost: with `store.keep=metrics` the generations since the last commit, and no others."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tests.standins import Chain, StopAt
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the files that were synced, in order."""
+    """Collect the names of the files that are synced, in order."""
     names: list[str] = []
     fsync = os.fsync
 
-    def noted(descriptor: int) -> None:
+    def recording_fsync(descriptor: int) -> None:
         names.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
         fsync(descriptor)
 
-    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(os, "fsync", recording_fsync)
     return names
 
 
@@ -51,11 +51,11 @@ def test_lines_are_synced_with_the_generations_that_are_committed(
     tmp_path: Path, synced: list[str], keep: str, every: int, lines: int
 ) -> None:
     run = Chain(tmp_path, generations=6, keep=keep, every=every)
-    ledger = run.ledger  # made before anything is counted
+    ledger = run.ledger  # opened before syncs are counted
     synced.clear()
     run.run()
     assert synced.count(ledger.path.name) == lines + 1  # and once at the end
-    # What a line names is on disk before the line
+    # The stages that a line names are on disk before the line
     first = synced.index(ledger.path.name)
     assert "manifest.json" in synced[:first]
 
@@ -70,12 +70,12 @@ def test_lines_are_synced_when_a_run_is_stopped(tmp_path: Path, synced: list[str
 
 def test_lines_that_were_lost_are_computed_again(tmp_path: Path) -> None:
     args = ["+experiment=recursive_gaussian", "sinks=[]", "generations=12", "model.replicas=7", "store.every=5"]
-    whole = [each.metrics for each in chain(tmp_path, *args)]
+    whole = [record.metrics for record in chain(tmp_path, *args)]
     path = tmp_path / "ledger.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     for kept in (12, 11, 7, 6, 1, 0):  # before and after the commits of generations 5 and 10
         path.write_bytes(b"".join(lines[:kept]))
-        assert [each.metrics for each in chain(tmp_path, *args)] == whole
+        assert [record.metrics for record in chain(tmp_path, *args)] == whole
 
 
 def test_a_run_forgets_only_what_it_has_committed_itself(tmp_path: Path) -> None:

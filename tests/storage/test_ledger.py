@@ -37,14 +37,14 @@ RECORDS = st.builds(
 
 
 @given(st.lists(RECORDS, max_size=5))
-def test_what_is_appended_is_read_back_exactly(tmp_path_factory: pytest.TempPathFactory, records: list[Record]) -> None:
+def test_records_are_read_back_exactly(tmp_path_factory: pytest.TempPathFactory, records: list[Record]) -> None:
     ledger = Ledger(tmp_path_factory.mktemp("run") / "ledger.jsonl")
     for one in records:
         ledger.append(one)
     assert Ledger(ledger.path).records() == records
 
 
-def test_the_fields_of_a_line_are_the_public_format(tmp_path: Path) -> None:
+def test_the_fields_of_a_line_and_their_order_are_fixed(tmp_path: Path) -> None:
     assert list(json.loads(to_line(record()))) == [
         "generation",
         "model",
@@ -76,7 +76,7 @@ def test_a_torn_last_line_is_ignored_and_set_aside(
 
 
 @pytest.mark.parametrize("failing", ["write", "fsync"])
-def test_a_full_disk_harms_nothing_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
+def test_a_full_disk_harms_no_committed_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
     ledger = Ledger(tmp_path / "ledger.jsonl")
     ledger.append(record(0))
     before = ledger.path.read_bytes()
@@ -116,7 +116,7 @@ def test_a_number_that_is_not_finite_is_never_written(tmp_path: Path, value: flo
         to_line(record()).replace(b"0.1", b"null").strip(),
     ],
 )
-def test_a_corrupt_line_is_named(tmp_path: Path, line: bytes) -> None:
+def test_a_corrupt_line_is_named_by_its_number(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "ledger.jsonl"
     path.write_bytes(to_line(record(0)) + line + b"\n" + to_line(record(2)))
     with pytest.raises(UserError, match=r"ledger\.jsonl, line 2"):
@@ -142,9 +142,9 @@ def test_a_missing_ledger_is_an_error(tmp_path: Path) -> None:
         ([record(0, counts={"real": -1})], "-1 real rows"),
     ],
 )
-def test_problems_of_a_chain(records: list[Record], expected: str | None) -> None:
-    found = problems(records)
-    assert found == [] if expected is None else len(found) == 1 and expected in found[0]
+def test_each_problem_of_a_chain_is_one_sentence(records: list[Record], expected: str | None) -> None:
+    sentences = problems(records)
+    assert sentences == [] if expected is None else len(sentences) == 1 and expected in sentences[0]
 
 
 def test_runs_are_found_without_entering_hidden_folders(tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from collapse_lab.config.binding import bind
+from collapse_lab.config.building import EXECUTOR
+from collapse_lab.engine.executor import Alone
 from collapse_lab.errors import UserError
 from collapse_lab.storage.files import make_folder
 from collapse_lab.storage.store import MANIFEST, META, TENSORS, Payload, Store
@@ -20,21 +23,21 @@ def store(tmp_path: Path) -> Store:
     return opened(tmp_path / "store")
 
 
-def test_what_is_put_in_comes_out_bit_for_bit(store: Store) -> None:
+def test_tensors_and_meta_are_read_back_bit_for_bit(store: Store) -> None:
     odd = torch.tensor([float("nan"), -0.0, 1e-45, float("inf")])
     view = torch.arange(12.0).reshape(3, 4).T
     given = Payload({"odd": odd, "view": view, "half": odd.half(), "none": torch.zeros(0, 3)}, {"k": [1, None]})
     store.obtain("fit", KEY, lambda: given, {})
-    found = Store(store.root).read("fit", KEY)
-    assert found is not None
-    assert found.meta == given.meta
-    assert found.tensors.keys() == given.tensors.keys()
+    read = Store(store.root, Alone()).read("fit", KEY)
+    assert read is not None
+    assert read.meta == given.meta
+    assert read.tensors.keys() == given.tensors.keys()
     for name, tensor in given.tensors.items():
-        assert found.tensors[name].dtype == tensor.dtype
-        assert found.tensors[name].numpy().tobytes() == tensor.contiguous().numpy().tobytes()
+        assert read.tensors[name].dtype == tensor.dtype
+        assert read.tensors[name].numpy().tobytes() == tensor.contiguous().numpy().tobytes()
 
 
-def test_an_entry_has_a_manifest_that_says_what_it_is(store: Store) -> None:
+def test_the_manifest_of_an_entry_holds_its_kind_key_fields_parents_and_files(store: Store) -> None:
     put(store, fields={"lr": 0.1}, parents=["x"])
     assert {path.name for path in entry(store).iterdir()} == {MANIFEST, META, TENSORS}
     manifest = json.loads((entry(store) / MANIFEST).read_text())
@@ -47,7 +50,7 @@ def test_an_entry_has_a_manifest_that_says_what_it_is(store: Store) -> None:
     assert drafts(store) == []
 
 
-def test_kinds_and_keys_do_not_meet(store: Store) -> None:
+def test_an_entry_is_found_under_its_own_kind_and_key_alone(store: Store) -> None:
     put(store)
     assert not store.has("sample", KEY)
     assert store.read("fit", OTHER) is None
@@ -70,7 +73,7 @@ def test_an_entry_appears_whole_or_not_at_all(store: Store, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("name", [TENSORS, META])
-def test_a_flipped_bit_is_set_aside_and_computed_again_and_said(
+def test_an_entry_with_a_flipped_bit_is_set_aside_with_a_warning_and_computed_again(
     store: Store, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(store)
@@ -86,14 +89,16 @@ def test_a_flipped_bit_is_set_aside_and_computed_again_and_said(
     assert len(aside) == 1
     assert str(aside[0]) in caplog.text
     assert (aside[0] / name).read_bytes() == broken
-    found = store.read("fit", KEY)
-    assert found is not None
-    assert found.meta["value"] == 2.0
+    mended = store.read("fit", KEY)
+    assert mended is not None
+    assert mended.meta["value"] == 2.0
     assert store.has("fit", OTHER)
 
 
 @pytest.mark.parametrize("name", [TENSORS, META, MANIFEST])
-def test_a_missing_file_is_set_aside_and_said(store: Store, name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_entry_with_a_missing_file_is_set_aside_with_a_warning(
+    store: Store, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     put(store)
     (entry(store) / name).unlink()
     assert put(store, value=2.0).meta["value"] == 2.0
@@ -104,7 +109,9 @@ def test_a_missing_file_is_set_aside_and_said(store: Store, name: str, caplog: p
 @pytest.mark.parametrize(
     "text", ["", "{", "null", "[]", "{}", '{"files": [1]}', '{"files": {"meta.json": 1}}', "\udcff"]
 )
-def test_a_manifest_that_says_nothing_is_set_aside(store: Store, text: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_entry_with_a_useless_manifest_is_set_aside(
+    store: Store, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
     put(store)
     (entry(store) / MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
     assert put(store, value=2.0).meta["value"] == 2.0
@@ -121,23 +128,30 @@ def test_a_manifest_that_says_nothing_is_set_aside(store: Store, text: str, capl
     ],
 )
 def test_which_generations_are_committed(tmp_path: Path, keep: Any, every: int, committed: list[int]) -> None:
-    store = Store(tmp_path, keep, every)
+    store = Store(tmp_path, Alone(), keep, every)
     assert [g for g in range(5) if store.commits(g)] == committed
 
 
-def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"store\.keep is one of all, last, metrics"):
-        Store(tmp_path, "none")  # type: ignore[arg-type]
-    with pytest.raises(UserError, match=r"store\.every"):
-        Store(tmp_path, "metrics", 0)
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"keep": "none"}, r"store\.keep is one of all, last, metrics; got 'none'"),
+        ({"every": 0}, r"store\.every is 1 or more; got 0"),
+        ({"every": 1.5}, r"store\.every takes int; got 1\.5"),
+    ],
+)
+def test_wrong_arguments_are_refused(argument: dict[str, Any], message: str) -> None:
+    node = {"_target_": f"{Store.__module__}.Store", "root": "store", **argument}
+    with pytest.raises(UserError, match=message):
+        bind(node, "store", EXECUTOR)
 
 
-def test_a_folder_that_cannot_be_written_to_names_its_knob(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_to_names_its_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"cannot write to .*paths\.store="):
-        Store(tmp_path / "file" / "store").open()
+        Store(tmp_path / "file" / "store", Alone()).open()
 
-    # Permissions do not stop root, whom tests in a container often are
+    # Because tests in a container often run as root, whom permissions do not stop, fail by a patch
     def refused(self: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
@@ -146,5 +160,5 @@ def test_a_folder_that_cannot_be_written_to_names_its_knob(tmp_path: Path, monke
         make_folder(tmp_path / "runs", "paths.runs")
 
 
-def test_opening_leaves_no_probe(store: Store) -> None:
+def test_opening_a_store_leaves_no_file(store: Store) -> None:
     assert [path for path in store.root.rglob("*") if path.is_file()] == []

@@ -14,6 +14,7 @@ import torch
 from filelock import FileLock
 from safetensors import SafetensorError
 
+from collapse_lab.engine.executor import Alone
 from collapse_lab.errors import UserError
 from collapse_lab.storage.store import MANIFEST, META, TENSORS, Payload, Store
 from tests.stored import KEY, OTHER, drafts, entry, files, opened, payload, put
@@ -29,7 +30,7 @@ def full(*_: object, **__: object) -> None:
 
 
 def full_for_safetensors(*_: object, **__: object) -> None:
-    # What save_file really raises on a full disk: its own error, and no OSError
+    # On a full disk save_file raises its own error, which is no OSError
     raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
 
@@ -69,7 +70,7 @@ def test_another_error_is_not_called_a_full_disk(store: Store, monkeypatch: pyte
     assert drafts(store) == []
 
 
-def test_work_that_fails_commits_nothing_and_frees_the_lock(store: Store) -> None:
+def test_a_stage_that_fails_commits_nothing_and_frees_the_lock(store: Store) -> None:
     def fails() -> Payload:
         raise KeyboardInterrupt
 
@@ -80,7 +81,7 @@ def test_work_that_fails_commits_nothing_and_frees_the_lock(store: Store) -> Non
     assert store.has("fit", KEY)
 
 
-def test_the_draft_of_a_dead_process_is_taken_over(store: Store) -> None:
+def test_the_draft_of_a_dead_process_is_replaced(store: Store) -> None:
     draft = store.root / ".tmp" / f"fit-{KEY}"
     draft.mkdir()
     (draft / "stray").write_text("half a file")
@@ -97,15 +98,15 @@ def held(store: Store, key: str) -> Iterator[FileLock]:
         yield lock
 
 
-def test_a_stage_that_another_is_computing_is_waited_for(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    found: list[Payload] = []
+def test_a_stage_that_another_process_computes_is_waited_for(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    obtained: list[Payload] = []
     computed: list[str] = []
 
     def never() -> Payload:
         computed.append("twice")
         return payload()
 
-    waiter = threading.Thread(target=lambda: found.append(store.obtain("fit", KEY, never, {})))
+    waiter = threading.Thread(target=lambda: obtained.append(store.obtain("fit", KEY, never, {})))
     with caplog.at_level(logging.WARNING), held(store, KEY):
         waiter.start()
         # Another stage is not held up
@@ -115,32 +116,32 @@ def test_a_stage_that_another_is_computing_is_waited_for(store: Store, caplog: p
         store._commit("fit", KEY, payload(3.0), {})
     waiter.join()
     assert computed == []
-    assert found[0].meta["value"] == 3.0
+    assert obtained[0].meta["value"] == 3.0
 
 
 def test_forget_removes_a_stage_and_no_other(store: Store) -> None:
     put(store)
     put(store, OTHER)
-    found = store.read("fit", KEY)
+    read_before = store.read("fit", KEY)
     store.forget("fit", KEY)
     assert not entry(store).exists()
     assert store.has("fit", OTHER)
     assert drafts(store) == []
-    # Who has it open keeps it
-    assert found is not None
-    assert torch.equal(found.tensors["n"], torch.arange(5))
+    # A process that has the entry open keeps it
+    assert read_before is not None
+    assert torch.equal(read_before.tensors["n"], torch.arange(5))
     store.forget("fit", KEY)
     store.forget("sample", KEY)
 
 
-def test_two_may_forget_the_same_stage_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_may_forget_the_same_stage_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     put(store)
     rename = Path.rename
 
     def late(self: Path, target: Path) -> Path:
         with monkeypatch.context() as patched:
             patched.setattr(Path, "rename", rename)
-            Store(store.root).forget("fit", KEY)
+            Store(store.root, Alone()).forget("fit", KEY)
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", late)
