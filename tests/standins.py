@@ -15,12 +15,14 @@ from collapse_lab.config.signature import SPEC, bind_model
 from collapse_lab.curation.none import Nothing
 from collapse_lab.datasets.digits import Digits
 from collapse_lab.engine.executor import Alone
+from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.fitting import Training
 from collapse_lab.engine.lab import Component, Lab, ModelComponent, PromptSets
 from collapse_lab.engine.loop import Loop
-from collapse_lab.engine.plan import Generations
+from collapse_lab.engine.plan import Generations, Planner
 from collapse_lab.engine.population import Population
 from collapse_lab.engine.run import Layout, lay_out
+from collapse_lab.engine.work import Work
 from collapse_lab.errors import Diverged
 from collapse_lab.features.pixels import Pixels
 from collapse_lab.images import as_float, as_uint8
@@ -170,7 +172,9 @@ class Chain:
         return lay_out(self.lab(), progress or Silent())
 
     def plan(self) -> Generations:
-        return self.layout().plan
+        """Return the plan without a ruler, because metrics of features refuse sizes that follow a schedule."""
+        lab = self.lab()
+        return Planner(lab, Work(lab, Extractors(lab, Silent()), Silent())).steps()
 
     def run(self, progress: Progress | None = None) -> str:
         layout = self.layout(progress)
