@@ -133,10 +133,10 @@ class Sampler:
 
     @property
     def _options(self) -> dict[str, Any]:
-        given = {name: value for name, value in self.options.items() if value is not None}
-        if self.scheduler.startswith("FlowMatch") and given.get("timestep_spacing") == "trailing":
-            del given["timestep_spacing"]  # these schedulers always space evenly from pure noise, and have no option
-        return given
+        options = {name: value for name, value in self.options.items() if value is not None}
+        if self.scheduler.startswith("FlowMatch") and options.get("timestep_spacing") == "trailing":
+            del options["timestep_spacing"]  # these schedulers always space evenly from pure noise, and have no option
+        return options
 
     @property
     def _of_step(self) -> frozenset[str]:

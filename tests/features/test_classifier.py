@@ -78,8 +78,8 @@ def test_loaded_weights_give_equal_features() -> None:
 
 def test_a_row_has_the_same_features_in_any_batch() -> None:
     rows = digits().reference
-    whole = trained().extract(rows).values[7:8]
-    torch.testing.assert_close(trained().extract(rows.take(np.array([7]))).values, whole, rtol=1e-4, atol=1e-5)
+    of_whole_batch = trained().extract(rows).values[7:8]
+    torch.testing.assert_close(trained().extract(rows.take(np.array([7]))).values, of_whole_batch, rtol=1e-4, atol=1e-5)
 
 
 def test_uint8_and_float_images_are_read_alike() -> None:

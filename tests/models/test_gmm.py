@@ -39,11 +39,11 @@ def scikit_learn(x: np.ndarray, members: np.ndarray, covariance: str, **settings
         precisions: Any = [1 / np.diag(sigma) for sigma in sigmas]
     else:
         precisions = [np.linalg.inv(sigma) for sigma in sigmas]
-    given = {"weights_init": counts / len(x), "means_init": means, "precisions_init": np.array(precisions)}
+    start = {"weights_init": counts / len(x), "means_init": means, "precisions_init": np.array(precisions)}
     kind = "diag" if covariance == "diagonal" else "full"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return mixture.GaussianMixture(len(members), covariance_type=kind, **given, **settings).fit(x)
+        return mixture.GaussianMixture(len(members), covariance_type=kind, **start, **settings).fit(x)
 
 
 @pytest.mark.parametrize(("covariance", "k", "d"), CASES)
