@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Keep = Literal["all", "last", "metrics"]
+# What reading a damaged entry may raise; a folder in the place of a file is an OSError
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IsADirectoryError, NotADirectoryError)
 TENSORS, META, MANIFEST = "tensors.safetensors", "meta.json", "manifest.json"
 
 
@@ -113,24 +115,22 @@ class Store:
         return replace(payload, seconds=self._executor.clock() - begun)
 
     def read(self, kind: str, key: str) -> Payload | None:
-        """Return the committed payload, or None. An entry that fails its checksums is set aside with a warning."""
+        """Return the committed payload, or None.
+
+        An entry is believed only if its manifest names this kind and key, and lists every file that is loaded with its
+        SHA-256 sum. Any other entry is set aside with a warning, and computed again.
+        """
         entry = self._entry(kind, key)
+        if not entry.is_dir():
+            return None
         try:
-            manifest = json.loads((entry / MANIFEST).read_bytes())
-            for name, expected in manifest["files"].items():
-                measured = checksum(entry / name)
-                if measured != expected["sha256"]:
-                    raise ValueError(
-                        f"{name} has SHA-256 {measured[:12]}…, its manifest says {expected['sha256'][:12]}…"
-                    )
-            meta = json.loads((entry / META).read_bytes())
-            return Payload(_tensors(entry), meta, manifest.get("divergence"), manifest["seconds"])
+            return _verified(entry, kind, key)
         except FileNotFoundError as missing:
-            if not entry.exists():
+            if not entry.exists():  # because another process has removed it meanwhile
                 return None
-            self._set_aside(entry, f"{Path(missing.filename).name} is missing")
-        except (ValueError, KeyError, TypeError, AttributeError) as broken:
-            self._set_aside(entry, str(broken))
+            self._set_aside(entry, f"{Path(missing.filename or '').name} is missing")
+        except _DAMAGE as broken:
+            self._set_aside(entry, str(broken) or type(broken).__name__)
         return None
 
     def forget(self, kind: str, key: str) -> None:
@@ -173,12 +173,38 @@ class Store:
         log.warning("a store entry failed its check (%s); set aside as %s and computed again", why, aside)
 
 
-def _tensors(entry: Path) -> Mapping[str, Tensor]:
-    if not (entry / TENSORS).exists():
-        return {}
+def _verified(entry: Path, kind: str, key: str) -> Payload:
+    """Return the payload of an entry.
+
+    Raises:
+        FileNotFoundError: a file of the entry is missing.
+        ValueError, KeyError, TypeError, AttributeError, OSError: the entry is damaged, or is another stage's.
+    """
+    manifest = json.loads((entry / MANIFEST).read_bytes())
+    if (manifest["kind"], manifest["key"]) != (kind, key):
+        raise ValueError(f"its manifest names the stage {manifest['kind']} {manifest['key']}")
+    files = manifest["files"]
+    present = {path.name for path in entry.iterdir()} - {MANIFEST}
+    if META not in files or not present <= set(files):
+        raise ValueError(f"its manifest lists {sorted(files)}, and the folder holds {sorted(present)}")
+    for name, expected in files.items():
+        measured = checksum(entry / name)
+        if measured != expected["sha256"]:
+            raise ValueError(f"{name} has SHA-256 {measured[:12]}…, its manifest says {expected['sha256'][:12]}…")
+    meta, divergence, seconds = json.loads((entry / META).read_bytes()), manifest["divergence"], manifest["seconds"]
+    if not isinstance(meta, dict) or not isinstance(divergence, str | None) or not isinstance(seconds, int | float):
+        raise TypeError("its manifest or meta.json has values of other types")
+    return Payload(_tensors(entry / TENSORS) if TENSORS in files else {}, meta, divergence, seconds)
+
+
+def _tensors(path: Path) -> Mapping[str, Tensor]:
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    return load_file(entry / TENSORS)
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path.name} is no safetensors file: {error}") from error
 
 
 def _write(draft: Path, payload: Payload, describe: Mapping[str, Any]) -> None:
