@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 
@@ -21,9 +21,3 @@ def did_you_mean(given: str, options: Iterable[str]) -> str:
     if near:
         return f"did you mean '{near[0]}'?"
     return f"known: {', '.join(known[:20])}" if known else "nothing may be given here"
-
-
-def check_choice(name: str, given: str, options: Sequence[str]) -> None:
-    """Refuses what is none of the options."""
-    if given not in options:
-        raise UserError(f"{name} is one of {', '.join(options)}; got '{given}': {did_you_mean(given, options)}")

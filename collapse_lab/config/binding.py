@@ -150,8 +150,12 @@ def _bare(hint: Any) -> Any:
     return typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
 
 
+def _metadata(hint: Any) -> tuple[Any, ...]:
+    return tuple(hint.__metadata__) if typing.get_origin(hint) is Annotated else ()
+
+
 def _admits_infinity(hint: Any) -> bool:
-    return typing.get_origin(hint) is Annotated and any(isinstance(m, Infinite) for m in hint.__metadata__)
+    return any(isinstance(m, Infinite) for m in _metadata(hint))
 
 
 def _refusal(where: str, value: Any, options: Sequence[Any]) -> str:
@@ -201,7 +205,9 @@ def _words(hint: Any) -> str:
     if typing.get_origin(bare) is None:
         return str(getattr(bare, "__name__", bare))
     origin = typing.get_origin(bare)
-    items = [_words(item) for item in typing.get_args(bare) if item is not Ellipsis]
+    items = [item for item in typing.get_args(bare) if item is not Ellipsis]
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return "a mapping"
-    return f"a list of {', '.join(dict.fromkeys(items))}"
+    ranges = [_range(item) for item in items if any(isinstance(m, Ge | Gt | Le | Lt) for m in _metadata(item))]
+    each = f", each {' or '.join(dict.fromkeys(ranges))}" if ranges else ""
+    return f"a list of {', '.join(dict.fromkeys(map(_words, items)))}{each}"

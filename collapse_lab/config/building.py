@@ -16,7 +16,7 @@ from collapse_lab.config.schema import read_root
 from collapse_lab.config.signature import SPEC, bind_model, canonical, resolved
 from collapse_lab.engine.lab import Component, Lab, ModelComponent, PromptSets
 from collapse_lab.errors import UserError, did_you_mean
-from collapse_lab.sizes import read_sizes
+from collapse_lab.sizes import SCHEDULE, read_sizes
 from collapse_lab.storage.files import checksum
 from collapse_lab.types import (
     Curation,
@@ -60,7 +60,7 @@ def build(cfg: DictConfig, executor: Executor) -> Lab:
         device=device,
         dataset=dataset,
         models=[
-            _model(name, {**plain["model"], **changes}, {**masked["model"], **changes}, dataset.spec)
+            _model(name, merged(plain["model"], changes), merged(masked["model"], changes), dataset.spec)
             for name, changes in population.members.items()
         ],
         population=population,
@@ -68,10 +68,7 @@ def build(cfg: DictConfig, executor: Executor) -> Lab:
         curation=make(plain["curation"], "curation", Curation),
         curation_identity=bind(masked["curation"], "curation"),
         prompts=_prompts(plain["prompts"], dataset.spec),
-        extractors={
-            name: _extractor(name, node, masked["features"][name])
-            for name, node in plain["features"].items()
-        },
+        extractors={name: _extractor(name, node, masked["features"][name]) for name, node in plain["features"].items()},
         metrics=_with_identities(plain["metrics"], masked["metrics"], "metrics", Metric),
         probes=_with_identities(plain["probes"], masked["probes"], "probes", Probe),
         training=make(plain["trainer"], "trainer"),
@@ -104,6 +101,21 @@ def make(node: Mapping[str, Any], where: str, protocol: type | None = None) -> A
     if protocol is not None:
         check_protocol(made, protocol, where)
     return made
+
+
+def merged(node: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a node with the changes of a member of the population, nested nodes merged argument by argument.
+
+    A change that names a `_target_`, or a schedule, replaces what stood there.
+    """
+    both = dict(node)
+    for name, value in changes.items():
+        present = both.get(name)
+        if isinstance(value, Mapping) and isinstance(present, Mapping) and not {"_target_", SCHEDULE} & set(value):
+            both[name] = merged(present, value)
+        else:
+            both[name] = value
+    return both
 
 
 def pick_device(wanted: str) -> str:

@@ -17,7 +17,14 @@ def explain(error: Exception, folders: Sequence[Path]) -> str:
         error: an exception of Hydra or OmegaConf.
         folders: the folders of configuration files, from which the nearest right name is taken.
     """
+    # Imported here, because the other modules of this folder do without Hydra
+    from hydra.errors import OverrideParseException
+
     text = str(error)
+    if isinstance(error, OverrideParseException):
+        return (
+            f"'{error.override}' cannot be read as KEY=VALUE; close its brackets and quotes, and quote it in the shell"
+        )
     if match := re.search(r"Could not override '([^']+)'", text):
         key, known = match[1], _keys(folders[0])
         if key in known:
@@ -31,6 +38,9 @@ def explain(error: Exception, folders: Sequence[Path]) -> str:
         return f"unknown value '{option}' of {group}; {did_you_mean(option, options)}"
     if match := re.search(r"Could not override '?([\w/]+)'?\.\s*No match in the defaults list", text):
         return f"'{match[1]}' is no group of the configuration; {did_you_mean(match[1], _groups(folders))}"
+    if text.startswith("Error merging override") and error.__cause__ is not None:
+        reason = str(error.__cause__).splitlines()[0]
+        return f"{text.removeprefix('Error merging override ')} cannot be given here: {reason}"
     if "Missing mandatory value" in text:
         key = getattr(error, "full_key", None) or text.rpartition(" ")[2]
         return f"{key} has to be given: add {key}=… to the command"

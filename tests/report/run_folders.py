@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from collapse_lab.storage.formats import FORMAT, MARK
 from collapse_lab.storage.ledger import Ledger
 from collapse_lab.types import Record
 
@@ -137,7 +138,7 @@ def write_run(
         "paths": {"runs": "/somewhere/private"},
         **settings,
     }
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    (folder / "config.yaml").write_text(yaml.safe_dump({MARK: FORMAT, **config}, sort_keys=False))
     rng = np.random.default_rng([seed, round(ratio * 1000)])
     ledger = Ledger(folder / "ledger.jsonl")
     end = generations if last is None else last

@@ -11,6 +11,7 @@ import yaml
 
 from collapse_lab.config.composing import compose
 from collapse_lab.config.signature import canonical
+from collapse_lab.storage.formats import FORMAT, MARK
 from collapse_lab.storage.ledger import Ledger
 from collapse_lab.types import Record
 
@@ -36,7 +37,7 @@ def write(
     config = {**composed(*line), "seed": seed}
     folder = root / "-".join([*(override.replace("/", "_") for override in line), f"s{seed}"])
     folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    (folder / "config.yaml").write_text(yaml.safe_dump({MARK: FORMAT, **config}, sort_keys=False))
     ledger = Ledger(folder / "ledger.jsonl")
     for generation, value in enumerate(values):
         metrics = {metric: value} | ({} if floor is None else {f"{metric}_floor": floor})
