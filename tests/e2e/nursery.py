@@ -76,6 +76,8 @@ def child(job: dict[str, Any]) -> int:
     from collapse_lab.cli import app
 
     os.environ.update(job["env"])
+    # Because a suite that was started in the background hands down SIGINT as ignored, and Python then leaves it ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if job["stages"]:
         log_stages(job["stages"])
     if job["signal_at"]:

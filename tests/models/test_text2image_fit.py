@@ -96,8 +96,9 @@ def test_every_step_is_reported() -> None:
 
 @pytest.fixture
 def interruptible() -> Iterator[object]:
-    before = signal.getsignal(signal.SIGINT)
-    yield before
+    # A suite that was started in the background ignores SIGINT, so set the handler of the foreground
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
     signal.signal(signal.SIGINT, before)
 
 
