@@ -172,6 +172,7 @@ def _model(name: str, node: Mapping[str, Any], masked: Mapping[str, Any], spec: 
     for identity in identities:
         _read_files(identity, node, ["pretrained"])
     family = import_target(str(node["_target_"]), where)
+    check_protocol(family, GenerativeModel, where)  # now, because what acts after training is read off the class
     component = ModelComponent(name, _constructor(node, where), identities, family.sampling_only, schedules)
     # Construct the model once, so that a wrong size or range is refused now and not after generation 0
     check_protocol(component.build(spec, 0), GenerativeModel, where)

@@ -78,7 +78,7 @@ def bind_model(node: Mapping[str, Any], where: str) -> tuple[list[dict[str, Any]
     """
     schedules = {key: list(value[SCHEDULE]) for key, value in node.items() if _is_schedule(value)}
     if schedules:
-        sampling_only = import_target(str(node["_target_"]), where).sampling_only
+        sampling_only = getattr(import_target(str(node["_target_"]), where), "sampling_only", frozenset[str]())
         for key, values in schedules.items():
             if key not in sampling_only or not values:
                 raise UserError(

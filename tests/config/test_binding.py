@@ -1,14 +1,22 @@
+"""A node is checked against the constructor that it names, and its identity leaves out what equals a default."""
+
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import pytest
+from annotated_types import Gt, Lt
 
-from collapse_lab.config.schema import Root, bind
+from collapse_lab.config.binding import bind
+from collapse_lab.engine.keys import digest
 from collapse_lab.errors import UserError
-from collapse_lab.storage.store import stage_key
+from collapse_lab.types import Count, Extended, Natural, NonNegative, Positive, ProperShare, Share
+
+if TYPE_CHECKING:
+    from collapse_lab.types import Spec as OfTheTypeChecker
 
 ME = __name__
 
@@ -29,6 +37,37 @@ class Settings:
     words: Sequence[str] = ("a",)
 
 
+@dataclass(frozen=True)
+class Inner:
+    depth: int = 2
+
+
+class Outer:
+    def __init__(self, inner: Inner = Inner(), shape: tuple[int, ...] = (1, 2)) -> None: ...
+
+
+class Chosen:
+    def __init__(
+        self,
+        kind: Literal["mean", "median"] = "mean",
+        share: Share = 0.5,
+        proper: ProperShare = 0.5,
+        count: Count = 1,
+        natural: Natural | None = None,
+        positive: Positive = 1.0,
+        least: NonNegative = 0.0,
+        order: Extended = 1.0,
+        between: Annotated[float, Gt(0), Lt(1)] = 0.5,
+        widths: Sequence[Count] = (1,),
+        pair: tuple[float, float] = (0.0, 1.0),
+        options: Mapping[str, Any] | None = None,
+    ) -> None: ...
+
+
+class Unreadable:
+    def __init__(self, thing: OfTheTypeChecker, size: int = 1) -> None: ...
+
+
 def anything(first: int, **rest: Any) -> None: ...
 
 
@@ -36,35 +75,42 @@ def node(target: str, **arguments: Any) -> dict[str, Any]:
     return {"_target_": f"{ME}.{target}", **arguments}
 
 
-def test_an_identity_is_class_version_and_every_argument_with_its_default() -> None:
-    assert bind(node("Plain", size=2), "x") == {
-        "class": f"{ME}.Plain",
-        "version": 3,
-        "arguments": {"size": 2, "rate": 0.5, "name": None, "deep": False},
-    }
-    assert bind(node("Settings"), "x") == {
-        "class": f"{ME}.Settings",
-        "version": 0,
-        "arguments": {"width": 4, "words": ["a"]},
-    }
+def test_an_identity_is_class_version_and_the_arguments_that_differ_from_their_defaults() -> None:
+    assert bind(node("Plain", size=2), "x") == {"class": f"{ME}.Plain", "version": 3, "arguments": {"size": 2}}
+    assert bind(node("Plain", size=2, deep=True, rate=0.5), "x")["arguments"] == {"deep": True, "size": 2}
+    assert bind(node("Settings"), "x") == {"class": f"{ME}.Settings", "version": 0, "arguments": {}}
+    assert bind(node("Settings", words=["b"]), "x")["arguments"] == {"words": ["b"]}
 
 
 def test_a_default_written_out_is_the_same_identity() -> None:
-    assert bind(node("Plain", size=2), "x") == bind(node("Plain", deep=False, rate=0.5, size=2), "x")
+    everything = node("Plain", deep=False, rate=0.5, size=2, name=None)
+    assert bind(node("Plain", size=2), "x") == bind(everything, "x")
     assert bind(node("Plain", size=2), "x") != bind(node("Plain", size=2, rate=0.25), "x")
+    assert bind(node("Settings"), "x") == bind(node("Settings", words=["a"], width=4), "x")
+    nested = node("Outer", inner=node("Inner", depth=2), shape=[1, 2])
+    assert bind(nested, "x") == bind(node("Outer"), "x")
+    assert bind(node("Outer", inner=node("Inner", depth=3)), "x") != bind(node("Outer"), "x")
+
+
+@pytest.mark.parametrize(("one", "other"), [({"rate": 1}, {"rate": 1.0}), ({"name": "1"}, {"name": None})])
+def test_only_equal_values_have_an_equal_identity(one: dict[str, Any], other: dict[str, Any]) -> None:
+    same = bind(node("Plain", size=1, **one), "x") == bind(node("Plain", size=1, **other), "x")
+    assert same is (one == other)
 
 
 def test_the_same_number_written_otherwise_is_the_same_identity() -> None:
     # Or else `ratio=1` and `ratio=1.0` would be two chains
-    one, other = (stage_key("fit", bind(node("Plain", size=1, rate=rate), "x")) for rate in (1, 1.0))
+    one, other = (digest(bind(node("Plain", size=1, rate=rate), "x"), 32) for rate in (1, 1.0))
     assert one == other
+    whole = bind(node("Plain", size=1, rate=1), "x")["arguments"]["rate"]
+    assert (whole, type(whole)) == (1, int)
 
 
 def test_nested_nodes_are_bound_too() -> None:
     plain = node("Plain", size=1)
-    found = bind(node("Nested", part=plain, parts=[plain], options={"a": plain, "b": [1]}), "x")
+    identity = bind(node("Nested", part=plain, parts=[plain], options={"a": plain, "b": [1]}), "x")
     inner = bind(plain, "x")
-    assert found["arguments"] == {"part": inner, "parts": [inner], "options": {"a": inner, "b": [1]}}
+    assert identity["arguments"] == {"part": inner, "parts": [inner], "options": {"a": inner, "b": [1]}}
     with pytest.raises(UserError, match=r"x\.parts\.1\.siez: Plain has no such argument; did you mean 'size'"):
         bind(node("Nested", part=plain, parts=[plain, node("Plain", siez=1)]), "x")
 
@@ -74,7 +120,7 @@ def test_what_a_constructor_takes_by_name_alone_is_part_of_the_identity() -> Non
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         (node("Plain", size=2, rats=0.1), r"^model\.rats: Plain has no such argument; did you mean 'rate'\?"),
         (node("Plain", rate=0.1), r"^model: Plain needs size$"),
@@ -91,54 +137,84 @@ def test_what_a_constructor_takes_by_name_alone_is_part_of_the_identity() -> Non
         ({"_target_": "bare"}, r"^model\._target_ .* cannot be imported"),
     ],
 )
-def test_a_wrong_node_is_refused_by_name(given: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_a_wrong_node_is_refused_by_name(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         bind(given, "model")
 
 
-def test_a_partial_node_may_leave_the_rest_to_the_caller() -> None:
-    assert bind({**node("Plain"), "_partial_": True}, "x")["arguments"].keys() == {"rate", "name", "deep"}
-    assert bind(node("Plain", size=1, rate=1), "x")["arguments"]["rate"] == 1
-
-
-def root(**changes: Any) -> Root:
-    plain: dict[str, Any] = {
-        "name": "x",
-        "seed": 0,
-        "generations": 5,
-        "ratio": 0.1,
-        "n_train": 9,
-        "n_samples": 9,
-        "device": "cpu",
-        "dry_run": False,
-    }
-    return Root(**(plain | changes))
+def test_an_argument_that_the_program_supplies_is_neither_missing_nor_admitted() -> None:
+    size = frozenset({"size"})
+    assert bind(node("Plain", rate=1), "x", size)["arguments"] == {"rate": 1}
+    with pytest.raises(UserError, match=r"^x\.size: Plain has no such argument"):
+        bind(node("Plain", size=1), "x", size)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("argument", "value", "message"),
     [
-        ({"ratio": 1.1}, "between 0 and 1; got 1.1"),
-        ({"ratio": 10}, r"did you mean 0\.1\?"),
-        ({"ratio": -0.1}, "between 0 and 1"),
-        ({"ratio": float("nan")}, "between 0 and 1"),
-        ({"ratio": "half"}, "ratio takes float; got 'half'"),
-        ({"seed": -1}, "seed is 0 or more"),
-        ({"seed": 1.5}, "seed takes int"),
-        ({"generations": -1}, "generations is 0 or more"),
-        ({"n_train": 0}, "n_train is 1 or more"),
-        ({"n_samples": 1}, "n_samples is 2 or more"),
-        ({"device": "gpu"}, "device is auto, cpu or cuda; got 'gpu'"),
-        ({"device": "cdua"}, "did you mean 'cuda'"),
-        ({"dry_run": "yes"}, "dry_run takes bool"),
-        ({"name": 7}, "name takes str"),
+        ("kind", "medium", r"^m\.kind is one of mean, median; got 'medium': did you mean 'median'\?$"),
+        ("kind", 3, r"^m\.kind takes mean, median; got 3$"),
+        ("share", 1.5, r"^m\.share is in \[0, 1\]; got 1\.5$"),
+        ("share", -0.1, r"^m\.share is in \[0, 1\]; got -0\.1$"),
+        ("proper", 1, r"^m\.proper is in \[0, 1\); got 1$"),
+        ("between", 0.0, r"^m\.between is in \(0, 1\); got 0\.0$"),
+        ("count", 0, r"^m\.count is 1 or more; got 0$"),
+        ("natural", -1, r"^m\.natural is 0 or more; got -1$"),
+        ("natural", 1.5, r"^m\.natural takes int or null; got 1\.5$"),
+        ("positive", 0, r"^m\.positive is above 0; got 0$"),
+        ("least", -1.0, r"^m\.least is 0 or more; got -1\.0$"),
+        ("least", True, r"^m\.least takes float; got True$"),
+        ("widths", 3, r"^m\.widths takes a list of int, each 1 or more; got 3$"),
+        ("widths", [1, 0], r"^m\.widths takes a list of int, each 1 or more; got \[1, 0\]$"),
+        ("pair", [1.0], r"^m\.pair takes a list of float; got \[1\.0\]$"),
+        ("options", [1], r"^m\.options takes a mapping or null; got \[1\]$"),
     ],
 )
-def test_a_root_value_out_of_range_is_refused(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        root(**changes)
+def test_an_unknown_choice_or_a_value_out_of_range_is_refused(argument: str, value: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        bind(node("Chosen", **{argument: value}), "m")
 
 
-def test_the_ends_of_the_ranges_are_in_them() -> None:
-    assert root(ratio=0, seed=0, generations=0, n_train=1, n_samples=2).ratio == 0
-    assert root(ratio=1).ratio == 1
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("kind", "median"),
+        ("share", 0),
+        ("share", 1),
+        ("proper", 0.999),
+        ("natural", None),
+        ("natural", 0),
+        ("least", 0),
+        ("order", math.inf),
+        ("widths", [1, 2]),
+        ("pair", [0, 2.5]),
+        ("options", {"a": [1, None]}),
+    ],
+)
+def test_a_value_that_the_annotation_admits_is_taken(argument: str, value: Any) -> None:
+    assert bind(node("Chosen", **{argument: value}), "m")["class"] == f"{ME}.Chosen"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("argument", ["share", "least", "positive"])
+def test_a_number_that_is_not_finite_is_refused(argument: str, value: float) -> None:
+    with pytest.raises(UserError, match=rf"^m\.{argument} takes a finite number; got {value!r}$"):
+        bind(node("Chosen", **{argument: value}), "m")
+
+
+def test_a_number_that_is_not_finite_is_refused_inside_a_list_or_a_mapping() -> None:
+    with pytest.raises(UserError, match="takes a finite number"):
+        bind(node("Chosen", pair=[0.0, math.inf]), "m")
+    with pytest.raises(UserError, match="takes a finite number"):
+        bind(node("Chosen", options={"a": [math.nan]}), "m")
+
+
+def test_an_extended_number_may_be_infinite_and_is_never_nan() -> None:
+    assert bind(node("Chosen", order=math.inf), "m")["arguments"] == {"order": "inf"}
+    for value in (math.nan, -math.inf):
+        with pytest.raises(UserError, match="takes a finite number"):
+            bind(node("Chosen", order=value), "m")
+
+
+def test_an_annotation_that_exists_for_the_type_checker_alone_admits_everything() -> None:
+    assert bind(node("Unreadable", thing="a", size="b"), "m")["arguments"] == {"thing": "a", "size": "b"}
