@@ -29,7 +29,8 @@ def make_folder(path: Path, knob: str) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe.touch()
-        probe.unlink()
+        # Another thread of this process, or a process with the same id on another machine, may delete the same probe
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {path} ({error.strerror}); give another folder with {knob}=…") from error
     return path

@@ -160,5 +160,18 @@ def test_a_folder_that_cannot_be_written_to_names_its_setting(tmp_path: Path, mo
         make_folder(tmp_path / "runs", "paths.runs")
 
 
+def test_a_folder_is_made_though_another_thread_deletes_the_probe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch = Path.touch
+
+    def deleted_at_once(self: Path) -> None:
+        touch(self)
+        self.unlink()
+
+    monkeypatch.setattr(Path, "touch", deleted_at_once)
+    assert list(make_folder(tmp_path / "runs", "paths.runs").iterdir()) == []
+
+
 def test_opening_a_store_leaves_no_file(store: Store) -> None:
     assert [path for path in store.root.rglob("*") if path.is_file()] == []
