@@ -1,4 +1,4 @@
-"""Which requests are fulfilled next, and how: together where they are alike, else one after another."""
+"""Choose the requests that are fulfilled next: together where they are alike, else one after another."""
 
 from __future__ import annotations
 
@@ -16,17 +16,26 @@ from collapse_lab.types import FitRequest, SampleRequest
 log = logging.getLogger(__name__)
 
 PHASES = ("fit", "sample", "grid")
-OF_EACH = "guidance_scale"  # what the members of a pack may differ in while they are sampled
+MAY_DIFFER = "guidance_scale"  # the argument in which models that are sampled together may differ
 
 
 class Server:
-    """Fulfil the requests of cells that take turns. What keeps a family from being packed is said once."""
+    """Fulfil the requests of cells that take turns.
+
+    A reason why requests cannot be packed is logged once, however many cells have it.
+    """
 
     def __init__(self) -> None:
         self._announced: set[str] = set()
 
     def serve(self, asking: Sequence[Turn]) -> None:
-        """Fulfil the requests of one group of cells."""
+        """Fulfil the requests of one or more of the cells.
+
+        Each of these cells is charged an equal share of the wall time.
+
+        Args:
+            asking: cells, all of which are parked with a request.
+        """
         requests = [turn.request for turn in asking if turn.request is not None]
         obstacles = [obstacle(request) for request in requests]
         for reason in {reason for reason in obstacles if reason} - self._announced:
@@ -42,20 +51,21 @@ class Server:
 
 
 def progress_of(request: FitRequest | SampleRequest) -> tuple[int, int]:
-    """Return how far the chain of a request is: the generation, and the phase within it."""
+    """Return how far the chain of a request is: the generation, and the number of the phase in `PHASES`."""
     if isinstance(request, FitRequest):
         return request.seeds.generation, PHASES.index("fit")
     return request.generation, PHASES.index(request.seeds.role.split("/")[0])
 
 
 def furthest_behind(when: Sequence[tuple[int, int]], keys: Sequence[Hashable | None]) -> list[int]:
-    """Return the numbers of the requests to fulfil next: of the chain that is furthest behind, with all that are alike.
+    """Return the numbers of the requests to fulfil next.
 
-    So a chain that is ahead waits until the others have caught up with it, and they go on together.
+    They are the request of the chain that is furthest behind, and all that are like it. So a chain that is ahead waits
+    until the others have caught up with it, and they go on together.
 
     Args:
         when: how far each chain is (`progress_of`).
-        keys: equal for requests that may be fulfilled together; None for one that is fulfilled alone.
+        keys: equal for requests that may be fulfilled together; None for a request that is fulfilled alone.
     """
     first = min(range(len(when)), key=lambda number: when[number])
     if keys[first] is None:
@@ -64,27 +74,33 @@ def furthest_behind(when: Sequence[tuple[int, int]], keys: Sequence[Hashable | N
 
 
 def obstacle(request: FitRequest | SampleRequest) -> str | None:
-    """Return why a request cannot be fulfilled together with others, None where it can."""
+    """Return the reason why a request cannot be packed, None where it can.
+
+    The reason is part of a warning that the user reads.
+    """
     from torch import nn
 
     from collapse_lab.models.diffusion import Diffusion
 
     model, family = request.model, type(request.model).__name__
     if not isinstance(model, Diffusion):
-        return f"{family} is no denoising model, and no others can be packed"
+        return f"{family} is no denoising model, and only denoising models can be packed"
     if any(isinstance(module, nn.Dropout) and module.p > 0 for module in model.modules()):
-        return f"{family} has dropout, whose stream would not be the cell's own"
+        return f"{family} has dropout, which would draw from a random stream that is not the cell's own"
     if len(model.state_dict()) != len(list(model.parameters())):
         return f"{family} has buffers or parameters that are used twice"
     if isinstance(request, FitRequest) and request.budget.precision != "32-true":
-        return f"trainer.precision={request.budget.precision} is not packed, 32-true is"
+        return f"trainer.precision={request.budget.precision} cannot be packed; 32-true can"
     if isinstance(request, SampleRequest) and model.sampler.options.get("thresholding"):
-        return "model.sampler.options.thresholding looks at each image, and a pack has no such axis"
+        return "model.sampler.options.thresholding looks at each image by itself, which a pack cannot"
     return None
 
 
 def likeness(request: FitRequest | SampleRequest) -> str:
-    """Return a text that is equal for requests of one architecture, sizes and settings; seeds and data may differ."""
+    """Return a text that is equal for requests that may be packed together.
+
+    They have the same architecture, sizes and settings; seeds and data may differ.
+    """
     model: Any = request.model
     shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
     fields: Mapping[str, Any]
@@ -92,7 +108,7 @@ def likeness(request: FitRequest | SampleRequest) -> str:
         fields = {"budget": asdict(request.budget), "row": list(request.data.data.shape[1:])}
     else:
         fields = {
-            "sampling": {name: value for name, value in request.sampling.items() if name != OF_EACH},
+            "sampling": {name: value for name, value in request.sampling.items() if name != MAY_DIFFER},
             "n": len(request.conditions),
             "row": list(model.spec.shape),
             "device": str(model.device),
@@ -106,7 +122,7 @@ def _fulfilled(requests: Sequence[FitRequest | SampleRequest]) -> list[Any]:
     if len(requests) > 1:
         try:
             return _packed(requests)
-        except Exception as error:  # because it may be one member's own, or the memory of the device
+        except Exception as error:  # because one member alone may cause it, or all need too much memory
             log.warning("trainer.pack: %d at once failed (%s); they are done one after the other", len(requests), error)
     return [_alone(request) for request in requests]
 
@@ -123,5 +139,5 @@ def _packed(requests: Sequence[FitRequest | SampleRequest]) -> list[Any]:
 def _alone(request: FitRequest | SampleRequest) -> Any:
     try:
         return Alone().fit(request) if isinstance(request, FitRequest) else Alone().sample(request)
-    except Exception as error:  # because the cell raises it
+    except Exception as error:  # because it is raised in the cell that made the request
         return error

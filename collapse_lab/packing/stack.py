@@ -1,4 +1,4 @@
-"""Denoising models of one architecture as one program: their parameters stacked, every call mapped over them."""
+"""Run denoising models of one architecture as one program: parameters are stacked, and calls are mapped over them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,16 @@ from collapse_lab.types import FitRequest, Progress, SampleRequest, Samples
 
 
 class StackedModels(nn.Module):
-    """K models as one module whose every parameter has K as its first axis.
+    """Represent K models as one module, in which every parameter has K as its first axis.
 
-    The first of them lends its code; what it holds itself is not touched.
+    The methods of the first model are called. The parameters of the models themselves are copied and never changed.
+
+    Args:
+        members: K models of one architecture.
+
+    Attributes:
+        names: the names of the parameters, in their order.
+        stacked: the parameters, each (K, *shape of the parameter in one model).
     """
 
     def __init__(self, members: Sequence[Diffusion]) -> None:
@@ -32,37 +39,50 @@ class StackedModels(nn.Module):
         stacked, _ = stack_module_state(list(members))
         self.names = list(stacked)
         self.stacked = nn.ParameterList(stacked.values())
-        self._code = (_Methods(members[0]),)  # in a tuple, so that its parameters are not taken for this module's
+        self._code = (
+            _Methods(members[0]),
+        )  # in a tuple, because a module registers the parameters of an attribute that is a module
 
     def forward(self, method: str, *inputs: Tensor) -> Tensor:
-        """A method of every member, called with its own parameters and its own entry of the inputs (K, …).
+        """Return what a method of every member returns, (K, …).
 
-        An input without axes is the same for all.
+        Each member is called with its own parameters and its own entry of every input.
+
+        Args:
+            method: the name of a method of the family.
+            inputs: each (K, …), or a tensor without axes, which is the same for all members.
         """
 
-        def one(parameters: dict[str, Tensor], *own: Tensor) -> Tensor:
-            found: Tensor = functional_call(self._code[0], parameters, (method, *own), tie_weights=False)
-            return found
+        def call_one(parameters: dict[str, Tensor], *own: Tensor) -> Tensor:
+            output: Tensor = functional_call(self._code[0], parameters, (method, *own), tie_weights=False)
+            return output
 
         parameters = {f"owner.{name}": value for name, value in zip(self.names, self.stacked, strict=True)}
-        mapped = vmap(one, in_dims=(0, *(0 if each.ndim else None for each in inputs)))
+        mapped = vmap(call_one, in_dims=(0, *(0 if tensor.ndim else None for tensor in inputs)))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "There is a performance drop because we have not yet implemented")
             result: Tensor = mapped(parameters, *inputs)
         return result
 
     def state_of(self, member: int) -> dict[str, Tensor]:
-        """The parameters of one member."""
+        """Return the parameters of one member by name."""
         return {name: value.detach()[member] for name, value in zip(self.names, self.stacked, strict=True)}
 
 
 class PackedFit(pl.LightningModule):
-    """The fits of K models: each draws from its own streams, and the sum of their losses has independent gradients.
+    """Fit K models at once: each draws from its own random streams, and the sum of their losses is minimised.
 
-    AdamW and the moving average work element by element, so they act on the stacked parameters as on each alone;
-    gradients are clipped to the norm of each member.
+    The loss of one model does not depend on the parameters of another, so the gradients are those of each model alone.
+    AdamW and the moving average work element by element, so they act on the stacked parameters as on each model alone.
+    Gradients are clipped to the norm of each member.
 
-    diverged: what ended a member's fit; the others go on.
+    Args:
+        fits: the requests, which are alike (`groups.likeness`).
+        models: the models of the requests, in their order.
+
+    Attributes:
+        stack: the models as one module.
+        diverged: for each member, why its fit ended early; None where it did not. The other members go on.
     """
 
     def __init__(self, fits: Sequence[FitRequest], models: Sequence[Diffusion]) -> None:
@@ -75,13 +95,19 @@ class PackedFit(pl.LightningModule):
         self.diverged: list[Diverged | None] = [None] * len(models)
 
     def on_fit_start(self) -> None:
+        """Move the moving average to the device of the fit."""
         self._average.to(self.device)
 
     def transfer_batch_to_device(self, batch: list[Tensor], device: torch.device, dataloader_idx: int) -> list[Tensor]:
-        """Row numbers stay on the CPU, where the rows are."""
+        """Return the row numbers as they are, because the rows are on the CPU."""
         return batch
 
     def training_step(self, rows: list[Tensor]) -> dict[str, Tensor]:
+        """Return the sum of the losses as `loss`, and the loss of each member, (K,), as `losses`.
+
+        Args:
+            rows: the row numbers of each member's batch, K tensors (batch_size,).
+        """
         drawn = [model.draw(own) for model, own in zip(self._models, rows, strict=True)]
         x, condition, t, noise = (torch.stack(parts).to(self.device) for parts in zip(*drawn, strict=True))
         noising, rows_of_all = self._models[0].noising, (x.flatten(0, 1), noise.flatten(0, 1), t.flatten())
@@ -97,23 +123,25 @@ class PackedFit(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """`torch.nn.utils.clip_grad_norm_` for each member."""
+        """Clip the gradients of each member to a norm, as `torch.nn.utils.clip_grad_norm_` does for one model."""
         if gradient_clip_val is None:
             return
-        gradients = [each.grad for each in self.stack.stacked if each.grad is not None]
-        norms = torch.stack([torch.linalg.vector_norm(each.flatten(1), dim=1) for each in gradients])
+        gradients = [parameter.grad for parameter in self.stack.stacked if parameter.grad is not None]
+        norms = torch.stack([torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients])
         shrink = (gradient_clip_val / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
-        for each in gradients:
-            each.mul_(shrink.view(-1, *[1] * (each.ndim - 1)))
+        for gradient in gradients:
+            gradient.mul_(shrink.view(-1, *[1] * (gradient.ndim - 1)))
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
+        """Update the moving average of the weights."""
         self._average.step(self.stack.parameters())
 
     def configure_optimizers(self) -> Any:
+        """Return the optimiser of the first model, over the stacked parameters."""
         return self._models[0].optimiser_of(self.stack.parameters(), fitting.fused(self))
 
     def hand_back(self) -> None:
-        """Gives each model that has not diverged the average of its weights."""
+        """Load the moving average of its weights into each model that has not diverged."""
         self._average.copy_to(self.stack.parameters())
         for number, model in enumerate(self._models):
             if self.diverged[number] is None:
@@ -121,33 +149,42 @@ class PackedFit(pl.LightningModule):
 
 
 def fit_together(fits: Sequence[FitRequest]) -> list[Diverged | None]:
-    """Fits what is asked for, all alike; None for each that went well.
+    """Fit the models of several requests as one program, and return why each fit ended early, None where it did not.
+
+    Args:
+        fits: 1 or more requests, which are alike (`groups.likeness`).
 
     Raises:
-        KeyboardInterrupt: Ctrl-C.
+        KeyboardInterrupt: the user pressed Ctrl-C.
     """
     packed = PackedFit(fits, [_diffusion(fit) for fit in fits])
     rows = [fitting.RandomRows(len(fit.data), fit.budget, fit.seeds) for fit in fits]
 
     def watch(progress: Progress) -> fitting.Watch:
-        return _WatchEach(progress, packed)
+        return _WatchMembers(progress, packed)
 
     try:
-        fitting.fit(packed, _Side(rows), fits[0].budget, Everyone([fit.progress for fit in fits]), watch)
-    except Diverged:  # the last one that had not
+        fitting.fit(packed, _SideBySide(rows), fits[0].budget, Everyone([fit.progress for fit in fits]), watch)
+    except Diverged:  # because no member is left
         return packed.diverged
     packed.hand_back()
     return packed.diverged
 
 
 @torch.no_grad()
-def sample_together(asked: Sequence[SampleRequest]) -> list[Samples | Diverged]:
-    """Samples what is asked for, all alike."""
-    models = [_diffusion(each).eval() for each in asked]
-    first, n = models[0], len(asked[0].conditions)
-    stack, progress = StackedModels(models), Everyone([each.progress for each in asked])
-    generators = [each.seeds.torch() for each in asked]
-    condition = torch.stack([model.condition(each.conditions) for model, each in zip(models, asked, strict=True)])
+def sample_together(requests: Sequence[SampleRequest]) -> list[Samples | Diverged]:
+    """Return the samples of several requests, drawn as one program; a divergence for a member that gave none.
+
+    Args:
+        requests: 1 or more requests, which are alike (`groups.likeness`).
+    """
+    models = [_diffusion(request).eval() for request in requests]
+    first, n = models[0], len(requests[0].conditions)
+    stack, progress = StackedModels(models), Everyone([request.progress for request in requests])
+    generators = [request.seeds.torch() for request in requests]
+    condition = torch.stack(
+        [model.condition(request.conditions) for model, request in zip(models, requests, strict=True)]
+    )
     noise = torch.stack([torch.randn(n, *first.spec.shape, generator=generator) for generator in generators])
     images = [
         first.sampler.run(
@@ -160,12 +197,16 @@ def sample_together(asked: Sequence[SampleRequest]) -> list[Samples | Diverged]:
         for span in spans(n, first.sampling_batch)
     ]
     return [
-        _published(model, own, each) for model, own, each in zip(models, torch.cat(images, dim=1), asked, strict=True)
+        _published(model, own, request)
+        for model, own, request in zip(models, torch.cat(images, dim=1), requests, strict=True)
     ]
 
 
 def _denoiser(stack: StackedModels, models: Sequence[Diffusion], condition: Tensor) -> Denoiser:
-    """As the denoiser of each; where one is guided all are, some of them by 1."""
+    """Return the denoiser of all members.
+
+    Where one member is guided, all are: guidance of scale 1 gives what no guidance gives.
+    """
     scales = [model.guidance_scale if isinstance(model, GuidedDiffusion) else 1.0 for model in models]
     if all(scale == 1 for scale in scales):
         embedded = stack("embed", condition)
@@ -174,20 +215,20 @@ def _denoiser(stack: StackedModels, models: Sequence[Diffusion], condition: Tens
     return lambda x, t: stack("steer", x, t, both, scale)
 
 
-def _published(model: Diffusion, images: Tensor, asked: SampleRequest) -> Samples | Diverged:
+def _published(model: Diffusion, images: Tensor, request: SampleRequest) -> Samples | Diverged:
     try:
-        return model.published(images, asked.conditions)
+        return model.published(images, request.conditions)
     except Diverged as diverged:
         return diverged
 
 
-def _diffusion(asked: FitRequest | SampleRequest) -> Diffusion:
-    assert isinstance(asked.model, Diffusion)
-    return asked.model
+def _diffusion(request: FitRequest | SampleRequest) -> Diffusion:
+    assert isinstance(request.model, Diffusion)
+    return request.model
 
 
 class _Methods(nn.Module):
-    """Any method of a module as the one that `functional_call` calls."""
+    """Call any method of a module by name, because `functional_call` calls `forward` alone."""
 
     def __init__(self, owner: nn.Module) -> None:
         super().__init__()
@@ -197,8 +238,8 @@ class _Methods(nn.Module):
         return getattr(self.owner, method)(*inputs)
 
 
-class _Side:
-    """The batches of several fits side by side."""
+class _SideBySide:
+    """Iterate over lists that hold the next batch of each fit."""
 
     def __init__(self, rows: Sequence[fitting.RandomRows]) -> None:
         self._rows = rows
@@ -207,17 +248,22 @@ class _Side:
         return len(self._rows[0])
 
     def __iter__(self) -> Iterator[list[Tensor]]:
-        return (list(each) for each in zip(*self._rows, strict=True))
+        return (list(batches) for batches in zip(*self._rows, strict=True))
 
 
-class _WatchEach(fitting.Watch):
-    """Marks the members whose loss is no sound number, and stops once none is left."""
+class _WatchMembers(fitting.Watch):
+    """Mark the members whose loss is not finite or out of bounds, and end the fit once no other member is left."""
 
     def __init__(self, progress: Progress, packed: PackedFit) -> None:
         super().__init__(progress)
         self._diverged = packed.diverged
 
     def look(self, outputs: Any, step: int) -> None:
+        """Check the loss of each member at a step.
+
+        Raises:
+            Diverged: every member has diverged.
+        """
         for member, loss in enumerate(outputs["losses"].tolist()):
             self._diverged[member] = self._diverged[member] or self.judge(loss, step)
         if all(self._diverged):

@@ -1,8 +1,8 @@
-"""Cells of one process that take turns: a thread each, of which one runs at a time.
+"""Run cells of one process in turns: each has a thread of its own, and one thread runs at a time.
 
-Global generators, progress bars and Lightning are not made for threads. So a cell runs alone until it parks: where it
-needs a fit or samples, which can be done together with those of other cells; where another holds a lock; and at its
-end. The thread that started the cells does what they need while all of them are parked.
+Because global generators, progress bars and Lightning are not made for threads, a cell runs by itself until it parks.
+It parks where it needs a fit or samples, which can be computed together with those of other cells; where another holds
+a lock that it needs; and at its end. While all cells are parked, the thread that started them fulfils their requests.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collapse_lab.types import Executor, FitRequest, SampleRequest, Samples
 
 log = logging.getLogger(__name__)
 
-POLL = 0.1  # seconds between two looks at a lock that another process holds
+POLL = 0.1  # seconds between two attempts to get a lock that another process holds
 
 Body = Callable[[Executor], None]
 Serve = Callable[[Sequence["Turn"]], None]
@@ -31,11 +31,11 @@ class Turn:
 
     Attributes:
         request: what the cell is parked for, None where it can go on.
-        waiting: the work whose lock it is parked for, None where there is none.
-        announced: the work of which the user was told that the cell waits for it.
-        error: what ended the cell.
+        waiting: the work whose lock the cell is parked for, None where there is none.
+        announced: the work that the user was last told that the cell waits for.
+        error: the exception that ended the cell, None before its end and for a good end.
         done: whether the cell has ended.
-        idle: seconds that were not the cell's own.
+        idle: seconds that the cell was parked, less its share of the programs that it took part in.
     """
 
     def __init__(self, body: Body) -> None:
@@ -50,7 +50,7 @@ class Turn:
         self._thread = threading.Thread(target=self._run, args=(body,), daemon=True)
 
     def fit(self, request: FitRequest) -> None:
-        """Park until the model is fitted."""
+        """Park until the model is fitted, in place."""
         self._ask(request)
 
     def sample(self, request: SampleRequest) -> Samples:
@@ -59,9 +59,9 @@ class Turn:
         return samples
 
     def clock(self) -> float:
-        """Return how long this cell has worked.
+        """Return seconds of this cell's own work; only differences of two readings have a meaning.
 
-        That is the wall time, less the time that the cell was parked, plus, for each program that it took part in,
+        They are the wall time, less the time that the cell was parked, plus, for each program that it took part in,
         the program's wall time divided by its members.
         """
         return time.perf_counter() - self.idle
@@ -74,7 +74,7 @@ class Turn:
         self.waiting = None
 
     def resume(self) -> None:
-        """Let the cell run until it parks or ends. The thread that serves the cells calls it."""
+        """Let the cell run until it parks or ends. The thread that started the cells calls it."""
         self._running = True
         if self._thread.ident is None:
             self._thread.start()
@@ -84,12 +84,17 @@ class Turn:
         self._running = False
 
     def answer(self, outcome: Any, seconds: float) -> None:
-        """Give the cell what came of its request, and what that cost it; an exception is raised in the cell."""
+        """Give the cell the outcome of its request.
+
+        Args:
+            outcome: what the request returns; an exception is raised in the cell.
+            seconds: the cell's share of the wall time.
+        """
         self.request, self._outcome = None, outcome
         self.idle -= seconds
 
     def stop(self) -> None:
-        """End the cell where it parks, as Ctrl-C would."""
+        """End the cell where it is parked, as Ctrl-C would."""
         self._stopped = True
         if self._running:
             self._back.acquire()
@@ -105,10 +110,10 @@ class Turn:
         return outcome
 
     def _park(self) -> None:
-        """Hand over until the cell is resumed.
+        """Let the thread that started the cells run, until it resumes this cell.
 
         Raises:
-            KeyboardInterrupt: the cells are to end.
+            KeyboardInterrupt: the cell was told to stop.
         """
         begun = time.perf_counter()
         if not self._stopped:
@@ -121,7 +126,7 @@ class Turn:
     def _run(self, body: Body) -> None:
         try:
             body(self)
-        except BaseException as error:  # because the caller raises it, in its own thread
+        except BaseException as error:  # because `together` returns it, in the thread that started the cells
             self.error = error
         finally:
             self.done = True
@@ -129,12 +134,12 @@ class Turn:
 
 
 def together(bodies: Sequence[Body], at_once: int, serve: Serve) -> list[BaseException | None]:
-    """Run cells side by side, and return what ended each of them, None for those that ended well.
+    """Run cells side by side, and return the exception that ended each of them, None for a good end.
 
     Args:
-        bodies: the cells; each is given its executor.
-        at_once: how many run side by side; the next one starts as soon as one has ended.
-        serve: answers one or more of the cells, all of which are parked with a request.
+        bodies: the cells; each is called with its executor.
+        at_once: how many run side by side, 1 or more; the next one starts as soon as one has ended.
+        serve: called with cells that are all parked with a request; it answers one or more of them.
 
     Raises:
         KeyboardInterrupt: the user pressed Ctrl-C, and every cell has ended. A second Ctrl-C does not wait for them.
@@ -158,7 +163,7 @@ def together(bodies: Sequence[Body], at_once: int, serve: Serve) -> list[BaseExc
 
 
 def _settle(live: Sequence[Turn]) -> None:
-    """Let cells run until each has ended, needs something, or waits for a lock that none of the others lets go of."""
+    """Let cells run until each has ended, has made a request, or waits for a lock that no other cell releases."""
     moved = True
     while moved:
         moved = False
@@ -170,6 +175,7 @@ def _settle(live: Sequence[Turn]) -> None:
 
 
 def _wait(live: Sequence[Turn]) -> None:
+    """Tell the user, once for each piece of work, what the cells wait for; then sleep until the next attempt."""
     for turn in live:
         if turn.waiting != turn.announced:
             log.warning("waiting for another process that is computing %s", turn.waiting)
