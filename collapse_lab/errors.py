@@ -1,4 +1,4 @@
-"""The two ways in which a run ends early on purpose."""
+"""Name the two ways in which a run ends early on purpose."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ from difflib import get_close_matches
 
 
 class UserError(Exception):
-    """Something the user can mend: what was expected, what was given, how to mend it (exit code 2)."""
+    """Report what the user can mend: what was expected, what was given, how to mend it (exit code 2)."""
 
 
 class Diverged(Exception):
-    """A model whose loss or samples are no longer finite numbers, or have left every reasonable bound."""
+    """Report a model whose loss or samples are no longer finite numbers, or are beyond a bound."""
 
 
 def did_you_mean(given: str, options: Iterable[str]) -> str:
-    """A clause that names the nearest of `options`, or lists a few of them when none is near."""
+    """Return the end of a message: the option nearest to what was given, or up to 20 options where none is near.
+
+    Args:
+        given: what the user gave.
+        options: what may be given.
+    """
     known = sorted(set(options))
     near = get_close_matches(given, known, n=1, cutoff=0.5)
     if near:

