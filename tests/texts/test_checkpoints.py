@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -41,12 +42,14 @@ def converter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Converter:
 
 
 def test_threads_that_ask_together_convert_once(converter: Converter, tmp_path: Path) -> None:
-    folders: list[str] = []
-    threads = [threading.Thread(target=lambda: folders.append(checkpoint("words", str(tmp_path)))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together = threading.Barrier(4)
+
+    def ask(_: int) -> str:
+        together.wait()
+        return checkpoint("words", str(tmp_path))
+
+    with ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(ask, range(4)))  # raises what a thread raised
     assert (converter.calls, len(folders), len(set(folders))) == (1, 4, 1)
     assert sorted(path.name for path in Path(folders[0]).iterdir()) == ["config.json", "tokenizer.json"]
     assert checkpoint("words", str(tmp_path)) == folders[0]

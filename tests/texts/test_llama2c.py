@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import transformers
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from collapse_lab.errors import UserError
 from collapse_lab.storage.fetch import obtain
@@ -41,14 +44,45 @@ def folder(source: Path) -> Path:
     return target
 
 
+def in_double(model: Any, cosines: np.ndarray, sines: np.ndarray) -> Any:
+    """Convert a model to float64, also its norms and rotations, which transformers computes in float32 in any case.
+
+    The logits of random weights magnify a rounding error 1000 times, so in float32 they depend on the CPU's kernels.
+    """
+    rotations = [torch.from_numpy(table).double().repeat(1, 2)[None] for table in (cosines, sines)]
+
+    def norm(module: Any, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.rms_norm(x, module.weight.shape, module.weight, module.variance_epsilon)
+
+    def rotate(x: torch.Tensor, position_ids: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(table[:, position_ids[0]] for table in rotations)
+
+    for module in model.double().modules():
+        if isinstance(module, LlamaRMSNorm):
+            module.forward = partial(norm, module)
+    model.model.rotary_emb.forward = rotate
+    return model
+
+
 def test_logits_agree_with_llama2c(folder: Path) -> None:
+    tables = made(259 + len(scored()))
     model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+    model = in_double(model, tables.arrays["cosines"], tables.arrays["sines"])
     ids = np.random.default_rng(1).integers(0, 259 + len(scored()), 20).tolist()
     with torch.inference_mode():
         computed = model(torch.tensor([ids])).logits[0]
-    torch.testing.assert_close(
-        computed.double(), torch.from_numpy(logits(made(259 + len(scored())), ids)), rtol=1e-4, atol=1e-4
-    )
+    torch.testing.assert_close(computed, torch.from_numpy(logits(tables, ids)))  # in float64: rtol=1e-7, atol=1e-7
+
+
+def test_rotations_agree_with_llama2c(folder: Path) -> None:
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    tables = made(259 + len(scored())).arrays
+    length = len(tables["cosines"])
+    rotations = model.model.rotary_emb(torch.zeros(1), torch.arange(length)[None])
+    # An angle of `length` at most is rounded twice, at its frequency and at its product, and its cosine once
+    bound = (2 * length + 1) * torch.finfo(torch.float32).eps
+    for ours, theirs in zip(rotations, (tables["cosines"], tables["sines"]), strict=True):
+        torch.testing.assert_close(ours[0], torch.from_numpy(theirs).repeat(1, 2), rtol=0, atol=bound)
 
 
 def test_tokens_agree_with_greedy_merging(folder: Path) -> None:
