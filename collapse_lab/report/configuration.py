@@ -13,6 +13,7 @@ import yaml
 from collapse_lab.report.section import Section
 from collapse_lab.results.collect import Collection
 from collapse_lab.results.settings import IGNORED_SETTINGS
+from collapse_lab.storage.formats import ENVIRONMENT, OLDER_ENVIRONMENT
 
 _ABSENT = object()
 
@@ -62,8 +63,10 @@ def provenance(collection: Collection) -> Section:
 
 def _provenance_of(folder: Path) -> Any:
     """Return what a run wrote about its own code and libraries; None where it wrote nothing."""
+    names = (ENVIRONMENT, OLDER_ENVIRONMENT)
+    path = next((folder / name for name in names if (folder / name).exists()), folder / ENVIRONMENT)
     try:
-        written = json.loads((folder / "provenance.json").read_text())
+        written = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
     # Readers pass a page on, so leave out where files lie on the machine that made it.

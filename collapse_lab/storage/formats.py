@@ -8,6 +8,7 @@ from typing import Any
 
 FORMAT = 2  # of config.yaml, stage keys and signatures; a folder without the mark has format 1
 CONFIG, ENVIRONMENT, STATUS = "config.yaml", "environment.json", "status.json"
+OLDER_ENVIRONMENT = "provenance.json"  # what format 1 called `environment.json`
 MARK = "format"
 
 # Where classes of format 1 are today

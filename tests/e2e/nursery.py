@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 HEAVY = ("torch", "diffusers", "pytorch_lightning", "sklearn.datasets", "matplotlib.pyplot", "rich.table")
-LIGHT = ("sinks.wandb", "sync", "report.__main__")  # wandb starts threads of its own
+LIGHT = ("sinks.wandb", "sync")  # because wandb starts threads of its own
 
 
 def main() -> None:
@@ -73,7 +73,7 @@ def fork(job: dict[str, Any]) -> int:
 
 
 def child(job: dict[str, Any]) -> int:
-    from collapse_lab.cli import app
+    from collapse_lab.cli import main as command
 
     os.environ.update(job["env"])
     # Because a suite that was started in the background hands down SIGINT as ignored, and Python then leaves it ignored
@@ -84,7 +84,7 @@ def child(job: dict[str, Any]) -> int:
         signal_at(*job["signal_at"])
     sys.argv = ["collapse_lab", *job["args"]]
     try:
-        app.main()
+        command.main()
     except SystemExit as end:
         return int(end.code or 0)
     except BaseException:
@@ -122,7 +122,7 @@ def signal_at(number: int, call: str, nth: int) -> None:
         "start": ("collapse_lab.sinks.console:Console", "start"),
         "measure": ("collapse_lab.engine.ruler:Ruler", "measure"),
         "grid": ("collapse_lab.engine.loop:Loop", "_draw_grids"),
-        "report": ("collapse_lab.engine.run:", "_report"),
+        "report": ("collapse_lab.report:", "write_report"),
         "settle": ("collapse_lab.engine.run:", "_settle"),
         "fsync": ("os:", "fsync"),
         "write/2": ("os:", "write"),

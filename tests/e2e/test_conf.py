@@ -1,4 +1,4 @@
-"""What every file of conf/ promises; a new one is found by walking, and put through the same."""
+"""What every file of conf/ promises. The tests find the files themselves, so a new file is tested too."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import load_file, save_file
 
-from collapse_lab.cli import app
-from collapse_lab.config import schema
+from collapse_lab.cli import helptext
+from collapse_lab.config.binding import bind
+from collapse_lab.config.composing import VERSION_BASE, compose
+from collapse_lab.config.searchpath import CONF
+from collapse_lab.config.signature import resolved
 from collapse_lab.models.causal_lm import CausalLM
 from collapse_lab.models.discrete import Discrete
 from collapse_lab.models.replicated import Replicated
@@ -28,24 +32,31 @@ from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec, Toke
 from tests.e2e.command import environment
 from tests.e2e.conftest import Nursery
 
-FILES = sorted(path.relative_to(app.CONF) for path in app.CONF.glob("**/*.yaml") if path.parent != app.CONF)
-GIVEN = {"spec"}  # what the data set decides, and no file
+FILES = sorted(path.relative_to(CONF) for path in CONF.glob("**/*.yaml") if path.parent != CONF)
+SUPPLIED = frozenset({"spec", "executor"})  # arguments that the program supplies, and no file
 ADDED = ("experiment", "scale")  # groups that are not in the defaults
 
 
-def composed(*overrides: str) -> DictConfig:
-    with initialize_config_dir(str(app.CONF), version_base="1.3"):
-        return compose("config", [*overrides], return_hydra_config=True)
+def with_hydra(*overrides: str) -> DictConfig:
+    """Return a composed configuration with Hydra's own node, in which no missing value is refused."""
+    helptext.register()
+    with initialize_config_dir(str(CONF), version_base=VERSION_BASE):
+        return hydra_compose("config", [*overrides], return_hydra_config=True)
+
+
+def model_of(*overrides: str) -> dict[str, Any]:
+    """Return the resolved node of a model."""
+    return dict(resolved(compose(*overrides, "device=cpu").cfg)["model"])
 
 
 def chosen(file: Path) -> str:
-    """The override that chooses a file; only groups without a default need a plus."""
+    """Return the override that chooses a file; only groups without a default need a plus."""
     group = file.parent.as_posix()
     return f"{'+' if group in ADDED else ''}{group}={file.stem}"
 
 
 def nodes(value: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every node with a `_target_` of ours, outermost only: binding it binds what it holds."""
+    """Yield each outermost node with a `_target_` of ours, because binding it binds what it holds."""
     if isinstance(value, dict):
         if str(value.get("_target_", "")).startswith("collapse_lab."):
             yield where, value
@@ -57,20 +68,19 @@ def nodes(value: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_a_file_composes_and_binds(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    cfg = composed(chosen(file))
+    cfg = with_hydra(chosen(file))
     picked = OmegaConf.select(cfg, "hydra.runtime.choices")[file.parent.as_posix()]
     assert picked in (file.stem, [file.stem])
-    plain = schema.resolved(cfg)
+    plain = resolved(cfg)
     del plain["hydra"]
     for where, node in nodes(plain, ""):
-        # A stub of a scale aside, everything in the configuration is something that can be built
-        identity = schema.bind({**node, "_partial_": True}, where)
-        assert identity["class"] == node["_target_"] or identity["class"].startswith("collapse_lab.")
+        identity = bind(node, where, SUPPLIED)
+        assert identity["class"].startswith("collapse_lab.")
 
 
 def top_nodes(file: Path) -> list[dict[str, Any]]:
-    """The objects that a file itself describes: the file, or each of its entries."""
-    plain = OmegaConf.to_container(OmegaConf.load(app.CONF / file), resolve=False)
+    """Return the objects that a file itself describes: the file, or each of its entries."""
+    plain = OmegaConf.to_container(OmegaConf.load(CONF / file), resolve=False)
     assert isinstance(plain, dict)
     held = [plain, *plain.values()]
     return [{str(k): v for k, v in node.items()} for node in held if isinstance(node, dict) and "_target_" in node]
@@ -79,12 +89,13 @@ def top_nodes(file: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("file", [file for file in FILES if top_nodes(file)], ids=str)
 def test_a_file_names_every_argument_and_no_other(file: Path) -> None:
     for node in top_nodes(file):
-        given = {key for key in node if not key.startswith("_")}
-        assert given == set(inspect.signature(get_class(node["_target_"])).parameters) - GIVEN
+        named = {key for key in node if not key.startswith("_")}
+        assert named == set(inspect.signature(get_class(node["_target_"])).parameters) - SUPPLIED
+        assert "_partial_" not in node
 
 
 def toy(family: type) -> tuple[Spec, Samples]:
-    """24 rows that a family takes: noisy pictures of two classes, with captions, or points, or tokens."""
+    """Return a spec and 24 rows that a family takes: captioned noisy pictures of two classes, or points, or tokens."""
     rng = np.random.default_rng(0)
     if issubclass(family, Replicated):
         d = 1 if family is Discrete else 2
@@ -104,7 +115,7 @@ def toy(family: type) -> tuple[Spec, Samples]:
 
 @pytest.mark.parametrize("file", [f for f in FILES if f.parent.name == "model"], ids=str)
 def test_a_family_fits_samples_saves_loads_and_resamples(file: Path, tmp_path: Path) -> None:
-    node = schema.resolved(composed(chosen(file), "device=cpu"))["model"]
+    node = model_of(chosen(file))
     if "do_sample" in node:  # else nothing is left to chance, and every seed gives the same
         node |= {"do_sample": True, "num_beams": 1}
     spec, rows = toy(get_class(node["_target_"]))
@@ -140,7 +151,7 @@ def test_a_family_fits_samples_saves_loads_and_resamples(file: Path, tmp_path: P
 
 @pytest.mark.parametrize("family", ["text2image", "ddpm", "ddim", "vae", "causal_lm"])
 def test_a_family_trains_in_mixed_precision(family: str) -> None:
-    node = schema.resolved(composed(f"model={family}", "device=cpu"))["model"]
+    node = model_of(f"model={family}")
     spec, rows = toy(get_class(node["_target_"]))
     model = instantiate({**node, "_convert_": "all"}, spec)
     before = {name: value.clone() for name, value in model.weights().items()}
@@ -168,7 +179,7 @@ def test_the_tiny_scale_goes_with_any_choice(args: list[str], nursery: Nursery, 
 def test_help_and_import_are_light() -> None:
     code = (
         "import sys; sys.argv = ['collapse_lab', '--help']\n"
-        "from collapse_lab.cli.app import main\n"
+        "from collapse_lab.cli.main import main\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code\n"
         "heavy = {'torch', 'diffusers', 'wandb', 'pytorch_lightning', 'sklearn', 'matplotlib'}\n"

@@ -9,6 +9,7 @@ from signal import SIGINT, SIGKILL
 import numpy as np
 import pytest
 
+from collapse_lab.storage.formats import ENVIRONMENT
 from tests.e2e.command import CHAIN, only_run, tensors, timeless
 from tests.e2e.conftest import Nursery
 
@@ -92,7 +93,7 @@ def test_kill_9_amidst_writing_what_the_run_is(nursery: Nursery, whole: Whole, t
     end = nursery.run([*ARGS, f"paths.runs={tmp_path}"])
     assert end.code == 0, end.err
     check_same(tmp_path, whole)
-    assert (only_run(tmp_path) / "provenance.json").exists()
+    assert (only_run(tmp_path) / ENVIRONMENT).exists()
 
 
 def test_ctrl_c_ends_cleanly_and_goes_on(nursery: Nursery, whole: Whole, tmp_path: Path) -> None:

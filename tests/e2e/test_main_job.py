@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from collapse_lab.storage.formats import ENVIRONMENT, FORMAT
 from tests.e2e.command import CHAIN, EXPERIMENT, SMALL, contents, entries, ledger, only_run, run, timeless
 from tests.e2e.conftest import Nursery
 
@@ -82,9 +83,10 @@ def test_the_folder_holds_what_a_reader_needs(runs: Path) -> None:
     page = (folder / "report.html").read_text()
     assert folder.name in page
     assert "http://" not in page.replace("http://www.w3.org/", "")  # self-contained
-    assert OmegaConf.load(folder / "config.yaml").n_train == 32
-    told = json.loads((folder / "provenance.json").read_text())
-    assert {"commit", "dirty", "packages", "machine", "command"} <= set(told)
+    config = OmegaConf.load(folder / "config.yaml")
+    assert (config.format, config.n_train) == (FORMAT, 32)
+    environment = json.loads((folder / ENVIRONMENT).read_text())
+    assert {"commit", "dirty", "packages", "machine", "command"} <= set(environment)
     assert json.loads((folder / "status.json").read_text())["status"] == "ok"
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from collapse_lab.cli.app import CONF
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from collapse_lab.config.composing import VERSION_BASE
+from collapse_lab.config.searchpath import CONF
 from tests.e2e.command import CHAIN, entries, ledger, run
 from tests.e2e.conftest import Nursery
 
@@ -74,7 +75,7 @@ def test_the_preset_for_slurm_reads_its_fields_from_the_environment(monkeypatch:
     asked = {"PARTITION": "short", "ACCOUNT": "lab", "GPUS": "1", "CPUS": "3", "MEMORY_GB": "9", "MINUTES": "50"}
     for name, value in asked.items():
         monkeypatch.setenv(f"COLLAPSE_LAB_{name}", value)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base=VERSION_BASE):
         cfg = compose("config", [*CHAIN, "hydra/launcher=slurm", "paths.runs=here"], return_hydra_config=True)
     launcher: Any = OmegaConf.create(OmegaConf.to_container(cfg.hydra.launcher, resolve=True))
     assert launcher._target_.endswith("SlurmLauncher")

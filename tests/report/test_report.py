@@ -19,6 +19,7 @@ from collapse_lab.report.summary import headline, scope
 from collapse_lab.results.collect import collect
 from collapse_lab.results.names import Name, base_names
 from collapse_lab.results.series import over_generations
+from collapse_lab.storage.formats import ENVIRONMENT, OLDER_ENVIRONMENT
 from tests.report.run_folders import write_run, write_sweep
 
 
@@ -145,10 +146,11 @@ def test_collections_of_other_shapes_have_a_page(tmp_path: Path, runs: list[dict
     assert "<unet>" not in text
 
 
-def test_provenance_is_shown_without_paths(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [ENVIRONMENT, OLDER_ENVIRONMENT])
+def test_provenance_is_shown_without_paths(tmp_path: Path, name: str) -> None:
     folder = write_run(tmp_path / "run", grids=False)
     provenance = {"commit": "0d7c9bc", "command": ["/somewhere/private"], "paths": {"data": "/somewhere/private"}}
-    (folder / "provenance.json").write_text(json.dumps(provenance))
+    (folder / name).write_text(json.dumps(provenance))
     text = write_report([folder], tmp_path / "report.html").read_text()
     assert "commit: 0d7c9bc" in text
     assert "private" not in text
