@@ -82,13 +82,11 @@ def our_prdc(x: Tensor, y: Tensor) -> object:
 
 def our_generation(x: Tensor, y: Tensor) -> object:
     """Every metric of the default configuration, with intervals, as the ruler calls them."""
-    from hydra import compose, initialize_config_dir
     from hydra.utils import instantiate
 
-    from collapse_lab.cli import app
+    from collapse_lab import compose
 
-    with initialize_config_dir(str(app.CONF), version_base="1.3"):
-        nodes = compose("config").metrics
+    nodes = compose().cfg.metrics
     labels = torch.arange(len(x)) % 10
     generated, real = (FeatureSet(rows, labels, labels) for rows in (x, y))
     spent = {}

@@ -17,7 +17,7 @@ def seconds(*arguments: str) -> float:
 def main() -> None:
     bare = min(seconds("-c", "import hydra") for _ in range(3))
     for name, arguments in (
-        ("import", ["-c", "import collapse_lab.cli.app"]),
+        ("import", ["-c", "import collapse_lab.cli.run"]),
         ("--help", ["-m", "collapse_lab", "--help"]),
     ):
         ours = min(seconds(*arguments) for _ in range(3))
