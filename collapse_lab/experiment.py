@@ -16,11 +16,12 @@ from collapse_lab.config.older import refuse_older_format
 from collapse_lab.config.signature import canonical, resolved, signature
 from collapse_lab.engine.executor import Alone
 from collapse_lab.engine.loop import Loop
-from collapse_lab.engine.run import Layout, lay_out, recording, records_of
+from collapse_lab.engine.run import Layout, check_records, lay_out, recording, records_of
 from collapse_lab.errors import UserError
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.storage.files import locked, make_folder
 from collapse_lab.storage.formats import CONFIG, FORMAT, MARK
+from collapse_lab.storage.ledger import LEDGER
 from collapse_lab.types import Executor, Progress, Record, RunInfo, Sink
 
 
@@ -134,7 +135,9 @@ class Experiment:
         make_folder(folder, "paths.runs")
         self.layout.lab.store.open()
         with locked(folder / ".lock", str(folder), self._executor):
-            computed = not self.layout.is_finished(records_of(folder))
+            recorded = records_of(folder)
+            check_records(recorded, self.layout.plan, folder / LEDGER)
+            computed = not self.layout.is_finished(recorded)
             if computed:
                 lab, layout = self.layout.lab, self.layout
                 with recording(self.info, self._sinks, self._config_text) as session:

@@ -69,7 +69,7 @@ def _upload(mirror: Path, dry_run: bool) -> bool:
     if dry_run:
         print(f"would upload {mirror}")
         return True
-    # Because a run that still goes on writes meanwhile, the length is taken before the upload: the next sync uploads the rest
+    # The length is taken before the upload, because a run that still goes on writes meanwhile: the next sync sends that
     length = _length(mirror)
     command = [sys.executable, "-m", "wandb", "sync", "--yes", "--include-synced", str(mirror)]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)

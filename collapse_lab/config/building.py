@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,12 @@ from collapse_lab.types import (
     Spec,
 )
 
+log = logging.getLogger(__name__)
+
 EXECUTOR = frozenset({"executor"})
+# What a metric may need of features beside their values: in words, and a feature space that gives it
+NEEDS = {"predicted": "the class of each sample", "texts": "an embedding of each sample's caption"}
+GIVERS = {"predicted": "classifier", "texts": "clip"}
 
 
 def build(cfg: DictConfig, executor: Executor) -> Lab:
@@ -185,7 +191,7 @@ def _extractor(name: str, node: Mapping[str, Any], masked: Mapping[str, Any]) ->
     _read_files(identity, node, ["weights", "pretrained"])
     target = import_target(str(node["_target_"]), where)
     check_protocol(target, FittedExtractor if callable(getattr(target, "fit", None)) else Extractor, where)
-    return Component(_constructor(node, where), identity)
+    return Component(_constructor(node, where), identity, frozenset(getattr(target, "provides", ())))
 
 
 def _read_files(identity: dict[str, Any], node: Mapping[str, Any], arguments: Sequence[str]) -> None:
@@ -217,11 +223,42 @@ def _check(lab: Lab, plain: Mapping[str, Any]) -> None:
     if lab.extractors and not isinstance(lab.n_samples, int):
         raise UserError(
             "metrics of feature spaces compare generations only at the same number of samples, and n_samples follows a "
-            f"schedule; give one number, such as n_samples={max(lab.n_samples)}, or leave metrics out: features=[]"
+            f"schedule; give one number, such as n_samples={max(lab.n_samples)}, or leave metrics out: features=[] "
+            "metrics=[]"
         )
+    _check_metrics(lab)
+    if lab.population.lineage == "pretrained" and not plain["model"].get("pretrained"):
+        raise UserError("population.lineage=pretrained starts every fit from model.pretrained, and that is not given")
+
+
+def _check_metrics(lab: Lab) -> None:
+    """Refuse metrics that are never computed, and say which of several are left out.
+
+    Raises:
+        UserError: a feature space that the run does not have, or a run whose metrics could all not be computed.
+    """
     for name, (metric, _) in lab.metrics.items():
+        if metric.features is not None and not metric.features:
+            raise UserError(
+                f"metrics.{name}.features is empty, so the metric is never computed; give null for all"
+            )
         for space in metric.features or ():
             if space not in lab.extractors:
                 raise UserError(f"metrics.{name}.features names '{space}'; {did_you_mean(space, lab.extractors)}")
-    if lab.population.lineage == "pretrained" and not plain["model"].get("pretrained"):
-        raise UserError("population.lineage=pretrained starts every fit from model.pretrained, and that is not given")
+    idle = {name: reason for name, (metric, _) in lab.metrics.items() if (reason := _reason_to_idle(metric, lab))}
+    for name, reason in idle.items():
+        if len(idle) == len(lab.metrics):
+            raise UserError(f"metrics=[{','.join(lab.metrics)}] would measure nothing: {name} needs {reason}")
+        log.info("metrics.%s is left out: it needs %s", name, reason)
+
+
+def _reason_to_idle(metric: Metric, lab: Lab) -> str | None:
+    """Return what a metric needs that no feature space of the run provides, None where it can be computed."""
+    if not lab.extractors:
+        return "a feature space, and features=[] has none; give features=[pixels], or metrics=[]"
+    needs = getattr(metric, "needs", None)
+    spaces = metric.features or list(lab.extractors)
+    if needs is None or any(needs in lab.extractors[space].provides for space in spaces):
+        has_captions = bool(lab.dataset.spec.vocabulary)
+        return None if needs != "texts" or has_captions else "captions, and this data set has none"
+    return f"{NEEDS[needs]}, which features=[{GIVERS[needs]}] gives and features=[{','.join(spaces)}] does not"

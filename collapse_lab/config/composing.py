@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from collapse_lab.config.explain import explain
+from collapse_lab.config.names import check_names
 from collapse_lab.config.schema import Root, check_shortcuts, read_root
 from collapse_lab.config.searchpath import CONF, folders, register
 from collapse_lab.errors import UserError, did_you_mean
@@ -81,9 +82,9 @@ def checked(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, Any
     for key in sorted(OmegaConf.missing_keys(cfg)):
         raise UserError(f"{key} has to be given: add {key}=… to the command")
     check_shortcuts(cfg, list(overrides))
-    composed = Composed(cfg, tuple(overrides))
     read_root(cfg)
-    return composed
+    check_names(cfg)
+    return Composed(cfg, tuple(overrides))
 
 
 def _check_added(overrides: Sequence[str]) -> None:

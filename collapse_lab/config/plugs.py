@@ -52,7 +52,10 @@ def members(protocol: type) -> tuple[list[str], list[str]]:
 def _has(plug: Any, name: str, callable_too: bool) -> bool:
     owner = plug if inspect.isclass(plug) else type(plug)
     missing = object()
-    value = inspect.getattr_static(plug, name, missing)
+    if inspect.isclass(plug):  # not `getattr_static`, because a class has the members of `type` too, such as `__call__`
+        value = next((vars(base)[name] for base in owner.__mro__ if name in vars(base)), missing)
+    else:
+        value = inspect.getattr_static(plug, name, missing)
     if value is missing:
         declared = {key for base in owner.__mro__ for key in vars(base).get("__annotations__", {})}
         return inspect.isclass(plug) and name in declared and not callable_too

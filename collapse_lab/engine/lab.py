@@ -36,10 +36,12 @@ class Component:
     Attributes:
         build: makes the object; what the program supplies, such as a data set's spec, is given to it.
         identity: class, version and the arguments that differ from their defaults.
+        provides: what features of an extractor hold beside their values (`predicted`, `texts`).
     """
 
     build: Callable[..., Any]
     identity: Identity
+    provides: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 
+from collapse_lab.engine.draws import check_draw
 from collapse_lab.engine.keys import FitKey, RealKey, SampleKey, digest_of_conditions
 from collapse_lab.engine.lab import Lab, ModelComponent
 from collapse_lab.engine.payloads import samples_of
@@ -20,7 +21,7 @@ from collapse_lab.engine.stages import Stage
 from collapse_lab.engine.work import Work
 from collapse_lab.errors import UserError
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import REAL, Conditions, DrawRequest, Samples
+from collapse_lab.types import REAL, UNBORN, Conditions, DrawRequest, Samples
 
 GRID = 50  # images of a grid
 
@@ -80,7 +81,7 @@ class Planner:
         real = lab.real.train.take(rows)
         eligible = lab.members_of(lab.prompts.retrain)[0][rows]
         key = RealKey(lab.dataset.key, tuple(rows.tolist())).digest()
-        self._pool.append(Block(key, REAL, 0, real.labels, lambda: real, eligible))
+        self._pool.append(Block(key, REAL, UNBORN, real.labels, lambda: real, eligible))
 
     def steps(self) -> Generations:
         """Return one list of steps (a step per model) for each generation.
@@ -122,9 +123,8 @@ class Planner:
             originals=self._originals.get(name, np.zeros(0, np.int64)),
             exposure=lab.population.sources(number),
         )
-        ids = lab.mixing.draw(pool, request)
-        if len(ids) == 0:
-            raise UserError(f"the training set of generation {generation} is empty; raise n_train")
+        ids = np.asarray(lab.mixing.draw(pool, request))
+        check_draw(ids, pool, generation, lab.mixing)
         if generation == 0:
             self._originals[name] = ids
         return ids

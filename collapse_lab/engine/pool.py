@@ -19,7 +19,7 @@ class Block:
     Attributes:
         key: the key of the stage, or of the data set, that made the rows.
         source: 0 for real rows, k + 1 for model k of the population.
-        born: the generation that sampled the rows; 0 for real rows.
+        born: the generation that sampled the rows; -1 for real rows.
         labels: (n,) int64, -1 where a row has none.
         load: returns the rows.
         eligible: mask (n,) of the rows that generations after 0 may train on; None means every row.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from collapse_lab.storage.files import disk_is_full, write_whole
 from collapse_lab.storage.formats import CONFIG, ENVIRONMENT, STATUS
 from collapse_lab.storage.ledger import LEDGER, Ledger, read
 from collapse_lab.types import Progress, Record, RunInfo, Sink
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,39 @@ class Session:
     status: Status = "failed"
 
 
+def check_records(records: Sequence[Record], plan: Generations, path: Path) -> None:
+    """Refuse a ledger that is not the beginning of this plan, before anything is continued or called complete.
+
+    Args:
+        records: the lines of the ledger.
+        plan: the steps of the run.
+        path: the ledger's file, which messages name.
+
+    Raises:
+        UserError: a line is of another generation or model than the plan has there, rests on stages of other keys, or
+            follows a divergence.
+    """
+    steps = [step for generation in plan for step in generation]
+    mend = "restore the file, or delete it: stages of the store are not computed again"
+    for number, record in enumerate(records, start=1):
+        if number > len(steps):
+            raise UserError(f"{path}, line {number} is one line more than the run's {len(steps)} steps: {mend}")
+        step = steps[number - 1]
+        if (record.generation, record.model) != (step.generation, step.model):
+            raise UserError(
+                f"{path}, line {number} is generation {record.generation} of '{record.model}', where generation "
+                f"{step.generation} of '{step.model}' is due: {mend}"
+            )
+        keys = {"fit": step.fit.key, "sample": {name: stage.key for name, stage in step.samples.items()}}
+        if record.keys != keys:
+            raise UserError(
+                f"{path}, line {number} rests on other stages than this run has (data or weights at a path have "
+                f"changed, or the line is another run's): {mend}"
+            )
+        if number > 1 and records[number - 2].status == "diverged":
+            raise UserError(f"{path}, line {number} follows a generation that diverged: {mend}")
+
+
 def lay_out(lab: Lab, progress: Progress) -> Layout:
     """Return the layout of a run: every training set is drawn, and nothing is computed.
 
@@ -98,12 +134,14 @@ def recording(info: RunInfo, sinks: Sequence[Sink], config_text: str) -> Iterato
     Raises:
         UserError: a disk is full.
     """
-    _settle(info, config_text)
-    session = Session(Ledger(info.folder / LEDGER))
     begun, outcome = time.perf_counter(), Outcome(str(info.folder), "failed")
-    for sink in sinks:
-        sink.open(info, session.ledger.records())
+    opened: list[Sink] = []
     try:
+        _settle(info, config_text)
+        session = Session(Ledger(info.folder / LEDGER))
+        for sink in sinks:
+            opened.append(sink)
+            sink.open(info, session.ledger.records())
         yield session
         outcome = Outcome(str(info.folder), session.status, "", time.perf_counter() - begun)
     except BaseException as error:
@@ -115,9 +153,17 @@ def recording(info: RunInfo, sinks: Sequence[Sink], config_text: str) -> Iterato
             ) from error
         raise
     finally:
-        for sink in sinks:
-            sink.close(outcome.status)
-        outcome.write(info.folder / STATUS)
+        _finish(outcome, info.folder, opened)
+
+
+def _finish(outcome: Outcome, folder: Path, sinks: Sequence[Sink]) -> None:
+    """Write how the run ended, then close the sinks: a sink may take long, and be interrupted."""
+    try:
+        outcome.write(folder / STATUS)
+    except OSError as error:  # because a full disk, which may be what ended the run, takes no further file
+        log.warning("%s cannot be written (%s); the run ended as %s", folder / STATUS, error.strerror, outcome.status)
+    for sink in sinks:
+        sink.close(outcome.status)
 
 
 def _settle(info: RunInfo, config_text: str) -> None:

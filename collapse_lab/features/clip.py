@@ -32,6 +32,7 @@ class Clip(PretrainedImages):
     architecture: ClassVar[str] = "CLIPModel"
     kind: ClassVar[str | None] = "clip"
     example: ClassVar[str] = "openai/clip-vit-base-patch32"
+    provides: ClassVar[frozenset[str]] = frozenset({"texts"})
 
     _: KW_ONLY
     name: str = "clip"

@@ -46,6 +46,7 @@ class TrainedClassifier(ABC):
 
     version: ClassVar[int] = 1
     resize: ClassVar[str | None] = None
+    provides: ClassVar[frozenset[str]] = frozenset({"predicted"})
 
     spec: Spec
     _: KW_ONLY

@@ -27,6 +27,7 @@ class Agreement:
     version: ClassVar[int] = 1
     floored: ClassVar[bool] = True
     against: ClassVar[Split] = "reference"
+    needs: ClassVar[str] = "predicted"
     features: Sequence[str] | None = None
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:

@@ -128,6 +128,7 @@ class Classes:
     version: ClassVar[int] = 1
     floored: ClassVar[bool] = True
     against: ClassVar[Split] = "reference"
+    needs: ClassVar[str] = "predicted"
     features: Sequence[str] | None = None
     bootstrap: int = 200
     least: Count = 1

@@ -60,6 +60,7 @@ class CLIPScore:
     version: ClassVar[int] = 1
     floored: ClassVar[bool] = True
     against: ClassVar[Split] = "reference"
+    needs: ClassVar[str] = "texts"
     features: Sequence[str] | None = None
     bootstrap: int = 200
 

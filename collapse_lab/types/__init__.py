@@ -26,7 +26,7 @@ from collapse_lab.types.protocols import (
     PromptSet,
     Sink,
 )
-from collapse_lab.types.provenance import REAL, DrawRequest, Provenance
+from collapse_lab.types.provenance import REAL, UNBORN, DrawRequest, Provenance
 from collapse_lab.types.ranges import (
     Count,
     Extended,
@@ -41,6 +41,7 @@ from collapse_lab.types.records import Record, RunInfo
 
 __all__ = [
     "REAL",
+    "UNBORN",
     "Budget",
     "Captions",
     "Conditions",

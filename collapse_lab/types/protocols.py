@@ -123,7 +123,11 @@ class GenerativeModel(Protocol):
 
 
 class Extractor(Protocol):
-    """Embed samples in a feature space."""
+    """Embed samples in a feature space.
+
+    An extractor whose features hold more than values says so in a class attribute `provides`: a frozenset of
+    "predicted" and "texts".
+    """
 
     version: ClassVar[int]
 
@@ -162,6 +166,9 @@ class Metric(Protocol):
         against: the split of the real rows that generated ones are compared with. Memorisation asks for `train`,
             everything else for `reference`.
         features: names of the feature spaces that the metric is computed in; None means all of them.
+
+    A metric that is empty without `predicted` or `texts` of the features says so in a class attribute `needs`: one of
+    the two words. A run in which no feature space provides it is refused.
     """
 
     version: ClassVar[int]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collapse_lab.seeds import Seeds
 
 REAL = 0  # the `source` of a real row; model k of a population is source k + 1
+UNBORN = -1  # the `born` of a real row: no generation sampled it
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Provenance:
     Attributes:
         ids: (n,) the rows' numbers in the pool.
         source: (n,) 0 for real rows, k + 1 for rows of model k of the population.
-        born: (n,) the generation that sampled the row; 0 for real rows.
+        born: (n,) the generation that sampled the row; -1 for real rows.
         labels: (n,) -1 where a row has none.
         eligible: (n,) bool, whether generations after 0 may train on the row.
     """
