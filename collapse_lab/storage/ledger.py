@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -26,6 +28,7 @@ _FIELDS: dict[str, type] = {
     "keys": dict,
     "features": dict,
 }
+_SUM = re.compile(rb', "sum": "([0-9a-f]{16})"}$')
 assert set(_FIELDS) == {f.name for f in fields(Record)}
 
 log = logging.getLogger(__name__)
@@ -88,6 +91,8 @@ class Ledger:
 def to_line(record: Record) -> bytes:
     """Return the line of a record, with its newline. A float is read back as the same float.
 
+    The last field, `sum`, holds 16 hex digits of SHA-256 over the line without it, so that a damaged line is noticed.
+
     Raises:
         ValueError: a number is NaN or infinite, which JSON does not have.
     """
@@ -95,7 +100,8 @@ def to_line(record: Record) -> bytes:
         for name, value in numbers.items():
             if not math.isfinite(value):
                 raise ValueError(f"'{name}' of generation {record.generation} is {value}: leave it out instead")
-    return (json.dumps(vars(record), allow_nan=False, default=_plain) + "\n").encode()
+    content = json.dumps(vars(record), allow_nan=False, default=_plain).encode()
+    return content[:-1] + b', "sum": "' + _sum(content) + b'"}\n'
 
 
 def read(path: Path) -> list[Record]:
@@ -171,7 +177,7 @@ def runs_below(path: Path) -> list[Path]:
 
 def _parse(line: bytes, path: Path, number: int) -> Record:
     try:
-        values = json.loads(line, parse_constant=_refuse)
+        values = json.loads(_verified(line), parse_constant=_refuse)
         if not isinstance(values, dict) or values.keys() != _FIELDS.keys():
             raise ValueError(f"expected an object with {', '.join(_FIELDS)}")
         for name, kind in _FIELDS.items():
@@ -188,6 +194,25 @@ def _parse(line: bytes, path: Path, number: int) -> Record:
             "Restore the file, or delete it: what the store has is not computed again"
         ) from error
     return Record(**values)
+
+
+def _sum(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest()[:16].encode()
+
+
+def _verified(line: bytes) -> bytes:
+    """Return a line without its sum; a line of format 1 has none, and is returned as it is.
+
+    Raises:
+        ValueError: the sum is another line's.
+    """
+    match = _SUM.search(line)
+    if match is None:
+        return line
+    content = line[: match.start()] + b"}"
+    if _sum(content) != match[1]:
+        raise ValueError("the line does not have its `sum`: it was damaged or changed by hand")
+    return content
 
 
 def _is_finite(value: object) -> bool:

@@ -49,7 +49,7 @@ def ledger(folder: Path) -> list[dict[str, Any]]:
 
 def timeless(folder: Path) -> list[dict[str, Any]]:
     """The ledger without what the clock alone decides."""
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in ledger(folder)]
+    return [{key: value for key, value in line.items() if key not in ("seconds", "sum")} for line in ledger(folder)]
 
 
 def only_run(runs: Path, name: str = "nepotistic") -> Path:

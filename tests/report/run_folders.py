@@ -163,6 +163,8 @@ def write_run(
             )
             for subset in ("seen", "unseen") if grids else ():
                 grid(folder / "grids" / subset / f"{model}-g{generation:03d}.png", generation, ratio, rng)
+    # Tests edit these lines, and a line without a sum, as format 1 wrote it, may be edited
+    ledger.path.write_text(re.sub(r', "sum": "[0-9a-f]{16}"', "", ledger.path.read_text()))
     return folder
 
 

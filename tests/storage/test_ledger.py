@@ -54,7 +54,18 @@ def test_the_fields_of_a_line_and_their_order_are_fixed(tmp_path: Path) -> None:
         "status",
         "keys",
         "features",
+        "sum",
     ]
+
+
+def test_a_changed_line_is_refused_by_its_sum_and_a_line_of_format_1_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    line = to_line(record())
+    path.write_bytes(line.replace(b'"real": ', b'"real": 1'))
+    with pytest.raises(UserError, match=r"line 1 is not a record: the line does not have its `sum`"):
+        read(path)
+    path.write_bytes(line[: line.index(b', "sum"')] + b"}\n")
+    assert read(path) == [record()]
 
 
 @given(st.data())
