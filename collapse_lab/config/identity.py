@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 from collapse_lab.engine.keys import whole_numbers
@@ -21,11 +21,11 @@ def identify(target: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
         target: a class with an integer `version` (0 where it has none), or a function.
         arguments: plain values, and identities in the place of nested nodes.
     """
-    parameters = inspect.signature(target).parameters
+    defaults = defaults_of(target)
     changed = {
         name: value
         for name, value in arguments.items()
-        if name not in parameters or _equal_key(value) != _equal_key(default_of(parameters[name]))
+        if name not in defaults or _equal_key(value) != _equal_key(defaults[name])
     }
     version = getattr(target, "version", 0)
     return {
@@ -35,9 +35,14 @@ def identify(target: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def default_of(parameter: inspect.Parameter) -> Any:
-    """Return a parameter's default as `identify` would describe it; `parameter.empty` where it has none."""
-    return _described(parameter.default)
+def defaults_of(target: Any) -> dict[str, Any]:
+    """Return the default of every argument that has one, as `identify` would describe it."""
+    parameters = inspect.signature(target).parameters
+    defaults = {name: p.default for name, p in parameters.items() if p.default is not p.empty}
+    if is_dataclass(target):  # because the signature of a dataclass does not show what a factory makes
+        factories = {f.name: f.default_factory for f in fields(target) if f.default_factory is not MISSING}
+        defaults |= {name: factory() for name, factory in factories.items() if name in defaults}
+    return {name: _described(value) for name, value in defaults.items()}
 
 
 def _described(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import pytest
@@ -35,6 +35,7 @@ class Nested:
 class Settings:
     width: int = 4
     words: Sequence[str] = ("a",)
+    options: Mapping[str, Any] = field(default_factory=lambda: {"b": 1, "c": [2]})
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,9 @@ def test_a_default_written_out_is_the_same_identity() -> None:
     assert bind(node("Plain", size=2), "x") == bind(everything, "x")
     assert bind(node("Plain", size=2), "x") != bind(node("Plain", size=2, rate=0.25), "x")
     assert bind(node("Settings"), "x") == bind(node("Settings", words=["a"], width=4), "x")
+    made = node("Settings", options={"c": [2], "b": 1})  # a factory's default, in another order
+    assert bind(node("Settings"), "x") == bind(made, "x")
+    assert bind(node("Settings", options={}), "x")["arguments"] == {"options": {}}
     nested = node("Outer", inner=node("Inner", depth=2), shape=[1, 2])
     assert bind(nested, "x") == bind(node("Outer"), "x")
     assert bind(node("Outer", inner=node("Inner", depth=3)), "x") != bind(node("Outer"), "x")
