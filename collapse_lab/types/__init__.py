@@ -11,18 +11,17 @@ from collapse_lab.types.data import (
     Tokens,
     Weights,
 )
-from collapse_lab.types.execution import Budget, Executor, FitRequest, SampleRequest
+from collapse_lab.types.execution import Executor, FitRequest, SampleRequest
+from collapse_lab.types.family import Budget, GenerativeModel, Progress
 from collapse_lab.types.measures import Estimate, FeatureSet, Subject
 from collapse_lab.types.protocols import (
     Curation,
     Dataset,
     Extractor,
     FittedExtractor,
-    GenerativeModel,
     Metric,
     MixingPolicy,
     Probe,
-    Progress,
     PromptSet,
     Sink,
 )

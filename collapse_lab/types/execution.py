@@ -1,4 +1,4 @@
-"""How the work of a cell is executed: budgets, requests, and the executor that fulfils them."""
+"""How the work of a cell is executed: requests, and the executor that fulfils them."""
 
 from __future__ import annotations
 
@@ -7,29 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from collapse_lab.types.data import Conditions, Samples
+from collapse_lab.types.family import Budget, GenerativeModel, Progress
 
 if TYPE_CHECKING:
     from collapse_lab.seeds import Seeds
-    from collapse_lab.types.protocols import GenerativeModel, Progress
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Hold the training budget of one fit, resolved for its generation.
-
-    Attributes:
-        steps: optimiser steps, 0 or more.
-        batch_size: rows of a step, 1 or more.
-        precision: as Lightning names it, such as 32-true or bf16-mixed.
-        gradient_clip: the norm that gradients are clipped to, None for no clipping.
-        device: cpu or cuda.
-    """
-
-    steps: int
-    batch_size: int
-    precision: str = "32-true"
-    gradient_clip: float | None = 1.0
-    device: str = "cpu"
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from collapse_lab.types.data import Samples
+from collapse_lab.types.family import GenerativeModel
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
-
-    from collapse_lab.types.protocols import GenerativeModel
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from collapse_lab.types.data import Conditions, RealData, Samples, Spec, Split, Weights
-from collapse_lab.types.execution import Budget
+from collapse_lab.types.family import Progress
 from collapse_lab.types.measures import Estimate, FeatureSet, Subject
 from collapse_lab.types.provenance import DrawRequest, Provenance
 from collapse_lab.types.records import Record, RunInfo
-
-if TYPE_CHECKING:
-    from collapse_lab.seeds import Seeds
 
 
 class Dataset(Protocol):
@@ -57,68 +54,6 @@ class PromptSet(Protocol):
 
     def conditions(self, n: int, train: Samples, spec: Spec) -> Conditions:
         """Return n conditions, balanced over the set and the same at every call."""
-        ...
-
-
-class Progress(Protocol):
-    """Be told where the work stands. Every method is cheap enough to be called at each step."""
-
-    def start(self, generation: int, model: str, phase: str, total: int) -> None:
-        """Begin a phase of `total` steps."""
-        ...
-
-    def advance(self, steps: int = 1) -> None:
-        """Count steps that were done."""
-        ...
-
-    def stop(self) -> None:
-        """End the phase."""
-        ...
-
-
-class GenerativeModel(Protocol):
-    """Be one model of one generation, built afresh for it.
-
-    Attributes:
-        version: raised whenever the same configuration would no longer give the same weights or samples, so that
-            stale stages of the store are never taken for current ones.
-        sampling_only: constructor arguments that act after training. They are left out of the key of a fit, so a
-            sweep over them shares every fit of generation 0.
-    """
-
-    version: ClassVar[int]
-    sampling_only: ClassVar[frozenset[str]]
-
-    def fit(self, data: Samples, budget: Budget, seeds: Seeds, progress: Progress) -> None:
-        """Train on the rows.
-
-        Raises:
-            Diverged: the loss is no longer a finite number.
-        """
-        ...
-
-    def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples:
-        """Return one sample for each condition.
-
-        Raises:
-            Diverged: a sample is not finite.
-        """
-        ...
-
-    def sampling_steps(self, n: int) -> int:
-        """Return how often `sample` advances the progress for n conditions."""
-        ...
-
-    def weights(self) -> Weights:
-        """Return the tensors that `load` takes, on the CPU."""
-        ...
-
-    def load(self, weights: Weights) -> None:
-        """Take over what `weights` returned."""
-        ...
-
-    def to(self, device: str, /) -> object:
-        """Move the model to a device."""
         ...
 
 

@@ -1,0 +1,92 @@
+"""A generative family: the protocol of its models, the budget of a fit, and the progress that is told of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from collapse_lab.types.data import Conditions, Samples, Weights
+
+if TYPE_CHECKING:
+    from collapse_lab.seeds import Seeds
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Hold the training budget of one fit, resolved for its generation.
+
+    Attributes:
+        steps: optimiser steps, 0 or more.
+        batch_size: rows of a step, 1 or more.
+        precision: as Lightning names it, such as 32-true or bf16-mixed.
+        gradient_clip: the norm that gradients are clipped to, None for no clipping.
+        device: cpu or cuda.
+    """
+
+    steps: int
+    batch_size: int
+    precision: str = "32-true"
+    gradient_clip: float | None = 1.0
+    device: str = "cpu"
+
+
+class Progress(Protocol):
+    """Be told where the work stands. Every method is cheap enough to be called at each step."""
+
+    def start(self, generation: int, model: str, phase: str, total: int) -> None:
+        """Begin a phase of `total` steps."""
+        ...
+
+    def advance(self, steps: int = 1) -> None:
+        """Count steps that were done."""
+        ...
+
+    def stop(self) -> None:
+        """End the phase."""
+        ...
+
+
+class GenerativeModel(Protocol):
+    """Be one model of one generation, built afresh for it.
+
+    Attributes:
+        version: raised whenever the same configuration would no longer give the same weights or samples, so that
+            stale stages of the store are never taken for current ones.
+        sampling_only: constructor arguments that act after training. They are left out of the key of a fit, so a
+            sweep over them shares every fit of generation 0.
+    """
+
+    version: ClassVar[int]
+    sampling_only: ClassVar[frozenset[str]]
+
+    def fit(self, data: Samples, budget: Budget, seeds: Seeds, progress: Progress) -> None:
+        """Train on the rows.
+
+        Raises:
+            Diverged: the loss is no longer a finite number.
+        """
+        ...
+
+    def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples:
+        """Return one sample for each condition.
+
+        Raises:
+            Diverged: a sample is not finite.
+        """
+        ...
+
+    def sampling_steps(self, n: int) -> int:
+        """Return how often `sample` advances the progress for n conditions."""
+        ...
+
+    def weights(self) -> Weights:
+        """Return the tensors that `load` takes, on the CPU."""
+        ...
+
+    def load(self, weights: Weights) -> None:
+        """Take over what `weights` returned."""
+        ...
+
+    def to(self, device: str, /) -> object:
+        """Move the model to a device."""
+        ...
