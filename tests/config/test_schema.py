@@ -15,7 +15,8 @@ from collapse_lab.errors import UserError
 
 
 def root(**changes: Any) -> Root:
-    return Root(**({"name": "x", "n_train": 9, "n_samples": 9, "device": "cpu"} | changes))
+    plain: dict[str, Any] = {"name": "x", "n_train": 9, "n_samples": 9, "device": "cpu"}
+    return Root(**(plain | changes))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,8 @@ def test_the_ends_of_the_ranges_are_in_them() -> None:
 
 def test_the_defaults_of_the_root_are_those_of_the_yaml() -> None:
     # Because a signature leaves out what equals the class's defaults, while the command line starts from the file's
-    plain = OmegaConf.load(CONF / "config.yaml")
+    plain = OmegaConf.to_container(OmegaConf.load(CONF / "config.yaml"))
+    assert isinstance(plain, dict)
     assert {field.name: field.default for field in fields(Root)} == {
         field.name: plain[field.name] for field in fields(Root)
     }
