@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tarfile
-import zlib
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePath
 from typing import Any, Protocol
 
 from collapse_lab.errors import UserError
+from collapse_lab.storage.archives import content, members, open_tar
 from collapse_lab.storage.files import checksum
 
 SUFFIXES = (".tgz", ".tar.gz", ".tar")
@@ -146,53 +144,36 @@ class Tarball:
     def read(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the files in the order of the archive."""
         wanted = frozenset(names)
-        with self._opened() as tar:
-            for name, member in self._members(tar):
+        with open_tar(self.path) as tar:
+            for path, member in members(tar, self.path):
+                name = self._name(path)
                 if name in wanted:
-                    yield name, _bytes(tar, member)
+                    yield name, content(tar, member)
 
     @cached_property
     def _scanned(self) -> tuple[frozenset[str], dict[str, str]]:
         names: set[str] = set()
         texts: dict[str, str] = {}
-        with self._opened() as tar:
-            for name, member in self._members(tar):
+        with open_tar(self.path) as tar:
+            for path, member in members(tar, self.path):
+                name = self._name(path)
+                if not name:
+                    continue
                 if name in names:
                     raise UserError(f"{self.path} holds {member.name} twice: replace it by a fresh copy")
                 names.add(name)
                 if name in self.texts:
-                    texts[name] = _decoded(self.path / member.name, _bytes(tar, member))
+                    texts[name] = _decoded(self.path / member.name, content(tar, member))
         return frozenset(names), texts
 
-    def _members(self, tar: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:
-        for member in tar:
-            path = PurePosixPath(member.name)
-            if path.is_absolute() or ".." in path.parts:
-                raise UserError(
-                    f"{self.path} holds a file outside its own folder, {member.name}: it is not the official archive, "
-                    "replace it"
-                )
-            if member.isfile() and path.is_relative_to(self.within) and not _hidden(path):
-                yield path.relative_to(self.within).as_posix(), member
-
-    @contextmanager
-    def _opened(self) -> Iterator[tarfile.TarFile]:
-        try:
-            with tarfile.open(self.path) as tar:
-                yield tar
-        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-            # tarfile adds a line for every compression that it tried, so keep the first line alone
-            reason = str(error).partition(":\n")[0]
-            raise UserError(f"{self.path} cannot be read ({reason}): replace it by a fresh copy") from error
+    def _name(self, path: PurePath) -> str:
+        """Return the name below the folder that is read, "" for a file elsewhere and for a hidden file."""
+        is_ours = path.is_relative_to(self.within) and not _hidden(path)
+        return path.relative_to(self.within).as_posix() if is_ours else ""
 
 
 def _hidden(path: PurePath) -> bool:
     return any(part.startswith(".") for part in path.parts)
-
-
-def _bytes(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(member)
-    return file.read() if file else b""
 
 
 def _decoded(path: Path, raw: bytes) -> str:

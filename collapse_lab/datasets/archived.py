@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
-import os
-import zipfile
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from collapse_lab.datasets.archive import Tree, open_tree
 from collapse_lab.datasets.base import ImageDataset, LabelledImages
-from collapse_lab.datasets.picture import Box, pixels
+from collapse_lab.datasets.decoded import read_arrays, write_arrays
+from collapse_lab.datasets.picture import BadPicture, Box, pixels, read_picture
 from collapse_lab.errors import UserError
-from collapse_lab.storage.files import make_folder, sync
+from collapse_lab.storage.files import make_folder
 from collapse_lab.types import Count
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 log = logging.getLogger(__name__)
 
@@ -127,14 +128,14 @@ class ArchivedDataset(ImageDataset):
 
     def read(self) -> LabelledImages:
         """Return the images in the official order, from the cached arrays where they exist."""
-        if not self._cached_arrays.is_file():
+        arrays = self._from_cache("images", "labels", "test")
+        if arrays is None:
             # The index checks the archive, so read it before anything is written
-            index = self._index
+            index = self.index()
             make_folder(self._cached_arrays.parent, "paths.data")
             with _locked(self._cached_arrays.with_suffix(".lock"), type(self).__name__):
-                if not self._cached_arrays.is_file():
-                    self._write_cache(self._cached_arrays, index)
-        images, labels, test = self._from_cache("images", "labels", "test")
+                arrays = self._from_cache("images", "labels", "test") or self._decode(index)
+        images, labels, test = arrays
         return LabelledImages(images, labels, test=test)
 
     @cached_property
@@ -144,63 +145,71 @@ class ArchivedDataset(ImageDataset):
 
     @cached_property
     def _index(self) -> Index:
-        if not self._cached_arrays.is_file():
+        arrays = self._from_cache("names", "labels", "test", "classes")
+        if arrays is None:
             return self.index()
-        names, labels, test, classes = self._from_cache("names", "labels", "test", "classes")
+        names, labels, test, classes = arrays
         return Index(tuple(map(str, names)), labels, test, tuple(map(str, classes)))
+
+    @cached_property
+    def _identity(self) -> str:
+        """Return everything that the cached arrays depend on."""
+        applied_after_decoding = {f.name for f in fields(ImageDataset)} - {"image_size"}
+        left_out = self.location_arguments | applied_after_decoding
+        arguments = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
+        return json.dumps([self.version, arguments, self.contents()], sort_keys=True)
 
     @cached_property
     def _cached_arrays(self) -> Path:
         """Return the path of the cached arrays, whose name is a hash of everything that the arrays depend on."""
-        applied_after_decoding = {f.name for f in fields(ImageDataset)} - {"image_size"}
-        left_out = self.location_arguments | applied_after_decoding
-        arguments = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
-        identity = json.dumps([self.version, arguments, self.contents()], sort_keys=True)
-        digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        digest = hashlib.sha256(self._identity.encode()).hexdigest()[:16]
         return Path(self.cache).expanduser() / "decoded" / f"{type(self).__name__}-{digest}.npz"
 
-    def _from_cache(self, *names: str) -> list[np.ndarray]:
+    def _from_cache(self, *names: str) -> list[np.ndarray] | None:
+        """Return cached arrays; None where there are none, or they are not those that were written."""
+        path = self._cached_arrays
         try:
-            with np.load(self._cached_arrays) as arrays:
-                return [arrays[name] for name in names]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            return read_arrays(path, f"{type(self).__name__} {self._identity}", names)
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            log.warning("%s failed its check (%s); the pictures are decoded again", path, error)
+            return None
+        except OSError as error:
             raise UserError(
-                f"{self._cached_arrays} is damaged ({error}): delete it, and the next run writes it again"
+                f"{path} cannot be read ({error.strerror}): give another folder with paths.data=…"
             ) from error
 
-    def _write_cache(self, path: Path, index: Index) -> None:
+    def _decode(self, index: Index) -> list[np.ndarray]:
+        """Return images, labels and test, which are decoded here and written to the cache."""
         images = self._decoded(index.names)
-        draft = path.with_name(f".{os.getpid()}-{path.name}")
+        arrays = {"images": images, "labels": index.labels, "test": index.test}
+        lists = {"names": np.array(index.names), "classes": np.array(index.classes)}
+        path = self._cached_arrays
         try:
-            np.savez(
-                draft,
-                images=images,
-                labels=index.labels,
-                test=index.test,
-                names=np.array(index.names),
-                classes=np.array(index.classes),
-            )
-            sync(draft)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+            write_arrays(path, f"{type(self).__name__} {self._identity}", {**arrays, **lists})
+        except OSError as error:
+            raise UserError(
+                f"the cache {path.parent} cannot be written ({error.strerror}): make room, or give another folder with "
+                "paths.data=…"
+            ) from error
+        return [*arrays.values()]
 
     def _decoded(self, names: tuple[str, ...]) -> np.ndarray:
-        from PIL import Image
-
         row = {name: i for i, name in enumerate(names)}
         images = np.empty((len(names), *self.native_shape), np.uint8)
         for name, raw in self.tree.read(names):
             try:
-                with Image.open(io.BytesIO(raw)) as image:
-                    box = self.region(name, image.width, image.height)
-                    images[row[name]] = pixels(image, self.image_size, 3, box)
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                images[row[name]] = read_picture(raw, partial(self._pixels, name))
+            except BadPicture as error:
                 raise UserError(
                     f"the picture {name} of {self.tree.path} cannot be decoded ({error}): replace it by the "
                     "official file"
                 ) from error
         return images
+
+    def _pixels(self, name: str, image: Image) -> np.ndarray:
+        return pixels(image, self.image_size, 3, self.region(name, image.width, image.height))
 
 
 @contextmanager

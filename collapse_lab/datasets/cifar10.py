@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from collapse_lab.datasets.base import LabelledImages
+from collapse_lab.datasets.picture import BadPicture, read_picture
 from collapse_lab.datasets.torchvision_files import TorchvisionDataset
 from collapse_lab.errors import UserError
 from collapse_lab.storage.fetch import Package
@@ -113,12 +114,9 @@ def read_png(path: Path) -> np.ndarray:
     Raises:
         UserError: when the file is no PNG or has another width.
     """
-    from PIL import Image
-
     try:
-        with Image.open(path) as picture:
-            rows = np.asarray(picture.convert("RGB"))
-    except (OSError, SyntaxError) as error:
+        rows = read_picture(path, lambda picture: np.asarray(picture.convert("RGB")))
+    except BadPicture as error:
         raise UserError(f"{path} cannot be read as a PNG ({error}): replace it by a fresh copy") from error
     if rows.shape[1] != PIXELS:
         raise UserError(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,8 +14,9 @@ import numpy as np
 from collapse_lab.datasets.base import LabelledImages
 from collapse_lab.datasets.captions import fill, picks
 from collapse_lab.datasets.packaged import PackagedDataset
-from collapse_lab.datasets.picture import pixels
+from collapse_lab.datasets.picture import BadPicture, pixels, read_picture
 from collapse_lab.errors import UserError
+from collapse_lab.storage.archives import content, members, open_tar
 from collapse_lab.storage.fetch import Package
 from collapse_lab.types import Captions, Count
 
@@ -36,6 +35,7 @@ GROUPS = {
     9: "flags",
 }
 GROUP = "{group}"
+LIST = PurePosixPath("package/en/data.json")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -137,35 +137,32 @@ def names_and_groups(archive: Path) -> dict[str, tuple[str, int]]:
     Raises:
         UserError: when the archive cannot be read or lacks the list.
     """
+    rows: list[dict[str, Any]] | None = None
     try:
-        with tarfile.open(archive) as tar:
-            file = tar.extractfile("package/en/data.json")
-            rows: list[dict[str, Any]] = json.load(file) if file else []
-    except (tarfile.TarError, KeyError, OSError, EOFError, json.JSONDecodeError) as error:
-        raise UserError(f"{archive} should hold package/en/data.json ({error}): replace it by a fresh copy") from error
+        with open_tar(archive) as tar:
+            for name, member in members(tar, archive):
+                if name == LIST:
+                    rows = json.loads(content(tar, member))
+    except ValueError as error:
+        raise UserError(f"{archive} should hold {LIST} ({error}): replace it by a fresh copy") from error
+    if not isinstance(rows, list):
+        raise UserError(f"{archive} should hold {LIST}, a list of emoji: replace it by a fresh copy")
     return {
         code_of(row["hexcode"]): (name_of(row["label"]), row["group"]) for row in rows if row.get("group") in GROUPS
     }
 
 
 def _members(archive: Path) -> list[tuple[str, bytes]]:
-    members = []
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                file = tar.extractfile(member) if member.name.endswith(".webp") else None
-                if file is not None:
-                    members.append((code_of(Path(member.name).stem), file.read()))
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise UserError(f"{archive} cannot be read ({error}): replace it by a fresh copy") from error
-    return members
+    with open_tar(archive) as tar:
+        return [
+            (code_of(name.stem), content(tar, member))
+            for name, member in members(tar, archive)
+            if name.suffix == ".webp"
+        ]
 
 
 def _decoded(code: str, raw: bytes, size: int) -> np.ndarray:
-    from PIL import Image
-
     try:
-        with Image.open(io.BytesIO(raw)) as image:
-            return pixels(image, size, 3)
-    except (OSError, SyntaxError) as error:
+        return read_picture(raw, lambda image: pixels(image, size, 3))
+    except BadPicture as error:
         raise UserError(f"the picture {code} of {PICTURES} cannot be decoded ({error}): replace it") from error

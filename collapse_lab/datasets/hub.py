@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from collapse_lab.datasets.base import ImageDataset, LabelledImages
 from collapse_lab.datasets.columns import GatheredImages, OnBad, captions_column, ranked
-from collapse_lab.datasets.picture import pixels
+from collapse_lab.datasets.picture import BadPicture, as_bytes, pixels, read_picture
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.types import Captions
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +82,14 @@ class Hub(ImageDataset):
 
     @cached_property
     def native_shape(self) -> tuple[int, int, int]:
-        """Return the shape of the first picture."""
-        image = self._picture(self._splits[0][0][self.image_column], None)
-        return (image.shape[0], image.shape[1], image.shape[2])
+        """Return the shape of the first picture that can be read."""
+        for cell in self._splits[0][self.image_column]:
+            try:
+                image = self._picture(cell, None)
+            except BadPicture:
+                continue
+            return (image.shape[0], image.shape[1], image.shape[2])
+        raise UserError(f"{self.name} holds no picture that can be read: give another data set")
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
@@ -99,9 +106,11 @@ class Hub(ImageDataset):
             for cell in split[self.image_column]:
                 name = f"of row {row} of {self.name}"
                 try:
-                    gathered.add(row, name, self._picture(cell, self.image_size))
-                except (OSError, SyntaxError, ValueError, TypeError) as error:
+                    image = self._picture(cell, self.image_size)
+                except BadPicture as error:
                     gathered.add_bad(name, error)
+                else:
+                    gathered.add(row, name, image)
                 row += 1
         self.skipped = gathered.skipped
         if self.skipped:
@@ -134,16 +143,24 @@ class Hub(ImageDataset):
         return np.array([-1 if value is None else value for value in values], np.int64), tuple(names)
 
     def _picture(self, cell: Any, size: int | None) -> np.ndarray:
-        from PIL import Image
-
-        if isinstance(cell, Mapping) and cell.get("bytes"):
-            cell = io.BytesIO(cell["bytes"])
-        elif isinstance(cell, Mapping):
-            cell = cell["path"]
-        elif not isinstance(cell, str):
-            return pixels(Image.fromarray(np.asarray(cell, np.uint8)), size, self.channels)
-        with Image.open(cell) as image:
+        def convert(image: Image) -> np.ndarray:
             return pixels(image, size, self.channels)
+
+        if isinstance(cell, Mapping):
+            cell = cell.get("bytes") or cell.get("path")
+        if isinstance(cell, str | bytes):
+            return read_picture(cell, convert)
+        return convert(_image_of(cell))
+
+
+def _image_of(cell: Any) -> Image:
+    """Return the picture of a cell that holds numbers, (h, w) or (h, w, c)."""
+    from PIL import Image as Pillow
+
+    try:
+        return Pillow.fromarray(as_bytes(np.asarray(cell)))
+    except (TypeError, ValueError) as error:  # because the cell is empty, or its numbers make no picture
+        raise BadPicture(str(error)) from error
 
 
 def check_source(

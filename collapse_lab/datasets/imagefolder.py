@@ -6,17 +6,19 @@ import csv
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Literal
 
 import numpy as np
 
 from collapse_lab.datasets.base import ImageDataset, LabelledImages
 from collapse_lab.datasets.columns import GatheredImages, OnBad, captions_column, column, ranked
-from collapse_lab.datasets.picture import pixels
+from collapse_lab.datasets.picture import BadPicture, pixels, read_picture
 from collapse_lab.errors import UserError
 from collapse_lab.storage.files import checksum
 from collapse_lab.types import Captions
@@ -29,7 +31,9 @@ FORMATS = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 class ImageFolder(ImageDataset):
     """Read the pictures that metadata.csv, metadata.jsonl or metadata.parquet in `root` lists, one per row.
 
-    The column `file_name` holds a path below root. The licence is that of the user's pictures.
+    The column `file_name` holds a path below root. A name that leads outside, also by a symbolic link, is refused
+    whatever `on_bad` says, because a table that somebody else wrote should not choose files of this machine. The
+    licence is that of the user's pictures.
 
     Args:
         root: folder of the metadata file.
@@ -43,7 +47,7 @@ class ImageFolder(ImageDataset):
     The other arguments are those of `ImageDataset`.
 
     Raises:
-        UserError: when an argument is out of its range, or root is not a folder.
+        UserError: when an argument is out of its range, root is not a folder, or a name leads outside it.
     """
 
     root: str
@@ -62,8 +66,7 @@ class ImageFolder(ImageDataset):
         """Return the SHA-256 of the metadata and a hash of the names, sizes and times of the pictures."""
         listing = []
         for name in self._names:
-            path = self._folder / name
-            stat = path.stat() if path.is_file() else None
+            stat = _stat(self._folder / name)
             listing.append([name, stat.st_size, stat.st_mtime_ns] if stat else [name])
         digest = hashlib.sha256(json.dumps(listing).encode()).hexdigest()
         return {"metadata": checksum(self._metadata), "files": digest}
@@ -76,14 +79,12 @@ class ImageFolder(ImageDataset):
     @cached_property
     def native_shape(self) -> tuple[int, int, int]:
         """Return the shape of the first picture whose header can be read."""
-        from PIL import Image
-
         for name in self._names:
             try:
-                with Image.open(self._folder / name) as image:
-                    return (self.channels, image.height, image.width)
-            except (OSError, SyntaxError):
+                height, width = read_picture(self._folder / name, lambda image: (image.height, image.width))
+            except BadPicture:
                 continue
+            return (self.channels, height, width)
         raise UserError(f"{self.root} holds no picture that can be read: give another folder")
 
     @property
@@ -95,14 +96,11 @@ class ImageFolder(ImageDataset):
 
     def read(self) -> LabelledImages:
         """Return the rows of the metadata, in its order."""
-        from PIL import Image
-
         gathered = GatheredImages(self.on_bad)
         for row, name in enumerate(self._names):
             try:
-                with Image.open(self._folder / name) as image:
-                    array = pixels(image, self.image_size, self.channels)
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                array = read_picture(self._folder / name, lambda image: pixels(image, self.image_size, self.channels))
+            except BadPicture as error:
                 gathered.add_bad(name, error)
             else:
                 gathered.add(row, name, array)
@@ -133,7 +131,15 @@ class ImageFolder(ImageDataset):
 
     @cached_property
     def _names(self) -> list[str]:
-        return [str(name) for name in column(self._table, "file_name", str(self._metadata))]
+        names = [str(name) for name in column(self._table, "file_name", str(self._metadata))]
+        inside = os.path.realpath(self._folder)
+        for name in names:
+            if _leaves(inside, name):
+                raise UserError(
+                    f"file_name of {self._metadata} should be a path below root, and {name!r} leads outside it: copy "
+                    "the picture into root, or correct the name"
+                )
+        return names
 
     @cached_property
     def _texts(self) -> list[str]:
@@ -145,6 +151,24 @@ class ImageFolder(ImageDataset):
             return np.full(len(self._names), -1, np.int64), ()
         where = str(self._metadata)
         return ranked(column(self._table, self.label_column, where), where)
+
+
+def _leaves(folder: str, name: str) -> bool:
+    """Return whether a name leads outside a folder, whose path holds no symbolic link."""
+    try:
+        target = os.path.realpath(Path(folder, name))
+    except ValueError:  # because of a NUL, with which no file can be named: reading it fails, and names the picture
+        return False
+    return Path(name).is_absolute() or os.path.commonpath([folder, target]) != folder
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """Return size and times of a file; None where there is no file that can be looked at."""
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):  # because it is missing, too long a name, or not ours to see
+        return None
+    return stat if S_ISREG(stat.st_mode) else None
 
 
 def read_table(path: Path) -> dict[str, list[Any]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import tarfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from collapse_lab.errors import UserError
+from collapse_lab.storage.archives import content, members, open_tar
 
 
 def texts_in(archive: Path, folder: str, encoding: str) -> dict[str, str]:
@@ -26,13 +26,11 @@ def texts_in(archive: Path, folder: str, encoding: str) -> dict[str, str]:
     """
     texts: dict[str, str] = {}
     try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                path = Path(member.name)
-                file = tar.extractfile(member) if path.suffix == ".txt" and path.parent == Path(folder) else None
-                if file is not None:
-                    texts[path.name] = "\n".join(file.read().decode(encoding).splitlines())
-    except (tarfile.TarError, OSError, EOFError, UnicodeDecodeError) as error:
+        with open_tar(archive) as tar:
+            for path, member in members(tar, archive):
+                if path.suffix == ".txt" and path.parent == PurePosixPath(folder):
+                    texts[path.name] = "\n".join(content(tar, member).decode(encoding).splitlines())
+    except UnicodeDecodeError as error:
         raise UserError(f"{archive} cannot be read ({error}): replace it by a fresh copy") from error
     if not texts:
         raise UserError(f"{archive} should hold texts in {folder}, and holds none: replace it by a fresh copy")

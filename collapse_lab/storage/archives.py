@@ -30,7 +30,7 @@ COMPRESSIONS: Mapping[bytes, Callable[[Path], IO[Any]]] = {
     b"\xfd7zXZ\0": lzma.open,
 }
 DAMAGE = (
-    *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError),
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
     RuntimeError,  # of a zip archive that is encrypted, and of a tar archive whose headers extend each other endlessly
 )
 
@@ -179,13 +179,26 @@ class _Bounded:
     def read(self, size: int) -> bytes:
         """Return up to `size` bytes."""
         _check_bounds(self._path, 0, self._stream.tell() + size, size)
-        return self._stream.read(size)
+        with _damage():
+            return self._stream.read(size)
 
     def seek(self, offset: int) -> int:
         """Go to a place, counted from the beginning."""
         _check_bounds(self._path, 0, offset, 0)
-        return self._stream.seek(offset)
+        with _damage():
+            return self._stream.seek(offset)
 
     def tell(self) -> int:
         """Return the present place."""
         return self._stream.tell()
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """Turn what gzip and bzip2 raise for damaged data, an OSError without a number, into an error of tarfile."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise tarfile.ReadError(str(error)) from error

@@ -3,7 +3,9 @@
 import gzip
 import io
 import json
+import struct
 import tarfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,14 @@ def encoded(colour: tuple[int, ...], mode: str = "RGB", form: str = "PNG", side:
     options = {"lossless": True} if form == "WEBP" else {}
     Image.new(mode, (side, side), colour).save(sink, form, **options)
     return sink.getvalue()
+
+
+def header_of(width: int, height: int) -> bytes:
+    """Return a small PNG that announces a picture of this size."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = b"IDAT" + zlib.compress(bytes(1000))
+    chunks = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (header, data, b"IEND")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def write_emoji(folder: Path) -> None:

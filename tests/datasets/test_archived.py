@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from collapse_lab.datasets import archived
+from collapse_lab.datasets import archived, decoded
 from collapse_lab.datasets.cub200 import CUB200
 from collapse_lab.datasets.flowers102 import Flowers102
 from collapse_lab.errors import UserError
+from collapse_lab.storage import archives
 from tests.datasets.archives import (
     bird_files,
     birds,
     encoded,
     flower_pictures,
     flowers,
+    header_of,
     write_birds,
     write_files,
     write_flower_lists,
@@ -101,7 +103,7 @@ def test_pictures_are_decoded_once(
 ) -> None:
     write(root)
     first = make(root).load()
-    monkeypatch.setattr(archived, "pixels", fail)
+    monkeypatch.setattr(archived, "read_picture", fail)
     again = make(root, reference_fraction=0.5, only=[0, 1], templates=["{}"], limit=2)
     assert again.spec.classes == make(root).classes[:2]
     assert len(again.load().train) == 2
@@ -122,16 +124,117 @@ def test_an_interrupted_decoding_leaves_no_cached_arrays(root: Path, monkeypatch
         raise OSError(28, f"no space for {path}")
 
     with monkeypatch.context() as patch:
-        patch.setattr(archived, "sync", full)
-        with pytest.raises(OSError, match="no space"):
+        patch.setattr(decoded, "sync", full)
+        with pytest.raises(UserError, match=r"cache .* cannot be written \(no space for .*paths\.data"):
             flowers(root).load()
     shelf = root.parent / "cache" / "decoded"
     assert [path.suffix for path in shelf.iterdir()] == [".lock"]
     assert len(flowers(root).load().train) == 6
-    (kept,) = shelf.glob("*.npz")
-    kept.write_bytes(kept.read_bytes()[:200])
-    with pytest.raises(UserError, match=r"is damaged .*: delete it"):
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def with_other_pictures(path: Path) -> None:
+    """Change a pixel and write the file anew, so that the checksums of the zip format agree with it."""
+    with np.load(path) as arrays:
+        changed = dict(arrays)
+    changed["images"][0, 0, 0, 0] ^= 1
+    np.savez(path, **changed)
+
+
+def with_other_labels(path: Path) -> None:
+    with np.load(path) as arrays:
+        changed = dict(arrays)
+    changed["labels"] = changed["labels"][::-1]
+    np.savez(path, **changed)
+
+
+def of_an_earlier_version(path: Path) -> None:
+    with np.load(path) as arrays:
+        changed = {name: array for name, array in arrays.items() if name != "sha256"}
+    np.savez(path, **changed)
+
+
+def with_a_pickle(path: Path) -> None:
+    with np.load(path) as arrays:
+        changed = dict(arrays)
+    changed["labels"] = np.array([print], object)
+    np.savez(path, **changed)
+
+
+def as_one_array(path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+SPOILERS = [
+    truncated,
+    with_other_pictures,
+    with_other_labels,
+    of_an_earlier_version,
+    with_a_pickle,
+    as_one_array,
+    empty,
+]
+
+
+@pytest.mark.parametrize("spoil", SPOILERS)
+def test_cached_arrays_that_were_changed_are_noticed_and_made_anew(
+    root: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], None]
+) -> None:
+    write_flowers(root)
+    first = flowers(root).load()
+    (cached,) = (root.parent / "cache" / "decoded").glob("*.npz")
+    intact = cached.read_bytes()
+    spoil(cached)
+    assert cached.read_bytes() != intact
+    again = flowers(root, templates=["{}"])
+    assert len(again.spec.classes) == 102
+    for rows, expected in ((again.load().train, first.train), (again.load().reference, first.reference)):
+        assert (rows.data == expected.data).all()
+        assert rows.labels.tolist() == expected.labels.tolist()
+    assert any(f"{cached} failed its check" in message for message in caplog.messages)
+    caplog.clear()
+    flowers(root).load()
+    assert caplog.messages == []
+
+
+def test_cached_arrays_of_other_arguments_are_not_taken(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_birds(root)
+    shelf = root.parent / "cache" / "decoded"
+    birds(root).load()
+    (box,) = shelf.glob("*.npz")
+    centre = birds(root, crop="centre")
+    expected = centre.load().train.data
+    (other,) = set(shelf.glob("*.npz")) - {box}
+    other.write_bytes(box.read_bytes())
+    assert (birds(root, crop="centre").load().train.data == expected).all()
+    assert "failed its check" in caplog.text
+
+
+@pytest.mark.parametrize("as_archive", [True, False])
+def test_a_picture_of_too_many_pixels_is_refused_by_name(root: Path, as_archive: bool) -> None:
+    files = flower_pictures() | {"jpg/image_00005.jpg": header_of(30_000, 30_000)}
+    write_files(root, files, "102flowers.tgz" if as_archive else None)
+    write_flower_lists(root, [1] * 12, range(7, 13))
+    with pytest.raises(UserError, match=r"the picture image_00005\.jpg of .* cannot be decoded"):
         flowers(root).load()
+
+
+def test_an_archive_beyond_the_bounds_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_flowers(root)
+    for bound, value in (("MOST_MEMBERS", 11), ("LARGEST", 5000), ("LARGEST_MEMBER", 600)):
+        with monkeypatch.context() as patch:
+            patch.setattr(archives, bound, value)
+            with pytest.raises(UserError, match=rf"102flowers\.tgz holds more than {value} .*replace it"):
+                flowers(root).load()
+    assert len(flowers(root).load().train) == 6
 
 
 def test_the_key_changes_with_the_files_but_not_with_the_folder(root: Path) -> None:
@@ -165,7 +268,7 @@ def test_a_second_process_waits_for_the_cached_arrays_and_says_so(
     other = FileLock(cached.with_suffix(".lock"))
     other.acquire()
     data = flowers(root)
-    monkeypatch.setattr(archived, "pixels", fail)
+    monkeypatch.setattr(archived, "read_picture", fail)
 
     def finish(record: logging.LogRecord) -> bool:
         cached.write_bytes(arrays)

@@ -7,6 +7,7 @@ import pytest
 
 from collapse_lab.datasets.hub import Hub
 from collapse_lab.errors import UserError
+from tests.datasets.archives import encoded, header_of
 
 datasets = pytest.importorskip("datasets")
 KINDS = ["cat", "dog"]
@@ -79,6 +80,36 @@ def test_a_bad_picture_is_refused_or_left_out(tmp_path: Path) -> None:
         hub_of(tmp_path / "bad", label_column=None, reference_fraction=0.5).load()
     data = hub_of(tmp_path / "bad", label_column=None, reference_fraction=0.5, on_bad="skip")
     assert len(data.read().images) == 4
+    assert len(data.skipped) == 1
+
+
+def test_a_bomb_a_nul_and_numbers_that_are_no_pixels_are_bad_pictures(tmp_path: Path) -> None:
+    (tmp_path / "good.png").write_bytes(encoded((9, 9, 9)))
+    (tmp_path / "bomb.png").write_bytes(header_of(30_000, 30_000))
+    names = [str(tmp_path / name) for name in ("bomb.png", "good.png", "a\0b.png", "good.png", "good.png", "good.png")]
+    rows = {"image": names, "text": list("abcdef")}
+    datasets.Dataset.from_dict(rows).save_to_disk(str(tmp_path / "encoded"))
+    arguments: dict[str, Any] = {"label_column": None, "reference_fraction": 0.5}
+    with pytest.raises(UserError, match=r"picture of row 0 of .* cannot be read"):
+        hub_of(tmp_path / "encoded", **arguments).load()
+    data = hub_of(tmp_path / "encoded", on_bad="skip", **arguments)
+    assert data.spec.shape == (3, 16, 16)
+    assert data.read().images.shape == (4, 3, 16, 16)
+    assert [" ".join(entry.split()[1:3]) for entry in data.skipped] == ["row 0", "row 2"]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 0.5, -1.0, 256.0])
+def test_numbers_that_are_no_pixels_are_bad_pictures(tmp_path: Path, number: float) -> None:
+    pictures = np.full((4, 6, 6), 7, np.float32)
+    pictures[1, 2, 3] = number
+    rows = {"image": pictures.tolist(), "text": list("abcd")}
+    features = datasets.Features({"image": datasets.Array2D((6, 6), "float32"), "text": datasets.Value("string")})
+    datasets.Dataset.from_dict(rows, features=features).save_to_disk(str(tmp_path / "numbers"))
+    arguments: dict[str, Any] = {"label_column": None, "reference_fraction": 0.5, "channels": 1}
+    with pytest.raises(UserError, match=r"picture of row 1 of .* cannot be read"):
+        hub_of(tmp_path / "numbers", **arguments).load()
+    data = hub_of(tmp_path / "numbers", on_bad="skip", **arguments)
+    assert (data.read().images == 7).all()
     assert len(data.skipped) == 1
 
 

@@ -1,14 +1,18 @@
 import csv
 import json
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from collapse_lab.datasets.imagefolder import ImageFolder
 from collapse_lab.errors import UserError
-from tests.datasets.archives import encoded
+from tests.datasets.archives import encoded, header_of
 
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)]
 WORDS = ["red", "green", "blue", "yellow"]
@@ -132,3 +136,110 @@ def test_bad_metadata_is_refused(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").unlink()
     with pytest.raises(UserError, match="cannot be read as jsonl"):
         folder_of(tmp_path).load()
+
+
+@pytest.mark.parametrize("on_bad", ["refuse", "skip"])
+@pytest.mark.parametrize(
+    "name", ["../outside.png", "sub/../../outside.png", "{absolute}", "link.png", "way/outside.png"]
+)
+def test_a_name_that_leads_outside_the_folder_is_refused(tmp_path: Path, name: str, on_bad: str) -> None:
+    (tmp_path / "outside.png").write_bytes(encoded(COLOURS[0]))
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "link.png").symlink_to(tmp_path / "outside.png")
+    (root / "way").symlink_to("..")
+    write_folder(root)
+    named = name.format(absolute=tmp_path / "outside.png")
+    with (root / "metadata.csv").open("a") as file:
+        file.write(f"{named},stolen,red\n")
+    refusal = f"{named}' leads outside it: copy the picture into root"
+    for attribute in ("key", "spec"):
+        with pytest.raises(UserError, match=re.escape(refusal)):
+            getattr(folder_of(root, on_bad=on_bad), attribute)
+    with pytest.raises(UserError, match=re.escape(refusal)):
+        folder_of(root, on_bad=on_bad).load()
+
+
+def test_links_and_dots_inside_the_folder_are_followed(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    write_folder(root)
+    (root / "link.png").symlink_to("sub/0.png")
+    with (root / "metadata.csv").open("a") as file:
+        file.write("link.png,a red,red\nsub/../sub/1.png,a green,green\n")
+    (tmp_path / "same").symlink_to(root)
+    rows = folder_of(tmp_path / "same").read()
+    assert len(rows.labels) == 14
+    assert tuple(rows.images[12][:, 3, 3].tolist()) == COLOURS[0]
+
+
+def write_float_picture(path: Path, values: list[list[float]]) -> None:
+    Image.fromarray(np.array(values, np.float32)).save(path)
+
+
+def spoil_as_a_bomb(root: Path, name: str) -> str:
+    (root / name).write_bytes(header_of(30_000, 30_000))
+    return name
+
+
+def spoil_with_a_nul(root: Path, name: str) -> str:
+    table = (root / "metadata.csv").read_text()
+    (root / "metadata.csv").write_text(table.replace(name, f"{name}\0"))
+    return f"{name}\0"
+
+
+def spoil_with_a_long_name(root: Path, name: str) -> str:
+    table = (root / "metadata.csv").read_text()
+    (root / "metadata.csv").write_text(table.replace(name, "x" * 300))
+    return "x" * 300
+
+
+def spoil_with_nan(root: Path, name: str) -> str:
+    write_float_picture(root / "nan.tiff", [[1, 2], [float("nan"), 4]])
+    (root / "nan.tiff").rename(root / name)
+    return name
+
+
+def spoil_with_fractions(root: Path, name: str) -> str:
+    write_float_picture(root / "fractions.tiff", [[0.1, 0.2], [0.3, 0.9]])
+    (root / "fractions.tiff").rename(root / name)
+    return name
+
+
+def spoil_with_sixteen_bits(root: Path, name: str) -> str:
+    Image.fromarray(np.array([[1, 2], [3, 65535]], np.uint16)).save(root / name)
+    return name
+
+
+SPOILERS = [
+    spoil_as_a_bomb,
+    spoil_with_a_nul,
+    spoil_with_a_long_name,
+    spoil_with_nan,
+    spoil_with_fractions,
+    spoil_with_sixteen_bits,
+]
+
+
+@pytest.mark.parametrize("name", ["sub/0.png", "sub/5.png"])
+@pytest.mark.parametrize("spoil", SPOILERS)
+def test_a_picture_that_only_pretends_to_be_one_is_refused_or_left_out(
+    tmp_path: Path, spoil: Callable[[Path, str], str], name: str
+) -> None:
+    write_folder(tmp_path)
+    spoilt = spoil(tmp_path, name)
+    with pytest.raises(UserError, match=re.escape(f"the picture {spoilt} cannot be read")):
+        folder_of(tmp_path, image_size=8).load()
+    data = folder_of(tmp_path, image_size=8, on_bad="skip")
+    assert data.spec.shape == (3, 8, 8)
+    rows = data.read()
+    assert len(rows.labels) == 11
+    assert [entry.split(": ")[0] for entry in data.skipped] == [spoilt]
+
+
+def test_a_float_picture_of_whole_numbers_is_read(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    write_float_picture(tmp_path / "whole.tiff", [[0, 1], [128, 255]])
+    (tmp_path / "whole.tiff").rename(tmp_path / "sub" / "0.png")
+    (tmp_path / "metadata.csv").write_text("file_name,text,kind\nsub/0.png,a,red\n")
+    assert folder_of(tmp_path, image_size=None, channels=1).read().images.tolist() == [[[[0, 1], [128, 255]]]]

@@ -1,3 +1,4 @@
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.datasets.archives import (
     write_emoji,
     write_idx,
     write_mnist,
+    write_tar,
 )
 
 
@@ -59,6 +61,28 @@ def test_damaged_idx_files_are_refused(tmp_path: Path) -> None:
         read_idx(path, 1)
     path.write_bytes(b"\x1f\x8bnot gzip at all")
     with pytest.raises(UserError, match="damaged gzip"):
+        read_idx(path, 3)
+
+
+def test_an_idx_file_that_unpacks_to_more_than_it_announces_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x-ubyte.gz"
+    header = bytes([0, 0, 8, 3]) + np.array([4, 28, 28], ">u4").tobytes()
+    path.write_bytes(gzip.compress(header + bytes(5_000_000)))
+    read: list[int] = []
+    inner = gzip.GzipFile.read
+
+    def counted(self: gzip.GzipFile, size: int = -1) -> bytes:
+        read.append(size)
+        return inner(self, size)
+
+    monkeypatch.setattr(gzip.GzipFile, "read", counted)
+    with pytest.raises(UserError, match=r"announces \(4, 28, 28\), that is 3136 bytes, and holds more"):
+        read_idx(path, 3)
+    assert read == [16, 3137]
+    path.write_bytes(bytes([0, 0, 8, 3]) + np.full(3, 2**32 - 1, ">u4").tobytes() + b"short")
+    with pytest.raises(UserError, match=f"that is {(2**32 - 1) ** 3} bytes, and holds 5"):
         read_idx(path, 3)
 
 
@@ -122,5 +146,12 @@ def test_damaged_emoji_archives_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
         Emoji(root=str(tmp_path), reference_fraction=0.25).load()
     (tmp_path / NAMES).write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"emojibase-data-17\.0\.0\.tgz cannot be read"):
+        _ = Emoji(root=str(tmp_path), reference_fraction=0.25).spec
+    for text in (b"no json", b"{}"):
+        write_tar(tmp_path / NAMES, {"package/en/data.json": text})
+        with pytest.raises(UserError, match=r"should hold package/en/data\.json"):
+            _ = Emoji(root=str(tmp_path), reference_fraction=0.25).spec
+    write_tar(tmp_path / NAMES, {"package/other.json": b"[]"})
     with pytest.raises(UserError, match=r"should hold package/en/data\.json"):
         _ = Emoji(root=str(tmp_path), reference_fraction=0.25).spec
