@@ -71,14 +71,14 @@ def test_features_and_logits_agree_with_the_network(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("kernel", "stride", "side"), [(3, 2, 8), (3, 2, 7), (5, 2, 8), (5, 1, 6), (5, 2, 9)])
 def test_padding_follows_tensorflow(kernel: int, stride: int, side: int) -> None:
-    convolution = SamePadding(1, 1, kernel, stride, bias=False)
+    convolution = SamePadding(1, 1, kernel, stride, bias=False).double()
     nn.init.ones_(convolution.weight)
-    image = torch.rand(1, 1, side, side, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(1, 1, side, side, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     out = -(-side // stride)
     before = (
         max((out - 1) * stride + kernel - side, 0) // 2
     )  # since the smaller half of the margin lies above and to the left
-    expected = torch.zeros(out, out)
+    expected = torch.zeros(out, out, dtype=torch.float64)
     for i in range(out):
         for j in range(out):
             top, left = i * stride - before, j * stride - before

@@ -61,9 +61,10 @@ def test_the_data_set_decodes_rows_to_texts(folder: Path) -> None:
 
 def test_texts_are_cut_off_at_max_tokens(folder: Path) -> None:
     extractor = TextEmbedding(LETTERS, pretrained=str(folder), max_tokens=4)  # two words and two marks
-    embeddings = extractor.embed(["the cat sat", "the cat", "the"])
-    assert torch.equal(embeddings[0], embeddings[1])
-    assert not torch.allclose(embeddings[1], embeddings[2], atol=1e-3)
+    # Each alone, since the kernels may round differently in different rows of a batch
+    cut_off, whole, shorter = (extractor.embed([text]) for text in ("the cat sat", "the cat", "the"))
+    assert torch.equal(cut_off, whole)
+    assert not torch.allclose(whole, shorter, atol=1e-3)
     assert extractor.fingerprint != TextEmbedding(LETTERS, pretrained=str(folder)).fingerprint
 
 

@@ -62,7 +62,7 @@ def test_the_loss_of_ddim_is_the_one_configured() -> None:
 def test_denoising_losses_are_squared_errors_at_the_given_times(family: str, objective: str) -> None:
     model = small(family, objective=objective, sampler=Sampler(SOLVER, 4), sampling_batch=5)
     rows = DATA.load().reference.take(np.arange(12))
-    times, noise = torch.linspace(0, 0.99, 12).double(), torch.randn(rows.data.shape)
+    times, noise = torch.linspace(0, 0.99, 12).double(), torch.randn(rows.data.shape, generator=place().torch())
     losses = model.denoising_losses(rows, times, noise)
     with torch.no_grad():
         t = model.noising.at(times)

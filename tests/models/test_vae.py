@@ -47,6 +47,11 @@ def draw(model: VAE, n: int = 5, generation: int = 0) -> Samples:
     return model.sample(wanted(n), place(generation, "sample/all"), QUIET)
 
 
+def drawn_noise(n: int, seed: int = 0) -> Tensor:
+    """Return n standard normal draws for a latent space of three dimensions."""
+    return torch.randn(n, 3, generator=torch.Generator().manual_seed(seed))
+
+
 def test_the_number_of_parameters_is_that_of_the_paper() -> None:
     model = VAE(Spec("image", (1, 28, 28)))
     assert sum(parameter.numel() for parameter in model.parameters()) == 647_081
@@ -92,7 +97,7 @@ def test_a_fit_takes_the_steps_of_adam_on_the_loss_summed_over_a_batch(beta: flo
 
 def test_the_terms_are_those_of_torch_distributions() -> None:
     model = fitted(steps=20)
-    x, noise = DIGITS.reference.data[:9].float() / 255, torch.randn(9, 3)
+    x, noise = DIGITS.reference.data[:9].float() / 255, drawn_noise(9)
     with torch.no_grad():
         mean, log_variance = model.encode(x)
         logits = model.decode(mean + (log_variance / 2).exp() * noise)
@@ -113,7 +118,7 @@ def test_a_decoder_of_zeros_costs_one_bit_per_pixel() -> None:
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
     expected = torch.full((7,), -64 * math.log(2))
-    torch.testing.assert_close(model.elbos(images(7), torch.randn(7, 3)), expected)
+    torch.testing.assert_close(model.elbos(images(7), drawn_noise(7)), expected)
     assert (draw(model).data == 128).all()  # 127.5, rounded to even
 
 
@@ -221,7 +226,7 @@ def test_the_evidence_lower_bounds_are_on_real_rows_and_on_own_samples() -> None
     estimates = probed(model, model)
     assert estimates["elbo"].lo < estimates["elbo"].value < estimates["elbo"].hi < 0
     own = draw(model, 50)  # fewer than the real rows: all of them
-    several = [model.elbos(own, torch.randn(len(own), 3)).mean() for _ in range(30)]
+    several = [model.elbos(own, drawn_noise(len(own), seed)).mean() for seed in range(30)]
     assert estimates["elbo_generated"].value == pytest.approx(np.mean(several), abs=4 * float(np.std(several, ddof=1)))
 
 

@@ -43,12 +43,20 @@ def spoil(request: FitRequest | SampleRequest, value: float) -> None:
     torch.nn.init.constant_(network.unet.conv_out.bias, value)
 
 
-def close(one: Tensor, other: Tensor) -> None:
-    """Assert that tensors are equal to 1e-5 of the largest value.
+@pytest.fixture
+def unquantised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Return samples as they are computed, before they become grey levels."""
+    monkeypatch.setattr(diffusion, "as_uint8", lambda images: images)
 
-    A network that has learnt nothing draws far outside of [-1, 1].
+
+def close(one: Tensor, other: Tensor, bound: float = 1e-9) -> None:
+    """Assert that samples in float64 are equal to 1e-9 of the largest value.
+
+    A network that has learnt nothing draws far outside of [-1, 1], and magnifies rounding errors. So in float32 the
+    difference would depend on the CPU's kernels.
     """
-    torch.testing.assert_close(one, other, rtol=0, atol=1e-5 * float(one.abs().max()))
+    assert one.dtype == other.dtype == torch.float64
+    torch.testing.assert_close(one, other, rtol=0, atol=bound * float(one.abs().max()))
 
 
 @pytest.mark.usefixtures("double")
@@ -115,6 +123,7 @@ def test_a_fit_ends_when_all_members_have_diverged() -> None:
     assert [str(diverged) for diverged in fit_together(packed)] == ["the loss was inf at step 0"] * 2
 
 
+@pytest.mark.usefixtures("double", "unquantised")
 @pytest.mark.parametrize(
     ("scheduler", "options"),
     [
@@ -125,13 +134,12 @@ def test_a_fit_ends_when_all_members_have_diverged() -> None:
         ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
         ("EulerAncestralDiscreteScheduler", {}),
         ("HeunDiscreteScheduler", {}),
-        ("UniPCMultistepScheduler", {}),
+        # With both its second order and its corrector, diffusers' UniPC cannot compute in float64
+        ("UniPCMultistepScheduler", {"solver_order": 1}),
+        ("UniPCMultistepScheduler", {"disable_corrector": [0, 1, 2, 3]}),
     ],
 )
-def test_models_sampled_together_give_the_samples_that_they_give_alone(
-    scheduler: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(diffusion, "as_uint8", lambda images: images)
+def test_models_sampled_together_give_the_samples_that_they_give_alone(scheduler: str, options: dict[str, Any]) -> None:
     requests = [
         sampling("ddpm", seed, sampler=Sampler(scheduler, 4, options), guidance_scale=scale, sampling_batch=3)
         for seed, scale in ((0, 1.0), (0, 2.0), (1, 3.5))
@@ -144,11 +152,11 @@ def test_models_sampled_together_give_the_samples_that_they_give_alone(
     assert float((alone[0].data - alone[1].data).abs().max()) > 1e-3
 
 
+@pytest.mark.usefixtures("double", "unquantised")
 @pytest.mark.parametrize(("family", "changes"), [("text2image", {"guidance_interval": (0.2, 0.8)}), ("ddim", {})])
 def test_every_family_and_a_guidance_interval_are_sampled_together_as_alone(
-    family: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    family: str, changes: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(diffusion, "as_uint8", lambda images: images)
     requests = [sampling(family, seed, **changes) for seed in SEEDS]
     for one, other in zip([sample_alone(request) for request in requests], sample_together(requests), strict=True):
         assert isinstance(other, Samples)
@@ -165,6 +173,7 @@ def test_without_guidance_no_second_branch_is_computed() -> None:
     assert rows == [5] * 4
 
 
+@pytest.mark.usefixtures("double", "unquantised")
 def test_samples_that_are_not_finite_end_one_member_alone() -> None:
     requests = [sampling("ddim", seed) for seed in SEEDS]
     spoil(requests[2], float("nan"))
@@ -172,4 +181,5 @@ def test_samples_that_are_not_finite_end_one_member_alone() -> None:
     assert isinstance(first, Samples)
     assert isinstance(second, Samples)
     assert str(third) == "5 samples are not finite"
-    assert torch.equal(first.data, sample_alone(requests[0]).data)
+    close(first.data, sample_alone(requests[0]).data)
+    close(second.data, sample_alone(requests[1]).data)
