@@ -176,9 +176,29 @@ def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
     """Return the text of a file.
 
     Raises:
-        UserError: when the file is missing or has another encoding.
+        UserError: when the file is missing, has another encoding, or holds a NUL.
     """
     try:
-        return path.read_text(encoding=encoding)
+        text = path.read_text(encoding=encoding)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"the text {path} cannot be read ({error}): correct the path, or save it as UTF-8") from error
+    return without_nul(text, f"the text {path}")
+
+
+def without_nul(text: str, name: str) -> str:
+    """Return a text, which no NUL may interrupt: a file with NULs is binary, or in UTF-16.
+
+    Args:
+        text: the text.
+        name: what the text is called in the message.
+
+    Raises:
+        UserError: when the text holds the character U+0000.
+    """
+    place = text.find("\0")
+    if place >= 0:
+        raise UserError(
+            f"{name} has a NUL as its character {place + 1}, as binary files and files in UTF-16 have: remove it, or "
+            "save the text as UTF-8"
+        )
+    return text

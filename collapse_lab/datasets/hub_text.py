@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from collapse_lab.datasets.corpus import Corpus, Documents
+from collapse_lab.datasets.corpus import Corpus, Documents, without_nul
 from collapse_lab.datasets.hub import check_source, listing, open_splits
+from collapse_lab.errors import UserError
 
 
 @dataclass(kw_only=True, eq=False)
@@ -54,8 +55,18 @@ class HubText(Corpus):
         """Return the rows of `split`, and those of `reference_split`."""
         names = [self.split, *([self.reference_split] if self.reference_split else [])]
         splits = open_splits(self.name, self.subset, self.revision, self.cache, names, [self.column])
-        return Documents(*(self.read(list(split[self.column])) for split in splits))
+        rows = (self._checked(name, split[self.column]) for name, split in zip(names, splits, strict=True))
+        return Documents(*map(self.read, rows))
 
     def read(self, rows: Sequence[str]) -> Sequence[str]:
         """Return the documents of the rows of a split; a subclass may join rows."""
         return rows
+
+    def _checked(self, split: str, rows: Iterable[Any]) -> list[str]:
+        texts: list[str] = []
+        for number, text in enumerate(rows):
+            where = f"row {number} of the split {split} of {self.name}"
+            if not isinstance(text, str):
+                raise UserError(f"{where} holds {text!r} in the column {self.column}, not a text: give another column")
+            texts.append(without_nul(text, where))
+        return texts

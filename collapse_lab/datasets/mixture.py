@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,8 +27,8 @@ class Mixture(Points):
         weights: w, (k,), 0 or more and of sum 1; None gives every component the same weight.
 
     Raises:
-        UserError: when means differ in length, a standard deviation is not positive, or there is not one weight for
-            each component, 0 or more and of sum 1.
+        UserError: when means differ in length or are not finite, a standard deviation is not positive, or there is not
+            one weight for each component, 0 or more and of sum 1.
     """
 
     means: Sequence[Sequence[float]] = ((-2.0, 0.0), (2.0, 0.0))
@@ -38,6 +39,8 @@ class Mixture(Points):
         super().__post_init__()
         if not self.means or len({len(mean) for mean in self.means}) != 1:
             raise UserError(f"dataset.means is a list of points of one dimension; got {self.means}")
+        if not all(math.isfinite(number) for mean in self.means for number in mean):
+            raise UserError(f"dataset.means holds finite numbers; got {self.means}")
         k = len(self.means)
         shares = [1 / k] * k if self.weights is None else list(self.weights)
         if len(shares) != k or min(shares) < 0 or not abs(sum(shares) - 1) <= 1e-9:

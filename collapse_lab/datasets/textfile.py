@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from collapse_lab.datasets.corpus import Corpus, Documents, read_text
+from collapse_lab.datasets.corpus import Corpus, Documents, read_text, without_nul
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.storage.files import checksum
 
@@ -83,4 +83,4 @@ class TextFile(Corpus):
                 f"line {number} of {self.path} has no text in '{self.field}': {did_you_mean(self.field, row)}; "
                 "dataset.field names the field"
             )
-        return text
+        return without_nul(text, f"line {number} of {self.path}")

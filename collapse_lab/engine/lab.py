@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from collapse_lab.engine.finite import checked_data
 from collapse_lab.engine.fitting import Training
 from collapse_lab.engine.keys import Identity
 from collapse_lab.engine.population import Population
@@ -130,8 +131,12 @@ class Lab:
 
     @cached_property
     def real(self) -> RealData:
-        """Return the real rows, loaded when they are first needed."""
-        return self.dataset.load()
+        """Return the real rows, loaded when they are first needed.
+
+        Raises:
+            UserError: a row holds NaN or infinity.
+        """
+        return checked_data(self.dataset.load(), type(self.dataset).__name__)
 
     @cached_property
     def trainable(self) -> np.ndarray:

@@ -24,7 +24,7 @@ MOST_MEMBERS = 200_000
 LARGEST = 4 * 2**30  # bytes of an archive, unpacked
 LARGEST_MEMBER = 2**30  # bytes of a member, unpacked
 
-COMPRESSIONS: Mapping[bytes, Callable[[Path], IO[Any]]] = {
+COMPRESSIONS: Mapping[bytes, Callable[[Path], Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ\0": lzma.open,
@@ -158,12 +158,13 @@ def _checked_name(path: Path, name: str) -> PurePosixPath:
     return parts
 
 
-def _uncompressed(path: Path) -> IO[Any]:
+def _uncompressed(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
         beginning = file.read(8)
     for mark, opener in COMPRESSIONS.items():
         if beginning.startswith(mark):
-            return opener(path)
+            stream: IO[bytes] = opener(path)
+            return stream
     return path.open("rb")
 
 

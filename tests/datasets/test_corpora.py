@@ -218,3 +218,24 @@ def test_the_python_language_reference_is_read_from_the_running_python() -> None
     assert int(real.train.data.max()) < 2048
     assert "Python" in text_of(real.train, data)
     assert data.key != PythonDocs(train=301, cache="absent").key
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "refusal"),
+    [
+        ("a.txt", b"some text\0and more", r"the text .*a\.txt has a NUL as its character 10.*save the text as UTF-8"),
+        ("utf16.txt", "some text in UTF-16".encode("utf-16-le"), r"utf16\.txt has a NUL as its character 2"),
+        ("a.jsonl", b'{"text": "good"}\n{"text": "a\\u0000b"}\n', r"line 2 of .*a\.jsonl has a NUL as its character 2"),
+    ],
+)
+def test_a_text_with_a_nul_is_refused_by_name(tmp_path: Path, name: str, raw: bytes, refusal: str) -> None:
+    (tmp_path / name).write_bytes(raw)
+    with pytest.raises(UserError, match=refusal):
+        small(str(tmp_path / name)).load()
+
+
+def test_a_folder_of_texts_names_the_one_with_a_nul(tmp_path: Path) -> None:
+    for name, raw in (("a.txt", b"good"), ("b.txt", b"\x7fELF\0\0")):
+        (tmp_path / name).write_bytes(raw)
+    with pytest.raises(UserError, match=r"the text .*b\.txt has a NUL as its character 5"):
+        small(str(tmp_path)).load()

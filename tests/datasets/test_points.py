@@ -97,3 +97,9 @@ def test_bad_arguments_of_points_are_refused(
 ) -> None:
     with pytest.raises(UserError, match=message):
         build(**arguments)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_means_that_are_not_finite_are_refused_by_name(number: float) -> None:
+    with pytest.raises(UserError, match=r"dataset\.means holds finite numbers; got"):
+        Mixture(means=[[0.0, 1.0], [number, 1.0]])

@@ -122,6 +122,18 @@ def test_rows_of_a_saved_data_set_are_documents(tmp_path: Path) -> None:
         HubText(name="owner/absent")
 
 
+@pytest.mark.parametrize(
+    ("cell", "refusal"), [("a\0b", "has a NUL as its character 2"), (None, "holds None .*not a text")]
+)
+def test_a_row_of_a_saved_data_set_that_is_no_text_is_refused_by_name(
+    tmp_path: Path, cell: str | None, refusal: str
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    datasets.Dataset.from_dict({"text": ["good", cell, "good"]}).save_to_disk(str(tmp_path))
+    with pytest.raises(UserError, match=f"row 1 of the split train of .* {refusal}"):
+        HubText(name=str(tmp_path), reference_fraction=0.3).load()
+
+
 @pytest.mark.hub
 @pytest.mark.parametrize(
     ("kind", "documents", "words"),

@@ -1,0 +1,30 @@
+"""Refuse real data that hold NaN or infinity, which every model and every metric would take for numbers."""
+
+from __future__ import annotations
+
+from collapse_lab.errors import UserError
+from collapse_lab.types import RealData
+
+
+def checked_data(real: RealData, name: str) -> RealData:
+    """Return real data, every number of which is finite.
+
+    Args:
+        real: training rows and reference rows.
+        name: the name of the data set, for the message.
+
+    Raises:
+        UserError: a row holds NaN or infinity.
+    """
+    import torch
+
+    for split in ("train", "reference"):
+        data = getattr(real, split).data
+        if data.is_floating_point() and len(data):
+            bad = ~torch.isfinite(data.flatten(1)).all(1)
+            if bool(bad.any()):
+                raise UserError(
+                    f"the {split} rows of the data set {name} hold NaN or infinity in {int(bad.sum())} of {len(data)} "
+                    f"rows, the first is row {int(bad.nonzero()[0])}: correct or remove them"
+                )
+    return real
