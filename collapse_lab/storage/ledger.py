@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -216,8 +217,8 @@ def _verified(line: bytes) -> bytes:
 
 
 def _is_finite(value: object) -> bool:
-    """Return whether a value is a finite number; JSON reads 1e400 as infinity, and True is no number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Return whether a value is a number that a float can hold. JSON reads 1e400 as infinity. True is no number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _mend(path: Path) -> None:

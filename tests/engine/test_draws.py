@@ -66,7 +66,8 @@ class BornInGenerationZero(Policy):
     ratio = 1.0
 
     def later(self, pool: Provenance, request: DrawRequest) -> np.ndarray:
-        return pool.ids[pool.born == 0][: request.n]
+        ids: np.ndarray = pool.ids[pool.born == 0][: request.n]
+        return ids
 
 
 def test_real_rows_are_not_born_in_generation_0(tmp_path: Path) -> None:
