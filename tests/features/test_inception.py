@@ -11,8 +11,10 @@ from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d
 
 from collapse_lab.datasets.cifar10 import CIFAR10
 from collapse_lab.errors import UserError
-from collapse_lab.features.inception import Inception, from_the_origin
+from collapse_lab.features import inception as module
+from collapse_lab.features.inception import OFFICIAL_SHA256, Inception, from_the_origin
 from collapse_lab.metrics.fid import frechet_distance
+from collapse_lab.storage.files import checksum
 from collapse_lab.types import Samples, Spec
 from tests.features.cases import noise
 from tests.features.cleanfid_folder import (
@@ -64,6 +66,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def inception(weights: Path, spec: Spec = COLOUR, **arguments: object) -> Inception:
+    arguments = {"sha256": checksum(weights) if weights.exists() else None, **arguments}
     return Inception(spec, weights=str(weights), **arguments)  # type: ignore[arg-type]
 
 
@@ -142,6 +145,7 @@ def test_the_official_file_is_fetched_once_and_completely(
         return str(path)
 
     monkeypatch.setattr("cleanfid.downloads_helper.check_download_inception", fetch)
+    monkeypatch.setattr(module, "OFFICIAL_SHA256", checksum(weights))
     rows = noise(COLOUR, 2)
     with pytest.raises(UserError, match="cannot be fetched"):
         Inception(COLOUR, weights="download", cache=str(tmp_path)).extract(rows)
@@ -149,6 +153,51 @@ def test_the_official_file_is_fetched_once_and_completely(
         extracted = Inception(COLOUR, weights="download", cache=str(tmp_path)).extract(rows)
         assert torch.equal(extracted.values, inception(weights).extract(rows).values)
     assert len(calls) == 2
+
+
+def never_opened(*_: object, **__: object) -> None:
+    raise AssertionError("a file that nobody vouches for was opened")
+
+
+def test_a_download_with_another_checksum_is_not_opened_and_not_kept(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(folder: str) -> str:
+        path = Path(folder, OFFICIAL)
+        path.write_bytes(weights.read_bytes())
+        return str(path)
+
+    monkeypatch.setattr("cleanfid.downloads_helper.check_download_inception", fetch)
+    monkeypatch.setattr(torch.jit, "load", never_opened)
+    refusal = rf"{OFFICIAL} has SHA-256 {checksum(weights)}, expected {OFFICIAL_SHA256}"
+    with pytest.raises(UserError, match=f"{refusal}.*run again"):
+        Inception(COLOUR, weights="download", cache=str(tmp_path)).extract(noise(COLOUR, 2))
+    kept = tmp_path / "clean-fid" / OFFICIAL
+    assert not kept.exists()
+    kept.write_bytes(weights.read_bytes())
+    with pytest.raises(UserError, match=f"{refusal}: delete"):
+        Inception(COLOUR, weights="download", cache=str(tmp_path)).extract(noise(COLOUR, 2))
+
+
+def test_a_file_of_the_user_is_opened_only_by_its_checksum(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.jit, "load", never_opened)
+    digest = checksum(weights)
+    with pytest.raises(UserError, match=rf"has SHA-256 {digest}, not StyleGAN's .*\.inception\.sha256={digest}$"):
+        Inception(COLOUR, weights=str(weights))
+    with pytest.raises(UserError, match=rf"has SHA-256 {digest}, not {'0' * 64}"):
+        inception(weights, sha256="0" * 64)
+    with pytest.raises(UserError, match="has 64 hex digits; got abc"):
+        inception(weights, sha256="abc")
+    for own in (None, "download"):
+        with pytest.raises(UserError, match="is the checksum of a file of your own"):
+            Inception(COLOUR, weights=own, sha256=digest, cache=str(tmp_path))
+    with pytest.raises(AssertionError, match="nobody vouches"):
+        inception(weights, sha256=digest.upper()).open()
+    monkeypatch.setattr(module, "OFFICIAL_SHA256", digest)
+    with pytest.raises(AssertionError, match="nobody vouches"):
+        Inception(COLOUR, weights=str(weights)).open()
 
 
 def test_reading_changes_no_warning_filter(weights: Path) -> None:
