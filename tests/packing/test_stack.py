@@ -87,8 +87,10 @@ def test_in_single_precision_99_percent_of_the_weights_agree() -> None:
     for one, other in zip(alone, packed, strict=True):
         weights, expected = one.model.weights(), other.model.weights()
         differences = torch.cat([(weights[name] - expected[name]).abs().flatten() for name in weights])
-        assert float(differences.quantile(0.99)) < 1e-7
-        assert float(differences.max()) < LR / 10
+        largest = max(float(value.abs().max()) for value in weights.values())
+        assert float(differences.quantile(0.99)) < torch.finfo(torch.float32).eps * largest
+        # AdamW moves a weight by one LR at most also where the gradient is rounding alone, which depends on the kernels
+        assert float(differences.max()) < LR
 
 
 @pytest.mark.usefixtures("double")
