@@ -52,8 +52,7 @@ def plugin_folders() -> Mapping[str, Path]:
     """
     found: dict[str, Path] = {}
     for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
-        spec = importlib.util.find_spec(entry.value)
-        places = list(spec.submodule_search_locations or []) if spec is not None else []
+        places = _places(entry.value)
         if not places:
             raise UserError(
                 f"the plug-in '{entry.name}' names the package '{entry.value}' for its yaml files, and there is no "
@@ -62,6 +61,15 @@ def plugin_folders() -> Mapping[str, Path]:
         found[entry.name] = Path(places[0])
     _refuse_twins({"collapse_lab": CONF, **found})
     return found
+
+
+def _places(package: str) -> list[str]:
+    """Return the folders of a package, none where there is no such package."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # because the package around it is not there, or the name is no name
+        return []
+    return list(spec.submodule_search_locations or []) if spec is not None else []
 
 
 def _refuse_twins(places: Mapping[str, Path]) -> None:
