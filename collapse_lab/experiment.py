@@ -22,6 +22,7 @@ from collapse_lab.sinks.silent import Silent
 from collapse_lab.storage.files import locked, make_folder
 from collapse_lab.storage.formats import CONFIG, FORMAT, MARK
 from collapse_lab.storage.ledger import LEDGER
+from collapse_lab.storage.redaction import redacted_values
 from collapse_lab.types import Executor, Progress, Record, RunInfo, Sink
 
 
@@ -96,7 +97,9 @@ class Experiment:
         cfg, root = composed.cfg, composed.root
         self._executor = executor
         # Because the file is equal for equal runs on any machine, paths and device are masked in it
-        self._config_text = OmegaConf.to_yaml(OmegaConf.create({MARK: FORMAT, **canonical(cfg)}))
+        plain = canonical(cfg)
+        plain["sinks"] = redacted_values(plain["sinks"])  # because a sink may take a key; sinks change no signature
+        self._config_text = OmegaConf.to_yaml(OmegaConf.create({MARK: FORMAT, **plain}))
         sign = signature(cfg)
         self.info = RunInfo(root.name, sign, Path(cfg.paths.runs) / root.name / sign, resolved(cfg))
         self._sinks = build_sinks(self.info.config)

@@ -7,6 +7,8 @@ import importlib
 import os
 import sys
 
+from collapse_lab.cli.secrets import move_secrets
+
 # Word -> the module whose `main` takes the arguments behind it and returns the exit code
 COMMANDS = {
     "report": "collapse_lab.report.__main__",
@@ -23,6 +25,7 @@ def main() -> None:
         sys.exit(importlib.import_module(COMMANDS[word]).main(sys.argv[2:]))
     if word == "run":
         del sys.argv[1]
+    sys.argv[1:] = move_secrets(sys.argv[1:], os.environ)
     # Because the cells of one sweep line meet in one folder, the same line again means the same sweep
     line = "\0".join(sorted(sys.argv[1:]))
     os.environ["COLLAPSE_LAB_SWEEP"] = hashlib.sha256(line.encode()).hexdigest()[:10]

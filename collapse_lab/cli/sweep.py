@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,6 +15,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from collapse_lab.engine.outcome import GOOD, Outcome, Status, failure
+from collapse_lab.storage.files import write_whole
+from collapse_lab.storage.redaction import redacted, without_secrets
 
 CELLS = "cells"
 
@@ -59,10 +61,10 @@ class Cell:
         return self.folder / CELLS / f"{self.number:04d}.json"
 
     def begin(self) -> None:
-        """Leave the command line of the cell, so that a cell that is killed is missed."""
+        """Leave the command line of the cell, without secrets, so that a cell that is killed is missed."""
         self._begun = time.perf_counter()
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        self.file.with_suffix(".line").write_text("\n".join(self.overrides))
+        self.file.with_suffix(".line").write_text("\n".join(map(redacted, self.overrides)))
 
     def postpone(self) -> None:
         """Take the command line back, because the cell has not begun and is not lost if it never does."""
@@ -102,6 +104,7 @@ def close() -> None:
     folder = SweepStart.folder
     if folder is None:
         return
+    _redact(folder / "multirun.yaml")
     runs: set[Path] = set()
     lines = {path: path.read_text().split("\n") for path in sorted(folder.glob(f"{CELLS}/*.line"))}
     for path, overrides in lines.items():
@@ -115,6 +118,15 @@ def close() -> None:
         from collapse_lab.report import write_report
 
         print(f"report of {len(runs)} cells: {write_report(sorted(runs), folder / 'report.html')}")
+
+
+def _redact(path: Path) -> None:
+    """Replace the secrets of the command line in a file that Hydra writes; see `cli.secrets` for most of them."""
+    with suppress(OSError):  # because an error may be on its way already
+        text = path.read_text()
+        clean = without_secrets(text, sys.argv)
+        if clean != text:
+            write_whole(path, clean)
 
 
 def difference(overrides: list[str], lines: Mapping[Path, list[str]]) -> str:

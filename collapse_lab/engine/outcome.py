@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from collapse_lab.storage.files import write_whole
+from collapse_lab.storage.redaction import without_secrets
 
 Status = Literal["ok", "diverged", "interrupted", "failed", "lost"]
 GOOD: tuple[Status, ...] = ("ok", "diverged")  # a run that diverges ends as a result
@@ -45,4 +47,4 @@ class Outcome:
 def failure(error: BaseException, run: str, seconds: float) -> Outcome:
     """Return the outcome of a run or a cell that an exception ended."""
     status: Status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-    return Outcome(run, status, str(error), seconds)
+    return Outcome(run, status, without_secrets(str(error), sys.argv), seconds)

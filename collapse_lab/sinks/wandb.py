@@ -6,11 +6,13 @@ import functools
 import logging
 import re
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec
 
+from collapse_lab.storage.redaction import redacted, redacted_values
 from collapse_lab.types import Record, RunInfo
 
 P = ParamSpec("P")
@@ -87,22 +89,23 @@ class Wandb:
             for stale in (folder / "wandb").glob(f"offline-run-*-{run.signature}"):
                 shutil.rmtree(stale)
         self._records = []
-        self._run = wandb.init(
-            project=self.project,
-            entity=self.entity,
-            id=run.signature,
-            name=f"{run.name} {run.signature}",
-            group=run.name,
-            resume="allow",
-            # Another job of this process may have left a W&B run open, so create a new one instead of using that
-            reinit="create_new",
-            mode=self.mode,
-            dir=str(folder),
-            config=dict(run.config),
-            settings=wandb.Settings(
-                silent=True, console="off", save_code=False, disable_git=True, x_disable_stats=True
-            ),
-        )
+        with _command_without_secrets():
+            self._run = wandb.init(
+                project=self.project,
+                entity=self.entity,
+                id=run.signature,
+                name=f"{run.name} {run.signature}",
+                group=run.name,
+                resume="allow",
+                # Another job of this process may have left a W&B run open, so create a new one instead of using that
+                reinit="create_new",
+                mode=self.mode,
+                dir=str(folder),
+                config=redacted_values(run.config),
+                settings=wandb.Settings(
+                    silent=True, console="off", save_code=False, disable_git=True, x_disable_stats=True
+                ),
+            )
         self._run.define_metric("generation")
         self._run.define_metric("*", step_metric="generation")
         # Online, the server still has the records that an earlier process sent, so do not send them again
@@ -157,6 +160,17 @@ class Wandb:
 
         image = wandb.Image(str(path), caption=f"{model}, generation {generation}")
         self._run.log({"generation": generation, f"grids/{subset}/{model}": image})
+
+
+@contextmanager
+def _command_without_secrets() -> Iterator[None]:
+    """Show W&B, which keeps a copy of this process's command line, one without secrets inside the block."""
+    original = sys.argv
+    sys.argv = [redacted(argument) for argument in original]
+    try:
+        yield
+    finally:
+        sys.argv = original
 
 
 def _numbers(record: Record) -> dict[str, Any]:

@@ -12,11 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from collapse_lab.storage.redaction import redacted
+
 PACKAGES = ("collapse-lab", "torch", "diffusers", "pytorch-lightning", "hydra-core", "numpy")
 
 
 def describe_environment(paths: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the commit and whether the tree differs from it, package versions, machine, command line and paths."""
+    """Return the commit and whether the tree differs from it, package versions, machine, command line and paths.
+
+    The command line is written without the values of secrets (`redaction`).
+    """
     import torch
 
     return {
@@ -30,7 +35,7 @@ def describe_environment(paths: Mapping[str, Any]) -> dict[str, Any]:
             "threads": torch.get_num_threads(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
-        "command": sys.argv,
+        "command": [redacted(argument) for argument in sys.argv],
         "paths": dict(paths),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
