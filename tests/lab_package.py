@@ -30,8 +30,7 @@ def pyproject(name: str, entry_points: Mapping[str, str]) -> str:
     return (
         '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n\n'
         f'[project]\nname = "{name.replace("_", "-")}"\nversion = "1.0"\n\n'
-        f'[project.entry-points."{ENTRY_POINTS}"]\n{lines}\n\n'
-        f'[tool.hatch.build.targets.wheel]\npackages = ["{name}"]\n'
+        f'[project.entry-points."{ENTRY_POINTS}"]\n{lines}\n'
     )
 
 
@@ -46,8 +45,7 @@ def install(folder: Path, target: Path) -> None:
         return
     project = tomllib.loads((folder / "pyproject.toml").read_text())
     name, version = project["project"]["name"], project["project"]["version"]
-    for package in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
-        shutil.copytree(folder / package, target / package)
+    shutil.copytree(folder / name.replace("-", "_"), target / name.replace("-", "_"))
     groups = project["project"].get("entry-points", {})
     text = "\n".join(
         f"[{group}]\n" + "\n".join(f"{key} = {value}" for key, value in entries.items())
@@ -56,6 +54,12 @@ def install(folder: Path, target: Path) -> None:
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     info = f"{name.replace('-', '_')}-{version}.dist-info"
     write(target, {f"{info}/METADATA": metadata, f"{info}/entry_points.txt": text + "\n"})
+
+
+def forget_modules(name: str = "my_lab") -> None:
+    """Forget the modules of a package, because tests have packages of one name in different folders."""
+    for module in [module for module in sys.modules if module.split(".")[0] == name]:
+        del sys.modules[module]
 
 
 def run_with(target: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:

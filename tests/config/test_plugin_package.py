@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from collapse_lab.config.searchpath import plugin_folders
 from collapse_lab.errors import UserError
 from collapse_lab.experiment import prepare
 from tests.e2e.command import ledger, only_run
-from tests.lab_package import install, pyproject, run_with, write
+from tests.lab_package import forget_modules, install, pyproject, run_with, write
 
 MODEL = '''
 from typing import ClassVar
@@ -210,12 +209,12 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Yield a folder whose packages this process imports, and forget them afterwards."""
     target = tmp_path / "site"
     target.mkdir()
+    forget_modules()
     monkeypatch.syspath_prepend(str(target))
     plugin_folders.cache_clear()
     yield target
     plugin_folders.cache_clear()
-    for name in [name for name in sys.modules if name.split(".")[0] == "my_lab"]:
-        del sys.modules[name]
+    forget_modules()
 
 
 @pytest.mark.parametrize("case", WRONG)
