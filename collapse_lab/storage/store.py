@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from stat import S_IMODE
 from typing import TYPE_CHECKING, Any, Literal
 
 from collapse_lab.errors import Diverged, UserError
@@ -208,11 +209,13 @@ def _tensors(path: Path) -> Mapping[str, Tensor]:
 
 
 def _write(draft: Path, payload: Payload, describe: Mapping[str, Any]) -> None:
+    (draft / META).write_text(json.dumps(dict(payload.meta)))
     if payload.tensors:
         from safetensors.torch import save_file
 
         save_file({k: v.detach().cpu().contiguous() for k, v in payload.tensors.items()}, draft / TENSORS)
-    (draft / META).write_text(json.dumps(dict(payload.meta)))
+        # Because safetensors gives its file to its owner alone, take the mode of a file that follows the umask
+        (draft / TENSORS).chmod(S_IMODE((draft / META).stat().st_mode))
     files = {}
     for path in sorted(draft.iterdir()):
         sync(path)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_IMODE
 from typing import Any
 
 from collapse_lab.engine.executor import Alone
@@ -117,7 +118,10 @@ def _converted(packaged: Packaged, root: Path) -> Path:
             try:
                 with torch.random.fork_rng(devices=[]), quiet():  # since weights are drawn before they are overwritten
                     packaged.convert(next(iter(files.values())), draft)
+                # Because safetensors gives its file to its owner alone, take the mode of a file that follows the umask
+                mode = S_IMODE((draft / "config.json").stat().st_mode)
                 for path in draft.iterdir():
+                    path.chmod(mode)
                     sync(path)
                 draft.replace(target)
             finally:

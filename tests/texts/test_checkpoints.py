@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +28,7 @@ class Converter:
     def __call__(self, path: Path, folder: Path) -> None:
         self.calls += 1
         (folder / "tokenizer.json").write_text(path.name)
+        (folder / "tokenizer.json").chmod(0o600)  # as safetensors writes its files
         torch.rand(3)
         if self.fails:
             raise UserError("no")
@@ -56,6 +58,18 @@ def test_threads_that_ask_together_convert_once(converter: Converter, tmp_path: 
     assert converter.calls == 1
     left = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert left == [".words-1.0.0-v1.lock", "words-1.0.0-v1"]
+
+
+def test_a_converted_checkpoint_can_be_read_by_whom_the_umask_allows(converter: Converter, tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        folder = Path(checkpoint("words", str(tmp_path)))
+    finally:
+        os.umask(before)
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in folder.iterdir()} == {
+        "config.json": oct(0o664),
+        "tokenizer.json": oct(0o664),
+    }
 
 
 def test_a_failed_conversion_leaves_no_folder(converter: Converter, tmp_path: Path) -> None:

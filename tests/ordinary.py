@@ -1,0 +1,61 @@
+"""Run programs as ordinary users, for whom a folder without write permission is one that cannot be written to.
+
+Tests often run as root, who may write everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.command import ROOT, environment
+
+NOBODY = 65534
+# The one power of root that the programs keep: to read, because the Python of a root's tests may lie in root's home
+READ = "-all,+dac_read_search"
+
+
+def run_as_nobody(arguments: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run Python as a user who may write only where everybody may; as ourselves where we are not root."""
+    who = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", f"--inh-caps={READ}"]
+    prefix = [*who, f"--ambient-caps={READ}"] if os.geteuid() == 0 else []
+    changed = options.pop("env", {})
+    return subprocess.run(
+        [*prefix, sys.executable, *arguments],
+        **{"cwd": ROOT, "capture_output": True, "text": True, "stdin": subprocess.DEVNULL, "timeout": 300, **options},
+        env=environment(**{"PYTHONDONTWRITEBYTECODE": "1", "HOME": "/nonexistent", **changed}),
+    )
+
+
+@cache
+def why_impossible() -> str:
+    """Return why no program can run as an ordinary user here; "" where one can."""
+    try:
+        done = run_as_nobody(["-c", "import os, numpy; assert os.geteuid(); open('/etc/x', 'w')"])
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"no process of another user can be started: {error}"
+    refused = "PermissionError" in done.stderr or "Read-only file system" in done.stderr
+    return "" if refused else f"an ordinary user cannot run this Python: {done.stderr.strip()[-200:]}"
+
+
+@pytest.fixture
+def common() -> Iterator[Path]:
+    """Return an empty folder that every user may reach and write to; tmp_path belongs to its user alone."""
+    if reason := why_impossible():
+        pytest.skip(reason)
+    folder = Path(tempfile.mkdtemp(prefix="collapse_lab_test_"))
+    folder.chmod(0o777)
+    yield folder
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o777)
+    shutil.rmtree(folder)
