@@ -59,7 +59,7 @@ def gaussian_laws(process: Process, rows: int, estimator: Estimator, variances: 
     moments = _moments(process, rows, estimator, total)
     if moments is None:
         return {}
-    laws = {"variance": moments.variance / d, "mean_error": moments.mean_error}
+    laws = {"variance": representable(moments.variance / d), "mean_error": moments.mean_error}
     if not _replaces(process):
         return laws
     g = process.steps
@@ -90,7 +90,9 @@ def discrete_laws(process: Process, rows: int, probabilities: np.ndarray) -> Law
     sizes, g = process.trained(rows), process.steps
     if not process.alone or not _replaces(process):
         return {}
-    laws = {"heterozygosity": discrete.expected_heterozygosity(g, sizes, probabilities)}
+    heterozygosity = discrete.expected_heterozygosity(g, sizes, probabilities)
+    above_zero = heterozygosity[0] > 0 and sizes.min() > 1  # else one category is left, and the law is exactly 0
+    laws = {"heterozygosity": representable(heterozygosity) if above_zero else heterozygosity}
     matrices = np.unique(np.stack([sizes[:-1], sizes[1:]]), axis=1)
     if sizes.max() > LARGEST or matrices.prod(0).sum() > LARGEST**2:
         return laws
@@ -141,19 +143,30 @@ def quantile(
         variance: σ² of the real distribution.
 
     Returns:
-        Quantiles of the variance, (G + 1,).
+        Quantiles of the variance, (G + 1,); NaN where a quantile is smaller than float64 can hold.
     """
     if not _smooth(sizes):
-        return typical.variance_quantile(g, probability, sizes, estimator, variance)
+        return representable(typical.variance_quantile(g, probability, sizes, estimator, variance))
     nodes = np.unique(np.geomspace(1, len(g), EXACT).round().astype(np.int64)) - 1
     centre = typical.expected_log_variance(g, sizes, estimator, variance)
     scale = typical.std_of_log_variance(g, sizes)
-    exact = typical.variance_quantile(g[nodes], probability, sizes, estimator, variance)
-    standard = (np.log(exact) - centre[nodes]) / scale[nodes]
+    # Logarithms, because late in a chain of few rows the quantile itself is smaller than float64 can hold
+    exact = typical.log_variance_quantile(g[nodes], probability, sizes, estimator, variance)
     if len(nodes) < 4:
-        return exact
-    between: np.ndarray = np.exp(centre + scale * CubicSpline(np.log(nodes + 1), standard)(np.log(g + 1)))
-    return between
+        return representable(np.exp(exact))
+    standard = (exact - centre[nodes]) / scale[nodes]
+    return representable(np.exp(centre + scale * CubicSpline(np.log(nodes + 1), standard)(np.log(g + 1))))
+
+
+def representable(law: np.ndarray) -> np.ndarray:
+    """Return the values of a law that is above 0, and NaN where a value is smaller than float64 can hold.
+
+    The ledger leaves NaN out. A 0 would say that the law is 0, and numbers next to 0 have few correct digits.
+
+    Args:
+        law: Numbers of 0 or more, (g,), of which those that are 0 are too small.
+    """
+    return np.where(law >= np.finfo(np.float64).tiny, law, np.nan)
 
 
 def _smooth(sizes: SampleSizes) -> bool:

@@ -78,6 +78,33 @@ def variance_quantile(
 ) -> Float[np.ndarray, " g"]:
     """Return the q with P(σ_g² ≤ q) = probability; 0.5 gives the typical path. Exact up to quadrature.
 
+    It is exp of `log_variance_quantile`, and 0 where that is below -745: late in a chain no float64 is so small.
+
+    Args:
+        generations: Whole numbers g ≥ 0, (g,), in any order.
+        probability: In [1e-5, 1 - 1e-5].
+        sizes: M_g, the rows that each generation is fitted to, ≥ 2.
+        estimator: What the variance is divided by: "unbiased" (M - 1) or "ml" (M).
+        variance: σ² of the real distribution, above 0.
+
+    Returns:
+        Numbers of 0 or more, (g,).
+
+    Raises:
+        UserError: As `log_variance_quantile`.
+    """
+    return np.exp(log_variance_quantile(generations, probability, sizes, estimator, variance))
+
+
+def log_variance_quantile(
+    generations: Int[np.ndarray, " g"],
+    probability: float,
+    sizes: SampleSizes,
+    estimator: Estimator,
+    variance: float = 1.0,
+) -> Float[np.ndarray, " g"]:
+    """Return the y with P(log σ_g² ≤ y) = probability. Exact up to quadrature, however small σ_g² is.
+
     It inverts P(Y ≤ y) = ½ - 1/π ∫_0^∞ Im[e^{-ity} φ(t)]/t dt, where φ is the characteristic function of log σ_g²:
     Π Γ((M_i - 1)/2 + it)/Γ((M_i - 1)/2), except for the shift.
 
@@ -89,7 +116,7 @@ def variance_quantile(
         variance: σ² of the real distribution, above 0.
 
     Returns:
-        Numbers above 0, (g,).
+        Numbers, (g,).
 
     Raises:
         UserError: The probability is outside its range, a generation is negative, a size is below 2, the schedule of
@@ -103,7 +130,8 @@ def variance_quantile(
     centre = expected_log_variance(generations, sizes, estimator, variance)
     scale = std_of_log_variance(generations, sizes)
     standard = [_quantile(m[: g + 1], s, probability) for g, s in zip(generations, scale, strict=True)]
-    return np.exp(centre + scale * standard)
+    quantiles: np.ndarray = centre + scale * standard
+    return quantiles
 
 
 class _Integrand(NamedTuple):

@@ -103,6 +103,29 @@ def test_quantiles_of_sizes_that_jump_are_inverted_at_every_generation() -> None
     np.testing.assert_allclose(quantile(g, 0.5, sizes, "ml", 1.0), typical.variance_quantile(g, 0.5, sizes, "ml"))
 
 
+@pytest.mark.parametrize(("size", "generations"), [(3, 1000), (10, 4000)])
+@pytest.mark.parametrize("probability", QUANTILES.values())
+def test_quantiles_are_right_until_float64_cannot_hold_them_and_then_left_out(
+    size: int, generations: int, probability: float
+) -> None:
+    g = np.arange(generations + 1)
+    quantiles = quantile(g, probability, size, "ml", 1.0)
+    logs = typical.log_variance_quantile(g[::50], probability, size, "ml")
+    held = logs > np.log(np.finfo(np.float64).tiny)
+    assert 0 < held.sum() < len(held)
+    np.testing.assert_array_equal(np.isfinite(quantiles[::50]), held)
+    np.testing.assert_allclose(quantiles[::50][held], np.exp(logs[held]), rtol=1e-3)
+    assert (quantiles[np.isfinite(quantiles)] > 0).all()
+
+
+def test_a_law_that_float64_cannot_hold_is_left_out_of_the_ledger() -> None:
+    laws = gaussian_laws(process(Replace(), n=2, generations=2000), 2, "ml", np.ones(1), axes_apart=True)
+    assert np.isnan(laws["variance"][-1])  # 2^-2001
+    assert laws["variance"][1000] == 2.0**-1001
+    assert laws["log_variance"][-1] < -2000
+    assert all(np.isfinite(law).all() for name, law in laws.items() if name not in {"variance", *QUANTILES})
+
+
 @pytest.mark.parametrize("generations", [0, 1, 2, 3, 10])
 def test_quantiles_of_a_short_chain_are_exact(generations: int) -> None:
     g = np.arange(generations + 1)

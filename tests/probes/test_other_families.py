@@ -96,6 +96,14 @@ def test_the_test_error_is_the_squared_distance_of_the_coefficients() -> None:
 def test_discrete_and_regression_laws_exist_only_where_they_hold() -> None:
     assert set(discrete_laws(process(Accumulate()), 100, np.ones(2) / 2)) == set()
     assert set(discrete_laws(process(n=5000), 5000, np.ones(2) / 2)) == {"heterozygosity"}
+
+
+def test_a_heterozygosity_that_float64_cannot_hold_is_left_out_and_one_that_is_0_is_kept() -> None:
+    late = discrete_laws(process(n=2, generations=1100), 2, np.ones(2) / 2)["heterozygosity"]
+    assert late[1000] == 2.0**-1002
+    assert np.isnan(late[-1])
+    assert np.all(discrete_laws(process(n=1), 1, np.ones(2) / 2)["heterozygosity"] == 0)
+    assert np.all(discrete_laws(process(), 100, np.ones(1))["heterozygosity"] == 0)
     assert regression_laws(process(Accumulate()), 100, 3, 1.0, "same")
     assert regression_laws(process(n_samples=150), 100, 3, 1.0, "fresh")
     assert not regression_laws(process(n_samples=150), 100, 3, 1.0, "same")

@@ -2,12 +2,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import ndtri, polygamma
 from scipy.stats import chi2, norm
 
 from collapse_lab.theory.arguments import Estimator
 from collapse_lab.theory.gaussian import expected_std, expected_variance
 from collapse_lab.theory.schedules import power_schedule
-from collapse_lab.theory.typical import expected_log_variance, std_of_log_variance, variance_quantile
+from collapse_lab.theory.typical import (
+    expected_log_variance,
+    log_variance_quantile,
+    std_of_log_variance,
+    variance_quantile,
+)
 from tests.theory.cases import deviation
 from tests.theory.reference_loop import gaussian_chains
 
@@ -50,6 +56,28 @@ def test_quantiles_of_a_product_of_two_exponentials() -> None:
     for probability in (0.01, 0.5, 0.99):
         x = variance_quantile(np.array([1]), probability, 3, "unbiased")[0]
         assert 1 - 2 * np.sqrt(x) * kv(1, 2 * np.sqrt(x)) == pytest.approx(probability, abs=1e-9)
+
+
+def cornish_fisher(probability: float, fits: int, size: int) -> float:
+    """Return the standardised quantile of a sum of log χ²_{size-1}, of its first five cumulants (Cornish-Fisher)."""
+    second, *higher = (fits * float(polygamma(order, (size - 1) / 2)) for order in range(1, 5))
+    a, b, c = (cumulant / second ** (order / 2) for order, cumulant in enumerate(higher, start=3))
+    z = float(ndtri(probability))
+    third = z + (z**2 - 1) * a / 6 + (z**3 - 3 * z) * b / 24 - (2 * z**3 - 5 * z) * a**2 / 36
+    fifth = (z**4 - 6 * z**2 + 3) * c / 120 - (z**4 - 5 * z**2 + 2) * a * b / 24
+    return third + fifth + (12 * z**4 - 53 * z**2 + 17) * a**3 / 324
+
+
+@pytest.mark.parametrize("probability", [0.05, 0.5, 0.95])
+@pytest.mark.parametrize(("size", "generations"), [(2, 1000), (3, 1000), (10, 4000)])
+def test_quantiles_that_float64_cannot_hold_have_right_logarithms(
+    size: int, generations: int, probability: float
+) -> None:
+    late = np.array([generations])
+    (quantile,) = log_variance_quantile(late, probability, size, "ml")
+    assert variance_quantile(late, probability, size, "ml")[0] == 0
+    standard = (quantile - expected_log_variance(late, size, "ml")[0]) / std_of_log_variance(late, size)[0]
+    assert standard == pytest.approx(cornish_fisher(probability, generations + 1, size), abs=1e-7)
 
 
 def test_the_typical_path_decays_though_the_mean_does_not() -> None:
