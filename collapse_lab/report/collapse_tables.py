@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from collapse_lab.report.fields import Field, interval_field, knob_fields, metric_field, number_field, text_field
 from collapse_lab.report.section import Section
 from collapse_lab.report.summary import number
@@ -21,6 +23,7 @@ EFFECT = 0.5  # of the control's value
 # FID stands for the risk, which grows without bound; recall stands for the modes, whose share near 1 falls by half.
 METRICS_WITH_THRESHOLD = ("fid", "recall")
 MOST_LINES = 240
+MOST_POINTS = 1000  # of a chain whose rate is taken: there are half a million slopes between two of them
 
 
 def section(collection: Collection) -> Section | None:
@@ -48,6 +51,8 @@ def section(collection: Collection) -> Section | None:
         "value of generation 0 is left. Times are medians over seeds; “never” means that it did not happen up "
         "to the last generation."
     )
+    if any(len(run.by_generation) > MOST_POINTS for run in collection.runs):
+        note += f" Rates of longer chains are those of {MOST_POINTS:,} generations at even distances."
     if len(groups) < len(collection.seed_groups):
         note += f" {len(groups)} of {len(collection.seed_groups):,} configurations are listed."
     context = {"header": header, "rows": rows, "foot": []}
@@ -101,7 +106,7 @@ def _has_two_generations(group: SeedGroup, name: Name) -> bool:
 
 def _line(group: SeedGroup, name: Name) -> list[Field]:
     chains = [along(run, name.key) for run in group.runs]
-    slopes = [slope for x, y in chains if (slope := rate(x, y)) is not None]
+    slopes = [slope for x, y in map(_thinned, chains) if (slope := rate(x, y)) is not None]
     mean = slopes[0] if len(slopes) == 1 else of_mean([slope.value for slope in slopes])
     collapse_times = [_time_to_collapse(run, name) for run in group.runs if (floor_of(run, name.key) or 0) > 0]
     half_lives = [half_life(x, y) for x, y in chains if len(x)] if name.better == "higher" else []
@@ -114,6 +119,12 @@ def _line(group: SeedGroup, name: Name) -> list[Field]:
         _median_field(collapse_times),
         _median_field(half_lives),
     ]
+
+
+def _thinned(chain: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    x, y = chain
+    kept = evenly(len(x), MOST_POINTS)
+    return x[kept], y[kept]
 
 
 def _time_to_collapse(run: Run, name: Name) -> float | None:

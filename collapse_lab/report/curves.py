@@ -15,10 +15,11 @@ from collapse_lab.report.section import Section
 from collapse_lab.report.style import MUTED, marker, palette
 from collapse_lab.results.collect import Collection
 from collapse_lab.results.names import THEORY, Name
-from collapse_lab.results.series import MOST_LINES, Series, floor, lines, over_generations
+from collapse_lab.results.series import MOST_LINES, MOST_POINTS, Series, floor, is_thinned, lines, over_generations
 from collapse_lab.results.settings import shown, title_of
 
 MOST_PANELS = 60
+THINNED = f"A line shows at most {MOST_POINTS} generations, at even distances; collapse-lab report --csv writes all."
 
 
 def legend_of(collection: Collection) -> Legend:
@@ -167,6 +168,8 @@ def _note(collection: Collection, n_metrics: int) -> str:
     if len(collection.seed_groups) > MOST_LINES:
         n_groups = len(collection.seed_groups)
         sentences.append(f"{MOST_LINES} of {n_groups:,} configurations are drawn, at even distances.")
+    if is_thinned(collection):
+        sentences.append(THINNED)
     if n_metrics > MOST_PANELS:
         sentences.append(f"{MOST_PANELS} of {n_metrics} metrics are drawn; the CSV has all.")
     return " ".join(sentences)

@@ -11,12 +11,13 @@ from matplotlib.patches import Polygon
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from collapse_lab.metrics.catalogue import PERPLEXITY_QUANTILE
+from collapse_lab.report.curves import THINNED
 from collapse_lab.report.plot import Caption, plot, stem
 from collapse_lab.report.section import Section
 from collapse_lab.report.style import MUTED, palette
 from collapse_lab.report.summary import number
 from collapse_lab.results.collect import Collection, SeedGroup
-from collapse_lab.results.series import evenly, point
+from collapse_lab.results.series import evenly, is_thinned, point, thinned
 
 MOST_GROUPS = 6
 MEDIAN = "50"
@@ -86,6 +87,8 @@ def section(collection: Collection) -> Section | None:
     ]
     if any(len(group.runs) > 1 for group in collection.seed_groups):
         notes.append("Quantiles are means over seeds; their intervals are in the CSV.")
+    if is_thinned(collection):
+        notes.append(THINNED)
     if len(groups) < len(collection.seed_groups):
         notes.append(f"{len(groups)} of {len(collection.seed_groups):,} configurations are drawn.")
     return Section.of_plots("Perplexity under generation 0", plots, " ".join(notes), columns=len(subsets))
@@ -104,7 +107,8 @@ def fan(group: SeedGroup, subset: str) -> Fan | None:
     keys = {percent: f"{subset}/{PERPLEXITY_QUANTILE}{percent}" for low, high, _ in BANDS for percent in (low, high)}
     keys[MEDIAN] = f"{subset}/{PERPLEXITY_QUANTILE}{MEDIAN}"
     measured = [(record.generation, record.metrics) for run in group.runs for record in run.records]
-    generations = sorted({generation for generation, metrics in measured if set(keys.values()) <= set(metrics)})
+    wanted = set(keys.values())
+    generations = thinned(sorted({generation for generation, metrics in measured if wanted <= metrics.keys()}))
     if not generations:
         return None
     generated = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -70,6 +70,17 @@ class Run:
         A generation that diverged measured nothing, so its record has no fingerprints.
         """
         return next((record.features for record in reversed(self.records) if record.features), {})
+
+    @cached_property
+    def by_generation(self) -> Mapping[int, Sequence[Record]]:
+        """Return the records of each generation, one for each model.
+
+        Because a chain may have tens of thousands of generations, search the ledger once and not once for each of them.
+        """
+        records: dict[int, list[Record]] = {}
+        for record in self.records:
+            records.setdefault(record.generation, []).append(record)
+        return records
 
     @cached_property
     def flat(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collapse_lab.results.intervals import of_mean
 from collapse_lab.results.run import Run
 
 MOST_LINES = 12
+MOST_POINTS = 500  # of a line; a figure of the page is about 300 points wide
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def over_generations(collection: Collection, metric: str) -> list[Series]:
     """Return the mean of a metric at each generation with its 95 % interval, one series for each line.
 
     The interval is Student's t over the runs where a seed group has several, and otherwise the interval of the ledger
-    itself (`_lo` and `_hi`).
+    itself (`_lo` and `_hi`). Of more than 500 generations, 500 at even distances are taken; the first and the last are
+    among them.
 
     Args:
         collection: The runs of the figure.
@@ -74,6 +76,7 @@ def over_generations(collection: Collection, metric: str) -> list[Series]:
         generations = sorted(
             {record.generation for run in group.runs for record in run.records if metric in record.metrics}
         )
+        generations = thinned(generations)
         points = [point(group.runs, metric, generation, model) for generation in generations]
         if points:
             mean, lo, hi = np.asarray(points).T
@@ -101,7 +104,7 @@ def point(
     values, intervals = [], []
     for run in runs:
         wanted = final(run, metric) if generation is None else generation
-        rows = [r.metrics for r in run.records if r.generation == wanted and model in (None, r.model)]
+        rows = [r.metrics for r in run.by_generation.get(wanted, ()) if model in (None, r.model)]
         rows = [row for row in rows if metric in row]
         if rows:
             values.append(float(np.mean([row[metric] for row in rows])))
@@ -116,7 +119,7 @@ def point(
 
 def value(run: Run, metric: str, generation: int) -> float | None:
     """Return a metric of a run at one generation, the mean over its models; None where it was not measured."""
-    values = [r.metrics[metric] for r in run.records if r.generation == generation and metric in r.metrics]
+    values = [r.metrics[metric] for r in run.by_generation.get(generation, ()) if metric in r.metrics]
     return float(np.mean(values)) if values else None
 
 
@@ -127,7 +130,9 @@ def along(run: Run, metric: str) -> tuple[np.ndarray, np.ndarray]:
         if metric in record.metrics:
             by_generation.setdefault(record.generation, []).append(record.metrics[metric])
     generations = sorted(by_generation)
-    return np.asarray(generations, float), np.asarray([np.mean(by_generation[g]) for g in generations], float)
+    means = (by_generation[g] for g in generations)
+    # Because a call of np.mean takes longer than all else of a long chain, leave it out where there is one value
+    return np.asarray(generations, float), np.asarray([v[0] if len(v) == 1 else np.mean(v) for v in means], float)
 
 
 def final(run: Run, metric: str) -> int:
@@ -144,6 +149,16 @@ def floor_of(run: Run, metric: str) -> float | None:
 def floor(collection: Collection, metric: str) -> tuple[float, float] | None:
     """Return the (smallest, largest) value of a metric for real against real; None where it is not known."""
     return collection.floors.get(metric)
+
+
+def thinned(generations: Sequence[int]) -> list[int]:
+    """Return at most 500 of some generations at even distances, the first and the last among them."""
+    return [generations[i] for i in evenly(len(generations), MOST_POINTS)]
+
+
+def is_thinned(collection: Collection) -> bool:
+    """Return whether a line of a figure may leave generations out, because a run has more of them than a line shows."""
+    return any(len(run.by_generation) > MOST_POINTS for run in collection.runs)
 
 
 def evenly(n: int, most: int) -> list[int]:
