@@ -93,7 +93,8 @@ def variance_quantile(
     Raises:
         UserError: As `log_variance_quantile`.
     """
-    return np.exp(log_variance_quantile(generations, probability, sizes, estimator, variance))
+    quantiles: np.ndarray = np.exp(log_variance_quantile(generations, probability, sizes, estimator, variance))
+    return quantiles
 
 
 def log_variance_quantile(
@@ -130,8 +131,7 @@ def log_variance_quantile(
     centre = expected_log_variance(generations, sizes, estimator, variance)
     scale = std_of_log_variance(generations, sizes)
     standard = [_quantile(m[: g + 1], s, probability) for g, s in zip(generations, scale, strict=True)]
-    quantiles: np.ndarray = centre + scale * standard
-    return quantiles
+    return centre + scale * standard
 
 
 class _Integrand(NamedTuple):

@@ -65,7 +65,7 @@ def cornish_fisher(probability: float, fits: int, size: int) -> float:
     z = float(ndtri(probability))
     third = z + (z**2 - 1) * a / 6 + (z**3 - 3 * z) * b / 24 - (2 * z**3 - 5 * z) * a**2 / 36
     fifth = (z**4 - 6 * z**2 + 3) * c / 120 - (z**4 - 5 * z**2 + 2) * a * b / 24
-    return third + fifth + (12 * z**4 - 53 * z**2 + 17) * a**3 / 324
+    return float(third + fifth + (12 * z**4 - 53 * z**2 + 17) * a**3 / 324)
 
 
 @pytest.mark.parametrize("probability", [0.05, 0.5, 0.95])
