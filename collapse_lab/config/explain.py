@@ -21,6 +21,8 @@ def explain(error: Exception, folders: Sequence[Path]) -> str:
     from hydra.errors import OverrideParseException
 
     text = str(error)
+    if isinstance(error, OverrideParseException) and "=" not in error.override:
+        return f"'{error.override}' is neither a command nor KEY=VALUE; --help lists the commands and the keys"
     if isinstance(error, OverrideParseException):
         return (
             f"'{error.override}' cannot be read as KEY=VALUE; close its brackets and quotes, and quote it in the shell"

@@ -54,7 +54,7 @@ def test_two_compositions_share_nothing() -> None:
         (["ratio=abc"], "^ratio takes float; got 'abc'$"),
         (["model.channels={a:1}"], r"^model\.channels=\{a:1\} cannot be given here: Cannot merge"),
         (["features=[pixels"], r"^'features=\[pixels' cannot be read as KEY=VALUE; close its brackets"),
-        (["ratio"], "^'ratio' cannot be read as KEY=VALUE"),
+        (["ratio"], "^'ratio' is neither a command nor KEY=VALUE; --help lists"),
         (["mixing=replace", "ratio=0.5"], "^ratio was given, and nothing in this configuration reads it"),
         (["++metrics.fidd.bootstrap=2"], r"^metrics has no 'fidd' in this run; did you mean 'fid'\?$"),
     ],
