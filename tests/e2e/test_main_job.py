@@ -12,7 +12,7 @@ from collapse_lab.storage.formats import ENVIRONMENT, FORMAT
 from tests.e2e.command import CHAIN, EXPERIMENT, SMALL, contents, entries, ledger, only_run, run, timeless
 from tests.e2e.conftest import Nursery
 
-FIELDS = ["generation", "model", "counts", "metrics", "seconds", "status", "keys", "features"]
+FIELDS = ["generation", "model", "counts", "metrics", "seconds", "status", "keys", "features", "sum"]
 TRAIN_ROWS = 1258  # of the 1,797 digits, less those kept for reference
 SUBSETS, SPACES = ("seen", "unseen"), ("classifier", "pixels")
 KINDS = ("fid", "kid", "precision", "recall", "density", "coverage", "vendi", "authenticity", "near_copies")
