@@ -5,6 +5,7 @@ Nothing heavy is imported until a run needs it, so that `--help` and a typing er
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from collapse_lab.experiment import Experiment, Result
     from collapse_lab.types import Executor
 
+DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+MEND_DENIED = "change its permissions, or give other folders with paths.runs=…, paths.store=… or paths.data=…"
 INTERRUPTED = "stopped. What is done is kept: the same command goes on from there"
 
 
@@ -196,8 +199,13 @@ def _explained(is_sweep: bool) -> Iterator[None]:
     """Turn refusals into one line: raised in a sweep, whose other cells run first, else printed with exit code 2."""
     try:
         yield
-    except (UserError, HydraException, OmegaConfBaseException) as error:
-        message = str(error) if isinstance(error, UserError) else explain(error, folders())
+    except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
+        if isinstance(error, OSError):
+            if error.errno not in DENIED:
+                raise
+            message = f"no access to {error.filename or 'a file or folder'} ({error.strerror}): {MEND_DENIED}"
+        else:
+            message = str(error) if isinstance(error, UserError) else explain(error, folders())
         if is_sweep:
             raise UserError(message) from error
         sys.exit(_fail(message, 2))

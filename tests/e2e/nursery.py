@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 import traceback
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,7 @@ def child(job: dict[str, Any]) -> int:
     from collapse_lab.cli import main as command
 
     os.environ.update(job["env"])
+    shift_clock(float(os.environ.get("CLOCK_OFF", 0)))
     # Because a suite that was started in the background hands down SIGINT as ignored, and Python then leaves it ignored
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if job["stages"]:
@@ -91,6 +93,24 @@ def child(job: dict[str, Any]) -> int:
         traceback.print_exc()
         return 1
     return 0
+
+
+def shift_clock(seconds: float) -> None:
+    """Set the clock of this process forward, or back."""
+    if seconds == 0:
+        return
+    from collapse_lab.storage import environment
+
+    original, original_ns = time.time, time.time_ns
+
+    class Shifted(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + timedelta(seconds=seconds)
+
+    time.time = lambda: original() + seconds
+    time.time_ns = lambda: original_ns() + int(seconds * 1e9)
+    environment.datetime = Shifted  # type: ignore[attr-defined]
 
 
 def log_stages(path: str) -> None:
