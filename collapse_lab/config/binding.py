@@ -13,7 +13,7 @@ from functools import cache
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import ConfigDict, InstanceOf, PydanticUserError, TypeAdapter, ValidationError
 
 from collapse_lab.config.identity import identify
 from collapse_lab.errors import UserError, did_you_mean
@@ -84,11 +84,16 @@ def import_target(path: str, where: str) -> Any:
         UserError: there is no such module, or it has no such name.
     """
     module, _, name = path.rpartition(".")
+    if not module.strip(".") or not name:
+        raise UserError(f"{where}._target_ is the dotted name of a class, such as package.module.Class; got '{path}'")
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        target = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         moved = f"it is called {MOVED[path]} now; correct the yaml" if path in MOVED else str(error)
         raise UserError(f"{where}._target_ '{path}' cannot be imported: {moved}") from error
+    if not callable(target):
+        raise UserError(f"{where}._target_ '{path}' is a {type(target).__name__}; give the name of a class")
+    return target
 
 
 def _bound(value: Any, where: str) -> Any:
@@ -118,6 +123,8 @@ def _finite(value: Any) -> bool:
 @cache
 def _adapter(hint: Any) -> TypeAdapter[Any] | None:
     """Return pydantic's validator of an annotation, None for one that pydantic cannot read."""
+    if is_dataclass(hint):
+        return TypeAdapter(InstanceOf[hint])  # because a dataclass takes no `config` of ours
     try:
         return TypeAdapter(hint, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
     except (PydanticUserError, TypeError, NameError):
@@ -169,7 +176,7 @@ def _refusal(where: str, value: Any, options: Sequence[Any]) -> str:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     for option in ranged:
         if is_number and _adapter(_bare(option)) is not None and _valid(_bare(option), value):
-            return f"{where} is {_range(option)}; got {value!r}"
+            return f"{where} is {_range(option, value)}; got {value!r}"
     wanted = " or ".join(dict.fromkeys(_words(option) for option in options))
     return f"{where} takes {wanted}; got {value!r}"
 
@@ -184,11 +191,16 @@ def _valid(hint: Any, value: Any) -> bool:
     return True
 
 
-def _range(hint: Any) -> str:
-    """Return the range of an annotated number in words, such as `1 or more` or `in [0, 1)`."""
+def _range(hint: Any, value: Any = None) -> str:
+    """Return the range of an annotated number in words, such as `1 or more` or `in [0, 1)`.
+
+    Of a range of whole numbers, only the end that the value is beyond is said.
+    """
     low = next((m for m in hint.__metadata__ if isinstance(m, Ge | Gt)), None)
     high = next((m for m in hint.__metadata__ if isinstance(m, Le | Lt)), None)
-    if high is None:
+    if _bare(hint) is int and isinstance(high, Le) and value is not None and value > high.le:
+        return f"at most {high.le}"
+    if high is None or (_bare(hint) is int and isinstance(low, Ge)):
         return f"{low.ge} or more" if isinstance(low, Ge) else f"above {low.gt if low else '-inf'}"
     top = f"{high.le}]" if isinstance(high, Le) else f"{high.lt})"
     bottom = f"[{low.ge}" if isinstance(low, Ge) else f"({low.gt if low else '-inf'}"
@@ -203,7 +215,8 @@ def _words(hint: Any) -> str:
     if typing.get_origin(bare) is Literal:
         return ", ".join(map(str, typing.get_args(bare)))
     if typing.get_origin(bare) is None:
-        return str(getattr(bare, "__name__", bare))
+        name = str(getattr(bare, "__name__", bare))
+        return f"{name} (a mapping with a _target_)" if is_dataclass(bare) else name
     origin = typing.get_origin(bare)
     items = [item for item in typing.get_args(bare) if item is not Ellipsis]
     if isinstance(origin, type) and issubclass(origin, Mapping):

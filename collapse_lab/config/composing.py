@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from collapse_lab.config.explain import explain
 from collapse_lab.config.names import check_names
+from collapse_lab.config.nodes import check_groups, check_members
 from collapse_lab.config.schema import Root, check_shortcuts, read_root
 from collapse_lab.config.searchpath import CONF, folders, register
 from collapse_lab.errors import UserError, did_you_mean
@@ -78,12 +79,14 @@ def checked(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, Any
         UserError: as `compose`.
     """
     _check_added(overrides)
+    check_groups(cfg)
     _drop_stubs(cfg, overrides, choices)
     for key in sorted(OmegaConf.missing_keys(cfg)):
         raise UserError(f"{key} has to be given: add {key}=… to the command")
     check_shortcuts(cfg, list(overrides))
     read_root(cfg)
     check_names(cfg)
+    check_members(cfg)
     return Composed(cfg, tuple(overrides))
 
 

@@ -22,7 +22,7 @@ from collapse_lab.datasets.decoded import read_arrays, write_arrays
 from collapse_lab.datasets.picture import BadPicture, Box, pixels, read_picture
 from collapse_lab.errors import UserError
 from collapse_lab.storage.files import make_folder
-from collapse_lab.types import Count
+from collapse_lab.types import Side
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -64,7 +64,7 @@ class ArchivedDataset(ImageDataset):
 
     root: str
     cache: str = "~/.cache/collapse_lab"
-    image_size: Count | None = 64
+    image_size: Side | None = 64
 
     folder: ClassVar[str]
     archive: ClassVar[str]

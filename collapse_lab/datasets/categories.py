@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from collapse_lab.datasets.points import Points
-from collapse_lab.types import Count, NonNegative
+from collapse_lab.types import NonNegative
 
 
 @dataclass(kw_only=True, eq=False)
@@ -20,14 +22,14 @@ class Categories(Points):
         rows: number of training rows.
         reference: number of reference rows, 2 or more.
         seed: seed of the draws.
-        categories: K, 1 or more.
+        categories: K, in [1, 2^24].
         exponent: exponent of the law, 0 or more; 0 gives all categories the same probability.
 
     Raises:
         UserError: when there are fewer than 2 reference rows.
     """
 
-    categories: Count = 100
+    categories: Annotated[int, Ge(1), Le(2**24)] = 100  # torch draws from no more categories
     exponent: NonNegative = 1.0
 
     @property

@@ -10,14 +10,15 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from importlib.metadata import version as release
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from collapse_lab.errors import UserError
 from collapse_lab.texts.checkpoints import identity
 from collapse_lab.texts.tokenizer import LEAST, Tokenizer, tokenizer
-from collapse_lab.types import Count, RealData, Samples, Spec
+from collapse_lab.types import Count, RealData, Samples, Seed, Spec
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,12 @@ class Corpus(ABC):
     """
 
     tokenizer: str = "bpe"
-    vocabulary: int = 2048
-    block: int = 64
+    vocabulary: Annotated[int, Ge(LEAST), Le(1_000_000)] = 2048
+    block: Annotated[int, Ge(2), Le(1_000_000)] = 64
     train: Count | None = None
     reference: Count | None = None
     reference_fraction: float | None = 0.2
-    split_seed: int = 0
+    split_seed: Seed = 0
     cache: str = "~/.cache/collapse_lab"
 
     version: ClassVar[int] = 1

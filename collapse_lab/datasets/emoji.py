@@ -18,7 +18,7 @@ from collapse_lab.datasets.picture import BadPicture, pixels, read_picture
 from collapse_lab.errors import UserError
 from collapse_lab.storage.archives import content, members, open_tar
 from collapse_lab.storage.fetch import Package
-from collapse_lab.types import Captions, Count
+from collapse_lab.types import Captions, Side
 
 PICTURES = "lobehub-fluent-emoji-3d-1.1.0.tgz"
 NAMES = "emojibase-data-17.0.0.tgz"
@@ -49,7 +49,7 @@ class Emoji(PackagedDataset):
     those of `PackagedDataset`.
     """
 
-    image_size: Count | None = 32
+    image_size: Side | None = 32
     templates: Sequence[str] = field(default_factory=lambda: ["{}"])
 
     packages: ClassVar[tuple[Package, ...]] = (

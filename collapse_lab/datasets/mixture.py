@@ -36,9 +36,9 @@ class Mixture(Points):
     weights: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if not self.means or len({len(mean) for mean in self.means}) != 1:
             raise UserError(f"dataset.means is a list of points of one dimension; got {self.means}")
+        super().__post_init__()
         if not all(math.isfinite(number) for mean in self.means for number in mean):
             raise UserError(f"dataset.means holds finite numbers; got {self.means}")
         k = len(self.means)

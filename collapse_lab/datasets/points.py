@@ -8,15 +8,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from collapse_lab.errors import UserError
+from collapse_lab.memory import require
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import Count, Natural, RealData, Samples, Spec
+from collapse_lab.types import LARGEST, Count, RealData, Samples, Seed, Spec
 
 
 @dataclass(kw_only=True, eq=False)
@@ -32,19 +34,25 @@ class Points(ABC):
             from a fixed data set.
 
     Raises:
-        UserError: when there are fewer than 2 reference rows.
+        UserError: when there are fewer than 2 reference rows, or the rows do not fit into the memory.
     """
 
     replicas: Count = 1
     rows: Count = 1000
-    reference: int = 1000
-    seed: Natural = 0
+    reference: Annotated[int, Ge(2), Le(LARGEST)] = 1000
+    seed: Seed = 0
 
     version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         if self.reference < 2:
             raise UserError(f"dataset.reference is 2 or more; got {self.reference}")
+        rows = (self.rows + self.reference) * self.replicas
+        require(
+            8 * max(rows, self.width) * self.width,  # float64; a covariance has d x d
+            f"dataset.rows={self.rows} + dataset.reference={self.reference} of {self.replicas} x {self.width} numbers",
+            "lower n_train, model.replicas or the dimension",
+        )
 
     @property
     @abstractmethod

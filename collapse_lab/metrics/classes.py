@@ -17,7 +17,7 @@ from collapse_lab.metrics.catalogue import CLASS_SHARE
 from collapse_lab.metrics.interaction import pair_contributions, random_pairs
 from collapse_lab.metrics.intervals import around, wilson
 from collapse_lab.metrics.validation import validated
-from collapse_lab.types import Count, Estimate, FeatureSet, Split
+from collapse_lab.types import Count, Estimate, FeatureSet, Resamplings, Split
 
 
 def classes_of(real: FeatureSet) -> Int[Tensor, " c"]:
@@ -130,7 +130,7 @@ class Classes:
     against: ClassVar[Split] = "reference"
     needs: ClassVar[str] = "predicted"
     features: Sequence[str] | None = None
-    bootstrap: int = 200
+    bootstrap: Resamplings = 200
     least: Count = 1
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from collapse_lab.errors import UserError
 from collapse_lab.metrics.intervals import around
 from collapse_lab.metrics.validation import validated_float64
-from collapse_lab.types import Estimate, FeatureSet, Split
+from collapse_lab.types import Estimate, FeatureSet, Resamplings, Split
 
 
 def _scores(images: Float[Tensor, "n d"], texts: Float[Tensor, "m e"]) -> Float[Tensor, " n"]:
@@ -62,7 +62,7 @@ class CLIPScore:
     against: ClassVar[Split] = "reference"
     needs: ClassVar[str] = "texts"
     features: Sequence[str] | None = None
-    bootstrap: int = 200
+    bootstrap: Resamplings = 200
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """Return `clip_score`, or nothing where there are no captions."""

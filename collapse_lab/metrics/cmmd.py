@@ -16,7 +16,7 @@ from collapse_lab.metrics.directions import directions
 from collapse_lab.metrics.intervals import around
 from collapse_lab.metrics.kernels import Discrepancy, discrepancy
 from collapse_lab.metrics.validation import validated
-from collapse_lab.types import Estimate, FeatureSet, Positive, Split
+from collapse_lab.types import Estimate, FeatureSet, Positive, Resamplings, Split
 
 SCALE = 1000  # the paper multiplies by it "for readability"
 
@@ -76,7 +76,7 @@ class CMMD:
     floored: ClassVar[bool] = True
     against: ClassVar[Split] = "reference"
     features: Sequence[str] | None = None
-    bootstrap: int = 200
+    bootstrap: Resamplings = 200
     sigma: Positive = 10.0
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:

@@ -16,7 +16,7 @@ from collapse_lab.metrics.directions import directions
 from collapse_lab.metrics.interaction import pair_contributions, random_pairs
 from collapse_lab.metrics.intervals import around
 from collapse_lab.metrics.validation import validated_float64
-from collapse_lab.types import Estimate, FeatureSet, Split
+from collapse_lab.types import Estimate, FeatureSet, Resamplings, Split
 
 TILE = 1024  # rows of one tile of distances
 Distance = Literal["euclidean", "cosine"]
@@ -84,7 +84,7 @@ class PairwiseDistance:
     floored: ClassVar[bool] = True
     against: ClassVar[Split] = "reference"
     features: Sequence[str] | None = None
-    bootstrap: int = 200
+    bootstrap: Resamplings = 200
     distance: Distance = "euclidean"
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:

@@ -16,7 +16,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.metrics.fid import distance_and_influence, frechet_distance
 from collapse_lab.metrics.intervals import around
 from collapse_lab.metrics.validation import validated_float64
-from collapse_lab.types import Estimate, FeatureSet, Split
+from collapse_lab.types import Estimate, FeatureSet, Resamplings, Split
 
 
 def fd_infinity(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], rng: np.random.Generator, blocks: int = 3) -> float:
@@ -93,7 +93,7 @@ class FDInfinity:
     floored: ClassVar[bool] = True
     against: ClassVar[Split] = "reference"
     features: Sequence[str] | None = None
-    bootstrap: int = 200
+    bootstrap: Resamplings = 200
     blocks: Annotated[int, Ge(2)] = 3
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from collapse_lab.metrics.intervals import around, without_noise_of_the_slope
 from collapse_lab.metrics.validation import validated_float64
-from collapse_lab.types import Estimate, FeatureSet, Split
+from collapse_lab.types import Estimate, FeatureSet, Resamplings, Split
 
 ROUNDING = torch.finfo(torch.float64).eps
 
@@ -185,7 +185,7 @@ class FID:
     floored: ClassVar[bool] = True
     against: ClassVar[Split] = "reference"
     features: Sequence[str] | None = None
-    bootstrap: int = 200
+    bootstrap: Resamplings = 200
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """Return `fid`."""

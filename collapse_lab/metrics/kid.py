@@ -14,7 +14,7 @@ from torch import Tensor
 from collapse_lab.metrics.intervals import around
 from collapse_lab.metrics.kernels import Discrepancy, discrepancy
 from collapse_lab.metrics.validation import validated
-from collapse_lab.types import Estimate, FeatureSet, Split
+from collapse_lab.types import Estimate, FeatureSet, Resamplings, Split
 
 
 def _discrepancy(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Discrepancy:
@@ -61,7 +61,7 @@ class KID:
     floored: ClassVar[bool] = True
     against: ClassVar[Split] = "reference"
     features: Sequence[str] | None = None
-    bootstrap: int = 200
+    bootstrap: Resamplings = 200
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """Return `kid`."""

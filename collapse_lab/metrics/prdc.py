@@ -15,7 +15,7 @@ from collapse_lab.metrics.clouds import clouds, pairs_within, tile
 from collapse_lab.metrics.intervals import Z, by_subsets, share
 from collapse_lab.metrics.neighbours import TILE, kth_squared_distance
 from collapse_lab.metrics.validation import validated
-from collapse_lab.types import Count, Estimate, FeatureSet, Split
+from collapse_lab.types import Count, Estimate, FeatureSet, Resamplings, Split
 
 
 class Membership(NamedTuple):
@@ -119,7 +119,7 @@ class PRDC:
     floored: ClassVar[bool] = True
     against: ClassVar[Split] = "reference"
     features: Sequence[str] | None = None
-    bootstrap: int = 40
+    bootstrap: Resamplings = 40
     k: Count = 5
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:

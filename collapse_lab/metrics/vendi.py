@@ -18,7 +18,7 @@ from collapse_lab.metrics.directions import directions
 from collapse_lab.metrics.interaction import pair_contributions, random_pairs
 from collapse_lab.metrics.intervals import around
 from collapse_lab.metrics.validation import validated_float64
-from collapse_lab.types import Estimate, FeatureSet, Infinite, Split
+from collapse_lab.types import Estimate, FeatureSet, Infinite, Resamplings, Split
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Vendi:
     floored: ClassVar[bool] = True
     against: ClassVar[Split] = "reference"
     features: Sequence[str] | None = None
-    bootstrap: int = 200
+    bootstrap: Resamplings = 200
     q: Annotated[float, Gt(0), Infinite()] = 1.0
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:

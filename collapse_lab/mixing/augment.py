@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
+from annotated_types import Ge, Le
 
 from collapse_lab.errors import UserError
 from collapse_lab.mixing.base import Initial, Policy, choose_synthetic, originals, smallest_ratio
-from collapse_lab.types import DrawRequest, NonNegative, Provenance
+from collapse_lab.types import DrawRequest, Provenance
 
 
 class Augment(Policy):
@@ -16,11 +19,11 @@ class Augment(Policy):
     the lambda of that paper.
 
     Args:
-        lam: the number of synthetic rows per real row, 0 or more.
+        lam: the number of synthetic rows per real row, in [0, 1e6].
         initial: how many real rows generation 0 trains on: a number, "all", or None for `n_train`.
     """
 
-    def __init__(self, lam: NonNegative, initial: Initial = None) -> None:
+    def __init__(self, lam: Annotated[float, Ge(0), Le(1e6)], initial: Initial = None) -> None:
         super().__init__(initial)
         self.lam = lam
 

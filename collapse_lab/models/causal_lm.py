@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
-from annotated_types import Gt, Le
+from annotated_types import Ge, Gt, Le
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -17,7 +17,18 @@ from collapse_lab.nn.language import Architecture, from_scratch, pretrained_for
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import Budget, Conditions, Count, Positive, Progress, ProperShare, Samples, Spec, Weights
+from collapse_lab.types import (
+    Budget,
+    Conditions,
+    Count,
+    Layers,
+    Positive,
+    Progress,
+    ProperShare,
+    Samples,
+    Spec,
+    Weights,
+)
 
 Mass = Annotated[float, Gt(0), Le(1)]
 
@@ -65,11 +76,11 @@ class CausalLM(pl.LightningModule):
         pretrained: str | None = None,
         architecture: Architecture = "gpt2",
         width: Count = 128,
-        layers: Count = 4,
+        layers: Layers = 4,
         heads: Count = 4,
         dropout: ProperShare = 0.0,
         optimisation: Optimisation = Optimisation(lr=1e-3, lr_schedule="cosine", weight_decay=0.01, warmup=0.05),
-        num_beams: Count = 5,
+        num_beams: Annotated[int, Ge(1), Le(1000)] = 5,
         do_sample: bool = False,
         temperature: Positive = 1.0,
         top_p: Mass = 1.0,

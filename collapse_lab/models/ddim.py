@@ -13,7 +13,7 @@ from collapse_lab.nn.noising import Objective, cosine_betas, noising
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.nn.unet import check_unet, unet
-from collapse_lab.types import Count, Spec
+from collapse_lab.types import Count, Layers, Spec, Times
 
 
 class DDIM(Diffusion):
@@ -52,14 +52,14 @@ class DDIM(Diffusion):
         *,
         channels: Sequence[Count] = (32, 64),
         attention: Sequence[bool] = (False, False),
-        layers_per_block: Count = 1,
+        layers_per_block: Layers = 1,
         attention_head_dim: Count = 16,
         norm_groups: Count = 8,
         objective: Objective = "eps",
         loss: Loss = "mae",
         log_snr_start: float = 2.5,
         log_snr_end: float = -7.5,
-        timesteps: Count = 1000,
+        timesteps: Times = 1000,
         optimisation: Optimisation = Optimisation(
             lr=1e-3, lr_schedule="cosine", weight_decay=1e-4, warmup=0.05, ema_decay=0.995
         ),

@@ -15,7 +15,7 @@ from collapse_lab.nn.noising import NoiseSchedule, Objective, noising
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.nn.unet import check_unet, unet
-from collapse_lab.types import Count, ProperShare, Spec
+from collapse_lab.types import Count, Layers, ProperShare, Spec, Times
 
 
 class DDPM(GuidedDiffusion):
@@ -58,7 +58,7 @@ class DDPM(GuidedDiffusion):
         *,
         channels: Sequence[Count] = (32, 64),
         attention: Sequence[bool] = (False, False),
-        layers_per_block: Count = 1,
+        layers_per_block: Layers = 1,
         attention_head_dim: Count = 16,
         norm_groups: Count = 8,
         label_dropout: ProperShare = 0.1,
@@ -66,7 +66,7 @@ class DDPM(GuidedDiffusion):
         noise_schedule: NoiseSchedule = "linear",
         beta_start: float = 1e-4,
         beta_end: float = 0.02,
-        timesteps: Count = 400,
+        timesteps: Times = 400,
         optimisation: Optimisation = Optimisation(
             lr=1e-3, lr_schedule="cosine", weight_decay=0.0, warmup=0.05, ema_decay=0.995
         ),

@@ -17,7 +17,7 @@ from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.nn.text import TextEncoder, WordTokenizer
 from collapse_lab.nn.unet import check_unet
-from collapse_lab.types import Count, ProperShare, Spec
+from collapse_lab.types import Count, Layers, ProperShare, Spec, Times
 
 
 class Text2Image(GuidedDiffusion):
@@ -61,16 +61,16 @@ class Text2Image(GuidedDiffusion):
         *,
         channels: Sequence[Count] = (32, 64),
         attention: Sequence[bool] = (False, False),
-        layers_per_block: Count = 1,
+        layers_per_block: Layers = 1,
         attention_head_dim: Count = 16,
         norm_groups: Count = 8,
         text_width: Count = 64,
-        text_layers: Count = 1,
+        text_layers: Layers = 1,
         text_heads: Count = 4,
         prompt_dropout: ProperShare = 0.1,
         objective: Objective = "eps",
         noise_schedule: NoiseSchedule = "squaredcos_cap_v2",
-        timesteps: Count = 1000,
+        timesteps: Times = 1000,
         optimisation: Optimisation = Optimisation(
             lr=1e-3, lr_schedule="cosine", weight_decay=1e-4, warmup=0.05, ema_decay=0.995
         ),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.nn.noising import FLOW
-from collapse_lab.types import Count
+from collapse_lab.types import Times
 
 # (x_t, t) -> the network's prediction, of the shape of x_t
 Denoiser = Callable[[Tensor, Tensor], Tensor]
@@ -38,7 +38,7 @@ class Sampler:
     """
 
     scheduler: str = "DDIMScheduler"
-    steps: Count = 20
+    steps: Times = 20
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from collapse_lab.errors import UserError
 from collapse_lab.metrics.intervals import around
-from collapse_lab.types import Count, Estimate, Samples, Subject
+from collapse_lab.types import Estimate, Resamplings, Samples, Subject, Times
 
 
 @runtime_checkable
@@ -40,7 +40,7 @@ class DenoisingLoss:
 
     version: ClassVar[int] = 1
 
-    def __init__(self, draws: Count = 8, bootstrap: int = 200) -> None:
+    def __init__(self, draws: Times = 8, bootstrap: Resamplings = 200) -> None:
         self.draws, self.bootstrap = draws, bootstrap
 
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:

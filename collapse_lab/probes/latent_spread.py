@@ -13,7 +13,7 @@ from torch import Tensor
 
 from collapse_lab.errors import UserError
 from collapse_lab.metrics.intervals import around
-from collapse_lab.types import Estimate, Samples, Subject
+from collapse_lab.types import Estimate, Resamplings, Samples, Subject
 
 
 @runtime_checkable
@@ -55,7 +55,7 @@ class LatentSpread:
 
     version: ClassVar[int] = 1
 
-    def __init__(self, images: Annotated[int, Ge(2)] = 100, bootstrap: int = 200) -> None:
+    def __init__(self, images: Annotated[int, Ge(2)] = 100, bootstrap: Resamplings = 200) -> None:
         self.images, self.bootstrap = images, bootstrap
 
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:

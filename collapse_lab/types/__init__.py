@@ -27,18 +27,25 @@ from collapse_lab.types.protocols import (
 )
 from collapse_lab.types.provenance import REAL, UNBORN, DrawRequest, Provenance
 from collapse_lab.types.ranges import (
+    LARGEST,
     Count,
     Extended,
     Infinite,
+    Layers,
     Natural,
     NonNegative,
     Positive,
     ProperShare,
+    Resamplings,
+    Seed,
     Share,
+    Side,
+    Times,
 )
 from collapse_lab.types.records import Record, RunInfo
 
 __all__ = [
+    "LARGEST",
     "REAL",
     "UNBORN",
     "Budget",
@@ -57,6 +64,7 @@ __all__ = [
     "FittedExtractor",
     "GenerativeModel",
     "Infinite",
+    "Layers",
     "Metric",
     "MixingPolicy",
     "Modality",
@@ -70,14 +78,18 @@ __all__ = [
     "Provenance",
     "RealData",
     "Record",
+    "Resamplings",
     "RunInfo",
     "SampleRequest",
     "Samples",
+    "Seed",
     "Share",
+    "Side",
     "Sink",
     "Spec",
     "Split",
     "Subject",
+    "Times",
     "Tokens",
     "Weights",
 ]
