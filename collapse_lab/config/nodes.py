@@ -54,10 +54,8 @@ def check_members(cfg: DictConfig) -> None:
 def _check_role(role: str, prompts: DictConfig) -> None:
     value = prompts.get(role)
     if not isinstance(value, str) and not (role == "base" and value is None):
-        allowed = " or null" if role == "base" else ""
-        raise UserError(
-            f"prompts.{role} is the name of one of the prompt sets{allowed} ({', '.join(sets)}); got {value!r}"
-        )
+        known = [*map(str, prompts.sets), *(["null"] if role == "base" else [])]
+        raise UserError(f"prompts.{role} is the name of a prompt set ({', '.join(known)}); got {value!r}")
 
 
 def _mapping(where: str, value: Any, remedy: str) -> Mapping[str, Any]:
