@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,23 +23,19 @@ NOBODY = 65534
 READ = "-all,+dac_read_search"
 
 
-def run_as_nobody(arguments: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run Python as a user who may write only where everybody may; as ourselves where we are not root."""
+def as_nobody(arguments: Sequence[str]) -> list[str]:
+    """Return the command of a Python whose user may write only where everybody may; ours where we are not root."""
     who = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", f"--inh-caps={READ}"]
     prefix = [*who, f"--ambient-caps={READ}"] if os.geteuid() == 0 else []
-    changed = options.pop("env", {})
-    return subprocess.run(
-        [*prefix, sys.executable, *arguments],
-        **{"cwd": ROOT, "capture_output": True, "text": True, "stdin": subprocess.DEVNULL, "timeout": 300, **options},
-        env=environment(**{"PYTHONDONTWRITEBYTECODE": "1", "HOME": "/nonexistent", **changed}),
-    )
+    return [*prefix, sys.executable, *arguments]
 
 
 @cache
 def why_impossible() -> str:
     """Return why no program can run as an ordinary user here; "" where one can."""
     try:
-        done = run_as_nobody(["-c", "import os, numpy; assert os.geteuid(); open('/etc/x', 'w')"])
+        program = as_nobody(["-c", "import os, numpy; assert os.geteuid(); open('/etc/x', 'w')"])
+        done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, env=environment(), check=False)
     except (OSError, subprocess.SubprocessError) as error:
         return f"no process of another user can be started: {error}"
     refused = "PermissionError" in done.stderr or "Read-only file system" in done.stderr

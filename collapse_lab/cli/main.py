@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import os
 import sys
+from functools import partial
 
 from collapse_lab.cli.secrets import move_secrets
 
@@ -36,11 +37,15 @@ def main() -> None:
 
     from collapse_lab.cli import helptext
     from collapse_lab.cli.run import Launch, exit_codes
+    from collapse_lab.cli.workers import LAUNCHER, relaunching
     from collapse_lab.config.composing import VERSION_BASE
     from collapse_lab.config.searchpath import CONF, register
 
+    os.environ[LAUNCHER] = str(os.getpid())
     launch = Launch()
     with exit_codes(), launch.serving_queue():
         register()
         helptext.register()
-        hydra.main(config_path=str(CONF), config_name="config", version_base=VERSION_BASE)(launch.task)()
+        program = hydra.main(config_path=str(CONF), config_name="config", version_base=VERSION_BASE)(launch.task)
+        with relaunching(partial(launch.start, program)):
+            program()

@@ -25,11 +25,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from collapse_lab.cli import sweep
+from collapse_lab.cli.workers import Round
 from collapse_lab.config.binding import check_type
 from collapse_lab.config.composing import Composed, checked
 from collapse_lab.config.explain import explain
 from collapse_lab.config.searchpath import folders
 from collapse_lab.errors import UserError
+from collapse_lab.storage.files import disk_is_full, full_disk
 from collapse_lab.types import Count
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 MEND_DENIED = "change its permissions, or give other folders with paths.runs=…, paths.store=… or paths.data=…"
+OURS = ("task", "serving_queue")  # the functions from which on an error is not Hydra's
 INTERRUPTED = "stopped. What is done is kept: the same command goes on from there"
 
 
@@ -52,8 +55,13 @@ def exit_codes() -> Iterator[None]:
         sys.exit(_fail(str(error), 2))
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         sys.exit(_fail(explain(error, folders()), 2))
-    except (OSError, ValueError) as error:
-        if any(frame.name in ("task", "serving_queue") for frame in traceback.extract_tb(error.__traceback__)):
+    except Exception as error:
+        if disk_is_full(error):
+            # Where the error has no file, it is Hydra's, which writes into the folder of the sweep
+            place = getattr(error, "filename", None) or sweep.SweepStart.folder or "paths.runs"
+            sys.exit(_fail(full_disk(place), 2))
+        frames = traceback.extract_tb(error.__traceback__)
+        if not isinstance(error, OSError | ValueError) or any(frame.name in OURS for frame in frames):
             raise
         # The error is Hydra's own, from before our code: Hydra makes the folder of runs, and reads its own flags
         message = str(error)
@@ -61,7 +69,11 @@ def exit_codes() -> Iterator[None]:
             message = f"cannot write to {error.filename} ({error.strerror}); give another folder with paths.runs=…"
         sys.exit(_fail(message, 2))
     finally:
-        sweep.close()
+        no_report = sweep.close()
+        if no_report:
+            _fail(no_report, 2)
+    if no_report:
+        sys.exit(2)
 
 
 class Launch:
@@ -70,6 +82,18 @@ class Launch:
     def __init__(self) -> None:
         self._queue: list[Callable[[Executor], None]] = []
         self._pack = 1
+        self._round = Round()
+
+    def start(self, program: Callable[[], None], which: Round) -> None:
+        """Start Hydra, which calls `task` for each cell.
+
+        Args:
+            program: `task` as Hydra's program.
+            which: the cells that run; the others are left out.
+        """
+        self._round = which
+        sweep.SweepStart.forgets = which == Round()
+        program()
 
     def task(self, cfg: DictConfig) -> None:
         """Run one cell: everything that one composed configuration asks for."""
@@ -77,6 +101,8 @@ class Launch:
         overrides = list(context.overrides.task)
         is_sweep = context.mode == RunMode.MULTIRUN
         cell = sweep.Cell(Path(context.sweep.dir), context.job.num, tuple(overrides)) if is_sweep else None
+        if cell is not None and not self._round.includes(cell):
+            return
         with _explained(is_sweep), sweep.recorded(cell):
             with open_dict(cfg):
                 cfg.pop("hydra", None)

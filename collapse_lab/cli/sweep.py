@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from collapse_lab.engine.outcome import GOOD, Outcome, Status, failure
-from collapse_lab.storage.files import write_whole
+from collapse_lab.errors import UserError
+from collapse_lab.storage.files import full_disk_explained, write_whole
 from collapse_lab.storage.redaction import redacted, without_secrets
 
 CELLS = "cells"
@@ -29,11 +30,13 @@ class SweepStart(Callback):
     """
 
     folder: ClassVar[Path | None] = None
+    forgets: ClassVar[bool] = True  # False while cells of this same sweep are launched again
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Forget the outcomes of an earlier launch of the same sweep."""
         SweepStart.folder = Path(config.hydra.sweep.dir)
-        shutil.rmtree(SweepStart.folder / CELLS, ignore_errors=True)
+        if SweepStart.forgets:
+            shutil.rmtree(SweepStart.folder / CELLS, ignore_errors=True)
 
 
 @dataclass
@@ -61,22 +64,36 @@ class Cell:
         return self.folder / CELLS / f"{self.number:04d}.json"
 
     def begin(self) -> None:
-        """Leave the command line of the cell, without secrets, so that a cell that is killed is missed."""
+        """Leave the command line of the cell, without secrets, so that a cell that is killed is missed.
+
+        Raises:
+            UserError: the disk is full.
+        """
         self._begun = time.perf_counter()
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        self.file.with_suffix(".line").write_text("\n".join(map(redacted, self.overrides)))
+        with full_disk_explained(self.folder):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self.file.with_suffix(".line"), "\n".join(map(redacted, self.overrides)))
 
     def postpone(self) -> None:
         """Take the command line back, because the cell has not begun and is not lost if it never does."""
         self.file.with_suffix(".line").unlink()
 
     def finish(self, status: Status) -> None:
-        """Write that the cell ended well."""
-        Outcome(self.run, status, "", time.perf_counter() - self._begun).write(self.file)
+        """Write that the cell ended well.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        with full_disk_explained(self.folder):
+            Outcome(self.run, status, "", time.perf_counter() - self._begun).write(self.file)
 
     def fail(self, error: BaseException) -> None:
-        """Write what ended the cell."""
-        failure(error, self.run, time.perf_counter() - self._begun).write(self.file)
+        """Write what ended the cell; log where it cannot be written, so that the error itself is raised."""
+        failure(error, self.run, time.perf_counter() - self._begun).write_or_log(self.file)
+
+    def lose(self, reason: str) -> None:
+        """Write that the process of the cell was killed, and why it does not run again."""
+        Outcome(self.run, "lost", reason).write_or_log(self.file)
 
 
 def name_run(cell: Cell | None, folder: Path) -> None:
@@ -99,14 +116,40 @@ def recorded(cell: Cell | None) -> Iterator[None]:
         raise
 
 
-def close() -> None:
-    """Say which cells of the sweep that this process launched did not end well, and write the report of the others."""
+def unfinished() -> list[Cell]:
+    """Return the cells of this process's sweep that have begun and have no outcome."""
+    return [
+        Cell(path.parents[1], int(path.stem), tuple(overrides))
+        for path, overrides in _lines().items()
+        if not path.with_suffix(".json").exists()
+    ]
+
+
+def count_bad() -> tuple[int, int]:
+    """Return how many cells of this process's sweep have not ended well, and how many have begun."""
+    statuses = [Outcome.read(path.with_suffix(".json")).status for path in _lines()]
+    return sum(status not in GOOD for status in statuses), len(statuses)
+
+
+def name_cells(cells: Sequence[Cell]) -> list[str]:
+    """Return what tells each of some cells from the other cells of this process's sweep; see `difference`."""
+    lines = _lines()
+    return [difference(cell.overrides, lines) for cell in cells]
+
+
+def close() -> str:
+    """Say which cells of the sweep that this process launched did not end well, and write the report of the others.
+
+    Returns:
+        Why there is no report; "" where one is written, or where there is nothing to write about. Nothing is raised,
+        because an error may be on its way already and is the one that the user has to see.
+    """
     folder = SweepStart.folder
     if folder is None:
-        return
+        return ""
     _redact(folder / "multirun.yaml")
     runs: set[Path] = set()
-    lines = {path: path.read_text().split("\n") for path in sorted(folder.glob(f"{CELLS}/*.line"))}
+    lines = _lines()
     for path, overrides in lines.items():
         outcome = Outcome.read(path.with_suffix(".json"))
         if outcome.status not in GOOD:
@@ -114,10 +157,20 @@ def close() -> None:
         ledger = Path(outcome.run) / "ledger.jsonl"
         if outcome.run and ledger.exists() and ledger.stat().st_size:  # because it is empty before generation 0 ends
             runs.add(Path(outcome.run))
-    if runs:
-        from collapse_lab.report import write_report
+    if not runs:
+        return ""
+    from collapse_lab.report.page import compose, write_page
+    from collapse_lab.results.collect import collect
 
-        print(f"report of {len(runs)} cells: {write_report(sorted(runs), folder / 'report.html')}")
+    try:
+        collection = collect(sorted(runs), strict=False)
+        page = write_page(compose(collection), folder / "report.html")
+    except (UserError, OSError) as error:
+        return str(error)
+    for reason in collection.unreadable:
+        print(f"not in the report: {reason}", file=sys.stderr)
+    print(f"report of {len(runs) - len(collection.unreadable)} cells: {page}")
+    return ""
 
 
 def _redact(path: Path) -> None:
@@ -129,7 +182,15 @@ def _redact(path: Path) -> None:
             write_whole(path, clean)
 
 
-def difference(overrides: list[str], lines: Mapping[Path, list[str]]) -> str:
+def _lines() -> dict[Path, list[str]]:
+    """Return the overrides of each cell of this process's sweep that has begun, by the file that holds them."""
+    folder = SweepStart.folder
+    if folder is None:
+        return {}
+    return {path: path.read_text().split("\n") for path in sorted(folder.glob(f"{CELLS}/*.line"))}
+
+
+def difference(overrides: Sequence[str], lines: Mapping[Path, list[str]]) -> str:
     """Return the overrides of a cell that not every cell has, all of them where there are none."""
     own = [override for override in overrides if any(override not in other for other in lines.values())]
     return " ".join(own or overrides)

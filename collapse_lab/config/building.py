@@ -239,9 +239,7 @@ def _check_metrics(lab: Lab) -> None:
     """
     for name, (metric, _) in lab.metrics.items():
         if metric.features is not None and not metric.features:
-            raise UserError(
-                f"metrics.{name}.features is empty, so the metric is never computed; give null for all"
-            )
+            raise UserError(f"metrics.{name}.features is empty, so the metric is never computed; give null for all")
         for space in metric.features or ():
             if space not in lab.extractors:
                 raise UserError(f"metrics.{name}.features names '{space}'; {did_you_mean(space, lab.extractors)}")

@@ -13,14 +13,14 @@ from typing import Any
 
 from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.lab import Lab
-from collapse_lab.engine.outcome import Outcome, Status, failure
+from collapse_lab.engine.outcome import GOOD, Outcome, Status, failure
 from collapse_lab.engine.plan import Generations, Planner
 from collapse_lab.engine.ruler import Ruler
 from collapse_lab.engine.stages import Stage
 from collapse_lab.engine.work import Work
 from collapse_lab.errors import UserError
 from collapse_lab.storage.environment import describe_environment
-from collapse_lab.storage.files import disk_is_full, write_whole
+from collapse_lab.storage.files import disk_is_full, full_disk, write_whole
 from collapse_lab.storage.formats import CONFIG, ENVIRONMENT, STATUS
 from collapse_lab.storage.ledger import LEDGER, Ledger, read
 from collapse_lab.types import Progress, Record, RunInfo, Sink
@@ -147,23 +147,29 @@ def recording(info: RunInfo, sinks: Sequence[Sink], config_text: str) -> Iterato
     except BaseException as error:
         outcome = failure(error, str(info.folder), time.perf_counter() - begun)
         if isinstance(error, OSError) and disk_is_full(error):
-            raise UserError(
-                f"the disk of {info.folder} is full. What is in the ledger is whole: make room, and give the same "
-                "command again"
-            ) from error
+            raise UserError(full_disk(info.folder)) from error
         raise
     finally:
         _finish(outcome, info.folder, opened)
 
 
 def _finish(outcome: Outcome, folder: Path, sinks: Sequence[Sink]) -> None:
-    """Write how the run ended, then close the sinks: a sink may take long, and be interrupted."""
-    try:
-        outcome.write(folder / STATUS)
-    except OSError as error:  # because a full disk, which may be what ended the run, takes no further file
-        log.warning("%s cannot be written (%s); the run ended as %s", folder / STATUS, error.strerror, outcome.status)
+    """Write how the run ended, then close the sinks: a sink may take long, and be interrupted.
+
+    Raises:
+        Exception: the first error of a sink, if the run ended well; otherwise the run's own error is on its way, and
+            the sinks' are logged.
+    """
+    outcome.write_or_log(folder / STATUS)
+    errors = []
     for sink in sinks:
-        sink.close(outcome.status)
+        try:
+            sink.close(outcome.status)
+        except Exception as error:
+            errors.append(error)
+            log.warning("%s cannot be closed (%s); the run ended as %s", type(sink).__name__, error, outcome.status)
+    if errors and outcome.status in GOOD:
+        raise errors[0]
 
 
 def _settle(info: RunInfo, config_text: str) -> None:

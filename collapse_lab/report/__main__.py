@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Write one self-contained HTML page about one run, a sweep or several experiments. It has curves, "
         "dose and response, a phase diagram, samples, the class histogram, tables to sort and filter, every number as "
         "CSV, and every plot as SVG and PDF. Runs that must not be compared are shown in separate groups.",
-        epilog="Exit code: 0 written; 1 written, but a run diverged or is not finished; 2 bad input.",
+        epilog="Exit code: 0 written; 1 written, but a run diverged, is not finished or cannot be read; 2 bad input.",
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="run folders, or folders of runs")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the page (default: report.html in PATH)")
@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:
     from collapse_lab.report.paper import save
     from collapse_lab.results.collect import collect
 
-    collection = collect(options.paths)
+    collection = collect(options.paths, strict=False)
     if options.figure is not None:
         print(save(collection, options.figure, options.metric))
     else:
@@ -75,7 +75,7 @@ def _run(options: argparse.Namespace) -> int:
         print(write_csv(collection, options.csv))
     for warning in collection.warnings:
         print(f"note: {warning}", file=sys.stderr)
-    return 0 if all(run.status == "complete" for run in collection.runs) else 1
+    return 1 if collection.unreadable or any(run.status != "complete" for run in collection.runs) else 0
 
 
 def _default_out(paths: Sequence[Path]) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from collapse_lab.report.style import used_inks
 from collapse_lab.report.summary import headline, scope
 from collapse_lab.results.collect import Collection, gathered
 from collapse_lab.results.comparable import comparable_groups, group_differences
+from collapse_lab.results.run import Run
 from collapse_lab.results.settings import joined
 
 SECTIONS: tuple[Callable[[Collection], Section | None], ...] = (
@@ -84,7 +86,7 @@ def compose(collection: Collection, knobs: Sequence[str] = ()) -> list[Comparabl
     """
     runs_of_groups = comparable_groups(collection.runs)
     first = runs_of_groups[0]
-    collections = [collection] if len(runs_of_groups) == 1 else [gathered(runs) for runs in runs_of_groups]
+    collections = [collection] if len(runs_of_groups) == 1 else _of_groups(runs_of_groups, collection)
     with_knobs = [one for one in collections if knobs and phase.has(one, knobs)]
     if knobs and not with_knobs:
         phase.named(collections[0], knobs)  # raises the error that says what is wrong with the knobs
@@ -120,6 +122,8 @@ def write_page(groups: Sequence[ComparableGroup], out: Path) -> Path:
         partial.write_text(page, encoding="utf-8")
         partial.replace(out)
     except OSError as error:
+        with suppress(OSError):  # because a full disk has taken a part of the page, give the room back
+            partial.unlink(missing_ok=True)
         raise UserError(f"the report cannot be written to '{out}': {error.strerror}") from error
     return out
 
@@ -179,6 +183,12 @@ def _context(group: ComparableGroup) -> dict[str, Any]:
         "sections": [(section, section.body) for section in group.sections],
         "unlike_first": group.unlike_first,
     }
+
+
+def _of_groups(runs_of_groups: Sequence[Sequence[Run]], collection: Collection) -> list[Collection]:
+    """Return a collection for each group; the first one names the runs that cannot be read."""
+    first, *others = runs_of_groups
+    return [gathered(first, collection.unreadable), *map(gathered, others)]
 
 
 def _sections(collection: Collection, knobs: Sequence[str]) -> list[Section]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,11 +45,13 @@ class Collection:
         knobs: The dotted names of the settings, the seed left out, that differ between runs and do not merely follow
             another setting.
         seed_groups: The runs grouped by the values of the knobs, ordered by these values.
+        unreadable: Why runs are left out whose files cannot be read, one sentence each.
     """
 
     runs: tuple[Run, ...]
     knobs: tuple[str, ...]
     seed_groups: tuple[SeedGroup, ...]
+    unreadable: tuple[str, ...] = ()
 
     @cached_property
     def names(self) -> list[Name]:
@@ -93,7 +95,8 @@ class Collection:
     @property
     def warnings(self) -> list[str]:
         """Return what a reader must know before trusting the page, one sentence each."""
-        warnings = [f"{run.name} {run.signature}: {problem}" for run in self.runs for problem in problems(run.records)]
+        warnings = [f"a run is left out: {reason}" for reason in self.unreadable]
+        warnings += [f"{run.name} {run.signature}: {problem}" for run in self.runs for problem in problems(run.records)]
         for run in self.runs:
             if run.status != "complete":
                 verb = "" if run.status == "diverged" else "is "
@@ -114,7 +117,7 @@ class Collection:
         ]
 
 
-def collect(paths: Sequence[Path]) -> Collection:
+def collect(paths: Sequence[Path], strict: bool = True) -> Collection:
     """Read every run at or below the given paths, each configuration once.
 
     Of several folders with the same configuration and seed, the one with the most records counts. A copy of a run is
@@ -122,22 +125,36 @@ def collect(paths: Sequence[Path]) -> Collection:
 
     Args:
         paths: Run folders, ledgers, or folders of runs.
+        strict: Whether one run that cannot be read refuses all. Otherwise it is left out and named in `unreadable`.
 
     Returns:
         The runs as one collection.
 
     Raises:
-        UserError: A path is missing, a ledger is corrupt, or no run has a record.
+        UserError: A path is missing, no run has a record, no run can be read, or, where `strict`, one cannot be read.
     """
     folders = sorted({folder.resolve() for path in paths for folder in runs_below(path)})
-    runs = _distinct([read_run(folder) for folder in folders])
+    runs, errors = [], []
+    for folder in folders:
+        try:
+            runs.append(read_run(folder))
+        except UserError as error:
+            errors.append(error)
+    if errors and (strict or not runs):
+        raise errors[0]
+    runs = _distinct(runs)
     if not any(run.records for run in runs):
         raise UserError(f"no ledger with a record below {', '.join(map(str, paths))}: has a run finished a generation?")
-    return gathered(runs)
+    return gathered(runs, map(str, errors))
 
 
-def gathered(runs: Sequence[Run]) -> Collection:
-    """Return runs as a collection; its knobs are the settings that differ between exactly these runs."""
+def gathered(runs: Sequence[Run], unreadable: Iterable[str] = ()) -> Collection:
+    """Return runs as a collection; its knobs are the settings that differ between exactly these runs.
+
+    Args:
+        runs: The runs.
+        unreadable: Why runs are left out whose files cannot be read, one sentence each.
+    """
     knobs = find_knobs(runs)
     by_values: dict[Hashable, list[Run]] = {}
     for run in runs:
@@ -150,7 +167,7 @@ def gathered(runs: Sequence[Run]) -> Collection:
         for members in by_values.values()
     ]
     seed_groups.sort(key=lambda group: [sort_key(value) for value in group.knobs.values()])
-    return Collection(tuple(runs), knobs, tuple(seed_groups))
+    return Collection(tuple(runs), knobs, tuple(seed_groups), tuple(unreadable))
 
 
 def _distinct(runs: Sequence[Run]) -> list[Run]:

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -45,12 +45,41 @@ def disk_is_full(error: BaseException) -> bool:
     return any(f"(os error {number})" in str(error) for number in full)
 
 
+@contextmanager
+def full_disk_explained(folder: Path) -> Iterator[None]:
+    """Turn the error of a full disk inside the block into one sentence.
+
+    Args:
+        folder: what is written to, which the sentence names.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        if disk_is_full(error):
+            raise UserError(full_disk(folder)) from error
+        raise
+
+
+def full_disk(folder: object) -> str:
+    """Return what a user is told where the disk of a folder is full."""
+    return f"the disk of {folder} is full. What is in the ledger is whole: make room, and give the same command again"
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a small file so that a reader, or a crash, finds either the old text or the new text, never a part."""
     draft = path.with_name(f".{path.name}-{os.getpid()}")
-    draft.write_text(text)
-    sync(draft)
-    draft.replace(path)
+    try:
+        draft.write_text(text)
+        sync(draft)
+        draft.replace(path)
+    except OSError:
+        # Because a full disk has taken a part of the draft, give the room back; what stopped the write is raised
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
 
 
 def checksum(path: Path) -> str:

@@ -80,6 +80,8 @@ def child(job: dict[str, Any]) -> int:
     shift_clock(float(os.environ.get("CLOCK_OFF", 0)))
     # Because a suite that was started in the background hands down SIGINT as ignored, and Python then leaves it ignored
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.environ.get("IN_DOUBLE"):
+        compute_in_double()
     if job["stages"]:
         log_stages(job["stages"])
     if job["signal_at"]:
@@ -111,6 +113,16 @@ def shift_clock(seconds: float) -> None:
     time.time = lambda: original() + seconds
     time.time_ns = lambda: original_ns() + int(seconds * 1e9)
     environment.datetime = Shifted  # type: ignore[attr-defined]
+
+
+def compute_in_double() -> None:
+    """Compute in float64, because the rounding of float32 depends on the CPU and moves grey levels of samples."""
+    import torch
+
+    from collapse_lab.models import diffusion
+
+    diffusion.as_float = lambda data: data.double() / 127.5 - 1  # type: ignore[attr-defined]
+    torch.set_default_dtype(torch.float64)
 
 
 def log_stages(path: str) -> None:

@@ -36,7 +36,10 @@ CASES: list[tuple[list[str], list[str]]] = [
     (["n_train=100000"], ["90000 real rows are asked for", "there are 631"]),
     (["n_samples=8", "ratio=1"], ["64 synthetic rows", "there are 8", "raise n_samples"]),
     (["dataset=imagefolder"], ["dataset.root has to be given"]),
-    (["dataset=mnist", "dataset.root=/nonexistent"], ["/nonexistent should hold train-images-idx3-ubyte for MNIST, and it does not: set root"]),
+    (
+        ["dataset=mnist", "dataset.root=/nonexistent"],
+        ["/nonexistent should hold train-images-idx3-ubyte for MNIST, and it does not: set root"],
+    ),
     (["device=gpu"], ["device is one of auto, cpu, cuda", "'gpu'"]),
     (["device=cuda"], ["torch sees no GPU", "device=cpu"]),  # the nursery hides GPUs
     (["features=[pixels]", "curation=drop_worst", "metrics=[fid]"], ["classifier", "features=[pixels]"]),

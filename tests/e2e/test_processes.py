@@ -1,0 +1,114 @@
+"""Processes of a sweep: none outlives its launcher, and a worker that is killed costs no other cell."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import CHAIN, ROOT, environment, ledger, run, timeless
+from tests.e2e.conftest import Nursery
+
+SWEEP = ["-m", *CHAIN, "generations=1", "metrics=[fid]"]
+LOCAL = [*SWEEP, "hydra/launcher=local"]
+GONE = 10.0  # seconds after which no process may be left
+
+
+def processes_with(word: str) -> list[int]:
+    """Return the processes whose environment has a word: a command, and everything that it has started."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            try:
+                if word.encode() in (folder / "environ").read_bytes():
+                    found.append(int(folder.name))
+            except OSError:  # because it has ended since
+                continue
+    return found
+
+
+def start(arguments: Sequence[str], mark: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "collapse_lab", *arguments]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, env=environment(MARK=mark), cwd=ROOT, stdin=quiet, stdout=quiet, stderr=quiet)
+
+
+def workers(mark: str) -> list[int]:
+    """Return joblib's workers of a command."""
+    return [pid for pid in processes_with(mark) if b"loky.backend.popen_loky" in command_line(pid)]
+
+
+def command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # because it has ended since
+        return b""
+
+
+def wait_until_gone(mark: str) -> None:
+    end = time.monotonic() + GONE
+    while processes_with(mark) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert [command_line(pid) for pid in processes_with(mark)] == []
+
+
+def cells(runs: Path, name: str = "nepotistic") -> dict[str, object]:
+    """Return the ledger of each run, the time fields aside."""
+    return {folder.name: timeless(folder) for folder in sorted((runs / name).iterdir())}
+
+
+@pytest.fixture(scope="module")
+def whole(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the runs of four seeds that nothing has disturbed."""
+    runs = tmp_path_factory.mktemp("whole")
+    end = nursery.run([*SWEEP, "seed=0,1,2,3", f"paths.runs={runs}"])
+    assert end.code == 0, end.err
+    return runs
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes by /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_their_launcher(tmp_path: Path, number: int) -> None:
+    mark = str(tmp_path)
+    process = start([*LOCAL, "seed=0,1,2", "trainer.steps=1000000", f"paths.runs={tmp_path}"], mark)
+    end = time.monotonic() + 120
+    while len(list(tmp_path.glob("sweeps/*/cells/*.line"))) < 2 and time.monotonic() < end:
+        time.sleep(0.1)
+    assert len(workers(mark)) == 2
+    process.send_signal(number)
+    assert process.wait() == -number
+    wait_until_gone(mark)
+
+
+def test_a_killed_worker_costs_no_cell(tmp_path: Path, whole: Path) -> None:
+    runs, marks = tmp_path / "runs", tmp_path / "marks"
+    killer = ["+sinks.killer._target_=tests.e2e.killer.Killer", "+sinks.killer.seed=1", "+sinks.killer.times=1"]
+    done = run([*LOCAL, "seed=0,1,2,3", *killer, f"+sinks.killer.marks={marks}", f"paths.runs={runs}"])
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    (sentence,) = (line for line in done.stderr.splitlines() if "a worker process was killed" in line)
+    assert "seed=1" in sentence
+    assert cells(runs) == cells(whole)
+    assert "report of 4 cells" in done.stdout
+
+
+def test_a_cell_that_kills_its_worker_each_time_is_lost_alone(tmp_path: Path, whole: Path) -> None:
+    runs, marks = tmp_path / "runs", tmp_path / "marks"
+    killer = ["+sinks.killer._target_=tests.e2e.killer.Killer", "+sinks.killer.seed=1", "+sinks.killer.times=99"]
+    done = run([*LOCAL, "seed=0,1,2,3", *killer, f"+sinks.killer.marks={marks}", f"paths.runs={runs}"])
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    lost = [line for line in done.stderr.splitlines() if line.startswith("lost:")]
+    assert lost == ["lost: seed=1: its worker process was killed, and killed again while no other cell ran"]
+    assert done.stderr.count("collapse_lab: 1 of 4 cells did not end well") == 1
+    assert len(list(marks.iterdir())) == 2
+    complete = {name: lines for name, lines in cells(runs).items() if len(ledger(runs / "nepotistic" / name)) == 2}
+    assert len(complete) == 3
+    assert complete.items() <= cells(whole).items()
+    assert "report of 3 cells" in done.stdout
