@@ -188,7 +188,8 @@ EVERYTHING = {FIT, SAMPLES, LATER_FIT, LATER_SAMPLES}
         ({"members": {"model": {"spread": 0.9}}}, set()),
         ({"schedules": {"spread": [0.9, 0.5]}}, {LATER_SAMPLES}),
     ],
-    ids=str,
+    # Because the order of a set differs between the processes of a test run, the changes alone are named
+    ids=lambda value: " ".join(sorted(value)) or "nothing",
 )
 def test_a_setting_changes_the_keys_of_what_depends_on_it_and_no_others(
     changes: dict[str, Any], expected: set[str]

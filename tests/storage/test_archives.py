@@ -120,7 +120,11 @@ def test_headers_that_extend_each_other_endlessly_are_refused(tmp_path: Path) ->
         list(members(tar, path))
 
 
-@pytest.mark.parametrize("raw", [b"", b"no archive", gzip.compress(b"no archive"), b"\x1f\x8bno gzip", b"BZhno", b"PK"])
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"no archive", gzip.compress(b"no archive", mtime=0), b"\x1f\x8bno gzip", b"BZhno", b"PK"],
+    ids=["empty", "text", "compressed text", "broken gzip", "broken bzip2", "broken zip"],
+)
 @pytest.mark.parametrize("name", ["x.tgz", "x.whl"])
 def test_what_is_no_archive_is_refused(tmp_path: Path, raw: bytes, name: str) -> None:
     (tmp_path / name).write_bytes(raw)
