@@ -86,7 +86,11 @@ def top_nodes(file: Path) -> list[dict[str, Any]]:
     return [{str(k): v for k, v in node.items()} for node in held if isinstance(node, dict) and "_target_" in node]
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if top_nodes(file)], ids=str)
+# A launcher is a class of Hydra's plug-ins, which takes the arguments of another library
+DESCRIBED = [file for file in FILES if top_nodes(file) and file.parts[0] != "hydra"]
+
+
+@pytest.mark.parametrize("file", DESCRIBED, ids=str)
 def test_a_file_names_every_argument_and_no_other(file: Path) -> None:
     for node in top_nodes(file):
         named = {key for key in node if not key.startswith("_")}

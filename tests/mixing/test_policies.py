@@ -96,7 +96,7 @@ def test_a_lambda_that_gives_no_row_is_refused_with_the_smallest_that_works(worl
 
 
 def test_augment_refuses_a_negative_lambda() -> None:
-    with pytest.raises(UserError, match=r"mixing\.lam is 0 or more; got -0\.1"):
+    with pytest.raises(UserError, match=r"mixing\.lam is in \[0, 1000000\.0\]; got -0\.1"):
         bind(node(Augment, lam=-0.1), "mixing")
 
 
