@@ -37,13 +37,13 @@ def upgraded(config: Mapping[str, Any]) -> dict[str, Any]:
     if config.get(MARK, 1) == FORMAT:
         return dict(config)
     moved: dict[str, Any] = _renamed(config)
-    model = moved.get("model", {})
+    model = moved.get("model") or {}
     knobs = _taken(model)
     if knobs:
         node = {"_target_": "collapse_lab.nn.optimisation.Optimisation", **WITHOUT_ARGUMENT, **knobs}
         model["optimisation"] = node
-        for changes in moved.get("population", {}).get("members", {}).values():
-            own = _taken(changes)
+        for changes in ((moved.get("population") or {}).get("members") or {}).values():
+            own = _taken(changes or {})  # because a member without changes may be null
             if own:  # because a member replaces whole arguments of the model
                 changes["optimisation"] = {**node, **own}
     return moved
