@@ -93,7 +93,6 @@ def _record(step: Step, reading: Reading, status: Literal["ok", "diverged"]) -> 
         "sample": sum(s.value().seconds for s in step.samples.values()) if status == "ok" else 0.0,
         "measure": reading.seconds,
     }
-    keys = {"fit": step.fit.key, "sample": {name: stage.key for name, stage in step.samples.items()}}
     return Record(
-        step.generation, step.model, dict(step.counts), reading.metrics, seconds, status, keys, reading.features
+        step.generation, step.model, dict(step.counts), reading.metrics, seconds, status, step.keys, reading.features
     )

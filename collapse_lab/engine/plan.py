@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +54,11 @@ class Step:
         """Return every stage of the step, in the order in which they are computed."""
         curated = [] if self.curated in self.samples.values() else [self.curated]
         return [self.fit, *self.samples.values(), *self.grids.values(), *curated]
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        """Return the keys of the fit and of the samples by prompt set, as a line of the ledger holds them."""
+        return {"fit": self.fit.key, "sample": {name: stage.key for name, stage in self.samples.items()}}
 
 
 Generations = list[list[Step]]  # a list of steps, one a model, for each generation

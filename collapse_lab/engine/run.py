@@ -92,8 +92,7 @@ def check_records(records: Sequence[Record], plan: Generations, path: Path) -> N
                 f"{path}, line {number} is generation {record.generation} of '{record.model}', where generation "
                 f"{step.generation} of '{step.model}' is due: {mend}"
             )
-        keys = {"fit": step.fit.key, "sample": {name: stage.key for name, stage in step.samples.items()}}
-        if record.keys != keys:
+        if record.keys != step.keys:
             raise UserError(
                 f"{path}, line {number} rests on other stages than this run has (data or weights at a path have "
                 f"changed, or the line is another run's): {mend}"
