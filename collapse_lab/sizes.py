@@ -14,6 +14,7 @@ ConfiguredSizes = int | Mapping[str, Any]  # sizes as a configuration writes the
 SCHEDULE = "by_generation"  # the key under which a setting lists a value for each generation
 POWER = ("first", "exponent")  # the keys of a schedule that grows as a power
 LARGEST = 2**31  # sizes that grow have to stay below it
+STEP = 3000  # bytes, at least, that the plan of a run holds for each generation of each member
 
 
 def read_sizes(name: str, configured: ConfiguredSizes, generations: int, least: int = 1) -> Sizes:

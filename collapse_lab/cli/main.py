@@ -5,8 +5,13 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
+import select
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
+from typing import NoReturn
 
 from collapse_lab.cli.secrets import move_secrets
 
@@ -21,6 +26,56 @@ COMMANDS = {
 
 def main() -> None:
     """Run the command that the first word names; exit code 0 when all is well, 2 for bad input, 130 after Ctrl-C."""
+    with _until_nobody_reads():
+        _dispatch()
+
+
+@contextmanager
+def _until_nobody_reads() -> Iterator[None]:
+    """Leave with the exit code of SIGPIPE, and without a word, where nobody reads the output on, as behind `| head`."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        if not any(event & select.POLLERR for _, event in poll.poll(0)):
+            raise  # because it was another pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # because Python flushes once more at its end
+        sys.exit(141)
+
+
+def _config_folders(arguments: Sequence[str]) -> list[str]:
+    """Return what the command line gives as `--config-dir`."""
+    named = [argument.partition("=")[2] for argument in arguments if argument.startswith("--config-dir=")]
+    return named + [folder for flag, folder in pairwise(arguments) if flag in ("--config-dir", "-cd")]
+
+
+def _check_flags(arguments: Sequence[str]) -> None:
+    """Refuse options that Hydra does not have, in one line and not with a page of its options.
+
+    Raises:
+        UserError: an unknown option, or one without its value.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    from collapse_lab.errors import UserError, did_you_mean
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"{message}; collapse-lab --hydra-help lists the options")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    flags = [text for action in parser._actions for text in action.option_strings]
+    for argument in parser.parse_known_args(arguments)[1]:
+        if argument.startswith("-"):
+            raise UserError(f"unknown option '{argument}'; {did_you_mean(argument, flags)}")
+        raise UserError(f"'{argument}' stands behind an option, and other keys before it; write all KEY=VALUE together")
+
+
+def _dispatch() -> None:
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     if word in COMMANDS:
         sys.exit(importlib.import_module(COMMANDS[word]).main(sys.argv[2:]))
@@ -39,12 +94,16 @@ def main() -> None:
     from collapse_lab.cli.run import Launch, exit_codes
     from collapse_lab.cli.workers import LAUNCHER, relaunching
     from collapse_lab.config.composing import VERSION_BASE
-    from collapse_lab.config.searchpath import CONF, register
+    from collapse_lab.config.explain import check_choices
+    from collapse_lab.config.searchpath import CONF, add_folders, folders, register
 
     os.environ[LAUNCHER] = str(os.getpid())
     launch = Launch()
     with exit_codes(), launch.serving_queue():
         register()
+        _check_flags(sys.argv[1:])
+        add_folders(_config_folders(sys.argv[1:]))
+        check_choices(sys.argv[1:], folders())
         helptext.register()
         program = hydra.main(config_path=str(CONF), config_name="config", version_base=VERSION_BASE)(launch.task)
         with relaunching(partial(launch.start, program)):

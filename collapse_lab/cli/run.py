@@ -29,7 +29,7 @@ from collapse_lab.cli.workers import Round
 from collapse_lab.config.binding import check_type
 from collapse_lab.config.composing import Composed, checked
 from collapse_lab.config.explain import explain
-from collapse_lab.config.searchpath import folders
+from collapse_lab.config.searchpath import add_folders, folders
 from collapse_lab.errors import UserError
 from collapse_lab.storage.files import disk_is_full, full_disk
 from collapse_lab.types import Count
@@ -51,10 +51,12 @@ def exit_codes() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         sys.exit(_fail(INTERRUPTED, 130))
+    except BrokenPipeError:
+        raise  # because nothing is wrong: `main` knows that nobody reads on
     except UserError as error:
         sys.exit(_fail(str(error), 2))
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        sys.exit(_fail(explain(error, folders()), 2))
+        sys.exit(_fail(explain(error, folders(), sys.argv[1:]), 2))
     except Exception as error:
         if disk_is_full(error):
             # Where the error has no file, it is Hydra's, which writes into the folder of the sweep
@@ -99,6 +101,8 @@ class Launch:
         """Run one cell: everything that one composed configuration asks for."""
         context = HydraConfig.get()
         overrides = list(context.overrides.task)
+        # Here too, because a worker of a launcher has not read the command line
+        add_folders(source.path for source in context.runtime.config_sources if source.schema == "file")
         is_sweep = context.mode == RunMode.MULTIRUN
         cell = sweep.Cell(Path(context.sweep.dir), context.job.num, tuple(overrides)) if is_sweep else None
         if cell is not None and not self._round.includes(cell):
@@ -115,6 +119,8 @@ class Launch:
 
             if composed.root.dry_run:
                 _print_plan(prepare(composed))
+                if cell is not None:
+                    cell.finish("ok")
             elif cell is not None and pack > 1:
                 cell.postpone()
                 self._pack = max(self._pack, pack)
@@ -231,7 +237,7 @@ def _explained(is_sweep: bool) -> Iterator[None]:
                 raise
             message = f"no access to {error.filename or 'a file or folder'} ({error.strerror}): {MEND_DENIED}"
         else:
-            message = str(error) if isinstance(error, UserError) else explain(error, folders())
+            message = str(error) if isinstance(error, UserError) else explain(error, folders(), sys.argv[1:])
         if is_sweep:
             raise UserError(message) from error
         sys.exit(_fail(message, 2))

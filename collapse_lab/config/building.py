@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from collapse_lab.config.binding import bind, import_target
 from collapse_lab.config.plugs import check_protocol
 from collapse_lab.config.schema import read_root
 from collapse_lab.config.signature import SPEC, bind_model, canonical, resolved
+from collapse_lab.engine.allocations import bounded
+from collapse_lab.engine.checks import check_run
 from collapse_lab.engine.lab import Component, Lab, ModelComponent, PromptSets
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.sizes import SCHEDULE, read_sizes
@@ -58,6 +61,7 @@ def build(cfg: DictConfig, executor: Executor) -> Lab:
     masked = canonical(cfg)
     dataset = make(plain["dataset"], "dataset", Dataset)
     population = make(plain["population"], "population")
+    built: dict[str, GenerativeModel] = {}  # of each member, let go when this function returns
     lab = Lab(
         seed=root.seed,
         generations=root.generations,
@@ -66,7 +70,7 @@ def build(cfg: DictConfig, executor: Executor) -> Lab:
         device=device,
         dataset=dataset,
         models=[
-            _model(name, merged(plain["model"], changes), merged(masked["model"], changes), dataset.spec)
+            _model(name, merged(plain["model"], changes), merged(masked["model"], changes), dataset.spec, built)
             for name, changes in population.members.items()
         ],
         population=population,
@@ -82,6 +86,7 @@ def build(cfg: DictConfig, executor: Executor) -> Lab:
         executor=executor,
     )
     _check(lab, plain)
+    check_run(lab, built)
     return lab
 
 
@@ -146,7 +151,8 @@ def _constructor(node: Mapping[str, Any], where: str) -> Callable[..., Any]:
                 if isinstance(cause, UserError):
                     raise UserError(f"{where}: {cause}") from error
                 cause = cause.__cause__
-            raise
+            reason = " ".join(f"{type(error.__cause__).__name__}: {error.__cause__}".split())
+            raise UserError(f"{where} cannot be constructed ({reason}); correct its arguments") from error
 
     return construct
 
@@ -172,7 +178,10 @@ def _store(node: Mapping[str, Any], executor: Executor) -> Any:
     return import_target(str(node["_target_"]), "store")(executor=executor, **given)
 
 
-def _model(name: str, node: Mapping[str, Any], masked: Mapping[str, Any], spec: Spec) -> ModelComponent:
+def _model(
+    name: str, node: Mapping[str, Any], masked: Mapping[str, Any], spec: Spec, built: dict[str, GenerativeModel]
+) -> ModelComponent:
+    """Return the component of a member, and put a model of it into `built`."""
     where = "model" if name == "model" else f"population.members.{name}"
     identities, schedules = bind_model(masked, where)
     for identity in identities:
@@ -181,8 +190,10 @@ def _model(name: str, node: Mapping[str, Any], masked: Mapping[str, Any], spec: 
     check_protocol(family, GenerativeModel, where)  # now, because what acts after training is read off the class
     component = ModelComponent(name, _constructor(node, where), identities, family.sampling_only, schedules)
     # Construct the model once, so that a wrong size or range is refused now and not after generation 0
-    check_protocol(component.build(spec, 0), GenerativeModel, where)
-    return component
+    with bounded(f"the network of {where}", "lower its sizes (channels, width, layers, replicas, …)"):
+        built[name] = component.build(spec, 0)
+    check_protocol(built[name], GenerativeModel, where)
+    return replace(component, least_rows=getattr(built[name], "least_rows", 1))
 
 
 def _extractor(name: str, node: Mapping[str, Any], masked: Mapping[str, Any]) -> Component:

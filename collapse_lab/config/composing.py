@@ -10,7 +10,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from collapse_lab.config.explain import explain
+from collapse_lab.config.explain import check_choices, explain
 from collapse_lab.config.names import check_names
 from collapse_lab.config.nodes import check_groups, check_members
 from collapse_lab.config.schema import Root, check_shortcuts, read_root
@@ -56,6 +56,7 @@ def compose(*overrides: str) -> Composed:
     from hydra.errors import HydraException
 
     register()
+    check_choices(overrides, folders())
     try:
         with initialize_config_dir(str(CONF), version_base=VERSION_BASE):
             cfg = hydra_compose("config", list(overrides), return_hydra_config=True)
@@ -64,7 +65,7 @@ def compose(*overrides: str) -> Composed:
             del cfg["hydra"]
         return checked(cfg, overrides, choices)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise UserError(explain(error, folders())) from error
+        raise UserError(explain(error, folders(), overrides)) from error
 
 
 def checked(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, Any]) -> Composed:

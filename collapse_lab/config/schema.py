@@ -11,8 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from collapse_lab.config.binding import check_type
 from collapse_lab.errors import UserError
-from collapse_lab.sizes import ConfiguredSizes, first_size, read_sizes
-from collapse_lab.types import Natural
+from collapse_lab.memory import require
+from collapse_lab.sizes import STEP, ConfiguredSizes, first_size, read_sizes
+from collapse_lab.types import Whole
 
 SHORTCUTS = ("seed", "generations", "ratio", "n_train", "n_samples", "device")
 ENGINE = ("seed", "generations", "n_train", "n_samples", "device")  # read by the engine itself, so no node has to
@@ -41,14 +42,14 @@ class Root:
         dry_run: whether the plan is printed and nothing is computed.
 
     Raises:
-        UserError: a value of another type, or out of range.
+        UserError: a value of another type, or out of range; a plan that does not fit into the memory.
     """
 
     version: ClassVar[int] = 1
 
     name: str = "default"
-    seed: Natural = 0
-    generations: Natural = 5
+    seed: Whole = 0
+    generations: Whole = 5
     ratio: float = 0.1
     n_train: ConfiguredSizes = 600
     n_samples: ConfiguredSizes = 600
@@ -60,6 +61,7 @@ class Root:
         for field in fields(self):
             if field.name not in SIZES:  # because `read_sizes` checks those, and names the schedules
                 check_type(field.name, getattr(self, field.name), hints[field.name])
+        require(STEP * self.generations, f"the plan of generations={self.generations}", "lower generations")
         read_sizes("n_train", self.n_train, self.generations)
         read_sizes("n_samples", self.n_samples, self.generations, least=2)
         if not 0 <= self.ratio <= 1:

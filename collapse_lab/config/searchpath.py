@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -15,6 +15,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from collapse_lab.errors import UserError
 
 ENTRY_POINTS = "collapse_lab.conf"  # the group in which a package names its folder of yaml files
+_user: list[Path] = []  # folders that the command line names
 _ROOM = Path(__file__).resolve().parents[1]
 CONF = _ROOM / "conf" if (_ROOM / "conf").is_dir() else _ROOM.parent / "conf"  # in a wheel, or in a checkout
 
@@ -34,8 +35,14 @@ def register() -> None:
 
 
 def folders() -> list[Path]:
-    """Return every folder of configuration files, the project's own first."""
-    return [CONF, *plugin_folders().values()]
+    """Return every folder of configuration files: the project's own, those of plug-ins, those that the user names."""
+    return [CONF, *plugin_folders().values(), *_user]
+
+
+def add_folders(paths: Iterable[str]) -> None:
+    """Take up folders that the user names, so that `folders` returns them; a folder that is missing is left out."""
+    own = [*map(Path, plugin_folders().values()), CONF]
+    _user.extend(path for path in map(Path, paths) if path.is_dir() and path not in [*own, *_user])
 
 
 @cache

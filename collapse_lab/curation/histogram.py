@@ -10,7 +10,7 @@ from torch import Tensor
 
 from collapse_lab.errors import UserError
 from collapse_lab.images import as_float, as_uint8
-from collapse_lab.types import Conditions, Extractor, Samples
+from collapse_lab.types import Conditions, Extractor, Samples, Spec
 
 
 def match_quantiles(values: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -49,6 +49,13 @@ class MatchHistogram:
     version: ClassVar[int] = 1
     changes_samples: ClassVar[bool] = True
     needs_classifier: ClassVar[bool] = False
+
+    def check_run(self, spec: Spec) -> None:
+        """Refuse data that are no images."""
+        if spec.modality != "image":
+            raise UserError(
+                f"matching histograms needs images, and this data set holds {spec.modality}; give curation=none"
+            )
 
     def plan(self, conditions: Conditions) -> Conditions:
         """Return all conditions."""

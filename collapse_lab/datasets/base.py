@@ -17,7 +17,7 @@ from collapse_lab.datasets.only import check_only, numbers_of, renumbered
 from collapse_lab.datasets.picture import pixels
 from collapse_lab.datasets.split import stratified
 from collapse_lab.errors import UserError
-from collapse_lab.types import Captions, Count, RealData, Samples, Seed, Side, Spec
+from collapse_lab.types import Captions, Count, RealData, Samples, Side, Spec, Whole
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class ImageDataset(ABC):
     only: Sequence[int | str] | None = None
     templates: Sequence[str] = ()
     limit: Count | None = None
-    split_seed: Seed = 0
+    split_seed: Whole = 0
 
     version: ClassVar[int] = 1
     # These arguments say where the files lie, not what the files contain, so `key` leaves them out

@@ -18,7 +18,7 @@ from annotated_types import Ge, Le
 from collapse_lab.errors import UserError
 from collapse_lab.texts.checkpoints import identity
 from collapse_lab.texts.tokenizer import LEAST, Tokenizer, tokenizer
-from collapse_lab.types import Count, RealData, Samples, Seed, Spec
+from collapse_lab.types import Count, RealData, Samples, Spec, Whole
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Corpus(ABC):
     train: Count | None = None
     reference: Count | None = None
     reference_fraction: float | None = 0.2
-    split_seed: Seed = 0
+    split_seed: Whole = 0
     cache: str = "~/.cache/collapse_lab"
 
     version: ClassVar[int] = 1

@@ -18,7 +18,7 @@ from torch import Tensor
 from collapse_lab.errors import UserError
 from collapse_lab.memory import require
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import LARGEST, Count, RealData, Samples, Seed, Spec
+from collapse_lab.types import LARGEST, Count, RealData, Samples, Spec, Whole
 
 
 @dataclass(kw_only=True, eq=False)
@@ -40,7 +40,7 @@ class Points(ABC):
     replicas: Count = 1
     rows: Count = 1000
     reference: Annotated[int, Ge(2), Le(LARGEST)] = 1000
-    seed: Seed = 0
+    seed: Whole = 0
 
     version: ClassVar[int] = 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
+from collapse_lab.engine.allocations import bounded
 from collapse_lab.engine.keys import ExtractorKey
 from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.stages import Stage
@@ -25,9 +26,10 @@ class Extractors:
 
     def __init__(self, lab: Lab, progress: Progress) -> None:
         self._lab, self._progress = lab, progress
-        self._built: dict[str, Extractor] = {
-            name: component.build(lab.dataset.spec) for name, component in lab.extractors.items()
-        }
+        self._built: dict[str, Extractor] = {}
+        for name, component in lab.extractors.items():
+            with bounded(f"the network of features.{name}", "lower its sizes"):
+                self._built[name] = component.build(lab.dataset.spec)
         self._loaded: set[str] = set()
         self.stages = {
             name: self._stage(name, extractor) for name, extractor in self._built.items() if trained_here(extractor)

@@ -8,17 +8,19 @@ import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
-from collapse_lab.errors import Diverged
+from collapse_lab.errors import Diverged, UserError
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import Budget, Count, Natural, Positive, Progress
+from collapse_lab.types import LARGEST, Budget, Count, Natural, Positive, Progress
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 LOOK_EVERY = 25  # because reading the loss waits for the device
 
@@ -33,7 +35,8 @@ class Training:
         finetune_steps: steps of a fit that starts from the previous generation's weights; None means `steps`.
         epochs: how often every fit sees each row of its training set. Where it is given, it replaces both numbers of
             steps.
-        precision: as Lightning names it.
+        precision: as Lightning names it: of weights in float32, and of products in float32 (`32-true`) or in fewer
+            bits (`bf16-mixed`, and on a GPU `16-mixed`). The families read no weights of another type.
         gradient_clip: the norm that gradients are clipped to, None for no clipping.
         pack: how many cells of a sweep are fitted and sampled as one program. Results do not depend on it.
     """
@@ -42,7 +45,7 @@ class Training:
     batch_size: Count
     finetune_steps: Natural | None = None
     epochs: Positive | None = None
-    precision: str = "32-true"
+    precision: Precision = "32-true"
     gradient_clip: Positive | None = 1.0
     pack: Count = 1
 
@@ -53,10 +56,23 @@ class Training:
             warm: whether the fit starts from the previous generation's weights.
             rows: the size of the training set.
             device: cpu or cuda.
+
+        Raises:
+            UserError: the device does not have the precision, or the epochs are too many steps.
         """
+        if self.precision == "16-mixed" and device == "cpu":
+            raise UserError(
+                "trainer.precision=16-mixed needs a GPU, because on a CPU Lightning computes in bf16-mixed instead; "
+                "give trainer.precision=bf16-mixed or 32-true"
+            )
         steps = self.finetune_steps if warm and self.finetune_steps is not None else self.steps
         if self.epochs is not None:
             steps = math.ceil(self.epochs * rows / self.batch_size)
+        if steps > LARGEST:
+            raise UserError(
+                f"trainer.epochs={self.epochs} over {rows} rows is {steps:.3g} steps of a fit, and {LARGEST} are the "
+                "most; lower trainer.epochs"
+            )
         return Budget(steps, self.batch_size, self.precision, self.gradient_clip, device)
 
 

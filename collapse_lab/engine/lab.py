@@ -55,6 +55,7 @@ class ModelComponent:
         identities: the identity of the model of each generation; the last one holds on.
         sampling_only: arguments that act after training.
         schedules: argument -> a value per generation; the last one holds on.
+        least_rows: the smallest training set that the family is fitted to.
     """
 
     name: str
@@ -62,6 +63,7 @@ class ModelComponent:
     identities: Sequence[Identity]
     sampling_only: frozenset[str]
     schedules: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    least_rows: int = 1
 
     def build(self, spec: Spec, generation: int) -> GenerativeModel:
         """Return the model of one generation, before it is fitted or loaded."""

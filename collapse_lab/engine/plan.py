@@ -21,10 +21,13 @@ from collapse_lab.engine.pool import Block, Pool
 from collapse_lab.engine.stages import Stage
 from collapse_lab.engine.work import Work
 from collapse_lab.errors import UserError
+from collapse_lab.memory import require
 from collapse_lab.seeds import Seeds
+from collapse_lab.sizes import STEP
 from collapse_lab.types import REAL, UNBORN, Conditions, DrawRequest, Samples
 
 GRID = 50  # images of a grid
+ROW = 8  # bytes of a row's number
 
 
 @dataclass(frozen=True)
@@ -93,15 +96,21 @@ class Planner:
         """Return one list of steps (a step per model) for each generation.
 
         Raises:
-            UserError: a mixing policy asks for rows that do not exist.
+            UserError: a mixing policy asks for rows that do not exist, or the plan does not fit into the memory.
         """
         generations: Generations = []
+        held = 0
         for generation in range(self._lab.generations + 1):
             before = generations[-1] if generations else []
             steps = [self._step(generation, number, before) for number in range(len(self._lab.models))]
             for number, step in enumerate(steps):
                 self._admit(step, number)
             generations.append(steps)
+            # Training sets stay as large, or grow: what this generation takes, the later ones take too
+            size = sum(STEP + ROW * sum(step.counts.values()) for step in steps)
+            held += size
+            later = self._lab.generations - generation
+            require(held + later * size, f"the plan of generations={self._lab.generations}", "lower generations")
         return generations
 
     def _step(self, generation: int, number: int, before: list[Step]) -> Step:
@@ -137,6 +146,11 @@ class Planner:
 
     def _fit(self, generation: int, model: ModelComponent, ids: np.ndarray, warm: Stage | None) -> Stage:
         lab = self._lab
+        if len(ids) < model.least_rows:
+            raise UserError(
+                f"generation {generation} of '{model.name}' would be fitted to {len(ids)} rows, and its family takes "
+                f"{model.least_rows} or more; raise n_train"
+            )
         budget = lab.training.budget(warm is not None, len(ids), lab.device)
         seeds = Seeds(lab.seed, generation, model.name, "fit")
         key = FitKey(

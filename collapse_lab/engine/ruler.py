@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from collapse_lab.engine.checks import too_few
 from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.keys import FeaturesKey, FloorKey, Identity, RealFeaturesKey, digest_of_array
 from collapse_lab.engine.lab import Lab
@@ -70,10 +71,7 @@ class Ruler:
         for subset in self._lab.prompts.sets:
             count = int(self._lab.members_of(subset)[1].sum())
             if count < 2:
-                raise UserError(
-                    f"prompt set '{subset}' has {count} reference rows, and a comparison takes 2 or more; give a "
-                    "larger set, or a larger dataset.reference_fraction"
-                )
+                raise UserError(too_few(subset, count))
         for stage in self._floors.values():
             stage.value()
 

@@ -19,7 +19,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.features.network import FeatureNetwork, jittered
 from collapse_lab.images import as_float
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import Budget, Count, FeatureSet, Positive, Progress, RealData, Samples, Seed, Spec
+from collapse_lab.types import Budget, Count, FeatureSet, Positive, Progress, RealData, Samples, Spec, Whole
 
 ROWS = 1024  # rows of one batch of extraction
 
@@ -53,7 +53,7 @@ class TrainedClassifier(ABC):
     steps: Count = 400
     batch_size: Count = 128
     lr: Positive = 4e-3
-    seed: Seed = 0
+    seed: Whole = 0
     device: str = "cpu"
     name: str = "classifier"
 

@@ -16,7 +16,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.metrics.fid import distance_and_influence, frechet_distance
 from collapse_lab.metrics.intervals import around
 from collapse_lab.metrics.validation import validated_float64
-from collapse_lab.types import Estimate, FeatureSet, Resamplings, Split
+from collapse_lab.types import Comparison, Estimate, FeatureSet, Resamplings, Split
 
 
 def fd_infinity(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], rng: np.random.Generator, blocks: int = 3) -> float:
@@ -55,15 +55,19 @@ def _extrapolated(
     distance: float, x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], rng: np.random.Generator, blocks: int
 ) -> float:
     """Return the intercept; `distance` is D_1, that of all rows."""
-    if blocks < 2:
-        raise UserError(f"blocks = {blocks}, and has to be 2 or more, because a line takes 2 points")
-    if min(len(x), len(y)) < 2 * blocks:
-        raise UserError(
-            f"{blocks} blocks of 2 rows or more do not fit into sets of {len(x)} and {len(y)} rows: "
-            f"raise n_samples to {2 * blocks} or more, or lower `blocks`"
-        )
+    _check_blocks(blocks, len(x), len(y))
     means = [np.mean([frechet_distance(*pair) for pair in _pairs(x, y, b, rng)]) for b in range(2, blocks + 1)]
     return float(np.polynomial.Polynomial.fit(np.arange(1, blocks + 1), [distance, *means], 1)(0.0))
+
+
+def _check_blocks(blocks: int, n: int, m: int) -> None:
+    if blocks < 2:
+        raise UserError(f"blocks = {blocks}, and has to be 2 or more, because a line takes 2 points")
+    if min(n, m) < 2 * blocks:
+        raise UserError(
+            f"{blocks} blocks of 2 rows or more do not fit into sets of {n} and {m} rows: "
+            f"raise n_samples to {2 * blocks} or more, or lower `blocks`"
+        )
 
 
 def _pairs(
@@ -95,6 +99,10 @@ class FDInfinity:
     features: Sequence[str] | None = None
     bootstrap: Resamplings = 200
     blocks: Annotated[int, Ge(2)] = 3
+
+    def check_run(self, comparison: Comparison) -> None:
+        """Refuse blocks that do not fit into the sets."""
+        _check_blocks(self.blocks, comparison.generated, comparison.real)
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """Return `fd_infinity`."""

@@ -15,7 +15,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.metrics.intervals import wilson
 from collapse_lab.metrics.neighbours import nearest_in
 from collapse_lab.metrics.validation import validated
-from collapse_lab.types import Estimate, FeatureSet, Split
+from collapse_lab.types import Comparison, Estimate, FeatureSet, Split
 
 NEAR = 1 / 3  # the greatest d1 / d2 of a near copy
 
@@ -87,6 +87,11 @@ class Memorisation:
     floored: ClassVar[bool] = True
     against: ClassVar[Split] = "train"
     features: Sequence[str] | None = None
+
+    def check_run(self, comparison: Comparison) -> None:
+        """Refuse training rows that are all the same."""
+        if not comparison.varied:
+            raise UserError("all real rows are the same, so no distance between them says what near is: leave it out")
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """Return `authenticity` and `near_copies`."""

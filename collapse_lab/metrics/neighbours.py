@@ -80,6 +80,16 @@ def kth_squared_distance(cloud: Cloud, k: int, rows: int = TILE) -> Float[Tensor
     return candidates.squares[:, k - 1]
 
 
+def check_neighbours(k: int, n: int) -> None:
+    """Refuse a number of other neighbours that a set of n rows does not have.
+
+    Raises:
+        UserError: k < 1 or k >= n.
+    """
+    if not 1 <= k < n:
+        raise UserError(f"k = {k} other neighbours do not exist in a set of {n} rows: give k in 1 … {n - 1}")
+
+
 def neighbour_candidates(cloud: Cloud, k: int, rows: int = TILE) -> Candidates:
     """Return candidates that certainly include the k nearest other rows of each row.
 
@@ -92,8 +102,7 @@ def neighbour_candidates(cloud: Cloud, k: int, rows: int = TILE) -> Candidates:
         UserError: k < 1 or k >= n.
     """
     n = len(cloud)
-    if not 1 <= k < n:
-        raise UserError(f"k = {k} other neighbours do not exist in a set of {n} rows: give k in 1 … {n - 1}")
+    check_neighbours(k, n)
     candidates = Candidates(cloud, cloud, min(k + SPARE, n - 1))
     for start in range(0, n, rows):
         tile_rows, columns = slice(start, min(start + rows, n)), slice(start, n)

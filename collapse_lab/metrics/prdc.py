@@ -13,9 +13,9 @@ from torch import Tensor
 
 from collapse_lab.metrics.clouds import clouds, pairs_within, tile
 from collapse_lab.metrics.intervals import Z, by_subsets, share
-from collapse_lab.metrics.neighbours import TILE, kth_squared_distance
+from collapse_lab.metrics.neighbours import TILE, check_neighbours, kth_squared_distance
 from collapse_lab.metrics.validation import validated
-from collapse_lab.types import Count, Estimate, FeatureSet, Resamplings, Split
+from collapse_lab.types import Comparison, Count, Estimate, FeatureSet, Resamplings, Split
 
 
 class Membership(NamedTuple):
@@ -121,6 +121,10 @@ class PRDC:
     features: Sequence[str] | None = None
     bootstrap: Resamplings = 40
     k: Count = 5
+
+    def check_run(self, comparison: Comparison) -> None:
+        """Refuse a k that is not below the numbers of rows."""
+        check_neighbours(self.k, min(comparison.generated, comparison.real))
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """Return `precision`, `recall`, `density` and `coverage`."""

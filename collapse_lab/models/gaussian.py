@@ -39,14 +39,18 @@ class Gaussian(Replicated):
         self.register_buffer("mean", torch.zeros(r, d).double())
         self.register_buffer("covariance", torch.zeros(r, d, d).double())
 
+    @property
+    def least_rows(self) -> int:
+        """Return 2 where the variance is unbiased, else 1."""
+        return 2 if self.estimator == "unbiased" else 1
+
     def estimate(self, rows: Tensor, seeds: Seeds) -> Mapping[str, Tensor]:
         """Return the means (R, d) and the covariances (R, d, d).
 
         Raises:
             UserError: one row, and the estimator is unbiased.
         """
-        least = 2 if self.estimator == "unbiased" else 1
-        self.needs_rows(len(rows), least)
+        self.needs_rows(len(rows))
         mean = rows.mean(0)
         squares = torch.zeros_like(self.covariance)
         for block in blocks(rows):
@@ -55,7 +59,7 @@ class Gaussian(Replicated):
                 squares.diagonal(dim1=-2, dim2=-1).add_(apart.square_().sum(0))
             else:
                 squares += torch.einsum("nri,nrj->rij", apart, apart)
-        return {"mean": mean, "covariance": squares / (len(rows) - least + 1)}
+        return {"mean": mean, "covariance": squares / (len(rows) - self.least_rows + 1)}
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Return n points of each replica, (n, R, d)."""

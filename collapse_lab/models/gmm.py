@@ -62,6 +62,11 @@ class GaussianMixture(Replicated):
         self.register_buffer("rounds", torch.zeros(r).double())
         self.register_buffer("lost", torch.zeros(r, k, dtype=torch.bool))
 
+    @property
+    def least_rows(self) -> int:
+        """Return k, so that every component starts at a row of its own."""
+        return int(self.shares.shape[1])
+
     def estimate(self, rows: Tensor, seeds: Seeds) -> Mapping[str, Tensor]:
         """Return the mixtures: shares (R, k), means (R, k, d) and roots (R, k, d, d); rounds (R,) and lost (R, k).
 
@@ -70,7 +75,7 @@ class GaussianMixture(Replicated):
             Diverged: every replica has lost a component.
         """
         k = self.shares.shape[1]
-        self.needs_rows(len(rows), k)
+        self.needs_rows(len(rows))
         points = rows.permute(1, 2, 0).contiguous()
         fit = self.algorithm.fit(points, k_means(points, k, seeds.child("kmeans").torch()))
         if fit.lost.any(1).all():

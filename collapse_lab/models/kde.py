@@ -39,13 +39,18 @@ class KDE(Replicated):
         self.register_buffer("points", torch.zeros(1, self.replicas, self.dimension).double())
         self.register_buffer("width", torch.zeros(self.replicas, self.dimension).double())
 
+    @property
+    def least_rows(self) -> int:
+        """Return 2, because the bandwidth follows from a spread."""
+        return 2
+
     def estimate(self, rows: Tensor, seeds: Seeds) -> Mapping[str, Tensor]:
         """Return the rows as points (n, R, d), and the bandwidths (R, d).
 
         Raises:
             UserError: there are fewer than two rows.
         """
-        self.needs_rows(len(rows), 2)
+        self.needs_rows(len(rows))
         if isinstance(self.bandwidth, str):
             n, d = len(rows), self.dimension
             factor = (n if self.bandwidth == "scott" else n * (d + 2) / 4) ** (-1 / (d + 4))

@@ -42,6 +42,11 @@ class LinearRegression(Replicated):
         self.register_buffer("coefficients", torch.zeros(self.replicas, self.dimension - 1).double())
         self.register_buffer("design", torch.zeros(1, self.replicas, self.dimension - 1).double())
 
+    @property
+    def least_rows(self) -> int:
+        """Return d - 1, the number of coefficients."""
+        return self.dimension - 1
+
     def estimate(self, rows: Tensor, seeds: Seeds) -> Mapping[str, Tensor]:
         """Return the coefficients (R, d - 1), and the inputs (n, R, d - 1) whose labels are regenerated.
 
@@ -49,7 +54,7 @@ class LinearRegression(Replicated):
             UserError: the rows do not determine the coefficients.
         """
         x, y = rows[..., :-1], rows[..., -1]
-        self.needs_rows(len(rows), x.shape[-1])
+        self.needs_rows(len(rows))
         gram = torch.einsum("nri,nrj->rij", x, x)
         root, failed = torch.linalg.cholesky_ex(gram)
         if failed.any():

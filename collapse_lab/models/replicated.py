@@ -60,6 +60,11 @@ class Replicated(pl.LightningModule, ABC):
         self._seeds = Seeds(0, 0, "model", "fit")
         self.register_buffer("generation", torch.zeros((), dtype=torch.int64))
 
+    @property
+    def least_rows(self) -> int:
+        """Return the smallest training set that the family is fitted to."""
+        return 1
+
     @abstractmethod
     def estimate(self, rows: Tensor, seeds: Seeds) -> Mapping[str, Tensor]:
         """Return the fitted tensors by name.
@@ -117,18 +122,19 @@ class Replicated(pl.LightningModule, ABC):
         """Return this model, which stays on the CPU."""
         return self
 
-    def needs_rows(self, n: int, least: int) -> None:
+    def needs_rows(self, n: int) -> None:
         """Refuse fewer rows than a fit takes.
 
         Args:
             n: The number of rows.
-            least: The smallest number of rows.
 
         Raises:
-            UserError: n is below `least`.
+            UserError: n is below `least_rows`.
         """
-        if n < least:
-            raise UserError(f"{type(self).__name__} is fitted to {least} rows or more here; got {n}: raise n_train")
+        if n < self.least_rows:
+            raise UserError(
+                f"{type(self).__name__} is fitted to {self.least_rows} rows or more here; got {n}: raise n_train"
+            )
 
 
 def blocks(rows: Tensor) -> tuple[Tensor, ...]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from collapse_lab.errors import UserError
 from collapse_lab.metrics.intervals import around
-from collapse_lab.types import Estimate, Resamplings, Samples, Subject, Times
+from collapse_lab.types import Estimate, Prospect, Resamplings, Samples, Subject, Times
 
 
 @runtime_checkable
@@ -43,15 +43,24 @@ class DenoisingLoss:
     def __init__(self, draws: Times = 8, bootstrap: Resamplings = 200) -> None:
         self.draws, self.bootstrap = draws, bootstrap
 
+    def check_run(self, prospect: Prospect) -> None:
+        """Refuse a family that is not trained by denoising."""
+        _denoiser(prospect.model)
+
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """Return `denoising_loss`, ≥ 0."""
-        family: object = subject.model
-        real = subject.real
-        if not isinstance(family, Denoises):
-            raise UserError(f"probes=[denoising] needs a diffusion model; {type(family).__name__} is not one")
+        family, real = _denoiser(subject.model), subject.real
         losses = torch.zeros(len(real))
         for draw in range(self.draws):
             times = torch.from_numpy((rng.random(len(real)) + draw) / self.draws)
             noise = torch.from_numpy(rng.standard_normal(real.data.shape, dtype=np.float32))
             losses += family.denoising_losses(real, times, noise) / self.draws
         return {"denoising_loss": around(float(losses.mean()), [losses], rng, self.bootstrap, low=0.0)}
+
+
+def _denoiser(model: object) -> Denoises:
+    if not isinstance(model, Denoises):
+        raise UserError(
+            f"probes=[denoising] needs a diffusion model; {type(model).__name__} is not one: leave it out of probes=[…]"
+        )
+    return model

@@ -13,7 +13,7 @@ from collapse_lab.models.discrete import Discrete
 from collapse_lab.probes import replicas
 from collapse_lab.probes.laws import Laws, discrete_laws, expected
 from collapse_lab.probes.process import Process
-from collapse_lab.types import Estimate, Subject
+from collapse_lab.types import Estimate, Prospect, Subject
 
 
 class Drift:
@@ -44,11 +44,13 @@ class Drift:
         self.truth, self.process = truth, process
         self._laws: Laws | None = None
 
+    def check_run(self, prospect: Prospect) -> None:
+        """Refuse another family."""
+        _discrete(prospect.model)
+
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """Return the three means, and their theory where it is known."""
-        model = subject.model
-        if not isinstance(model, Discrete):
-            raise UserError(f"probes=[drift] needs model=discrete; {type(model).__name__} is another family")
+        model = _discrete(subject.model)
         probabilities, real = model.probabilities.numpy(), self.truth.probabilities.numpy()
         if self._laws is None:
             self._laws = discrete_laws(self.process, self.truth.rows, real)
@@ -59,3 +61,9 @@ class Drift:
         }
         theory = expected(self._laws, int(model.generation))
         return {name: replicas.mean(values) for name, values in values_by_name.items()} | theory
+
+
+def _discrete(model: object) -> Discrete:
+    if not isinstance(model, Discrete):
+        raise UserError(f"probes=[drift] needs model=discrete; {type(model).__name__} is another family")
+    return model

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from collapse_lab.errors import UserError
 from collapse_lab.metrics.intervals import around
-from collapse_lab.types import Estimate, Resamplings, Samples, Subject
+from collapse_lab.types import Estimate, Prospect, Resamplings, Samples, Subject
 
 
 @runtime_checkable
@@ -58,6 +58,10 @@ class LatentSpread:
     def __init__(self, images: Annotated[int, Ge(2)] = 100, bootstrap: Resamplings = 200) -> None:
         self.images, self.bootstrap = images, bootstrap
 
+    def check_run(self, prospect: Prospect) -> None:
+        """Refuse a family without an encoder."""
+        self._encoder(prospect.model)
+
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """Return `latent_spread`, `elbo` and `elbo_generated`."""
         first, model = self._encoder(subject.first()), self._encoder(subject.model)
@@ -84,7 +88,10 @@ class LatentSpread:
     @staticmethod
     def _encoder(model: object) -> Encodes:
         if not isinstance(model, Encodes):
-            raise UserError(f"probes=[latent_spread] needs a model with an encoder; {type(model).__name__} has none")
+            raise UserError(
+                f"probes=[latent_spread] needs a model with an encoder; {type(model).__name__} has none: leave it out "
+                "of probes=[…]"
+            )
         return model
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from collapse_lab.errors import UserError
 from collapse_lab.probes import replicas
-from collapse_lab.types import Estimate, Subject
+from collapse_lab.types import Estimate, Prospect, Subject
 
 
 @runtime_checkable
@@ -37,13 +37,21 @@ class Likelihood:
 
     version: ClassVar[int] = 1
 
+    def check_run(self, prospect: Prospect) -> None:
+        """Refuse a family without a density."""
+        _with_density(prospect.model)
+
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """Return `log_likelihood` and `log_likelihood_median`."""
-        model: object = subject.model
-        if not isinstance(model, HasDensity):
-            raise UserError(
-                f"probes=[likelihood] needs a family of points with a density; {type(model).__name__} has none"
-            )
-        means = model.log_density(subject.real.data).mean(0).numpy()
+        means = _with_density(subject.model).log_density(subject.real.data).mean(0).numpy()
         (median,) = replicas.quantiles(means, (0.5,))
         return {"log_likelihood": replicas.mean(means), "log_likelihood_median": median}
+
+
+def _with_density(model: object) -> HasDensity:
+    if not isinstance(model, HasDensity):
+        raise UserError(
+            f"probes=[likelihood] needs a family of points with a density; {type(model).__name__} has none: leave it "
+            "out of probes=[…]"
+        )
+    return model

@@ -14,7 +14,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.models.gmm import GaussianMixture
 from collapse_lab.probes import replicas
 from collapse_lab.probes.moments import KnownComponents
-from collapse_lab.types import Estimate, Subject
+from collapse_lab.types import Estimate, Prospect, Subject
 
 Mixture = tuple[Tensor, Tensor, Tensor]
 
@@ -47,11 +47,13 @@ class MixtureDistance:
         weights, means, covariances = truth.components()
         self._truth = weights[None], means[None], covariances[None]
 
+    def check_run(self, prospect: Prospect) -> None:
+        """Refuse another family."""
+        _mixture(prospect.model)
+
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """Return `l2_distance`, `components_lost` and `em_rounds`."""
-        model = subject.model
-        if not isinstance(model, GaussianMixture):
-            raise UserError(f"probes=[mixture] needs model=gmm; {type(model).__name__} is another family")
+        model = _mixture(subject.model)
         fitted = model.components()
         square = overlap(fitted, fitted) - 2 * overlap(fitted, self._truth) + overlap(self._truth, self._truth)
         return {
@@ -79,3 +81,9 @@ def overlap(one: Mixture, other: Mixture) -> Tensor:
     density = (-0.5 * (squares + log_determinant + d * math.log(2 * math.pi))).exp().masked_fill(failed > 0, math.inf)
     total: Tensor = (one[0][:, :, None] * other[0][:, None] * density).sum((1, 2))
     return total
+
+
+def _mixture(model: object) -> GaussianMixture:
+    if not isinstance(model, GaussianMixture):
+        raise UserError(f"probes=[mixture] needs model=gmm; {type(model).__name__} is another family")
+    return model

@@ -16,7 +16,7 @@ from collapse_lab.models.gaussian import Gaussian
 from collapse_lab.probes import replicas
 from collapse_lab.probes.laws import QUANTILES, Laws, expected, gaussian_laws
 from collapse_lab.probes.process import Process
-from collapse_lab.types import Estimate, Subject
+from collapse_lab.types import Estimate, Prospect, Subject
 
 
 @runtime_checkable
@@ -76,11 +76,13 @@ class Moments:
         self._mean, self._covariance = mean[0], covariance[0]
         self._laws: Laws | None = None
 
+    def check_run(self, prospect: Prospect) -> None:
+        """Refuse a family without moments."""
+        _with_moments(prospect.model)
+
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """Return the moments over the replicas, and their theory where it is known."""
-        model: object = subject.model
-        if not isinstance(model, HasMoments):
-            raise UserError(f"probes=[moments] needs a family of points; {type(model).__name__} has no moments")
+        model = _with_moments(subject.model)
         means, covariances = model.moments()
         if means.shape[1] == 1:
             values = self._of_one_dimension(means[:, 0].numpy(), covariances[:, 0, 0].numpy())
@@ -123,3 +125,9 @@ class Moments:
     def _of_gaussian(self, model: Gaussian) -> Laws:
         variances = self._covariance.diagonal().numpy()
         return gaussian_laws(self.process, self.truth.rows, model.estimator, variances, model.axes_apart)
+
+
+def _with_moments(model: object) -> HasMoments:
+    if not isinstance(model, HasMoments):
+        raise UserError(f"probes=[moments] needs a family of points; {type(model).__name__} has no moments")
+    return model

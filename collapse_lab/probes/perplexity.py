@@ -13,7 +13,7 @@ from torch import Tensor
 from collapse_lab.errors import UserError
 from collapse_lab.metrics.intervals import Z, share
 from collapse_lab.probes import replicas
-from collapse_lab.types import Estimate, Samples, Subject
+from collapse_lab.types import Estimate, Prospect, Samples, Subject
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 IMPROBABLE, PROBABLE = 0.01, 0.05  # shares of real blocks beyond which a generated block is improbable or probable
@@ -54,6 +54,12 @@ class Perplexity:
     """
 
     version: ClassVar[int] = 1
+
+    def check_run(self, prospect: Prospect) -> None:
+        """Refuse a family that scores no tokens, and fewer than 2 blocks."""
+        _scorer(prospect.model)
+        for number, which in ((prospect.real, "real"), (prospect.generated, "generated")):
+            _need_blocks(number, which)
 
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """Return all perplexities and shares, with their floors."""
@@ -112,8 +118,7 @@ def _exp(logarithm: Estimate) -> Estimate:
 
 def _of_blocks(model: ScoresTokens, samples: Samples, which: str) -> Float[np.ndarray, " n"]:
     """Return the mean score of the tokens of each block."""
-    if len(samples) < 2:
-        raise UserError(f"probes=[perplexity] needs 2 {which} blocks or more; there are {len(samples)}")
+    _need_blocks(len(samples), which)
     scores = model.token_nlls(samples).double().numpy()
     if not scores.shape[1] or not np.isfinite(scores).all():
         raise UserError(
@@ -124,7 +129,14 @@ def _of_blocks(model: ScoresTokens, samples: Samples, which: str) -> Float[np.nd
     return np.asarray(scores.mean(1))
 
 
+def _need_blocks(number: int, which: str) -> None:
+    if number < 2:
+        raise UserError(f"probes=[perplexity] needs 2 {which} blocks or more; there are {number}")
+
+
 def _scorer(model: object) -> ScoresTokens:
     if not isinstance(model, ScoresTokens):
-        raise UserError(f"probes=[perplexity] needs a language model; {type(model).__name__} is not one")
+        raise UserError(
+            f"probes=[perplexity] needs a language model; {type(model).__name__} is not one: leave it out of probes=[…]"
+        )
     return model

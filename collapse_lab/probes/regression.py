@@ -14,7 +14,7 @@ from collapse_lab.probes import replicas
 from collapse_lab.probes.laws import Laws, expected, regression_laws
 from collapse_lab.probes.process import Process
 from collapse_lab.theory.regression import Design
-from collapse_lab.types import Estimate, Subject
+from collapse_lab.types import Estimate, Prospect, Subject
 
 
 class RegressionError:
@@ -46,13 +46,13 @@ class RegressionError:
         self.truth, self.process = truth, process
         self._laws: Laws | None = None
 
+    def check_run(self, prospect: Prospect) -> None:
+        """Refuse another family."""
+        _linear(prospect.model)
+
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """Return `test_error`, and its theory where it is known."""
-        model = subject.model
-        if not isinstance(model, LinearRegression):
-            raise UserError(
-                f"probes=[regression] needs model=linear_regression; {type(model).__name__} is another family"
-            )
+        model = _linear(subject.model)
         if self._laws is None:
             self._laws = self._theory(model)
         errors = (model.coefficients - self.truth.coefficients).square().sum(1).numpy()
@@ -64,3 +64,9 @@ class RegressionError:
             return {}
         design: Design = "same" if model.inputs == "same" else "fresh"
         return regression_laws(self.process, self.truth.rows, self.truth.dimension, self.truth.noise, design)
+
+
+def _linear(model: object) -> LinearRegression:
+    if not isinstance(model, LinearRegression):
+        raise UserError(f"probes=[regression] needs model=linear_regression; {type(model).__name__} is another family")
+    return model

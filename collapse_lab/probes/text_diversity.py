@@ -15,7 +15,7 @@ from collapse_lab.metrics.intervals import Z
 from collapse_lab.metrics.ngrams import distinct, ngrams, repetition, unique_to_sample
 from collapse_lab.metrics.self_bleu import ORDERS, mean_self_bleu, self_bleu
 from collapse_lab.metrics.vocabulary import rare_tokens, recall, unigram_entropy
-from collapse_lab.types import Estimate, ProperShare, Samples, Subject
+from collapse_lab.types import Estimate, ProperShare, Prospect, Samples, Subject
 
 TokenRows = Int[np.ndarray, "n length"]
 
@@ -53,6 +53,17 @@ class TextDiversity:
 
     def __init__(self, bleu_samples: Annotated[int, Ge(2)] = 500, rare: ProperShare = 1e-4) -> None:
         self.bleu_samples, self.rare = bleu_samples, rare
+
+    def check_run(self, prospect: Prospect) -> None:
+        """Refuse data that are no rows of tokens, and too few or too short ones."""
+        spec = prospect.spec
+        if spec.modality != "tokens":
+            raise UserError(
+                f"probes=[text_diversity] needs samples that are rows of tokens; this data set holds {spec.modality} "
+                f"{spec.shape}. Leave it out of probes=[…], or give a data set of text"
+            )
+        for number, which in ((prospect.real, "real"), (prospect.generated, "generated")):
+            _need_rows(number, spec.shape[0], which)
 
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """Return the diversity of the generated samples, each number with its floor."""
@@ -110,9 +121,13 @@ def _tokens(samples: Samples, which: str) -> TokenRows:
             f"probes=[text_diversity] needs samples that are rows of tokens; the {which} ones are "
             f"{tuple(data.shape[1:])} of {data.dtype}. Leave it out of probes=[…], or give a data set of text"
         )
-    if len(data) < 4 or data.shape[1] < max(ORDERS):
+    _need_rows(len(data), data.shape[1], which)
+    return data.cpu().numpy().astype(np.int64)
+
+
+def _need_rows(number: int, length: int, which: str) -> None:
+    if number < 4 or length < max(ORDERS):
         raise UserError(
             f"probes=[text_diversity] needs at least 4 samples of at least {max(ORDERS)} tokens; there are "
-            f"{len(data)} {which} ones of {data.shape[1]}"
+            f"{number} {which} ones of {length}"
         )
-    return data.cpu().numpy().astype(np.int64)

@@ -13,7 +13,7 @@ from collapse_lab.types.data import (
 )
 from collapse_lab.types.execution import Executor, FitRequest, SampleRequest
 from collapse_lab.types.family import Budget, GenerativeModel, Progress
-from collapse_lab.types.measures import Estimate, FeatureSet, Subject
+from collapse_lab.types.measures import Comparison, Estimate, FeatureSet, Prospect, Subject
 from collapse_lab.types.protocols import (
     Curation,
     Dataset,
@@ -37,10 +37,10 @@ from collapse_lab.types.ranges import (
     Positive,
     ProperShare,
     Resamplings,
-    Seed,
     Share,
     Side,
     Times,
+    Whole,
 )
 from collapse_lab.types.records import Record, RunInfo
 
@@ -50,6 +50,7 @@ __all__ = [
     "UNBORN",
     "Budget",
     "Captions",
+    "Comparison",
     "Conditions",
     "Count",
     "Curation",
@@ -75,6 +76,7 @@ __all__ = [
     "Progress",
     "PromptSet",
     "ProperShare",
+    "Prospect",
     "Provenance",
     "RealData",
     "Record",
@@ -82,7 +84,6 @@ __all__ = [
     "RunInfo",
     "SampleRequest",
     "Samples",
-    "Seed",
     "Share",
     "Side",
     "Sink",
@@ -92,4 +93,5 @@ __all__ = [
     "Times",
     "Tokens",
     "Weights",
+    "Whole",
 ]

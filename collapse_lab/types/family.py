@@ -54,6 +54,9 @@ class GenerativeModel(Protocol):
             stale stages of the store are never taken for current ones.
         sampling_only: constructor arguments that act after training. They are left out of the key of a fit, so a
             sweep over them shares every fit of generation 0.
+
+    A family that is not fitted to any number of rows may have an attribute or property `least_rows`, an integer: a run
+    whose training sets are smaller is refused before anything is computed.
     """
 
     version: ClassVar[int]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from collapse_lab.types.data import Samples
+from collapse_lab.types.data import Samples, Spec
 from collapse_lab.types.family import GenerativeModel
 
 if TYPE_CHECKING:
@@ -58,3 +58,35 @@ class Subject:
     first: Callable[[], GenerativeModel]
     real: Samples
     generated: Samples
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """Hold what is known, before anything is computed, of what a probe will look at.
+
+    Attributes:
+        spec: what the data set promises.
+        model: a model of the run, built and neither fitted nor loaded.
+        real: the number of reference rows of the prompt set.
+        generated: the number of samples of the prompt set in a generation, the least where it follows a schedule.
+    """
+
+    spec: Spec
+    model: GenerativeModel
+    real: int
+    generated: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Hold what is known, before anything is computed, of the rows that a metric will compare.
+
+    Attributes:
+        generated: the number of generated rows, or of the real rows that stand for them in a floor.
+        real: the number of real rows that they are compared with.
+        varied: whether these real rows differ at all.
+    """
+
+    generated: int
+    real: int
+    varied: bool

@@ -104,6 +104,9 @@ class Metric(Protocol):
 
     A metric that is empty without `predicted` or `texts` of the features says so in a class attribute `needs`: one of
     the two words. A run in which no feature space provides it is refused.
+
+    A metric that does not take any number of rows may have a method `check_run(comparison: Comparison) -> None`. It is
+    called for every prompt set before anything is computed, and raises UserError where the metric would fail later.
     """
 
     version: ClassVar[int]
@@ -121,6 +124,10 @@ class Probe(Protocol):
 
     A probe is called for every prompt set, with the same random numbers in every generation, so that only the model
     changes. A name that it returns stands in the ledger behind the prompt set: `<subset>/<name>`.
+
+    A probe that does not take any family and data set may have a method `check_run(prospect: Prospect) -> None`. It is
+    called for every member and prompt set before anything is computed, and raises UserError where the probe would fail
+    later.
     """
 
     version: ClassVar[int]
@@ -155,6 +162,9 @@ class Curation(Protocol):
         version: raised whenever the same samples would be curated otherwise.
         changes_samples: whether `apply` does anything at all; where it is False no stage is made.
         needs_classifier: whether `apply` scores samples with a trained classifier.
+
+    A step that does not take any data may have a method `check_run(spec: Spec) -> None`, which raises UserError before
+    anything is computed.
     """
 
     version: ClassVar[int]

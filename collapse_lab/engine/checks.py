@@ -1,0 +1,113 @@
+"""Refuse what a run could not hold, fit or measure, before anything is computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from collapse_lab.engine.lab import Lab
+from collapse_lab.errors import UserError
+from collapse_lab.memory import require
+from collapse_lab.sizes import Sizes
+from collapse_lab.types import Comparison, GenerativeModel, Modality, Prospect, Samples, Spec, Split
+
+STORED: Mapping[Modality, int] = {"image": 1, "points": 8, "tokens": 8}  # bytes of a number of a row that is kept
+TRAINED: Mapping[Modality, int] = {"image": 12, "points": 8, "tokens": 8}  # in a batch: rows, noise and prediction
+CONDITION = 16  # bytes of a row's label and caption
+
+
+def check_run(lab: Lab, models: Mapping[str, GenerativeModel]) -> None:
+    """Refuse a run that does not fit into the memory, or whose numbers could not be computed at its end.
+
+    Args:
+        lab: the run.
+        models: a model of each member, built and neither fitted nor loaded.
+
+    Raises:
+        UserError: a size takes more memory than there is; a prompt set has too few rows to compare with; a metric, a
+            probe or the curation refuses the run (`check_run` of `collapse_lab.types`).
+    """
+    check_sizes(lab)
+    refuse(lab.curation, "curation", lab.dataset.spec)
+    for subset in lab.prompts.sets:
+        masks = dict(zip(("train", "reference"), lab.members_of(subset), strict=True))
+        _check_metrics(lab, subset, masks)
+        for name, model in models.items():
+            prospect = Prospect(lab.dataset.spec, model, int(masks["reference"].sum()), _least(lab.n_samples))
+            for probe_name, (probe, _) in lab.probes.items():
+                where = f"probes.{probe_name} of prompt set '{subset}'"
+                refuse(probe, where if len(models) == 1 else f"{where} and member '{name}'", prospect)
+
+
+def check_sizes(lab: Lab) -> None:
+    """Refuse rows and batches that do not fit into the memory.
+
+    Raises:
+        UserError: too many samples, too large a training set, or too large a batch.
+    """
+    spec = lab.dataset.spec
+    numbers, shape = math.prod(spec.shape), " x ".join(map(str, spec.shape))
+    row = numbers * STORED[spec.modality] + CONDITION
+    smaller = {"image": "dataset.image_size", "points": "model.replicas", "tokens": "dataset.block"}[spec.modality]
+    for name, sizes in (("n_samples", lab.n_samples), ("n_train", lab.n_train)):
+        require(_most(sizes) * row, f"{name}={_most(sizes)} rows of {shape}", f"lower {name} or {smaller}")
+    batch = getattr(lab.training, "batch_size", 0)
+    scores = 4 * numbers * spec.tokens.size if spec.tokens else 0  # a language model scores every token at every place
+    need = batch * (numbers * TRAINED[spec.modality] + scores)
+    require(need, f"trainer.batch_size={batch} rows of {shape}", "lower trainer.batch_size")
+
+
+def refuse(plug: Any, where: str, known: Spec | Prospect | Comparison) -> None:
+    """Ask an object that may have a method `check_run` whether it suits what is known of the run.
+
+    Raises:
+        UserError: it does not; the message begins with `where`.
+    """
+    ask: Callable[[Any], None] | None = getattr(plug, "check_run", None)
+    if ask is None:
+        return
+    try:
+        ask(known)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def _check_metrics(lab: Lab, subset: str, masks: Mapping[str, np.ndarray]) -> None:
+    """Refuse metrics that do not admit the rows of a prompt set."""
+    if not lab.extractors:
+        return
+    count = int(masks["reference"].sum())
+    if count < 2:
+        raise UserError(too_few(subset, count))
+    for name, (metric, _) in lab.metrics.items():
+        real, other = (masks[metric.against], masks["train" if metric.against == "reference" else "reference"])
+        varied = callable(getattr(metric, "check_run", None)) and _varied(lab, metric.against, real)
+        sizes = [_least(lab.n_samples), *([min(_least(lab.n_samples), int(other.sum()))] if metric.floored else [])]
+        for generated in sizes:
+            where = f"metrics.{name} of prompt set '{subset}'"
+            refuse(metric, where, Comparison(generated, int(real.sum()), varied))
+
+
+def too_few(subset: str, count: int) -> str:
+    """Return the message about a prompt set with too few reference rows."""
+    return (
+        f"prompt set '{subset}' has {count} reference rows, and a comparison takes 2 or more; give a larger set, or a "
+        "larger dataset.reference_fraction"
+    )
+
+
+def _varied(lab: Lab, split: Split, mask: np.ndarray) -> bool:
+    """Return whether some rows of a split differ from each other."""
+    rows: Samples = getattr(lab.real, split).take(np.flatnonzero(mask))
+    return len(rows) > 0 and bool((rows.data != rows.data[:1]).any())
+
+
+def _most(sizes: Sizes) -> int:
+    return sizes if isinstance(sizes, int) else max(sizes)
+
+
+def _least(sizes: Sizes) -> int:
+    return sizes if isinstance(sizes, int) else min(sizes)
