@@ -95,6 +95,7 @@ def _dispatch() -> None:
     from collapse_lab.cli.workers import LAUNCHER, relaunching
     from collapse_lab.config.composing import VERSION_BASE
     from collapse_lab.config.explain import check_choices
+    from collapse_lab.config.scales import at_scale
     from collapse_lab.config.searchpath import CONF, add_folders, folders, register
 
     os.environ[LAUNCHER] = str(os.getpid())
@@ -104,6 +105,7 @@ def _dispatch() -> None:
         _check_flags(sys.argv[1:])
         add_folders(_config_folders(sys.argv[1:]))
         check_choices(sys.argv[1:], folders())
+        sys.argv[1:] = at_scale(sys.argv[1:], folders())
         helptext.register()
         program = hydra.main(config_path=str(CONF), config_name="config", version_base=VERSION_BASE)(launch.task)
         with relaunching(partial(launch.start, program)):

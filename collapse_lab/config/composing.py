@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from collapse_lab.config.explain import check_choices, explain
 from collapse_lab.config.names import check_names
 from collapse_lab.config.nodes import check_groups, check_members
+from collapse_lab.config.scales import at_scale
 from collapse_lab.config.schema import Root, check_shortcuts, read_root
 from collapse_lab.config.searchpath import CONF, folders, register
 from collapse_lab.errors import UserError, did_you_mean
@@ -59,7 +60,7 @@ def compose(*overrides: str) -> Composed:
     check_choices(overrides, folders())
     try:
         with initialize_config_dir(str(CONF), version_base=VERSION_BASE):
-            cfg = hydra_compose("config", list(overrides), return_hydra_config=True)
+            cfg = hydra_compose("config", at_scale(overrides, folders()), return_hydra_config=True)
         choices = {str(group): option for group, option in cfg.hydra.runtime.choices.items()}
         with open_dict(cfg):
             del cfg["hydra"]

@@ -97,13 +97,14 @@ def _composed(*line: str) -> dict[str, Any]:
     from omegaconf.errors import OmegaConfBaseException
 
     from collapse_lab.config.explain import explain
+    from collapse_lab.config.scales import at_scale
     from collapse_lab.config.searchpath import CONF, folders, register
     from collapse_lab.config.signature import canonical
 
     register()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return flattened(canonical(compose("config", list(line))))
+            return flattened(canonical(compose("config", at_scale(line, folders()))))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(f"a claim asks for {' '.join(line)}: {explain(error, folders())}") from error
 

@@ -1,0 +1,42 @@
+"""`+scale=paper` is the paper's sizes of the experiment that the line names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from collapse_lab.config.scales import at_scale
+from collapse_lab.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "scale" / "paper").mkdir(parents=True)
+    (tmp_path / "scale" / "paper" / "feedback.yaml").touch()
+    return tmp_path
+
+
+def test_other_lines_are_returned_as_they_are(folder: Path) -> None:
+    line = ["+experiment=feedback", "+scale=tiny", "seed=1"]
+    assert at_scale(line, [folder]) == line
+
+
+@pytest.mark.parametrize("line", [["+experiment=feedback", "+scale=paper"], ["+scale=paper", "+experiment=feedback"]])
+def test_the_scale_stands_behind_the_experiment(line: list[str], folder: Path) -> None:
+    assert at_scale(["-m", *line, "seed=1"], [folder]) == [
+        *["-m", "+experiment=feedback", "seed=1", "+scale=paper/feedback"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "given"),
+    [
+        (["+scale=paper"], "no experiment"),
+        (["+experiment=a,b", "+scale=paper"], r"\+experiment=a,b"),
+        (["+experiment=own", "+scale=paper"], r"\+experiment=own"),
+    ],
+)
+def test_a_line_without_sizes_of_a_paper_is_refused(line: list[str], given: str, folder: Path) -> None:
+    with pytest.raises(UserError, match=rf"one of feedback; got {given}$"):
+        at_scale(line, [folder])
