@@ -1,0 +1,82 @@
+"""Every script of multirun_scripts/ starts sweeps whose cells compose, and says at its head what it costs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from collapse_lab.config.composing import compose
+
+FOLDER = Path(__file__).resolve().parents[1] / "multirun_scripts"
+SCRIPTS = sorted(path.name for path in FOLDER.glob("*.sh") if path.name != "launch.sh")
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the scripts beside no environment, so that they start the `python` of the PATH."""
+    root = tmp_path_factory.mktemp("scripts")
+    shutil.copytree(FOLDER, root / "multirun_scripts")
+    stub = root / "bin" / "python"
+    stub.parent.mkdir()
+    stub.write_text('#!/bin/sh\nfor word in "$@"; do printf "%s\\n" "$word"; done\necho end-of-line\n')
+    stub.chmod(0o755)
+    return root
+
+
+def lines(copy: Path, script: str, *arguments: str) -> list[list[str]]:
+    """Return the words of every command that a script starts."""
+    environment = os.environ | {"PATH": f"{copy / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        [str(copy / "multirun_scripts" / script), *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    return [part.split("\n")[:-1] for part in done.stdout.split("end-of-line\n")[:-1]]
+
+
+def cells(overrides: list[str]) -> Iterator[list[str]]:
+    """Yield overrides without a sweep: every value of every swept key once, the other keys at their first values."""
+    parsed = [OverridesParser.create().parse_override(override) for override in overrides]
+    values = [
+        [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+        if override.is_sweep_override()
+        else [str(override.input_line)]
+        for override in parsed
+    ]
+    first = [options[0] for options in values]
+    for place, options in enumerate(values):
+        for option in options[1:] if len(options) > 1 else []:
+            yield [*first[:place], option, *first[place + 1 :]]
+    yield first
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_cell_composes(script: str, copy: Path) -> None:
+    started = lines(copy, script)
+    assert started
+    for words in started:
+        assert words[:4] == ["-m", "collapse_lab", "-m", "hydra/launcher=local"]
+        for overrides in cells(words[4:]):
+            composed = compose(*overrides)
+            assert composed.root.name
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_further_overrides_and_the_launcher_are_passed_on(script: str, copy: Path) -> None:
+    for words in lines(copy, script, "slurm", "generations=1"):
+        assert words[3] == "hydra/launcher=slurm"
+        assert words[-1] == "generations=1"
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_head_says_what_the_script_costs(script: str) -> None:
+    head = [line for line in (FOLDER / script).read_text().splitlines() if line.startswith("#")]
+    assert "two cores" in " ".join(head)
