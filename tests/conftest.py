@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import pytest
 import torch
@@ -33,10 +33,26 @@ settings.load_profile("untimed")
 
 # marker: the variable that lets its tests run (`-m marker` does too), and why they do not run otherwise
 ASKED_FOR = {
-    "hub": ("COLLAPSE_LAB_FETCH", "downloads; set COLLAPSE_LAB_FETCH=1 or give -m hub"),
+    "hub": ("COLLAPSE_LAB_FETCH", "downloads; set COLLAPSE_LAB_FETCH=1 or where-reachable, or give -m hub"),
     "slow": ("COLLAPSE_LAB_SLOW", "takes minutes; set COLLAPSE_LAB_SLOW=1 or give -m slow"),
     "paper": ("COLLAPSE_LAB_PAPER", "at the size of a paper; set COLLAPSE_LAB_PAPER=1 or give -m paper"),
 }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Skip a test that downloads where its registry does not answer, if the environment asks for that."""
+    report = yield
+    lenient = os.environ.get("COLLAPSE_LAB_FETCH") == "where-reachable"
+    if lenient and report.failed and call.excinfo and item.get_closest_marker("hub"):
+        from collapse_lab.storage.fetch import Unreachable  # here, because CHECKED modules come after the hook
+
+        if call.excinfo.errisinstance(Unreachable):
+            report.outcome = "skipped"
+            report.longrepr = (str(item.path), item.location[1] or 0, f"Skipped: {call.excinfo.value}")
+    return report
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -44,7 +60,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     reasons = {
         marker: reason
         for marker, (variable, reason) in ASKED_FOR.items()
-        if marker not in wanted.split() and os.environ.get(variable) != "1"
+        if marker not in wanted.split() and os.environ.get(variable) not in ("1", "where-reachable")
     }
     if not torch.cuda.is_available():
         reasons["gpu"] = "torch sees no CUDA device"

