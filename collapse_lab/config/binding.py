@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import math
 import types
@@ -87,13 +88,30 @@ def import_target(path: str, where: str) -> Any:
     if not module.strip(".") or not name:
         raise UserError(f"{where}._target_ is the dotted name of a class, such as package.module.Class; got '{path}'")
     try:
-        target = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        moved = f"it is called {MOVED[path]} now; correct the yaml" if path in MOVED else str(error)
-        raise UserError(f"{where}._target_ '{path}' cannot be imported: {moved}") from error
+        owner = importlib.import_module(module)
+        target = getattr(owner, name, None) or _submodule(owner, path)
+    except Exception as error:  # because a module of a plug-in may fail in any way
+        raise UserError(f"{where}._target_ '{path}' cannot be imported: {_cause(path, error)}") from error
+    if target is None:
+        names = [key for key, value in vars(owner).items() if getattr(value, "__module__", None) == module]
+        reason = _cause(path, AttributeError(f"module {module} has no {name}; {did_you_mean(name, names)}"))
+        raise UserError(f"{where}._target_ '{path}' cannot be imported: {reason}")
     if not callable(target):
         raise UserError(f"{where}._target_ '{path}' is a {type(target).__name__}; give the name of a class")
     return target
+
+
+def _submodule(owner: types.ModuleType, path: str) -> types.ModuleType | None:
+    """Return the module of a name inside a package, None where there is none."""
+    is_there = hasattr(owner, "__path__") and importlib.util.find_spec(path) is not None
+    return importlib.import_module(path) if is_there else None
+
+
+def _cause(path: str, error: Exception) -> str:
+    if path in MOVED:
+        return f"it is called {MOVED[path]} now; correct the yaml"
+    said = " ".join(str(error).split())
+    return said if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {said}"
 
 
 def _bound(value: Any, where: str) -> Any:

@@ -16,7 +16,7 @@ from collapse_lab.config import signature as signatures
 from collapse_lab.config.composing import Composed, compose
 from collapse_lab.experiment import Experiment, prepare
 from collapse_lab.metrics import fid
-from collapse_lab.types import Natural, Spec
+from collapse_lab.types import Spec, Whole
 from tests import standins
 
 ME = sys.modules[__name__]
@@ -61,7 +61,7 @@ class UpgradedDistance(fid.FID):
 class UpgradedRoot(schema.Root):
     """The root later."""
 
-    patience: Natural = 3
+    patience: Whole = 3
 
 
 NEW: dict[str, Any] = {"model.sharpness": 1.0, "model.heat": 0.0, "metrics.fid.power": 2.0, "patience": 3}
