@@ -15,7 +15,7 @@ from collapse_lab.mixing.contaminate import Contaminate
 from collapse_lab.mixing.fresh import Fresh
 from collapse_lab.mixing.replace import Replace
 from collapse_lab.probes.process import Process
-from collapse_lab.theory import accumulate, discrete, gaussian, mad, multivariate, regression, typical
+from collapse_lab.theory import accumulate, discrete, gaussian, mad, multivariate, regression, rkhs, typical
 from collapse_lab.theory.arguments import Estimator, GaussianMoments, SampleSizes
 from collapse_lab.types import Estimate
 
@@ -124,6 +124,28 @@ def regression_laws(process: Process, rows: int, dimension: int, noise: float, d
     if isinstance(process.mixing, Accumulate):
         return {"test_error": regression.accumulate_error(g, added, dimension, design, noise)}
     return {}
+
+
+def direction_laws(process: Process, rows: int, ridge: float, coefficients: np.ndarray) -> Laws:
+    """Return the laws of density estimates in a Hilbert space under replace, under the names of the probe `directions`.
+
+    Args:
+        process: How the generations follow on each other.
+        rows: The number of real rows.
+        ridge: The weight of the penalty.
+        coefficients: Those of the real density, (k,).
+
+    Returns:
+        Values of generations 0, …, G, (G + 1,), by name; empty where no law holds.
+    """
+    if not process.alone or not _replaces(process):
+        return {}
+    means = rkhs.expected_coefficients(process.steps, ridge, coefficients)
+    squares = rkhs.expected_squares(process.steps, process.trained(rows), ridge, coefficients)
+    numbers = range(1, len(coefficients) + 1)
+    return {f"direction_{k}": means[:, k - 1] for k in numbers} | {
+        f"direction_{k}_square": squares[:, k - 1] for k in numbers
+    }
 
 
 def quantile(

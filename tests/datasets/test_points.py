@@ -6,16 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest
 
 from collapse_lab.datasets.categories import Categories
 from collapse_lab.datasets.mixture import Mixture
 from collapse_lab.datasets.normal import Normal
 from collapse_lab.datasets.points import Points
 from collapse_lab.datasets.regression import Regression
+from collapse_lab.datasets.waves import Waves
 from collapse_lab.errors import UserError
 from collapse_lab.models.covariance import mixture_moments
 
-SETS: list[Callable[..., Points]] = [Normal, Mixture, Categories, Regression]
+SETS: list[Callable[..., Points]] = [Normal, Mixture, Categories, Regression, Waves]
 N = 50_000
 
 
@@ -68,6 +70,26 @@ def test_categories_have_the_frequencies_of_their_law() -> None:
     frequencies = np.bincount(data.load().train.data[:, 0, 0].long().numpy(), minlength=6) / N
     assert (np.abs(frequencies - p) < 4 * np.sqrt(p * (1 - p) / N)).all()
     np.testing.assert_allclose(Categories(categories=4, exponent=0.0).probabilities, 0.25)
+
+
+@pytest.mark.parametrize("amplitudes", [(0.25, 0.25, 0.25, 0.25), (-1.0,), (0.0, 0.4, -0.3)], ids=str)
+def test_waves_have_the_distribution_of_their_cosines(amplitudes: tuple[float, ...]) -> None:
+    data = Waves(rows=20_000, amplitudes=amplitudes)
+    x = data.load().train.data[:, 0, 0].numpy()
+
+    def below(t: np.ndarray) -> np.ndarray:
+        steps = [a * np.sin(np.pi * k * t) / (np.pi * k) for k, a in enumerate(amplitudes, start=1)]
+        return np.asarray(t + sum(steps))
+
+    assert kstest(x, below).pvalue > 0.001
+    waves = np.sqrt(2) * np.cos(np.pi * np.arange(1, len(amplitudes) + 1) * x[:, None])
+    assert (np.abs(waves.mean(0) - data.coefficients.numpy()) < 4 * waves.std(0) / np.sqrt(len(x))).all()
+
+
+@pytest.mark.parametrize("amplitudes", [[], [0.7, -0.5], [float("nan")], [float("inf")]], ids=str)
+def test_amplitudes_that_give_no_density_are_refused(amplitudes: list[float]) -> None:
+    with pytest.raises(UserError, match=r"dataset\.amplitudes is a list of numbers whose absolute values sum to 1"):
+        Waves(amplitudes=amplitudes)
 
 
 def test_regression_has_its_coefficients_and_noise() -> None:

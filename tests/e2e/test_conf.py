@@ -26,6 +26,7 @@ from collapse_lab.config.signature import resolved
 from collapse_lab.models.causal_lm import CausalLM
 from collapse_lab.models.discrete import Discrete
 from collapse_lab.models.replicated import Replicated
+from collapse_lab.models.rkhs import RKHS
 from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec, Tokens
@@ -102,9 +103,11 @@ def toy(family: type) -> tuple[Spec, Samples]:
     """Return a spec and 24 rows that a family takes: captioned noisy pictures of two classes, or points, or tokens."""
     rng = np.random.default_rng(0)
     if issubclass(family, Replicated):
-        d = 1 if family is Discrete else 2
+        d = 1 if family in (Discrete, RKHS) else 2
         points = torch.from_numpy(rng.standard_normal((24, 1, d)))
-        return Spec("points", (1, d)), Samples(points.round().abs() if d == 1 else points, np.full(24, -1))
+        if family is RKHS:
+            points = points.sigmoid()
+        return Spec("points", (1, d)), Samples(points.round().abs() if family is Discrete else points, np.full(24, -1))
     if family is CausalLM:
         tokens = Tokens(10, "", lambda rows: [str(row) for row in rows.tolist()])
         return Spec("tokens", (8,), tokens=tokens), Samples(

@@ -21,6 +21,7 @@ FAMILIES = {
     "gmm": "collapse_lab.models.gmm.GaussianMixture",
     "kde": "collapse_lab.models.kde.KDE",
     "linear_regression": "collapse_lab.models.linear_regression.LinearRegression",
+    "rkhs": "collapse_lab.models.rkhs.RKHS",
     "text2image": "collapse_lab.models.text2image.Text2Image",
     "vae": "collapse_lab.models.vae.VAE",
 }
@@ -85,6 +86,7 @@ def node(**changes: Any) -> dict[str, Any]:
         ("linear_regression", {"noise": 0.0}, r"model\.noise is above 0; got 0\.0"),
         ("linear_regression", {"noise": float("inf")}, r"model\.noise takes a finite number; got inf"),
         ("linear_regression", {"inputs": "new"}, r"model\.inputs is one of same, fresh; got 'new'"),
+        ("rkhs", {"ridge": 0.0}, r"model\.ridge is above 0; got 0\.0"),
         ("text2image", {"prompt_dropout": 1.0}, r"model\.prompt_dropout is in \[0, 1\); got 1\.0"),
         ("text2image", {"sampling_batch": 0}, r"model\.sampling_batch is 1 or more; got 0"),
         (

@@ -15,6 +15,7 @@ from collapse_lab.datasets.categories import Categories
 from collapse_lab.datasets.mixture import Mixture
 from collapse_lab.datasets.normal import Normal
 from collapse_lab.datasets.regression import Regression
+from collapse_lab.datasets.waves import Waves
 from collapse_lab.errors import UserError
 from collapse_lab.mixing.accumulate import Accumulate
 from collapse_lab.mixing.augment import Augment
@@ -22,6 +23,8 @@ from collapse_lab.models.discrete import Discrete
 from collapse_lab.models.gaussian import Gaussian
 from collapse_lab.models.gmm import GaussianMixture
 from collapse_lab.models.linear_regression import LinearRegression
+from collapse_lab.models.rkhs import RKHS
+from collapse_lab.probes.directions import Directions
 from collapse_lab.probes.drift import Drift
 from collapse_lab.probes.laws import discrete_laws, regression_laws
 from collapse_lab.probes.likelihood import Likelihood
@@ -111,6 +114,25 @@ def test_a_heterozygosity_that_float64_cannot_hold_is_left_out_and_one_that_is_0
     assert not regression_laws(process(n=4), 4, 3, 1.0, "same")
 
 
+def test_directions_are_the_cosine_coefficients_beside_their_theory() -> None:
+    data = Waves(replicas=40, rows=50, amplitudes=[0.6, -0.2, 0.1])
+    rows = data.load().train.data
+    model = fitted(RKHS, rows, ridge=0.01)
+    estimates = look(Directions(data, process(n=50), directions=4), model, rows)
+    for k in range(1, 5):
+        shrunk = 1 / (1 + 0.01 * (np.pi * k) ** 2)
+        waves = shrunk * np.sqrt(2) * np.cos(np.pi * k * rows[..., 0].numpy()).mean(0)
+        assert estimates[f"direction_{k}"].value == pytest.approx(waves.mean())
+        assert estimates[f"direction_{k}_square"].value == pytest.approx((waves**2).mean())
+        real = [0.6, -0.2, 0.1, 0.0][k - 1] / np.sqrt(2)
+        assert estimates[f"direction_{k}_theory"].value == pytest.approx(shrunk * real)
+    assert 0 < estimates["top_share"].value < 1
+    fewer = look(Directions(data, process(n=50), directions=2), model, rows)
+    assert fewer["direction_1_square_theory"] == estimates["direction_1_square_theory"]
+    assert not [name for name in fewer if name.startswith("direction_3")]
+    assert "direction_1_theory" not in look(Directions(data, process(Accumulate(), n=50)), model, rows)
+
+
 @pytest.mark.parametrize(
     ("probe", "message"),
     [
@@ -119,6 +141,8 @@ def test_a_heterozygosity_that_float64_cannot_hold_is_left_out_and_one_that_is_0
         (lambda: look(Drift(Categories(), process()), fitted(Gaussian, normal(4, 2)), normal(4, 2)), "another family"),
         (lambda: MixtureDistance(Categories()), "give dataset=mixture"),
         (lambda: Drift(Normal(), process()), "give dataset=categories"),
+        (lambda: Directions(Normal(), process()), "give dataset=waves"),
+        (lambda: look(Directions(Waves(), process()), fitted(Gaussian, normal(4, 2)), normal(4, 2)), "another family"),
         (lambda: RegressionError(Normal(), process()), "give dataset=regression"),
         (
             lambda: look(RegressionError(Regression(), process()), fitted(Gaussian, normal(4, 2)), normal(4, 2)),
