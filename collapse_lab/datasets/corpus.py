@@ -28,10 +28,12 @@ class Documents:
     Attributes:
         train: all documents, or the official training documents.
         reference: the official test documents; () where the corpus has none.
+        validation: the official validation documents; () where the corpus has none.
     """
 
     train: Sequence[str]
     reference: Sequence[str] = ()
+    validation: Sequence[str] = ()
 
 
 @dataclass(kw_only=True, eq=False)
@@ -52,12 +54,17 @@ class Corpus(ABC):
         reference: number of reference blocks, 1 or more, chosen in the same way. None takes all.
         reference_fraction: share of the documents that is kept for reference, in (0, 1); no training block has tokens
             of them. None takes the official test documents.
+        validation: number of validation blocks, 1 or more, chosen in the same way. None takes all.
+        validation_fraction: share of the training documents, in (0, 1), that is kept for a fit to choose its weights
+            on (`model.selection=best`). They are the last training documents, so under a given tokenizer the first
+            training blocks stay the same. None takes the official validation documents where the data set names them,
+            else none.
         split_seed: seed of the split and of the order. It is not the seed of a run, because all runs have to compare
             with the same rows.
         cache: folder where tokenizers and fetched files are kept.
 
     Raises:
-        UserError: when vocabulary, block or reference_fraction is out of its range.
+        UserError: when vocabulary, block or a fraction is out of its range.
     """
 
     tokenizer: str = "bpe"
@@ -68,21 +75,27 @@ class Corpus(ABC):
     reference_fraction: float | None = 0.2
     split_seed: Whole = 0
     cache: str = "~/.cache/collapse_lab"
+    validation: Count | None = None
+    validation_fraction: float | None = None
 
     version: ClassVar[int] = 1
     # These arguments say where the files lie, not what the files contain, so `key` leaves them out
     location_arguments: ClassVar[frozenset[str]] = frozenset({"root", "cache"})
+    # The key leaves these arguments out where they are None, because data sets without validation had keys before them
+    validation_arguments: ClassVar[tuple[str, ...]] = ("validation", "validation_fraction", "validation_split")
 
     def __post_init__(self) -> None:
         for name, least in (("vocabulary", LEAST), ("block", 2)):
             number = getattr(self, name)
             if number < least:
                 raise UserError(f"dataset.{name} is {least} or more; got {number}")
-        if self.reference_fraction is not None and not 0 < self.reference_fraction < 1:
-            raise UserError(
-                f"reference_fraction must lie strictly between 0 and 1, got {self.reference_fraction}: "
-                "0.2 keeps two documents in ten for reference"
-            )
+        for name in ("reference", "validation"):
+            fraction = getattr(self, f"{name}_fraction")
+            if fraction is not None and not 0 < fraction < 1:
+                raise UserError(
+                    f"{name}_fraction must lie strictly between 0 and 1, got {fraction}: "
+                    f"0.2 keeps two documents in ten for {name}"
+                )
 
     @abstractmethod
     def contents(self) -> Mapping[str, Any]:
@@ -96,6 +109,7 @@ class Corpus(ABC):
     def key(self) -> str:
         """Return 16 hex digits that change whenever a row or the split changes."""
         arguments = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.location_arguments}
+        arguments = {k: v for k, v in arguments.items() if v is not None or k not in self.validation_arguments}
         if arguments.pop("tokenizer") == "bpe":
             # Releases of the package differ in the order of merges of equal counts, so the release belongs to the key
             arguments["tokenizer"] = {"bpe": release("tokenizers")}
@@ -111,37 +125,57 @@ class Corpus(ABC):
         return Spec("tokens", (self.block,), tokens=self._tokenizer.tokens)
 
     def load(self) -> RealData:
-        """Return the training blocks and the reference blocks; this object cuts them once."""
+        """Return training, reference and, where asked for, validation blocks; this object cuts them once."""
         return self._real
 
     @cached_property
     def _real(self) -> RealData:
-        train, reference = self._split
-        return RealData(self._blocks("train", train, self.train), self._blocks("reference", reference, self.reference))
+        split = self._split
+        blocks = (
+            self._blocks("train", split.train, self.train),
+            self._blocks("reference", split.reference, self.reference),
+        )
+        if self.validation is not None and not split.validation:
+            raise UserError(
+                f"dataset.validation={self.validation} asks for validation blocks, and no documents are kept for them: "
+                "give dataset.validation_fraction, for example 0.1"
+            )
+        return RealData(
+            *blocks, self._blocks("validation", split.validation, self.validation) if split.validation else None
+        )
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
-        texts = self._split[0] if self.tokenizer == "bpe" else ()
+        texts = self._split.train if self.tokenizer == "bpe" else ()
         return tokenizer(self.tokenizer, self.vocabulary, texts, self.cache)
 
     @cached_property
-    def _split(self) -> tuple[list[str], list[str]]:
-        """Return the training documents and the reference documents, both in the order of the hash."""
+    def _split(self) -> Documents:
+        """Return the documents of each part, all in the order of the hash."""
         documents = self.documents()
         train, reference = self._ordered(documents.train), self._ordered(documents.reference)
         if self.reference_fraction is None and not reference:
             raise UserError(
                 f"{type(self).__name__} has no official test documents: give reference_fraction, for example 0.2"
             )
-        if self.reference_fraction is None:
-            return train, reference
-        kept = round(self.reference_fraction * len(train))
-        if not 0 < kept < len(train):
+        if self.reference_fraction is not None:
+            kept = self._kept("reference", self.reference_fraction, len(train))
+            train, reference = train[kept:], train[:kept]
+        validation = self._ordered(documents.validation)
+        if self.validation_fraction is not None:
+            kept = self._kept("validation", self.validation_fraction, len(train))
+            train, validation = train[:-kept], train[-kept:]
+        return Documents(train, reference, validation)
+
+    def _kept(self, part: str, fraction: float, n: int) -> int:
+        """Return how many of n documents a fraction keeps: some, and not all."""
+        kept = round(fraction * n)
+        if not 0 < kept < n:
             raise UserError(
-                f"reference_fraction={self.reference_fraction} of {len(train)} documents leaves {len(train) - kept} to "
-                f"train on and {kept} for reference, and both must have some: change the fraction or add documents"
+                f"{part}_fraction={fraction} of {n} documents leaves {n - kept} to train on and {kept} for {part}, and "
+                "both must have some: change the fraction or add documents"
             )
-        return train[kept:], train[:kept]
+        return kept
 
     def _ordered(self, texts: Sequence[str]) -> list[str]:
         distinct = dict.fromkeys(text for text in texts if text.strip())

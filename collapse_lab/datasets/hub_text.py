@@ -24,13 +24,14 @@ class HubText(Corpus):
         subset: the configuration, where the data set has several.
         split: the training documents.
         reference_split: the official test documents, None where there are none.
+        validation_split: the official validation documents, None where there are none or none are wanted.
         column: column of the text.
 
     The other arguments are those of `Corpus`.
 
     Raises:
-        UserError: when an argument is out of its range, a name on the hub has no revision, or both reference_split and
-            reference_fraction are given.
+        UserError: when an argument is out of its range, a name on the hub has no revision, or both a split and a
+            fraction are given for reference or for validation.
     """
 
     name: str
@@ -38,6 +39,7 @@ class HubText(Corpus):
     subset: str | None = None
     split: str = "train"
     reference_split: str | None = None
+    validation_split: str | None = None
     column: str = "text"
 
     # A folder that was moved is the same data, so `name` is left out here; `contents` has the name or the file list
@@ -46,17 +48,23 @@ class HubText(Corpus):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_source(self.name, self.revision, self.reference_split, self.reference_fraction)
+        if self.validation_split is not None and self.validation_fraction is not None:
+            raise UserError(
+                f"give validation_split={self.validation_split} or validation_fraction={self.validation_fraction}, not "
+                "both: set the other to null"
+            )
 
     def contents(self) -> Mapping[str, Any]:
         """Return the name on the hub, or the names, sizes and times of the files in the folder."""
         return listing(self.name)
 
     def documents(self) -> Documents:
-        """Return the rows of `split`, and those of `reference_split`."""
-        names = [self.split, *([self.reference_split] if self.reference_split else [])]
-        splits = open_splits(self.name, self.subset, self.revision, self.cache, names, [self.column])
-        rows = (self._checked(name, split[self.column]) for name, split in zip(names, splits, strict=True))
-        return Documents(*map(self.read, rows))
+        """Return the rows of `split`, and those of `reference_split` and `validation_split`."""
+        parts = {"train": self.split, "reference": self.reference_split, "validation": self.validation_split}
+        names = {part: name for part, name in parts.items() if name is not None}
+        splits = open_splits(self.name, self.subset, self.revision, self.cache, list(names.values()), [self.column])
+        texts = [self._checked(name, split[self.column]) for name, split in zip(names.values(), splits, strict=True)]
+        return Documents(**{part: self.read(rows) for part, rows in zip(names, texts, strict=True)})
 
     def read(self, rows: Sequence[str]) -> Sequence[str]:
         """Return the documents of the rows of a split; a subclass may join rows."""

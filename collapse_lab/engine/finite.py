@@ -10,7 +10,7 @@ def checked_data(real: RealData, name: str) -> RealData:
     """Return real data, every number of which is finite.
 
     Args:
-        real: training rows and reference rows.
+        real: training rows, reference rows and, where there are any, validation rows.
         name: the name of the data set, for the message.
 
     Raises:
@@ -18,8 +18,11 @@ def checked_data(real: RealData, name: str) -> RealData:
     """
     import torch
 
-    for split in ("train", "reference"):
-        data = getattr(real, split).data
+    splits = {"train": real.train, "reference": real.reference, "validation": real.validation}
+    for split, rows in splits.items():
+        if rows is None:
+            continue
+        data = rows.data
         if data.is_floating_point() and len(data):
             bad = ~torch.isfinite(data.flatten(1)).all(1)
             if bool(bad.any()):

@@ -107,10 +107,17 @@ class Samples:
 
 @dataclass(frozen=True)
 class RealData:
-    """Hold a real data set in two parts that never change: rows of `reference` are never trained on."""
+    """Hold a real data set in parts that never change: rows of `reference` are never trained on.
+
+    Attributes:
+        train: The rows that models may be trained on.
+        reference: The rows that generated ones are compared with.
+        validation: The rows that a fit may choose its weights on, and never trains on; None where none were set apart.
+    """
 
     train: Samples
     reference: Samples
+    validation: Samples | None = None
 
 
 @dataclass(frozen=True)

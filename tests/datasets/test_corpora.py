@@ -106,6 +106,27 @@ def test_no_document_is_both_for_training_and_for_reference(path: str) -> None:
     assert set(animals_in(other.load().reference, other)) != reference
 
 
+def test_validation_documents_are_the_last_of_the_training_documents(path: str) -> None:
+    data = small(path, reference_fraction=0.3, validation_fraction=0.3)
+    real = data.load()
+    assert real.validation is not None
+    train, reference, validation = (animals_in(part, data) for part in (real.train, real.reference, real.validation))
+    assert (len(train), len(reference), len(validation)) == (5, 3, 2)
+    assert {*train, *reference, *validation} == set(ANIMALS)
+    without = small(path, reference_fraction=0.3)
+    assert animals_in(without.load().train, without) == [*train, *validation]
+    assert without.load().reference.data.shape == real.reference.data.shape
+    assert without.load().validation is None
+
+
+def test_fewer_validation_blocks_are_the_first_ones(path: str) -> None:
+    every = small(path, validation_fraction=0.3).load().validation
+    two = small(path, validation_fraction=0.3, validation=2).load().validation
+    assert every is not None
+    assert two is not None
+    assert two.data.equal(every.data[:2])
+
+
 def test_a_document_that_occurs_twice_is_taken_once(path: str) -> None:
     text = Path(path).read_text()
     once = small(path).load()
@@ -143,6 +164,8 @@ def test_the_key_changes_with_the_rows_but_not_with_the_path(path: str, tmp_path
     changes += [{"split_seed": 1}, {"reference_fraction": 0.3}, {"tokenizer": "stories15m"}]
     keys = [small(path, **change).key for change in changes]
     assert len({first, *keys}) == 8
+    assert small(path, validation=None, validation_fraction=None).key == first
+    assert len({first, *(small(path, validation_fraction=share).key for share in (0.2, 0.3))}) == 3
     assert small(path, tokenizer="stories15m", vocabulary=300).key == keys[-1]
     moved.write_text(Path(path).read_text() + ".")
     assert small(str(moved)).key != first
@@ -181,6 +204,14 @@ def test_lines_of_json_and_files_of_a_folder_are_documents(path: str, tmp_path: 
         ({"tokenizer": "bep"}, "'bep' is neither a folder here nor a known language model"),
         ({"reference_fraction": 1.0}, "strictly between 0 and 1, got 1.0"),
         ({"reference_fraction": 0.01}, "of 10 documents leaves 10 to train on and 0 for reference"),
+        ({"validation_fraction": 1.0}, "validation_fraction must lie strictly between 0 and 1, got 1.0"),
+        ({"validation_fraction": 0.99}, "of 8 documents leaves 0 to train on and 8 for validation"),
+        ({"validation_fraction": 0.01}, "of 8 documents leaves 8 to train on and 0 for validation"),
+        (
+            {"validation_fraction": 0.3, "validation": 500},
+            "validation=500 asks for more blocks than the validation documents give, which is [0-9]+: lower it",
+        ),
+        ({"validation": 3}, "no documents are kept for them: give dataset.validation_fraction"),
         ({"reference_fraction": None}, "has no official test documents: give reference_fraction"),
     ],
 )
