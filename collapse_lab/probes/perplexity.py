@@ -17,6 +17,7 @@ from collapse_lab.types import Estimate, Prospect, Samples, Subject
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 IMPROBABLE, PROBABLE = 0.01, 0.05  # shares of real blocks beyond which a generated block is improbable or probable
+GENERATED, REAL = "generated_perplexity", "real_perplexity"  # the numbers of single blocks that are kept for figures
 
 
 @runtime_checkable
@@ -39,6 +40,8 @@ class Perplexity:
     improbable_share: The share of generated blocks that are less probable under generation 0 than 99 % of real blocks:
         the long tail.
     probable_share: The share of generated blocks that are more probable under generation 0 than 95 % of real blocks.
+    perplexity_zero_shot: Of the model before its first fit on the held-out real blocks. Generation 0 alone has it, and
+        only if `zero_shot` is given.
 
     Each number of generated blocks has a `_floor`: the same number of the held-out real blocks under generation 0.
     Perplexities are in [1, inf); a model that knows nothing has the size of the vocabulary.
@@ -47,6 +50,12 @@ class Perplexity:
     those of quantiles lie between order statistics (there is none where the blocks are too few), and those of shares
     include the uncertainty of the quantile of real blocks.
 
+    The perplexities of single blocks under generation 0 are kept for figures (`kept` of the subject).
+
+    Args:
+        zero_shot: Whether the model is measured before the fit of generation 0 too: pretrained weights that have seen
+            none of the data, or a fresh network, whose perplexity is about the size of the vocabulary.
+
     Raises:
         UserError: The family scores no tokens, there are fewer than 2 blocks, or a score is not finite.
 
@@ -54,6 +63,9 @@ class Perplexity:
     """
 
     version: ClassVar[int] = 1
+
+    def __init__(self, zero_shot: bool = False) -> None:
+        self.zero_shot = zero_shot
 
     def check_run(self, prospect: Prospect) -> None:
         """Refuse a family that scores no tokens, and fewer than 2 blocks."""
@@ -65,8 +77,13 @@ class Perplexity:
         """Return all perplexities and shares, with their floors."""
         model, first = _scorer(subject.model), _scorer(subject.first())
         own = _of_blocks(model, subject.real, "real")
+        before = {}
+        if self.zero_shot and first is model and subject.start is not None:
+            start = _of_blocks(_scorer(subject.start()), subject.real, "real")
+            before["perplexity_zero_shot"] = _exp(replicas.mean(start))
         real = own if first is model else _of_blocks(first, subject.real, "real")
         generated = _of_blocks(first, subject.generated, "generated")
+        subject.kept.update({GENERATED: _perplexities(generated), REAL: _perplexities(real)})
         estimates = _distribution(generated) | {
             "improbable_share": share_above(generated, real, IMPROBABLE),
             "probable_share": share_above(-generated, -real, PROBABLE),
@@ -76,6 +93,7 @@ class Perplexity:
         floor |= {"improbable_share": max(IMPROBABLE, least), "probable_share": max(PROBABLE, least)}
         return {
             "perplexity": _exp(replicas.mean(own)),
+            **before,
             **estimates,
             **{f"{name}_floor": Estimate(value) for name, value in floor.items()},
         }
@@ -105,6 +123,10 @@ def _distribution(nlls: Float[np.ndarray, " n"]) -> dict[str, Estimate]:
     for p, quantile in zip(QUANTILES, replicas.quantiles(nlls, QUANTILES), strict=True):
         estimates[f"generated_perplexity_q{round(100 * p):02d}"] = _exp(quantile)
     return estimates
+
+
+def _perplexities(nlls: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    return np.asarray(np.exp(np.minimum(nlls, math.log(np.finfo(float).max))))
 
 
 def _exp(logarithm: Estimate) -> Estimate:

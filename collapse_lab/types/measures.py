@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from collapse_lab.types.data import Samples, Spec
 from collapse_lab.types.family import GenerativeModel
@@ -49,15 +51,20 @@ class Subject:
 
     Attributes:
         model: the fitted model.
-        first: returns the same member's model of generation 0, which is loaded when it is called.
+        first: returns the same member's model of generation 0, which is loaded when it is called. In generation 0 it
+            is the same object as `model`.
         real: reference rows of the prompt set.
         generated: what the model sampled for the prompt set.
+        start: returns the same member's model before the fit of generation 0: pretrained or fresh.
+        kept: name -> a number for each sample, (n,), which a probe may add for figures; the ledger has none of them.
     """
 
     model: GenerativeModel
     first: Callable[[], GenerativeModel]
     real: Samples
     generated: Samples
+    start: Callable[[], GenerativeModel] | None = None
+    kept: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,27 @@ def test_each_text_is_scored_by_the_model_that_is_meant_for_it() -> None:
     assert len({round(estimates[name].value, 1) for name in ("perplexity", "generated_perplexity")}) == 2
 
 
+def test_the_model_before_its_first_fit_is_measured_in_generation_0_alone() -> None:
+    real, generated, start = REAL.write(3000, 20, 0), LATER.write(30, 20, 1), chain(6, 3)
+    at_first = subject(real, generated, REAL, REAL, start)
+    measured = Perplexity(zero_shot=True)(at_first, RNG)["perplexity_zero_shot"]
+    error = start.token_nlls(at_first.real).mean(1).std() / 3000**0.5
+    assert math.log(measured.value) == pytest.approx(start.rate(REAL), abs=4 * float(error))
+    assert measured == Perplexity()(subject(real, generated, start, REAL), RNG)["perplexity"]
+    later = subject(real, generated, LATER, REAL, start)
+    scored = start.scored
+    for probe, at in ((Perplexity(), at_first), (Perplexity(zero_shot=True), later)):
+        assert "perplexity_zero_shot" not in probe(at, RNG)
+    assert start.scored == scored
+
+
+def test_the_perplexities_of_single_blocks_under_generation_0_are_kept() -> None:
+    looked_at = subject(REAL.write(40, 20, 0), LATER.write(30, 20, 1), LATER, REAL)
+    Perplexity()(looked_at, RNG)
+    for name, rows in (("generated_perplexity", looked_at.generated), ("real_perplexity", looked_at.real)):
+        assert looked_at.kept[name] == pytest.approx(REAL.token_nlls(rows).double().mean(1).exp().numpy())
+
+
 def test_the_perplexity_of_a_uniform_model_is_the_size_of_its_vocabulary() -> None:
     estimates = Perplexity()(
         subject(REAL.write(5, 8, 0), REAL.write(9, 8, 1), *[Chain(np.full((6, 6), 1 / 6))] * 2), RNG
@@ -86,7 +107,7 @@ def test_generation_0_scores_real_text_once_and_the_probe_keeps_no_state() -> No
     for _ in range(2):
         probe(subject(REAL.write(10, 8, 0), REAL.write(7, 8, 1), other, model), RNG)
     assert other.scored == 20
-    assert vars(probe) == {}
+    assert vars(probe) == {"zero_shot": False}
 
 
 def test_intervals_contain_the_closed_form_95_times_in_100() -> None:

@@ -15,8 +15,11 @@ def samples(tokens: np.ndarray) -> Samples:
     return Samples(torch.from_numpy(tokens), np.full(len(tokens), -1))
 
 
-def subject(real: np.ndarray, generated: np.ndarray, model: Any = None, first: Any = None) -> Subject:
-    return Subject(cast("Any", model), lambda: cast("Any", first), samples(real), samples(generated))
+def subject(
+    real: np.ndarray, generated: np.ndarray, model: Any = None, first: Any = None, start: Any = None
+) -> Subject:
+    rows = samples(real), samples(generated)
+    return Subject(cast("Any", model), lambda: cast("Any", first), *rows, lambda: cast("Any", start))
 
 
 class Chain:
