@@ -11,11 +11,12 @@ from collapse_lab.mixing.accumulate import Accumulate
 from collapse_lab.mixing.accumulate_subsample import AccumulateSubsample
 from collapse_lab.mixing.augment import Augment
 from collapse_lab.mixing.base import synthetic_count
+from collapse_lab.mixing.blend import LATEST, Blend
 from collapse_lab.mixing.contaminate import Contaminate
 from collapse_lab.mixing.fresh import Fresh
 from collapse_lab.mixing.replace import Replace
 from collapse_lab.probes.process import Process
-from collapse_lab.theory import accumulate, discrete, gaussian, mad, multivariate, regression, rkhs, typical
+from collapse_lab.theory import accumulate, blend, discrete, gaussian, mad, multivariate, regression, rkhs, typical
 from collapse_lab.theory.arguments import Estimator, GaussianMoments, SampleSizes
 from collapse_lab.types import Estimate
 
@@ -203,6 +204,8 @@ def _smooth(sizes: SampleSizes) -> bool:
 
 def _replaces(process: Process) -> bool:
     policy = process.mixing
+    if isinstance(policy, Blend):
+        return policy.shares[LATEST] == 1
     return isinstance(policy, Replace) or (isinstance(policy, Contaminate) and policy.ratio == 1)
 
 
@@ -224,6 +227,7 @@ def _moments(process: Process, rows: int, estimator: Estimator, variance: float)
         ),
         Fresh: lambda: _fresh(process, first, estimator, variance) if one_size else None,
         Augment: lambda: _augmented(process, first, estimator, variance),
+        Blend: lambda: _blended(process, first, estimator, variance),
     }
     return laws[type(policy)]() if type(policy) in laws else None
 
@@ -233,6 +237,16 @@ def _fresh(process: Process, first: int, estimator: Estimator, variance: float) 
     n = int(process.nominal[-1])
     synthetic = synthetic_count(process.mixing.ratio, n)
     return mad.fresh_moments(process.steps, n - synthetic, synthetic, first, 1.0, estimator, variance)
+
+
+def _blended(process: Process, first: int, estimator: Estimator, variance: float) -> GaussianMoments:
+    assert isinstance(process.mixing, Blend)
+    sets, real, synthetic = [], first, 0
+    for size in process.nominal[1:]:
+        parts = process.mixing.parts(int(size), real, synthetic)
+        real, synthetic = parts.kept_real + parts.drawn, parts.latest + parts.kept_synthetic
+        sets.append(tuple(parts))
+    return blend.blend_moments(process.steps, first, sets, estimator, variance)
 
 
 def _augmented(process: Process, first: int, estimator: Estimator, variance: float) -> GaussianMoments:

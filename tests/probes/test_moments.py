@@ -13,6 +13,7 @@ from collapse_lab.engine.population import Population
 from collapse_lab.errors import UserError
 from collapse_lab.mixing.accumulate import Accumulate
 from collapse_lab.mixing.augment import Augment
+from collapse_lab.mixing.blend import Blend
 from collapse_lab.mixing.contaminate import Contaminate
 from collapse_lab.mixing.fresh import Fresh
 from collapse_lab.mixing.replace import Replace
@@ -24,6 +25,7 @@ from collapse_lab.probes.laws import QUANTILES, gaussian_laws, quantile
 from collapse_lab.probes.moments import Moments
 from collapse_lab.probes.process import Process
 from collapse_lab.theory import typical
+from collapse_lab.theory.blend import blend_moments
 from collapse_lab.theory.schedules import power_schedule
 from tests.models.points import fitted, normal
 from tests.probes.cases import look, process
@@ -71,6 +73,19 @@ def test_a_mixture_and_a_kernel_density_have_moments_and_no_theory() -> None:
     # The real moments are those of the whole mixture: its first axis has the variance 1 + 1
     expected = look(Moments(truth, process()), fitted(Gaussian, normal(20_000, 1, 2) * torch.tensor([2**0.5, 1])), rows)
     assert expected["wasserstein_risk"].value < 1e-3
+
+
+def test_the_laws_of_a_blend_are_those_of_its_numbers_of_rows() -> None:
+    laws = gaussian_laws(process(Blend(0.5, 0.25, 0.25), n=40), 40, "ml", np.ones(1), True)
+    sets = [(20, 10, 0, 10), (20, 5, 5, 10), (20, 4, 6, 10)]
+    expected = blend_moments(np.arange(4), 40, sets, "ml")
+    np.testing.assert_allclose(laws["variance"][:4], expected.variance)
+    np.testing.assert_allclose(laws["mean_error"][:4], expected.mean_error)
+    assert set(laws) == {"variance", "mean_error"}
+    replaced = gaussian_laws(process(Blend(1, 0, 0), n=40), 40, "ml", np.ones(1), True)
+    plain = gaussian_laws(process(Replace(), n=40), 40, "ml", np.ones(1), True)
+    assert replaced.keys() == plain.keys()
+    np.testing.assert_allclose(replaced["wasserstein_risk"], plain["wasserstein_risk"])
 
 
 def test_replicas_that_have_become_points_have_an_infinite_log_variance() -> None:
