@@ -13,7 +13,7 @@ import numpy as np
 
 from collapse_lab.results.collect import Collection, SeedGroup
 from collapse_lab.results.comparable import require_comparable
-from collapse_lab.results.intervals import of_effect, of_mean
+from collapse_lab.results.intervals import LEVEL, of_effect, of_mean
 from collapse_lab.results.run import Run
 from collapse_lab.results.series import final, value
 from collapse_lab.types import Estimate
@@ -135,18 +135,19 @@ def paired(runs: Sequence[Run], control: Sequence[Run], metric: str, generation:
     )
 
 
-def ratio(matched: Pairs) -> Estimate | None:
-    """Return exp(mean(log(x_s / y_s))), how many times the control, with the 95 % t-interval of the logarithms.
+def ratio(matched: Pairs, confidence: float = LEVEL) -> Estimate | None:
+    """Return exp(mean(log(x_s / y_s))), how many times the control, with the t-interval of the logarithms.
 
     Args:
         matched: The paired values.
+        confidence: The probability with which the interval contains the ratio, between 0 and 1.
 
     Returns:
         The ratio, above 0; None where there is no pair, or where a value is not above 0.
     """
     if not len(matched) or min(matched.x.min(), matched.y.min()) <= 0:
         return None
-    logs = of_mean(np.log(matched.x / matched.y))
+    logs = of_mean(np.log(matched.x / matched.y), confidence)
     lo, hi = (None if end is None else math.exp(end) for end in (logs.lo, logs.hi))
     return Estimate(math.exp(logs.value), lo, hi)
 

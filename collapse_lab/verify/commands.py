@@ -27,15 +27,22 @@ def commands(claim: Claim) -> list[str]:
 
 
 def override_line(claim: Claim, overrides: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the overrides of one group as a command line has them, the experiment first."""
+    """Return the overrides of one group as a command line has them: the experiment, the claim's setting, its own."""
     experiment = overrides.get("experiment", claim.experiment)
-    others = {key: value for key, value in overrides.items() if key != "experiment"}
+    others = {**claim.setting, **{key: value for key, value in overrides.items() if key != "experiment"}}
     return (f"+experiment={experiment}", *(f"{key}={_written(value)}" for key, value in others.items()))
 
 
 def _command(overrides: Sequence[str], seeds: Sequence[int]) -> str:
-    words = ["python", "-m", "collapse_lab", "-m", *overrides, f"seed={','.join(map(str, seeds))}"]
+    words = ["python", "-m", "collapse_lab", "-m", *overrides, f"seed={_seeds(seeds)}"]
     return " ".join(map(shlex.quote, words))
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    """Return seeds in Hydra's grammar: a range where many of them follow on each other, or else a list."""
+    if len(seeds) > 5 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
+        return f"range({seeds[0]},{seeds[-1] + 1})"
+    return ",".join(map(str, seeds))
 
 
 def _written(value: Any) -> str:

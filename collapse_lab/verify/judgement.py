@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from collapse_lab.errors import UserError
 from collapse_lab.results.comparable import require_comparable
 from collapse_lab.results.run import Run
 from collapse_lab.verify import statistics
-from collapse_lab.verify.claims import Claim
+from collapse_lab.verify.claims import Claim, Test
 from collapse_lab.verify.commands import commands
 from collapse_lab.verify.measured import Measured, Verdict, judge
+from collapse_lab.verify.multiplicity import ERROR, holm
+from collapse_lab.verify.power import detectable, p_value, shown
 from collapse_lab.verify.selection import Candidate, select
 
 _KEYS_OF_OTHERS = ("verdict", "reason", "value", "lo", "hi", "n", "setting", "runs")
@@ -28,15 +30,19 @@ class Judgement:
         verdict: The verdict.
         reason: Why it is this verdict, in words.
         measured: The statistic of the claim, measured in the runs.
-        setting: How the runs' settings differ from the experiment's.
+        p: The smallest p at which there would be a verdict; None where there is no interval over three seeds.
+        p_holm: The same after Holm's method over all claims of the table.
+        setting: How the runs' settings differ from those that the claim asks for; empty but in `others`.
         runs: The signatures of the runs, sorted.
-        others: The same claim judged from other runs, at smaller n or at other settings.
+        others: The same claim judged from runs at other settings, which decide nothing.
     """
 
     claim: Claim
     verdict: Verdict
     reason: str
     measured: Measured
+    p: float | None = None
+    p_holm: float | None = None
     setting: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
     others: tuple[Judgement, ...] = ()
@@ -46,25 +52,46 @@ class Judgement:
         """Return the commands that run the claim; runs that are complete are not run again."""
         return commands(self.claim)
 
+    @property
+    def detectable(self) -> float | None:
+        """Return how far beyond its limit the truth must lie for these runs to show it with 80 % probability."""
+        return detectable(self.measured, self.claim.test.needed)
+
+    @property
+    def shown(self) -> str:
+        """Return the values that these runs would have shown with 80 % probability, in words; "" where not known."""
+        return shown(self.detectable, self.claim.test.needed)
+
+    @property
+    def after_holm(self) -> Verdict:
+        """Return the verdict that is left when the whole table has a false one with at most 5 % probability."""
+        decided = self.verdict in ("reproduced", "not reproduced")
+        return self.verdict if not decided or (self.p_holm is not None and self.p_holm <= ERROR) else "inconclusive"
+
     def plain(self) -> dict[str, Any]:
-        """Return the judgement for JSON; as JSON has no infinity, a time that is never reached is the text "never"."""
+        """Return the judgement for JSON, which has no infinity: a time may be "never", an end "unbounded"."""
         claim, measured = self.claim, self.measured
-        ends = (("at_least", claim.needed.low), ("at_most", claim.needed.high))
         return {
             "id": claim.id,
             "paper": claim.paper,
             "claim": claim.claim,
             "source": claim.source,
             "known_from": list(claim.known_from),
-            "statistic": claim.statistic,
-            "arguments": dict(claim.arguments),
-            "needed": {name: end for name, end in ends if math.isfinite(end)},
+            **_plain_test(claim.test),
+            "condition": None if claim.condition is None else _plain_test(claim.condition),
             "size": claim.size,
             "verdict": self.verdict,
             "reason": self.reason,
-            **{key: _finite(getattr(measured, key)) for key in ("value", "lo", "hi")},
+            "value": "never" if measured.value == math.inf else _finite(measured.value),
+            "lo": _finite(measured.lo),
+            "hi": _finite(measured.hi),
             "n": measured.n,
             "note": measured.note,
+            "p": self.p,
+            "p_holm": self.p_holm,
+            "verdict_after_holm": self.after_holm,
+            "detectable": _finite(self.detectable),
+            "shown": self.shown,
             "setting": list(self.setting),
             "runs": list(self.runs),
             "commands": self.commands,
@@ -72,34 +99,79 @@ class Judgement:
         }
 
 
+def judge_claims(claims: Sequence[Claim], runs: Sequence[Run]) -> list[Judgement]:
+    """Return the judgement of each claim, and what is left of them all by Holm's method.
+
+    Args:
+        claims: The claims of the table.
+        runs: All runs that were collected, of any experiment.
+
+    Raises:
+        UserError: No preset can make the runs that a claim asks for.
+    """
+    judgements = [judge_claim(claim, runs) for claim in claims]
+    adjusted = holm([judgement.p for judgement in judgements])
+    return [replace(judgement, p_holm=p) for judgement, p in zip(judgements, adjusted, strict=True)]
+
+
 def judge_claim(claim: Claim, runs: Sequence[Run]) -> Judgement:
-    """Return the judgement of a claim by its best candidate among `runs`, with those by all other candidates.
+    """Return the judgement of one claim by the runs at its own setting, and beside it those at other settings.
 
     Args:
         claim: The claim.
         runs: All runs that were collected, of any experiment.
 
     Raises:
-        UserError: The configuration has no such experiment, or no such setting.
+        UserError: No preset can make the runs that the claim asks for.
     """
     selection = select(claim, runs)
-    if not selection.candidates:
-        return Judgement(claim, "not run", selection.lacking, Measured(None))
-    best, *others = (_judge_candidate(claim, candidate) for candidate in selection.candidates)
-    return Judgement(claim, best.verdict, best.reason, best.measured, best.setting, best.runs, tuple(others))
+    others = tuple(_judge_candidate(claim, candidate) for candidate in selection.others)
+    if selection.own is None:
+        return Judgement(claim, "not run", selection.lacking, Measured(None), others=others)
+    return replace(_judge_candidate(claim, selection.own), others=others)
 
 
 def _judge_candidate(claim: Claim, candidate: Candidate) -> Judgement:
     signatures = tuple(sorted({run.signature for run in candidate.runs}))
     try:
-        for metric in claim.metrics:
+        for metric in (metric for test in claim.tests for metric in test.metrics):
             require_comparable(candidate.runs, metric)
-        measured = statistics.known()[claim.statistic](candidate.groups, **claim.arguments)
+        measured, *condition = (_measure(test, candidate) for test in claim.tests)
     except UserError as error:
-        return Judgement(claim, "inconclusive", str(error), Measured(None), candidate.setting, signatures)
-    verdict, reason = judge(measured, claim.needed)
-    return Judgement(claim, verdict, reason, measured, candidate.setting, signatures)
+        none = Measured(None)
+        return Judgement(claim, "inconclusive", str(error), none, setting=candidate.setting, runs=signatures)
+    verdict, reason = judge(measured, claim.test.needed)
+    p = p_value(measured, claim.test.needed)
+    if claim.condition is not None and verdict in ("reproduced", "not reproduced"):
+        holds, why = judge(condition[0], claim.condition.needed)
+        p_condition = p_value(condition[0], claim.condition.needed)
+        p = None if p is None or p_condition is None else max(p, p_condition)
+        if holds != "reproduced":
+            verdict, reason = "inconclusive", f"its condition is {holds}: {_described(claim.condition)}; {why}"
+            p = None
+    return Judgement(claim, verdict, reason, measured, p, None, candidate.setting, signatures)
+
+
+def _measure(test: Test, candidate: Candidate) -> Measured:
+    return statistics.known()[test.statistic](candidate.groups, **test.arguments)
+
+
+def _described(test: Test) -> str:
+    arguments = ", ".join(f"{key} {value}" for key, value in test.arguments.items())
+    return f"{test.statistic} ({arguments}) {test.needed}"
+
+
+def _plain_test(test: Test) -> dict[str, Any]:
+    ends = (("at_least", test.needed.low), ("at_most", test.needed.high))
+    return {
+        "statistic": test.statistic,
+        "arguments": dict(test.arguments),
+        "needed": {name: end for name, end in ends if math.isfinite(end)},
+    }
 
 
 def _finite(value: float | None) -> float | str | None:
-    return "never" if value is not None and math.isinf(value) else value
+    """Return a number for JSON: infinity is a text, and what is not a number is null."""
+    if value is None or math.isnan(value):
+        return None
+    return value if math.isfinite(value) else "unbounded"

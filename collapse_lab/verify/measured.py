@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
+from collapse_lab.results.intervals import LEVEL, of_mean, of_ratio
+from collapse_lab.types import Estimate
+
+LEAST_SEEDS = 3  # with two seeds the t-interval reaches over 12.7 standard errors, so that it decides next to nothing
 ONE_RUN = "one run: the interval is within it, over replicas or samples"
 
 Verdict = Literal["reproduced", "not reproduced", "inconclusive", "not run"]
+Interval = Callable[[float], Estimate]
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,9 @@ class Measured:
         hi: The upper end; None where the chains are too few.
         n: The number of chains or of pairs.
         note: What the reader must know of the number, e.g. "1 run left out".
+        interval: The estimate at another confidence than 95 %; None where it is known at 95 % only.
+        scale: Of which number the interval is a t-interval: "linear" of the value, "log" of its logarithm. None means
+            that it is of another kind, such as that of a median.
     """
 
     value: float | None
@@ -28,6 +39,8 @@ class Measured:
     hi: float | None = None
     n: int = 0
     note: str = ""
+    interval: Interval | None = field(default=None, compare=False, repr=False)
+    scale: Literal["linear", "log"] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -47,27 +60,71 @@ class Needed:
         return f"at least {self.low:g}" if math.isinf(self.high) else f"{self.low:g} to {self.high:g}"
 
 
-def judge(measured: Measured, needed: Needed) -> tuple[Verdict, str]:
+def measured(interval: Interval, n: int, note: str = "", scale: Literal["linear", "log"] | None = None) -> Measured:
+    """Return a number with its interval at 95 %, and at any other confidence.
+
+    Args:
+        interval: The estimate at a confidence.
+        n: The number of chains or of pairs.
+        note: What the reader must know.
+        scale: As `Measured` has it.
+    """
+    estimate = interval(LEVEL)
+    known = estimate.lo is not None and estimate.hi is not None
+    return Measured(estimate.value, estimate.lo, estimate.hi, n, note, interval if known else None, scale)
+
+
+def mean_of(values: Sequence[float] | np.ndarray, note: str = "") -> Measured:
+    """Return the mean over chains or pairs with its t-interval; there is one value or more."""
+    return measured(lambda confidence: of_mean(values, confidence), len(values), note, "linear")
+
+
+def ratio_of(x: np.ndarray, y: np.ndarray, note: str = "") -> Measured:
+    """Return mean(x) / mean(y) over pairs with its interval of Fieller; without interval where mean(y) is not above 0.
+
+    Args:
+        x: The values (n,), one or more.
+        y: The values to divide by (n,), such as how much worse a control is than real images.
+        note: What the reader must know.
+    """
+    if float(np.mean(y)) <= 0:
+        below = f"there is nothing to divide by: the denominator is {float(np.mean(y)):.3g}, and not above 0"
+        return Measured(math.nan, n=len(x), note=", ".join(filter(None, (note, below))))
+    return measured(lambda confidence: of_ratio(x, y, confidence), len(x), note, "linear")
+
+
+def judge(measurement: Measured, needed: Needed) -> tuple[Verdict, str]:
     """Return the verdict, and its reason in words.
 
-    reproduced: The whole interval lies in the needed range.
-    not reproduced: No part of the interval lies in the needed range.
-    inconclusive: The interval lies across an end of the range, or there is no interval.
+    reproduced: The whole interval over three seeds or more lies in the needed range.
+    not reproduced: No part of the interval over three seeds or more lies in the needed range.
+    inconclusive: The interval lies across an end of the range, there is no interval, or the seeds are fewer than three.
     not run: There is no value.
 
     Args:
-        measured: What the statistic measured.
+        measurement: What the statistic measured.
         needed: The range in which the claim is true.
     """
-    value, lo, hi = measured.value, measured.lo, measured.hi
+    value, lo, hi, n = measurement.value, measurement.lo, measurement.hi, measurement.n
     if value is None:
-        return "not run", measured.note or "no run has the values that the statistic needs"
-    if lo is None or hi is None:
-        few = "one seed gives" if measured.n == 1 else f"{measured.n} seeds give"
-        return "inconclusive", f"{few} no interval: run more"
-    if needed.low <= lo and hi <= needed.high:
-        return "reproduced", f"the whole interval is {needed}"
-    if hi < needed.low or lo > needed.high:
-        return "not reproduced", f"no part of the interval is {needed}"
+        return "not run", measurement.note or "no run has the values that the statistic needs"
+    if n < LEAST_SEEDS:
+        return "inconclusive", f"{'one seed' if n == 1 else f'{n} seeds'}: a verdict needs {LEAST_SEEDS} or more"
+    if lo is None or hi is None or math.isnan(value):
+        return "inconclusive", measurement.note or f"{n} seeds give no interval: run more"
+    verdict = within(Estimate(value, lo, hi), needed)
+    if verdict == "reproduced":
+        return verdict, f"the whole interval is {needed}"
+    if verdict == "not reproduced":
+        return verdict, f"no part of the interval is {needed}"
     ends = [f"{end:g}" for end in (needed.low, needed.high) if lo <= end <= hi]
-    return "inconclusive", f"the interval reaches across {' and '.join(ends)}: run more seeds"
+    return verdict, f"the interval reaches across {' and '.join(ends)}: run more seeds"
+
+
+def within(estimate: Estimate, needed: Needed) -> Verdict:
+    """Return the verdict that an interval alone gives."""
+    if estimate.lo is None or estimate.hi is None:
+        return "inconclusive"
+    if needed.low <= estimate.lo and estimate.hi <= needed.high:
+        return "reproduced"
+    return "not reproduced" if estimate.hi < needed.low or estimate.lo > needed.high else "inconclusive"

@@ -1,22 +1,19 @@
-"""Selection of the runs that a claim is about: those whose settings are what its groups' overrides compose to."""
+"""Selection of the runs that a claim is about.
+
+The verdict comes from runs whose whole configuration is the one that the claim asks for. Runs of the same groups at
+another size, data set or budget are candidates of their own, and are shown beside the verdict.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from collapse_lab.errors import UserError
 from collapse_lab.results.run import Run
-from collapse_lab.results.settings import flattened, short, shown
+from collapse_lab.results.settings import ABSENT, short, shown
+from collapse_lab.verify.cells import Cell, cells
 from collapse_lab.verify.claims import Claim
-from collapse_lab.verify.commands import override_line
-
-_ABSENT = object()
-# A run that is longer than a claim needs is still a run of it, so the number of generations is free, as the seed is.
-# The composed configurations show which other settings repeat these two values, which nobody would choose.
-_FREE = {"seed": 2**41 + 1, "generations": 2**41 + 2}
 
 
 @dataclass(frozen=True)
@@ -25,11 +22,11 @@ class Candidate:
 
     Attributes:
         groups: The runs of each group, by the group's name.
-        setting: How the runs' settings differ from the experiment's, e.g. "n_samples 64 instead of 600".
+        setting: How the runs' settings differ from those that the claim asks for, e.g. "n_samples 64 instead of 600".
     """
 
     groups: Mapping[str, tuple[Run, ...]]
-    setting: tuple[str, ...]
+    setting: tuple[str, ...] = ()
 
     @property
     def runs(self) -> list[Run]:
@@ -44,19 +41,21 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Selection:
-    """Hold the candidates for one claim.
+    """Hold the runs for one claim.
 
     Attributes:
-        candidates: The candidates, best first.
-        lacking: Why there are none; "" where there are some.
+        own: The runs at the claim's own setting; None where a group has none.
+        others: Runs of the same groups at other settings, the largest n first.
+        lacking: Why there are no runs of its own; "" where there are.
     """
 
-    candidates: tuple[Candidate, ...]
+    own: Candidate | None
+    others: tuple[Candidate, ...]
     lacking: str = ""
 
 
 def select(claim: Claim, runs: Sequence[Run]) -> Selection:
-    """Return the candidates: largest n first, then nearest to the experiment's settings, then most runs.
+    """Return the runs of a claim at its own setting, and beside them those at others.
 
     Args:
         claim: The claim.
@@ -65,88 +64,46 @@ def select(claim: Claim, runs: Sequence[Run]) -> Selection:
     Raises:
         UserError: The configuration has no such experiment, or no such setting.
     """
-    composed = {name: _composed(*override_line(claim, overrides)) for name, overrides in claim.groups.items()}
-    free = _free_keys(claim)
-    pinned = _pinned(claim, composed) - free
-    by_other_settings: dict[Hashable, dict[str, list[Run]]] = {}
-    for run in runs:
-        others = repr(
-            sorted((k, _plain(v)) for k, v in run.flat.items() if k not in pinned and not _is_free(run, k, free))
-        )
-        for name, flat in composed.items():
-            if all(run.flat.get(key, _ABSENT) == flat.get(key, _ABSENT) for key in pinned):
-                by_other_settings.setdefault(others, {}).setdefault(name, []).append(run)
-    experiment = next(iter(composed.values()))
-    candidates = [
-        Candidate(
-            {name: tuple(groups[name]) for name in composed},
-            _setting(next(iter(groups.values()))[0], pinned, free, experiment),
-        )
-        for groups in by_other_settings.values()
-        if groups.keys() == composed.keys()
+    experiments = {str(overrides.get("experiment", claim.experiment)) for overrides in claim.groups.values()}
+    nearby = [run for run in runs if run.name in experiments]
+    if not nearby:
+        return Selection(None, (), f"no run of {' or '.join(sorted(experiments))}")
+    wanted = cells(claim)
+    own: dict[str, list[Run]] = {name: [] for name in wanted}
+    by_setting: dict[Hashable, dict[str, list[Run]]] = {}
+    for name, cell in wanted.items():
+        for run in filter(cell.meets, nearby):
+            apart = cell.differences(run)
+            if apart:
+                setting = tuple(sorted((key, _plain(run.flat.get(key))) for key in apart))
+                by_setting.setdefault(setting, {}).setdefault(name, []).append(run)
+            else:
+                own[name].append(run)
+    others = [
+        Candidate({name: tuple(groups[name]) for name in wanted}, _setting(wanted, groups))
+        for groups in by_setting.values()
+        if groups.keys() == wanted.keys()
     ]
-    candidates.sort(key=lambda c: (-c.n, len(c.setting), -len(c.runs)))
-    return Selection(tuple(candidates), "" if candidates else _lacking(composed, by_other_settings))
+    others.sort(key=lambda candidate: (-candidate.n, len(candidate.setting), -len(candidate.runs)))
+    missing = [name for name, members in own.items() if not members]
+    if missing:
+        groups = f"group{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
+        return Selection(None, tuple(others), f"no run of the {groups} at the setting of the claim")
+    return Selection(Candidate({name: tuple(members) for name, members in own.items()}), tuple(others))
 
 
-@cache
-def _composed(*line: str) -> dict[str, Any]:
-    # Because Hydra takes long to import, --help does without it
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from collapse_lab.config.explain import explain
-    from collapse_lab.config.scales import at_scale
-    from collapse_lab.config.searchpath import CONF, folders, register
-    from collapse_lab.config.signature import canonical
-
-    register()
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return flattened(canonical(compose("config", at_scale(line, folders()))))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(f"a claim asks for {' '.join(line)}: {explain(error, folders())}") from error
-
-
-def _pinned(claim: Claim, composed: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """Return the settings that make a run one of a group: what overrides change, or name without changing it."""
-    bases = [_composed(override_line(claim, overrides)[0]) for overrides in claim.groups.values()]
-    configurations = [*composed.values(), *bases]
-    keys = {key for flat in configurations for key in flat}
-    named = {key for overrides in claim.groups.values() for key in overrides}
-    first = configurations[0]
-    pinned = {key for key in keys if any(flat.get(key, _ABSENT) != first.get(key, _ABSENT) for flat in configurations)}
-    pinned |= {key for key in keys if any(key == name or key.startswith(f"{name}.") for name in named)}
-    return pinned | {"name"}
-
-
-def _free_keys(claim: Claim) -> set[str]:
-    """Return seed and generations, and the settings that repeat them unless a run sets them otherwise."""
-    free = [f"{key}={value}" for key, value in _FREE.items()]
-    flats = [_composed(*override_line(claim, overrides), *free) for overrides in claim.groups.values()]
-    return {key for flat in flats for key, value in flat.items() if value in _FREE.values()}
-
-
-def _is_free(run: Run, key: str, free: set[str]) -> bool:
-    """Return whether a setting of a run only repeats the run's seed or its number of generations."""
-    return key in free and run.flat[key] == run.flat.get(key.rpartition(".")[2])
-
-
-def _setting(run: Run, pinned: set[str], free: set[str], experiment: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return how a run's settings differ from those of its experiment."""
+def _setting(wanted: Mapping[str, Cell], groups: Mapping[str, Sequence[Run]]) -> tuple[str, ...]:
+    """Return how the settings of some runs differ from those of the claim; all runs of a group differ alike."""
+    name = next(iter(wanted))
+    cell, run = wanted[name], groups[name][0]
     return tuple(
-        f"{short(key)} {shown(value)} instead of {shown(experiment[key])}"
-        for key, value in run.flat.items()
-        if key in experiment and key not in pinned and not _is_free(run, key, free) and value != experiment[key]
+        f"{short(key)} {_shown(run.flat.get(key))} instead of {_shown(cell.flat.get(key))}"
+        for key in cell.differences(run)
     )
 
 
-def _lacking(composed: Mapping[str, Any], by_other_settings: Mapping[Hashable, Mapping[str, Sequence[Run]]]) -> str:
-    missing = [name for name in composed if not any(name in groups for groups in by_other_settings.values())]
-    if missing:
-        return f"no run of the group{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
-    return "its groups were run, but with different settings"
+def _shown(value: Any) -> str:
+    return ABSENT if value is None else shown(value)
 
 
 def _plain(value: Any) -> str:

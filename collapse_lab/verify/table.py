@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console, Group
@@ -11,11 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from collapse_lab.verify.judgement import Judgement
-from collapse_lab.verify.measured import Measured, Verdict
+from collapse_lab.verify.words import by_chance, counts, number, settings
 
-ORDER: tuple[Verdict, ...] = ("reproduced", "not reproduced", "inconclusive", "not run")
 _INK = {"reproduced": "green", "not reproduced": "red", "inconclusive": "yellow", "not run": "dim"}
-MOST_SETTINGS = 4
 
 
 def show(judgements: Sequence[Judgement], console: Console) -> None:
@@ -28,8 +24,9 @@ def show(judgements: Sequence[Judgement], console: Console) -> None:
             if judgement.claim.title == title:
                 table.add_row(_described(judgement), _verdict(judgement))
         console.print(table)
-    counts = Counter(judgement.verdict for judgement in judgements)
-    console.print(", ".join(f"{counts[verdict]} {verdict}" for verdict in ORDER if counts[verdict]))
+    console.print(counts(judgements))
+    if by_chance(judgements):
+        console.print(by_chance(judgements), highlight=False)
     incomplete = [judgement for judgement in judgements if judgement.measured.n < len(judgement.claim.seeds)]
     missing = dict.fromkeys(command for judgement in incomplete for command in judgement.commands)
     if missing:
@@ -38,46 +35,28 @@ def show(judgements: Sequence[Judgement], console: Console) -> None:
         console.print(f"  {command}", soft_wrap=True, highlight=False, markup=False)
 
 
-def number(measured: Measured) -> str:
-    """Return a measured number as text, e.g. "4.43 [3.43, 5.72], n = 3"."""
-    if measured.value is None:
-        return "–"
-    ends = [_number(end) for end in (measured.lo, measured.hi) if end is not None]
-    interval = f" [{', '.join(ends)}]" if ends else ""
-    return f"{_number(measured.value)}{interval}, n = {measured.n}"
-
-
 def _described(judgement: Judgement) -> Group:
-    claim = judgement.claim
-    arguments = ", ".join(f"{key} {value}" for key, value in claim.arguments.items())
+    claim, note = judgement.claim, judgement.measured.note
+    arguments = ", ".join(f"{key} {value}" for key, value in claim.test.arguments.items())
     lines = [
         f"{claim.source}; {', '.join(claim.known_from)}",
-        f"{claim.statistic}: {arguments}",
+        f"{claim.test.statistic}: {arguments}",
         f"size: {claim.size}",
     ]
     lines += [judgement.reason] if judgement.verdict in ("inconclusive", "not run") else []
-    lines += (
-        [judgement.measured.note] if judgement.measured.note and judgement.measured.note != judgement.reason else []
-    )
-    lines += [f"judged at {_settings(judgement)}"] if judgement.setting else []
-    lines += [f"at {_settings(other)}: {other.verdict}, {number(other.measured)}" for other in judgement.others]
+    lines += [note] if note and note != judgement.reason else []
+    if judgement.verdict == "inconclusive" and judgement.shown:
+        lines += [f"these runs would have shown {judgement.shown}, with 80 % probability"]
+    lines += [f"at {settings(other)}: {other.verdict}, {number(other.measured)}" for other in judgement.others]
     return Group(Text(claim.claim), *(Text(line, style="dim") for line in lines))
 
 
 def _verdict(judgement: Judgement) -> Group:
     lines = [] if judgement.measured.value is None else [Text(number(judgement.measured))]
+    if judgement.after_holm != judgement.verdict:
+        lines.append(Text(f"by Holm's method: {judgement.after_holm}"))
     return Group(
         Text(judgement.verdict, style=_INK[judgement.verdict]),
         *lines,
-        Text(f"needs {judgement.claim.needed}", style="dim"),
+        Text(f"needs {judgement.claim.test.needed}", style="dim"),
     )
-
-
-def _settings(judgement: Judgement) -> str:
-    more = len(judgement.setting) - MOST_SETTINGS
-    settings = ", ".join(judgement.setting[:MOST_SETTINGS]) + (f" and {more} more" if more > 0 else "")
-    return settings or "the experiment's own settings"
-
-
-def _number(value: float) -> str:
-    return "never" if math.isinf(value) else f"{value:.3g}"

@@ -90,9 +90,10 @@ def test_the_largest_step_is_below_0_where_every_step_falls() -> None:
     several = largest_step(group(falling, chain([5.0, 4.0, 3.0, 2.3], seed=1)), METRIC, GROUP)
     assert [several.value, several.n] == pytest.approx([-0.6, 2])
     assert several.note == ""
-    rising = group(chain([5.0, 4.0, 4.5], half=0.1))
+    rising = group(*(chain([5.0, 4.0, last], seed=seed) for seed, last in enumerate((4.4, 4.5, 4.6))))
     assert judge(largest_step(rising, METRIC, GROUP), Needed(high=0))[0] == "not reproduced"
-    assert judge(largest_step(group(falling), METRIC, GROUP), Needed(high=0))[0] == "reproduced"
+    three = group(*(chain([5.0, 4.0, last], seed=seed) for seed, last in enumerate((2.8, 2.9, 3.0))))
+    assert judge(largest_step(three, METRIC, GROUP), Needed(high=0))[0] == "reproduced"
     assert largest_step(group(falling), METRIC, GROUP, 0, 9).value is None
 
 

@@ -42,6 +42,13 @@ def test_the_verdict_follows_from_interval_and_needed_range(
     assert judge(Measured(99.0, *interval, 3), needed)[0] == verdict
 
 
+@pytest.mark.parametrize(
+    ("n", "reason"), [(1, "one seed: a verdict needs 3 or more"), (2, "2 seeds: a verdict needs 3 or more")]
+)
+def test_fewer_than_three_seeds_give_no_verdict_however_narrow_their_interval(n: int, reason: str) -> None:
+    assert judge(Measured(4.0, 3.99, 4.01, n), Needed(low=1.5)) == ("inconclusive", reason)
+
+
 def test_a_claim_without_a_value_is_not_run() -> None:
     assert judge(Measured(None, note="why"), Needed(low=1.0)) == ("not run", "why")
 
@@ -76,10 +83,10 @@ def test_each_verdict_can_come_from_ledgers(tmp_path: Path, ends: list[float], v
     assert judged.verdict == verdict
     assert judged.measured.n == len(ends)
     if verdict == "not run":
-        assert judged.reason == "no run of the group dosed"
+        assert judged.reason == "no run of the group dosed at the setting of the claim"
         assert judged.commands == ["python -m collapse_lab -m +experiment=nepotistic ratio=1,0 seed=0,1,2"]
     if ends == [4.0]:
-        assert judged.reason == "one seed gives no interval: run more"
+        assert judged.reason == "one seed: a verdict needs 3 or more"
         assert judged.measured.note == "2 runs left out"
 
 
@@ -100,11 +107,13 @@ def test_runs_with_different_features_are_inconclusive_and_the_reason_names_the_
     assert judged.measured.value is None
 
 
-def test_the_runs_with_the_largest_n_are_judged_and_the_others_are_reported(tmp_path: Path) -> None:
-    sweep(tmp_path / "runs", {0: [1.0, 1.1, 1.0], 1: [4.0, 4.1, 4.0]})
+def test_runs_at_another_setting_are_reported_and_never_decide(tmp_path: Path) -> None:
     tiny = {**PRINT, "seen": {"n": 64}}
     sweep(tmp_path / "runs", {0: [1.0, 1.1, 1.0], 1: [1.0, 1.1, 1.1]}, "+scale=tiny", prints=tiny)
     sweep(tmp_path / "runs", {0: [1.0, 1.1, 1.0], 1: [2.0, 2.1, 2.0]}, "model.guidance_scale=4")
+    alone = judgement(tmp_path)
+    assert (alone.verdict, len(alone.others)) == ("not run", 2)
+    sweep(tmp_path / "runs", {0: [1.0, 1.1, 1.0], 1: [4.0, 4.1, 4.0]})
     judged = judgement(tmp_path)
     assert (judged.verdict, judged.setting, judged.measured.n) == ("reproduced", (), 3)
     assert judged.others[0].setting == ("guidance_scale 4 instead of 2",)
@@ -113,23 +122,53 @@ def test_the_runs_with_the_largest_n_are_judged_and_the_others_are_reported(tmp_
     assert "n_samples 64 instead of 600" in judged.others[1].setting
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        "dataset=mnist",
+        "dataset.image_size=6",
+        "population.lineage=scratch",
+        "model.pretrained=stories15m",
+        "trainer.epochs=3",
+        "trainer.finetune_steps=7",
+        "model.optimisation.lr=0.1",
+        "n_train=300",
+        "metrics.prdc.k=3",
+    ],
+)
+def test_a_cell_pins_whatever_the_claim_depends_on(tmp_path: Path, other: str) -> None:
+    sweep(tmp_path / "runs", {0: [1.0, 1.1, 1.0], 1: [4.0, 4.1, 4.0]}, other)
+    judged = judgement(tmp_path)
+    assert judged.verdict == "not run"
+    assert judged.others[0].verdict == "reproduced"
+
+
+@pytest.mark.parametrize(
+    "other", ["metrics.fid.bootstrap=7", "model.sampling_batch=16", "metrics=[fid]", "features=[classifier]"]
+)
+def test_what_changes_no_number_may_differ(tmp_path: Path, other: str) -> None:
+    sweep(tmp_path / "runs", {0: [1.0, 1.1, 1.0], 1: [4.0, 4.1, 4.0]}, other)
+    assert judgement(tmp_path).verdict == "reproduced"
+
+
 def test_groups_with_different_settings_are_not_compared(tmp_path: Path) -> None:
     sweep(tmp_path / "runs", {0: [1.0, 1.1, 1.0]})
     sweep(tmp_path / "runs", {1: [4.0, 4.1, 4.0]}, "+scale=tiny")
     judged = judgement(tmp_path)
-    assert (judged.verdict, judged.reason) == ("not run", "its groups were run, but with different settings")
+    assert (judged.verdict, judged.reason) == ("not run", "no run of the group dosed at the setting of the claim")
+    assert judged.others == ()
 
 
 def test_an_option_that_a_group_names_must_be_the_one_that_ran(tmp_path: Path) -> None:
     sweep(tmp_path / "runs", {0: [1.0, 1.1, 1.0]})
     sweep(tmp_path / "runs", {1: [4.0, 4.1, 4.0]}, "curation=drop_worst")
     groups: dict[str, dict[str, Any]] = {"dosed": {"ratio": 1, "curation": "histogram"}, "control": {"ratio": 0}}
-    assert judgement(tmp_path, groups=groups).reason == "no run of the group dosed"
+    assert "no run of the group dosed" in judgement(tmp_path, groups=groups).reason
     groups["dosed"]["curation"] = "drop_worst"
     assert judgement(tmp_path, groups=groups).verdict == "reproduced"
     # A group that names the default option does not take runs of another option
     groups = {"dosed": {"ratio": 1, "curation": "none"}, "control": {"ratio": 0, "curation": "none"}}
-    assert judgement(tmp_path, groups=groups).reason == "no run of the group dosed"
+    assert "no run of the group dosed" in judgement(tmp_path, groups=groups).reason
 
 
 @pytest.mark.parametrize(
@@ -179,4 +218,4 @@ def test_settings_that_repeat_the_seed_or_the_generations_may_differ(tmp_path: P
     assert (judged.measured.n, judged.setting) == (3, ())
     assert judged.measured.value == pytest.approx(0.4)
     (other,) = judged.others
-    assert (other.measured.n, set(other.setting)) == (1, {"seed 7 instead of 0"})
+    assert (other.measured.n, set(other.setting)) == (1, {"seed 7 instead of –"})

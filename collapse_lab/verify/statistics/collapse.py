@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from collapse_lab.results import collapse_quantities
-from collapse_lab.results.intervals import of_mean, of_median
+from collapse_lab.results.intervals import of_median
 from collapse_lab.results.names import Name
 from collapse_lab.results.run import Run
 from collapse_lab.results.series import along, final, floor_of, value
-from collapse_lab.verify.measured import Measured
+from collapse_lab.verify.measured import Measured, mean_of, measured
+from collapse_lab.verify.pairing import runs_left_out
 from collapse_lab.verify.statistics import GroupName, Groups, MetricName
 
 
@@ -78,16 +79,12 @@ def half_life(groups: Groups, metric: MetricName, group: GroupName) -> Measured:
 
 
 def _mean(values: Sequence[float], runs: Sequence[Run], lacking: str) -> Measured:
-    if not values:
-        return Measured(None, note=lacking)
-    mean, left_out = of_mean(values), len(runs) - len(values)
-    note = f"{left_out} run{'s' if left_out > 1 else ''} left out" if left_out else ""
-    return Measured(mean.value, mean.lo, mean.hi, len(values), note)
+    return mean_of(values, runs_left_out(len(runs) - len(values))) if values else Measured(None, note=lacking)
 
 
 def _median(times: Sequence[float | None], lacking: str) -> Measured:
     if not times:
         return Measured(None, note=lacking)
-    median, never = of_median(times), sum(t is None for t in times)
+    never = sum(time is None for time in times)
     note = f"never in {never} of {len(times)} chains" if never else ""
-    return Measured(median.value, median.lo, median.hi, len(times), note)
+    return measured(lambda confidence: of_median(times, confidence), len(times), note)

@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from scipy.special import ndtri
 
-from collapse_lab.results.intervals import LEVEL, of_mean
+from collapse_lab.results.intervals import LEVEL
 from collapse_lab.results.run import Run
 from collapse_lab.results.series import final, point, value
-from collapse_lab.verify.measured import ONE_RUN, Measured
+from collapse_lab.verify.measured import ONE_RUN, Measured, mean_of
+from collapse_lab.verify.pairing import runs_left_out
 from collapse_lab.verify.statistics import GroupName, Groups, MetricName
 
 
@@ -41,10 +42,12 @@ def level(groups: Groups, metric: MetricName, group: GroupName, generation: int 
     runs = [run for run in groups[group] if value(run, metric, _at(run, metric, generation)) is not None]
     if not runs:
         return Measured(None, note=f"no run has {metric}{_when(generation)}")
+    left_out = len(groups[group]) - len(runs)
+    if len(runs) > 1:
+        return mean_of([point([run], metric, generation)[0] for run in runs], _noted(left_out))
     mean, lo, hi = point(runs, metric, generation)
     known = math.isfinite(lo)
-    note = _noted(len(groups[group]) - len(runs), alone=len(runs) == 1 and known)
-    return Measured(mean, lo if known else None, hi if known else None, len(runs), note)
+    return Measured(mean, lo if known else None, hi if known else None, 1, _noted(left_out, alone=known))
 
 
 def departure(groups: Groups, metric: MetricName, group: GroupName, until: int | None = None) -> Measured:
@@ -93,8 +96,7 @@ def largest_step(
     if not known:
         return Measured(None, note=f"no run has {metric} at every generation from {since}{_when(until, ' to ')}")
     if len(known) > 1:
-        mean = of_mean([max(step.value for step in steps_of_run) for steps_of_run in known])
-        return Measured(mean.value, mean.lo, mean.hi, len(known), _noted(left_out))
+        return mean_of([max(step.value for step in steps_of_run) for steps_of_run in known], _noted(left_out))
     (only,) = known
     largest = max(step.value for step in only)
     if any(math.isnan(step.half) for step in only):
@@ -136,5 +138,4 @@ def _when(generation: int | None, word: str = " at generation ") -> str:
 
 
 def _noted(left_out: int, alone: bool = False) -> str:
-    notes = [f"{left_out} run{'s' if left_out > 1 else ''} left out"] if left_out else []
-    return ", ".join([*notes, *([ONE_RUN] if alone else [])])
+    return ", ".join(filter(None, (runs_left_out(left_out), ONE_RUN if alone else "")))

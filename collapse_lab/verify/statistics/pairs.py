@@ -7,17 +7,17 @@ independent. That interval is within the runs, over samples and not over seeds, 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from collapse_lab.results.intervals import of_mean
 from collapse_lab.results.paired import Pairs, pairs
 from collapse_lab.results.paired import ratio as times
 from collapse_lab.results.run import Run
 from collapse_lab.results.series import point, value
 from collapse_lab.types import Estimate
-from collapse_lab.verify.measured import ONE_RUN, Measured
+from collapse_lab.verify.measured import ONE_RUN, Measured, mean_of, measured
+from collapse_lab.verify.pairing import lacking, left_out
 from collapse_lab.verify.statistics import GroupName, Groups, MetricName
 
 
@@ -34,8 +34,7 @@ def difference(
         generation: The generation; None takes the last one that both runs of some pair have.
     """
     paired = pairs(groups[group], groups[control], metric, generation)
-    ends = _single(groups[group], metric, generation), _single(groups[control], metric, generation)
-    return _measured(paired, of_mean(paired.x - paired.y) if len(paired) else None, _apart(*ends))
+    return _subtracted(paired, _single(groups[group], metric, generation), _single(groups[control], metric, generation))
 
 
 def ratio(
@@ -51,8 +50,7 @@ def ratio(
         generation: The generation; None takes the last one that both runs of some pair have.
     """
     paired = pairs(groups[group], groups[control], metric, generation)
-    ends = _single(groups[group], metric, generation), _single(groups[control], metric, generation)
-    return _measured(paired, times(paired), _times(*ends))
+    return _divided(paired, _single(groups[group], metric, generation), _single(groups[control], metric, generation))
 
 
 def change(groups: Groups, metric: MetricName, group: GroupName, since: int, until: int) -> Measured:
@@ -65,9 +63,8 @@ def change(groups: Groups, metric: MetricName, group: GroupName, since: int, unt
         since: The earlier generation.
         until: The later generation.
     """
-    paired = _along(groups[group], metric, since, until)
-    ends = _single(groups[group], metric, until), _single(groups[group], metric, since)
-    return _measured(paired, of_mean(paired.x - paired.y) if len(paired) else None, _apart(*ends))
+    runs = groups[group]
+    return _subtracted(_along(runs, metric, since, until), _single(runs, metric, until), _single(runs, metric, since))
 
 
 def growth(groups: Groups, metric: MetricName, group: GroupName, since: int, until: int) -> Measured:
@@ -80,9 +77,8 @@ def growth(groups: Groups, metric: MetricName, group: GroupName, since: int, unt
         since: The earlier generation.
         until: The later generation.
     """
-    paired = _along(groups[group], metric, since, until)
-    ends = _single(groups[group], metric, until), _single(groups[group], metric, since)
-    return _measured(paired, times(paired), _times(*ends))
+    runs = groups[group]
+    return _divided(_along(runs, metric, since, until), _single(runs, metric, until), _single(runs, metric, since))
 
 
 def _along(runs: Sequence[Run], metric: str, since: int, until: int) -> Pairs:
@@ -95,6 +91,32 @@ def _along(runs: Sequence[Run], metric: str, since: int, until: int) -> Pairs:
 def _single(runs: Sequence[Run], metric: str, generation: int | None) -> Estimate:
     """Return value and interval of a single run; NaN where there are several runs, or where they are not known."""
     return Estimate(*point(runs, metric, generation)) if len(runs) == 1 else Estimate(math.nan, math.nan, math.nan)
+
+
+def _subtracted(paired: Pairs, x: Estimate, y: Estimate) -> Measured:
+    if not len(paired):
+        return Measured(None, note=lacking(paired))
+    over_pairs = mean_of(paired.x - paired.y, left_out(paired))
+    return _alone(over_pairs, lambda: _apart(x, y)) if over_pairs.lo is None else over_pairs
+
+
+def _divided(paired: Pairs, x: Estimate, y: Estimate) -> Measured:
+    if not len(paired):
+        return Measured(None, note=lacking(paired))
+    if times(paired) is None:
+        return Measured(None, note="no ratio: a value is not above 0")
+    over_pairs = measured(
+        lambda level: times(paired, level) or Estimate(math.nan), len(paired), left_out(paired), "log"
+    )
+    return _alone(over_pairs, lambda: _times(x, y)) if over_pairs.lo is None else over_pairs
+
+
+def _alone(over_pairs: Measured, of_ledger: Callable[[], Estimate]) -> Measured:
+    """Return a number of one pair with the interval of its ledgers, where they have one."""
+    single = of_ledger()
+    if single.lo is None or not math.isfinite(single.lo):
+        return over_pairs
+    return Measured(over_pairs.value, single.lo, single.hi, 1, ONE_RUN)
 
 
 def _apart(x: Estimate, y: Estimate) -> Estimate:
@@ -115,16 +137,3 @@ def _times(x: Estimate, y: Estimate) -> Estimate:
 
 def _half(estimate: Estimate) -> float:
     return math.nan if estimate.lo is None or estimate.hi is None else (estimate.hi - estimate.lo) / 2
-
-
-def _measured(paired: Pairs, estimate: Estimate | None, single: Estimate) -> Measured:
-    note = f"{paired.left_out} run{'s' if paired.left_out > 1 else ''} left out" if paired.left_out else ""
-    if estimate is None:
-        when = f"generation {paired.generation}" if paired.generation >= 0 else "any generation"
-        lacking = (
-            "no ratio: a value is not above 0" if len(paired) else f"no pair of runs has {paired.metric} at {when}"
-        )
-        return Measured(None, note=lacking)
-    if estimate.lo is None and single.lo is not None and math.isfinite(single.lo):
-        return Measured(estimate.value, single.lo, single.hi, 1, ONE_RUN)
-    return Measured(estimate.value, estimate.lo, estimate.hi, len(paired), note)

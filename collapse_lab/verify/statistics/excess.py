@@ -1,0 +1,193 @@
+"""Statistics of the excess over the floor, paired by seed.
+
+The floor of a metric is its value for real rows against real rows, and the ledger has it (`<metric>_floor`). Most of a
+Fréchet distance of a few hundred images is floor, so that a ratio of two such distances says little. The excess,
+metric - floor, is what the model adds. Where a difference of two groups is taken, the floors cancel. All ratios here
+are ratios of means over the seeds, with the interval of Fieller.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from scipy.stats import rankdata
+
+from collapse_lab.errors import UserError
+from collapse_lab.types import Estimate
+from collapse_lab.verify.measured import Measured, mean_of, measured, ratio_of
+from collapse_lab.verify.pairing import FLOOR, Matched, last_of_all, matched
+from collapse_lab.verify.statistics import GroupName, Groups, MetricName
+
+
+def times_excess(
+    groups: Groups, metric: MetricName, group: GroupName, control: GroupName, generation: int | None = None
+) -> Measured:
+    """Return mean(x - floor) / mean(y - floor): how many times the control's excess that of a group is.
+
+    Args:
+        groups: The runs of each group.
+        metric: The metric, of which less is better.
+        group: The group, with values x.
+        control: The group that is divided by, with values y.
+        generation: The generation; None takes the last one of both.
+    """
+    found = _excess(groups, metric, [group, control], generation)
+    return (
+        ratio_of(found.columns[0], found.columns[1], found.note) if len(found) else Measured(None, note=found.lacking)
+    )
+
+
+def least_times_excess(
+    groups: Groups, metric: MetricName, control: GroupName, generation: int | None = None
+) -> Measured:
+    """Return the smallest `times_excess` of all groups but the control: whether every one of them is that bad.
+
+    The smallest is above a limit where each is, so that its lower end is the smallest of the lower ends. Its upper end
+    is the smallest of upper ends that hold together (Bonferroni). n is the smallest number of seeds.
+
+    Args:
+        groups: The runs of each group.
+        metric: The metric, of which less is better.
+        control: The group that is divided by.
+        generation: The generation; None takes the last one of each pair of groups.
+    """
+    others = [name for name in groups if name != control]
+    pairs = {name: _excess(groups, metric, [name, control], generation) for name in others}
+    missing = next((pair.lacking for pair in pairs.values() if not len(pair)), None)
+    if missing is not None:
+        return Measured(None, note=missing)
+    ratios = {name: ratio_of(pair.columns[0], pair.columns[1], pair.note) for name, pair in pairs.items()}
+    worst = min(ratios, key=lambda name: ratios[name].value or 0.0)
+    unknown = next((ratio for ratio in ratios.values() if ratio.interval is None), None)
+    if unknown is not None:
+        return unknown
+
+    def smallest(confidence: float) -> Estimate:
+        lows = [estimate.lo for estimate in _at(ratios.values(), confidence)]
+        highs = [estimate.hi for estimate in _at(ratios.values(), 1 - (1 - confidence) / len(ratios))]
+        return Estimate(
+            min(ratio.value for ratio in ratios.values() if ratio.value is not None),
+            min(lo for lo in lows if lo is not None),
+            min(hi for hi in highs if hi is not None),
+        )
+
+    return measured(smallest, min(map(len, pairs.values())), f"smallest in {worst}", "linear")
+
+
+def extra_loss(
+    groups: Groups, metric: MetricName, group: GroupName, control: GroupName, since: int, until: int
+) -> Measured:
+    """Return mean((x_until - x_since) - (y_until - y_since)) / mean(y_since - floor).
+
+    It is how much more than its control a group loses between two generations, in units of the control's excess.
+
+    Args:
+        groups: The runs of each group.
+        metric: The metric, of which less is better.
+        group: The group, with values x.
+        control: The control, with values y.
+        since: The earlier generation.
+        until: The later generation.
+    """
+    places = [(group, until), (group, since), (control, until), (control, since), (control, FLOOR)]
+    found = matched(groups, metric, places)
+    if not len(found):
+        return Measured(None, note=found.lacking)
+    x_until, x_since, y_until, y_since, floor = found.columns
+    return ratio_of((x_until - x_since) - (y_until - y_since), y_since - floor, found.note)
+
+
+def gap_left(
+    groups: Groups, metric: MetricName, group: GroupName, control: GroupName, since: int, until: int
+) -> Measured:
+    """Return mean(x_until - y_until) / mean(x_since - y_since): the share of a gap to the control that remains.
+
+    Args:
+        groups: The runs of each group.
+        metric: The metric, of which less is better.
+        group: The group, with values x.
+        control: The control, with values y.
+        since: The generation at which the gap is 1.
+        until: The later generation.
+    """
+    found = matched(groups, metric, [(group, until), (control, until), (group, since), (control, since)])
+    if not len(found):
+        return Measured(None, note=found.lacking)
+    x_until, y_until, x_since, y_since = found.columns
+    return ratio_of(x_until - y_until, x_since - y_since, found.note)
+
+
+def share_left(
+    groups: Groups,
+    metric: MetricName,
+    group: GroupName,
+    untreated: GroupName,
+    control: GroupName,
+    generation: int | None = None,
+) -> Measured:
+    """Return mean(x - z) / mean(y - z): the share of the harm that a treatment leaves.
+
+    Args:
+        groups: The runs of each group.
+        metric: The metric, of which less is better.
+        group: The group that was treated, with values x.
+        untreated: The group that was not, with values y.
+        control: The group that was not harmed, with values z.
+        generation: The generation; None takes the last one of all three.
+    """
+    names = [group, untreated, control]
+    at = last_of_all(groups, names, metric) if generation is None else generation
+    found = matched(groups, metric, [(name, at) for name in names])
+    if not len(found):
+        return Measured(None, note=found.lacking)
+    x, y, z = found.columns
+    return ratio_of(x - z, y - z, found.note)
+
+
+def trend(groups: Groups, metric: MetricName, setting: str, generation: int | None = None) -> Measured:
+    """Return the mean over the seeds of Spearman's rank correlation of a metric with a setting, over all groups.
+
+    It is 1 where the metric rises from each value of the setting to the next larger one. Only seeds that all groups
+    have are taken.
+
+    Args:
+        groups: The runs of each group, three groups or more.
+        metric: The metric.
+        setting: The dotted name of a setting that is a different number in each group, such as "ratio".
+        generation: The generation; None takes the last one of all groups.
+
+    Raises:
+        UserError: There are fewer than three groups, or the setting is no number of its own in each group.
+    """
+    doses = [runs[0].flat.get(setting) for runs in groups.values()]
+    numbers = [float(dose) for dose in doses if isinstance(dose, int | float) and not isinstance(dose, bool)]
+    if len(set(numbers)) < len(groups) or len(groups) < 3:
+        raise UserError(
+            f"trend needs three groups or more with a number of their own as {setting}; got "
+            f"{', '.join(map(str, doses))}: name another setting, or give each group another value"
+        )
+    at = last_of_all(groups, list(groups), metric) if generation is None else generation
+    found = matched(groups, metric, [(name, at) for name in groups])
+    if not len(found):
+        return Measured(None, note=found.lacking)
+    ranks = rankdata(found.columns, axis=0)
+    correlations = [_correlation(rankdata(numbers), of_seed) for of_seed in ranks.T]
+    return mean_of(correlations, found.note)
+
+
+def _at(ratios: Iterable[Measured], confidence: float) -> list[Estimate]:
+    return [ratio.interval(confidence) for ratio in ratios if ratio.interval is not None]
+
+
+def _excess(groups: Groups, metric: str, names: Sequence[str], generation: int | None) -> Matched:
+    """Return the excess of two groups over their floors, one column for each."""
+    at = last_of_all(groups, names, metric) if generation is None else generation
+    found = matched(groups, metric, [(name, place) for name in names for place in (at, FLOOR)])
+    return Matched(found.columns[::2] - found.columns[1::2], found.note, found.lacking)
+
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Return the correlation of two columns, 0 where one of them is constant."""
+    return float(np.corrcoef(x, y)[0, 1]) if y.std() > 0 and math.isfinite(y.std()) else 0.0
