@@ -48,9 +48,12 @@ class Run:
         """Return the seed; None where the configuration has none."""
         return self.config.get("seed")
 
-    @property
+    @cached_property
     def last(self) -> int:
-        """Return the last generation in the ledger; -1 where the ledger is empty."""
+        """Return the last generation in the ledger; -1 where the ledger is empty.
+
+        Because the CSV asks for it once for each record of a long chain, search the ledger once.
+        """
         return max((record.generation for record in self.records), default=-1)
 
     @property

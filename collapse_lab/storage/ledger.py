@@ -8,11 +8,10 @@ import logging
 import math
 import os
 import re
-import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from collapse_lab.errors import UserError
 from collapse_lab.storage.files import sync
@@ -185,7 +184,7 @@ def _parse(line: bytes, path: Path, number: int) -> Record:
             if not isinstance(values[name], kind) or isinstance(values[name], bool):
                 raise ValueError(f"'{name}' should be of type {kind.__name__}")
         for name in ("counts", "metrics", "seconds"):
-            if not all(_is_finite(value) for value in values[name].values()):
+            if not _are_finite(values[name].values()):
                 raise ValueError(f"'{name}' should hold finite numbers")
         if values["status"] not in ("ok", "diverged"):
             raise ValueError(f"'status' should be ok or diverged, and is '{values['status']}'")
@@ -216,9 +215,15 @@ def _verified(line: bytes) -> bytes:
     return content
 
 
-def _is_finite(value: object) -> bool:
-    """Return whether a value is a number that a float can hold. JSON reads 1e400 as infinity. True is no number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+def _are_finite(values: Collection[object]) -> bool:
+    """Return whether all values are numbers that a float can hold. JSON reads 1e400 as infinity. True is no number."""
+    # Because a long ledger has millions of numbers, ask for their types and ranges without a call of ours for each
+    if not set(map(type, values)) <= {int, float}:
+        return False
+    try:
+        return all(map(math.isfinite, cast("Collection[float]", values)))
+    except OverflowError:  # because it is a whole number beyond what a float holds
+        return False
 
 
 def _mend(path: Path) -> None:

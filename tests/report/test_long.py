@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from collapse_lab.report import write_report
+from collapse_lab.report import export, write_report
 from collapse_lab.report.collapse_tables import MOST_POINTS as MOST_OF_A_RATE
 from collapse_lab.report.curves import THINNED
+from collapse_lab.report.export import packed
 from collapse_lab.report.perplexities import fan
-from collapse_lab.results.collect import Collection, collect
+from collapse_lab.results.collect import Collection, collect, gathered
+from collapse_lab.results.run import read_run
 from collapse_lab.results.series import MOST_POINTS, along, over_generations, point, value
+from collapse_lab.types import Record
 from tests.report.run_folders import write_run
 
 FID = "seen/classifier/fid"
@@ -43,6 +49,27 @@ def test_a_chain_of_20000_generations_has_a_page_within_20_seconds(tmp_path: Pat
     assert THINNED in page
     assert f"Rates of longer chains are those of {MOST_OF_A_RATE:,} generations" in page
     assert len(page) < 5_000_000
+
+
+class Walked(tuple[Record, ...]):
+    """Records that count how often somebody walks through all of them."""
+
+    walks: ClassVar[int] = 0
+
+    def __iter__(self) -> Iterator[Record]:
+        Walked.walks += 1
+        return super().__iter__()
+
+
+def test_the_packed_numbers_of_a_long_chain_walk_through_it_a_few_times_and_not_once_for_each_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "MOST_NUMBERS", 0)  # as if its numbers were too many for the page
+    run = read_run(write_long(tmp_path / "run", 1_000))
+    walked = gathered([replace(run, records=Walked(run.records))])
+    Walked.walks = 0
+    assert "the last generation" in packed(walked).description
+    assert 1 <= Walked.walks <= 5
 
 
 def test_a_line_of_a_long_chain_has_500_points_with_the_first_and_the_last(tmp_path: Path) -> None:
