@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,18 @@ def merged(node: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return both
 
 
+def without(node: Mapping[str, Any], arguments: Iterable[str]) -> dict[str, Any]:
+    """Return a node without some arguments; `optimisation.lr` is the argument `lr` of the node `optimisation`."""
+    kept = dict(node)
+    for argument in arguments:
+        outer, _, inner = argument.partition(".")
+        if not inner:
+            kept.pop(outer, None)
+        elif isinstance(kept.get(outer), Mapping):
+            kept[outer] = without(kept[outer], [inner])
+    return kept
+
+
 def pick_device(wanted: str) -> str:
     """Return `cuda` or `cpu`; `auto` takes the GPU if there is one."""
     import torch
@@ -184,16 +196,20 @@ def _model(
     """Return the component of a member, and put a model of it into `built`."""
     where = "model" if name == "model" else f"population.members.{name}"
     identities, schedules = bind_model(masked, where)
-    for identity in identities:
-        _read_files(identity, node, ["pretrained"])
     family = import_target(str(node["_target_"]), where)
+    fresh = bind_model(without(masked, getattr(family, "finetuning_only", ())), where)[0][0]
+    for identity in [*identities, fresh]:
+        _read_files(identity, node, ["pretrained"])
     check_protocol(family, GenerativeModel, where)  # now, because what acts after training is read off the class
-    component = ModelComponent(name, _constructor(node, where), identities, family.sampling_only, schedules)
+    component = ModelComponent(
+        name, _constructor(node, where), identities, family.sampling_only, schedules, fresh_identity=fresh
+    )
     # Construct the model once, so that a wrong size or range is refused now and not after generation 0
     with bounded(f"the network of {where}", "lower its sizes (channels, width, layers, replicas, …)"):
         built[name] = component.build(spec, 0)
     check_protocol(built[name], GenerativeModel, where)
-    return replace(component, least_rows=getattr(built[name], "least_rows", 1))
+    made = built[name]
+    return replace(component, least_rows=getattr(made, "least_rows", 1), validates=getattr(made, "validates", False))
 
 
 def _extractor(name: str, node: Mapping[str, Any], masked: Mapping[str, Any]) -> Component:

@@ -31,6 +31,8 @@ def check_run(lab: Lab, models: Mapping[str, GenerativeModel]) -> None:
             probe or the curation refuses the run (`check_run` of `collapse_lab.types`).
     """
     check_sizes(lab)
+    if any(model.validates for model in lab.models):
+        _ = lab.validation  # because it refuses a data set without validation rows
     refuse(lab.curation, "curation", lab.dataset.spec)
     for subset in lab.prompts.sets:
         masks = dict(zip(("train", "reference"), lab.members_of(subset), strict=True))

@@ -73,7 +73,7 @@ class Training:
                 f"trainer.epochs={self.epochs} over {rows} rows is {steps:.3g} steps of a fit, and {LARGEST} are the "
                 "most; lower trainer.epochs"
             )
-        return Budget(steps, self.batch_size, self.precision, self.gradient_clip, device)
+        return Budget(steps, self.batch_size, self.precision, self.gradient_clip, device, warm, rows)
 
 
 class RandomRows:

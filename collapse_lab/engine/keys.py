@@ -61,12 +61,13 @@ class FitKey(StageKey):
 
     Attributes:
         model: the family's identity without the arguments that act on sampling alone, so that a sweep over those
-            shares its fits.
+            shares its fits. A fit from fresh weights leaves out too what acts in warm fits alone.
         steps, batch_size, precision, gradient_clip: the budget. The device is left out, because it is not meant to
             change a result.
         rows: a digest of which rows of which stages are trained on, in their order.
         vocabulary: the captions of the data set, because a text encoder numbers its words by them.
         seeds: the place in the tree of seeds.
+        validation: a digest of the rows on which the fit chooses its weights, empty where it keeps the last ones.
     """
 
     kind: ClassVar[str] = "fit"
@@ -79,6 +80,7 @@ class FitKey(StageKey):
     precision: str = "32-true"
     gradient_clip: float | None = 1.0
     vocabulary: tuple[str, ...] = ()
+    validation: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from collapse_lab.engine.finite import checked_data
 from collapse_lab.engine.fitting import Training
 from collapse_lab.engine.keys import Identity
 from collapse_lab.engine.population import Population
+from collapse_lab.errors import UserError
+from collapse_lab.seeds import Seeds
 from collapse_lab.sizes import Sizes, size_at
 from collapse_lab.storage.store import Store
 from collapse_lab.types import (
@@ -26,6 +28,7 @@ from collapse_lab.types import (
     Probe,
     PromptSet,
     RealData,
+    Samples,
     Spec,
 )
 
@@ -56,6 +59,9 @@ class ModelComponent:
         sampling_only: arguments that act after training.
         schedules: argument -> a value per generation; the last one holds on.
         least_rows: the smallest training set that the family is fitted to.
+        validates: whether a fit chooses its weights on validation rows.
+        fresh_identity: the identity of the model of generation 0 without the arguments that act in a warm fit alone;
+            None where there are no such arguments.
     """
 
     name: str
@@ -64,6 +70,8 @@ class ModelComponent:
     sampling_only: frozenset[str]
     schedules: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     least_rows: int = 1
+    validates: bool = False
+    fresh_identity: Identity | None = None
 
     def build(self, spec: Spec, generation: int) -> GenerativeModel:
         """Return the model of one generation, before it is fitted or loaded."""
@@ -73,10 +81,17 @@ class ModelComponent:
 
     @cached_property
     def fit_identity(self) -> Identity:
-        """Return what a fit depends on: all arguments but those that act after training."""
-        first = self.identities[0]
-        arguments = {k: v for k, v in first["arguments"].items() if k not in self.sampling_only}
-        return {**first, "arguments": arguments}
+        """Return what a warm fit depends on: all arguments but those that act after training."""
+        return self._trained_by(self.identities[0])
+
+    @cached_property
+    def fresh_fit_identity(self) -> Identity:
+        """Return what a fit from fresh weights depends on: less too what acts in a warm fit alone."""
+        return self._trained_by(self.fresh_identity or self.identities[0])
+
+    def _trained_by(self, identity: Identity) -> Identity:
+        arguments = {k: v for k, v in identity["arguments"].items() if k not in self.sampling_only}
+        return {**identity, "arguments": arguments}
 
     def sampling_arguments(self, generation: int) -> dict[str, Any]:
         """Return what sampling depends on besides the fit: argument -> value, less the defaults."""
@@ -141,11 +156,31 @@ class Lab:
         return checked_data(self.dataset.load(), type(self.dataset).__name__)
 
     @cached_property
+    def validation(self) -> Samples:
+        """Return the validation rows.
+
+        Raises:
+            UserError: the data set has none.
+        """
+        rows = self.real.validation
+        if rows is None:
+            raise UserError(
+                "model.selection=best chooses weights on validation rows, and the data set has none; give "
+                "dataset.validation_fraction=0.1, or model.selection=last"
+            )
+        return rows
+
+    @cached_property
     def trainable(self) -> np.ndarray:
         """Return the numbers of the train rows that may be trained on at all."""
         if self.prompts.base is None:
             return np.arange(len(self.real.train))
         return np.flatnonzero(self.members_of(self.prompts.base)[0])
+
+    def fresh(self, component: ModelComponent, seeds: Seeds) -> GenerativeModel:
+        """Return the model of a fit as it is before the fit: with pretrained weights, or with random ones."""
+        with seeds.child("init").scoped():
+            return component.build(self.dataset.spec, seeds.generation)
 
     def sampled_by(self, generation: int) -> int:
         """Return how many samples a generation makes for each prompt set, which the next one may train on."""

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from collapse_lab.engine.draws import check_draw
-from collapse_lab.engine.keys import FitKey, RealKey, SampleKey, digest_of_conditions
+from collapse_lab.engine.keys import FitKey, RealKey, SampleKey, digest_of_array, digest_of_conditions
 from collapse_lab.engine.lab import Lab, ModelComponent
 from collapse_lab.engine.payloads import samples_of
-from collapse_lab.engine.pool import Block, Pool
+from collapse_lab.engine.pool import Block, Pool, PromptNumbers
 from collapse_lab.engine.stages import Stage
 from collapse_lab.engine.work import Work
 from collapse_lab.errors import UserError
@@ -77,7 +77,8 @@ class Planner:
     def __init__(self, lab: Lab, work: Work) -> None:
         self._lab, self._work, self._pool = lab, work, Pool()
         self._conditions: dict[tuple[str, int], tuple[Conditions, str]] = {}
-        self._curated_labels: dict[int, np.ndarray] = {}
+        self._numbers = PromptNumbers()
+        self._curated: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # labels and prompts of curated samples
         self._pictures = tuple(lab.prompts.sets) if lab.dataset.spec.modality == "image" else ()
         self._originals: dict[str, np.ndarray] = {}
         self._sources: dict[str, Stage] = {}
@@ -89,8 +90,9 @@ class Planner:
         rows = lab.trainable
         real = lab.real.train.take(rows)
         eligible = lab.members_of(lab.prompts.retrain)[0][rows]
+        prompts = self._numbers.of(real.labels, real.captions)
         key = RealKey(lab.dataset.key, tuple(rows.tolist())).digest()
-        self._pool.append(Block(key, REAL, UNBORN, real.labels, lambda: real, eligible))
+        self._pool.append(Block(key, REAL, UNBORN, real.labels, lambda: real, eligible, prompts))
 
     def steps(self) -> Generations:
         """Return one list of steps (a step per model) for each generation.
@@ -101,8 +103,8 @@ class Planner:
         generations: Generations = []
         held = 0
         for generation in range(self._lab.generations + 1):
-            before = generations[-1] if generations else []
-            steps = [self._step(generation, number, before) for number in range(len(self._lab.models))]
+            base = self._base(generations)
+            steps = [self._step(generation, number, base) for number in range(len(self._lab.models))]
             for number, step in enumerate(steps):
                 self._admit(step, number)
             generations.append(steps)
@@ -113,10 +115,15 @@ class Planner:
             require(held + later * size, f"the plan of generations={self._lab.generations}", "lower generations")
         return generations
 
-    def _step(self, generation: int, number: int, before: list[Step]) -> Step:
+    def _base(self, past: Generations) -> list[Step]:
+        """Return the steps whose weights the next generation starts from; none where it starts from others."""
+        place = {"previous": -1, "first": 0}.get(self._lab.population.lineage)
+        return past[place] if past and place is not None else []
+
+    def _step(self, generation: int, number: int, base: list[Step]) -> Step:
         lab, model = self._lab, self._lab.models[number]
         ids = self._draw(generation, number)
-        warm = before[number].fit if before and lab.population.lineage == "previous" else None
+        warm = base[number].fit if base else None
         fit = self._fit(generation, model, ids, warm)
         samples = {
             name: self._sample(generation, generation, model, fit, f"sample/{name}", name, lab.sampled_by(generation))
@@ -154,7 +161,7 @@ class Planner:
         budget = lab.training.budget(warm is not None, len(ids), lab.device)
         seeds = Seeds(lab.seed, generation, model.name, "fit")
         key = FitKey(
-            model=model.fit_identity,
+            model=model.fit_identity if warm else model.fresh_fit_identity,
             steps=budget.steps,
             batch_size=budget.batch_size,
             rows=self._pool.digest(ids),
@@ -162,6 +169,7 @@ class Planner:
             precision=budget.precision,
             gradient_clip=budget.gradient_clip,
             vocabulary=lab.dataset.spec.vocabulary,
+            validation=digest_of_array(lab.validation.data.numpy()) if model.validates else "",
         )
         produce = self._work.fitting(model, budget, seeds, lambda: self._pool.view(ids), warm)
         parents = [self._sources[source] for source in self._pool.keys(ids) if source in self._sources]
@@ -181,11 +189,12 @@ class Planner:
     def _admit(self, step: Step, number: int) -> None:
         """Append what a step samples to the pool."""
         stage, n = step.curated, self._lab.sampled_by(step.generation)
-        if n not in self._curated_labels:
-            conditions, _ = self._conditions_of(self._lab.prompts.retrain, n)
-            self._curated_labels[n] = self._lab.curation.plan(conditions).labels
+        if n not in self._curated:
+            conditions = self._lab.curation.plan(self._conditions_of(self._lab.prompts.retrain, n)[0])
+            self._curated[n] = conditions.labels, self._numbers.of(conditions.labels, conditions.captions)
+        labels, prompts = self._curated[n]
         load = partial(_samples_of, stage)
-        self._pool.append(Block(stage.key, number + 1, step.generation, self._curated_labels[n], load))
+        self._pool.append(Block(stage.key, number + 1, step.generation, labels, load, prompts=prompts))
         self._sources[stage.key] = stage
 
     def _conditions_of(self, subset: str, n: int) -> tuple[Conditions, str]:

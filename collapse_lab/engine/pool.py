@@ -23,6 +23,7 @@ class Block:
         labels: (n,) int64, -1 where a row has none.
         load: returns the rows.
         eligible: mask (n,) of the rows that generations after 0 may train on; None means every row.
+        prompts: (n,) int64, the numbers of the prompts (`PromptNumbers`); None means that the label is the prompt.
     """
 
     key: str
@@ -31,6 +32,30 @@ class Block:
     labels: np.ndarray
     load: Callable[[], Samples]
     eligible: np.ndarray | None = None
+    prompts: np.ndarray | None = None
+
+
+class PromptNumbers:
+    """Number the prompts of a run, a prompt being a label and a caption, in the order in which they come."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[int, str], int] = {}
+
+    def of(self, labels: np.ndarray, captions: Captions) -> np.ndarray:
+        """Return the number of the prompt of each row.
+
+        Args:
+            labels: (n,) int64, -1 where a row has none.
+            captions: of the n rows, or no captions.
+
+        Returns:
+            The numbers (n,), int64.
+        """
+        texts = captions.table or ("",)
+        index = captions.index if captions.table else np.zeros(len(labels), np.int64)
+        pairs, row = np.unique(labels * len(texts) + index, return_inverse=True)
+        prompts = [(int(pair // len(texts)), texts[int(pair % len(texts))]) for pair in pairs]
+        return np.array([self._numbers.setdefault(p, len(self._numbers)) for p in prompts], np.int64)[row]
 
 
 class Pool:
@@ -75,6 +100,7 @@ class Pool:
             eligible=_join(
                 [np.ones(hi - lo, bool) if b.eligible is None else b.eligible for b, lo, hi in parts]
             ).astype(bool),
+            prompts=_join([b.labels if b.prompts is None else b.prompts for b, _, _ in parts]),
         )
 
     def view(self, ids: np.ndarray) -> Samples:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from collapse_lab.errors import UserError
 
-Lineage = Literal["scratch", "previous", "pretrained"]
+Lineage = Literal["scratch", "previous", "first", "pretrained"]
 
 
 class Population:
@@ -15,8 +15,9 @@ class Population:
 
     Args:
         lineage: where the weights of generation 1 and later start: `scratch` (a fresh initialisation), `previous`
-            (the same model's last generation), `pretrained` (the weights that `model.pretrained` names). Generation 0
-            starts from the pretrained weights if there are any, else from scratch.
+            (the same model's last generation), `first` (the same model's generation 0), `pretrained` (the weights that
+            `model.pretrained` names). Generation 0 starts from the pretrained weights if there are any, else from
+            scratch.
         members: name -> what differs from the `model` group, such as {bold: {guidance_scale: 4}, plain: {}}.
         exposure: (K, K) row-stochastic; row i says which share of model i's synthetic rows each model makes. None
             means that each model trains on its own output alone, so a single chain is a population of one.

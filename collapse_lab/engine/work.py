@@ -51,9 +51,11 @@ class Work:
         """
 
         def produce() -> Payload:
-            model = self._fresh(component, seeds)
+            model = self._lab.fresh(component, seeds)
             if warm is not None:
                 model.load(warm.value().tensors)
+            if component.validates:
+                model.validate_on(self._lab.validation)  # type: ignore[attr-defined]
             rows = view()
             self._progress.start(seeds.generation, component.name, "fit", budget.steps)
             try:
@@ -114,12 +116,8 @@ class Work:
         """Return the model of a generation with the weights that its fit produced, on the run's device."""
         if self._last is None or self._last[0] != fit.key:
             component = next(model for model in self._lab.models if model.name == name)
-            model = self._fresh(component, Seeds(self._lab.seed, generation, name, "fit"))
+            model = self._lab.fresh(component, Seeds(self._lab.seed, generation, name, "fit"))
             model.load(fit.value().tensors)
             model.to(self._lab.device)
             self._last = (fit.key, model)
         return self._last[1]
-
-    def _fresh(self, component: ModelComponent, seeds: Seeds) -> GenerativeModel:
-        with seeds.child("init").scoped():
-            return component.build(self._lab.dataset.spec, seeds.generation)

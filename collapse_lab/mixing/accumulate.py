@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from collapse_lab.mixing.base import Policy, originals
+from collapse_lab.mixing.base import Policy, is_original
 from collapse_lab.types import DrawRequest, Provenance
 
 
@@ -21,16 +21,15 @@ class Accumulate(Policy):
 
     def later(self, pool: Provenance, request: DrawRequest) -> np.ndarray:
         """Return the ids of everything so far."""
-        return accumulated(pool, request)
+        return accumulated(pool, request).ids
 
 
-def accumulated(pool: Provenance, request: DrawRequest) -> np.ndarray:
-    """Return the ids of all rows that this model could have trained on so far, real rows first.
+def accumulated(pool: Provenance, request: DrawRequest) -> Provenance:
+    """Return all rows that this model could have trained on so far, real rows first.
 
     Args:
         pool: the provenance of all rows so far.
         request: the model is exposed to the sources whose share in `request.exposure` is positive.
     """
     sources = [source for source, share in request.exposure.items() if share > 0]
-    synthetic = pool.where(np.isin(pool.source, sources))
-    return np.concatenate([originals(pool, request), synthetic.ids])
+    return pool.where(is_original(pool, request) | np.isin(pool.source, sources))

@@ -36,4 +36,4 @@ class Augment(Policy):
                 f"mixing.lam={self.lam} of {len(real)} real rows rounds to no synthetic row; the smallest that works "
                 f"is {smallest_ratio(len(real)):g}"
             )
-        return np.concatenate([real, choose_synthetic(pool.where(pool.born == request.generation - 1), k, request)])
+        return np.concatenate([real.ids, choose_synthetic(pool.where(pool.born == request.generation - 1), k, request)])

@@ -10,8 +10,9 @@ from typing import Literal
 import numpy as np
 
 from collapse_lab.errors import UserError
+from collapse_lab.mixing.turns import in_turns
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import Count, DrawRequest, Provenance, Share
+from collapse_lab.types import REAL, Count, DrawRequest, Provenance, Share
 
 # How many real rows generation 0 trains on: a number, all of them, or None for `n_train`
 Initial = Count | Literal["all"] | None
@@ -47,7 +48,7 @@ class Policy(ABC):
         """
         if request.generation > 0:
             return self.later(pool, request)
-        real = pool.real.ids
+        real = pool.real
         n = len(real) if self.initial == "all" else int(self.initial or request.n)
         return choose(real, n, request.seeds.child("initial"), "real rows")
 
@@ -69,50 +70,60 @@ class RatioPolicy(Policy):
         self.ratio = ratio
 
 
-def originals(pool: Provenance, request: DrawRequest) -> np.ndarray:
-    """Return the ids of the real rows of generation 0 that later generations may train on.
+def originals(pool: Provenance, request: DrawRequest) -> Provenance:
+    """Return the real rows of generation 0 that later generations may train on.
 
     Args:
         pool: the provenance of all rows so far.
         request: `request.originals` names the real rows of generation 0.
     """
-    real = pool.real
-    return real.ids[real.eligible & np.isin(real.ids, request.originals)]
+    return pool.where(is_original(pool, request))
 
 
-def choose(ids: np.ndarray, n: int, seeds: Seeds, kind: str) -> np.ndarray:
-    """Return n of the ids, drawn without replacement.
+def is_original(pool: Provenance, request: DrawRequest) -> np.ndarray:
+    """Return a mask (n,) of the real rows of generation 0 that later generations may train on (`originals`)."""
+    mask: np.ndarray = (pool.source == REAL) & pool.eligible & np.isin(pool.ids, request.originals)
+    return mask
+
+
+def choose(rows: Provenance, n: int, seeds: Seeds, kind: str, turns: np.ndarray | None = None) -> np.ndarray:
+    """Return the ids of n rows, drawn without replacement.
 
     The result is the first n of one permutation. So draws of the same seed and of different n are nested, and the
     cells of a sweep over a share stay paired.
 
     Args:
-        ids: the ids to draw from, (rows,).
-        n: how many ids to draw, in [0, rows].
+        rows: the rows to draw from.
+        n: how many rows to draw, in [0, len(rows)].
         seeds: the place in the tree of seeds that gives the permutation.
         kind: what the rows are, in words for the error message, such as "real rows".
+        turns: the order in which prompts take turns in the permutation (`turns.in_turns`); None leaves it as it is.
 
     Returns:
         The drawn ids, (n,).
 
     Raises:
-        UserError: there are fewer than n ids.
+        UserError: there are fewer than n rows.
     """
-    if n > len(ids):
+    if n > len(rows):
         raise UserError(
-            f"{n} {kind} are asked for and there are {len(ids)}; lower n_train, raise n_samples if they are "
+            f"{n} {kind} are asked for and there are {len(rows)}; lower n_train, raise n_samples if they are "
             "synthetic, or take a larger data set"
         )
-    return ids[seeds.numpy().permutation(len(ids))[:n]]
+    order = seeds.numpy().permutation(len(rows))
+    if turns is not None:
+        order = order[in_turns(rows.prompts[order], turns)]
+    return rows.ids[order[:n]]
 
 
-def choose_synthetic(pool: Provenance, n: int, request: DrawRequest) -> np.ndarray:
+def choose_synthetic(pool: Provenance, n: int, request: DrawRequest, turns: np.ndarray | None = None) -> np.ndarray:
     """Return the ids of n synthetic rows, of which each source makes its exact share.
 
     Args:
         pool: the provenance of the rows to draw from; real rows are ignored.
         n: how many rows to draw.
         request: `request.exposure` holds the share of each source.
+        turns: the order in which prompts take turns among the rows of each source; None draws whatever the prompts.
 
     Returns:
         The drawn ids, (n,), ordered by source.
@@ -123,10 +134,11 @@ def choose_synthetic(pool: Provenance, n: int, request: DrawRequest) -> np.ndarr
     synthetic = pool.synthetic
     chosen = [
         choose(
-            synthetic.ids[synthetic.source == source],
+            synthetic.where(synthetic.source == source),
             k,
             request.seeds.child(f"synthetic/{source}"),
             f"synthetic rows of source {source}",
+            turns,
         )
         for source, k in apportion(n, request.exposure).items()
     ]

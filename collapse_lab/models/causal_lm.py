@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from collapse_lab.engine import fitting
+from collapse_lab.engine.selection import Best, Times
 from collapse_lab.errors import UserError
 from collapse_lab.nn import decoding
 from collapse_lab.nn.language import Architecture, from_scratch, pretrained_for
@@ -50,6 +51,10 @@ class CausalLM(pl.LightningModule):
         heads: The number of attention heads of a layer.
         dropout: The share that dropout sets to 0 while training, in [0, 1).
         optimisation: The settings of AdamW. The family keeps no moving average.
+        selection: Which weights a fit keeps: the `last` ones, or the `best` ones, which have the smallest loss on the
+            validation rows of the data set (arXiv:2305.17493). The validation rows are real in every generation.
+        validate_every: The number of steps between two measurements of that loss; None measures it whenever every
+            training row has been seen once more. The last weights are measured in any case.
         num_beams: The width of the search; 1 is greedy.
         do_sample: Whether tokens are drawn at random instead.
         temperature: The temperature of the distribution that tokens are drawn from; above 0.
@@ -61,13 +66,15 @@ class CausalLM(pl.LightningModule):
     Raises:
         UserError: the data set has no tokens; its tokenizer is not that of the pretrained model; its blocks are longer
             than half of the model's positions; `heads` do not divide `width`; `temperature` or `top_p` are given and no
-            tokens are drawn, or beams and drawing are both asked for; `optimisation` has a moving average.
+            tokens are drawn, or beams and drawing are both asked for; `optimisation` has a moving average;
+            `validate_every` is given and the last weights are kept.
     """
 
     version: ClassVar[int] = 1
     sampling_only: ClassVar[frozenset[str]] = frozenset(
         {"num_beams", "do_sample", "temperature", "top_p", "repetition_penalty", "sampling_batch"}
     )
+    finetuning_only: ClassVar[frozenset[str]] = frozenset({"optimisation.finetune_lr"})
 
     def __init__(
         self,
@@ -80,6 +87,8 @@ class CausalLM(pl.LightningModule):
         heads: Count = 4,
         dropout: ProperShare = 0.0,
         optimisation: Optimisation = Optimisation(lr=1e-3, lr_schedule="cosine", weight_decay=0.01, warmup=0.05),
+        selection: Literal["last", "best"] = "last",
+        validate_every: Count | None = None,
         num_beams: Annotated[int, Ge(1), Le(1000)] = 5,
         do_sample: bool = False,
         temperature: Positive = 1.0,
@@ -96,7 +105,13 @@ class CausalLM(pl.LightningModule):
             )
         optimisation.refuse_average("causal_lm")
         _check_decoding(num_beams, do_sample, temperature, top_p)
-        self.spec, self.optimisation = spec, optimisation
+        if selection == "last" and validate_every is not None:
+            raise UserError(
+                f"model.validate_every={validate_every} says when the validation rows are looked at, and "
+                "model.selection=last looks at none; give model.selection=best, or model.validate_every=null"
+            )
+        self.spec, self.optimisation, self.validate_every = spec, optimisation, validate_every
+        self.validates = selection == "best"
         self.num_beams, self.do_sample, self.temperature, self.top_p = num_beams, do_sample, temperature, top_p
         self.repetition_penalty, self.sampling_batch = repetition_penalty, sampling_batch
         block = spec.shape[0]
@@ -112,12 +127,33 @@ class CausalLM(pl.LightningModule):
             )
 
     def fit(self, data: Samples, budget: Budget, seeds: Seeds, progress: Progress) -> None:
-        """Train the network on blocks of tokens."""
-        self._rows, self._steps = data.data, budget.steps
+        """Train the network on blocks of tokens, and keep the last weights or the best ones.
+
+        Raises:
+            Diverged: the loss is not finite.
+        """
+        self._rows, self._budget = data.data, budget
         self.train()
+        best = Best(progress, Times(self.validate_every, len(data), budget), self._validation_loss, self.weights)
+        watch = (lambda _: best) if self.validates else fitting.Watch
         with seeds.child("dropout").scoped():
-            fitting.fit(self, fitting.RandomRows(len(data), budget, seeds), budget, progress)
+            fitting.fit(self, fitting.RandomRows(len(data), budget, seeds), budget, progress, watch)
+        if self.validates and budget.steps:
+            self.load(best.kept)
         del self._rows  # because module and trainer refer to each other and would keep the rows after the fit
+
+    def validate_on(self, rows: Samples) -> None:
+        """Take the blocks on which the next fit chooses its weights."""
+        self._validation = rows.data
+
+    @torch.no_grad()
+    def _validation_loss(self) -> float:
+        """Return the mean loss of the validation blocks, in float32 and without dropout."""
+        self.eval()
+        batches = spans(len(self._validation), self._budget.batch_size)
+        total = sum(float(self._nlls(self._validation[span].to(self.device)).double().sum()) for span in batches)
+        self.train()
+        return total / self._validation[:, 1:].numel()
 
     def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
         """Return the row numbers as they are: the rows are on the CPU."""
@@ -129,7 +165,7 @@ class CausalLM(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return AdamW in the form that Lightning takes."""
-        return self.optimisation.adamw(self.parameters(), self._steps, fused=fitting.fused(self))
+        return self.optimisation.adamw(self.parameters(), self._budget, fused=fitting.fused(self))
 
     @torch.no_grad()
     def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples:

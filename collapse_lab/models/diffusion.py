@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -56,11 +56,15 @@ class Diffusion(pl.LightningModule, ABC):
         optimisation: The settings of AdamW and of the moving average.
         loss: The norm above: `mse` or `mae`.
 
+    Attributes:
+        frozen: The parts of the network that a warm fit leaves as they are; a family with such parts sets them.
+
     Raises:
         UserError: the sampler does not fit what the network predicts; `optimisation` has no moving average.
     """
 
     sampling_only: ClassVar[frozenset[str]] = frozenset({"sampler", "sampling_batch"})
+    finetuning_only: ClassVar[frozenset[str]] = frozenset({"optimisation.finetune_lr"})
 
     def __init__(
         self,
@@ -78,6 +82,7 @@ class Diffusion(pl.LightningModule, ABC):
         self.spec, self.noising, self.sampling_batch, self.optimisation = spec, noising, sampling_batch, optimisation
         self.sampler = sampler or Sampler()
         self.sampler.prepared(noising.config)
+        self.frozen: Sequence[torch.nn.Module] = ()
         self.norm = torch.nn.functional.mse_loss if loss == "mse" else torch.nn.functional.l1_loss
 
     @abstractmethod
@@ -106,10 +111,12 @@ class Diffusion(pl.LightningModule, ABC):
         return lambda x, t: self.predict(x, t, embedded)
 
     def begin(self, data: Samples, budget: Budget, seeds: Seeds) -> None:
-        """Take the rows to fit, and open the stream of random numbers of the fit."""
+        """Take the rows to fit, freeze what a warm fit leaves as it is, and open the fit's stream of random numbers."""
         self._data, self._condition = data, self.condition(data)
         self._noise = seeds.child("noise").torch()
-        self._steps = budget.steps
+        self._budget = budget
+        for part in self.frozen:
+            part.requires_grad_(not budget.warm)
 
     def fit(self, data: Samples, budget: Budget, seeds: Seeds, progress: Progress) -> None:
         """Train the network, and keep the moving average of its weights."""
@@ -177,7 +184,7 @@ class Diffusion(pl.LightningModule, ABC):
         return self.optimiser_of(self.parameters(), fitting.fused(self))
 
     def optimiser_of(self, parameters: Iterable[Tensor], fused: bool) -> Any:
-        """Return the optimiser of some parameters, for the number of steps that `begin` took from the budget.
+        """Return the optimiser of some parameters, for the budget that `begin` took.
 
         Args:
             parameters: The parameters to train.
@@ -186,7 +193,7 @@ class Diffusion(pl.LightningModule, ABC):
         Returns:
             The dictionary that `configure_optimizers` returns.
         """
-        return self.optimisation.adamw(parameters, self._steps, betas=(0.9, 0.99), fused=fused)
+        return self.optimisation.adamw(parameters, self._budget, betas=(0.9, 0.99), fused=fused)
 
     @torch.no_grad()
     def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples:

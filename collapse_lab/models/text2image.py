@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -18,6 +18,8 @@ from collapse_lab.nn.samplers import Sampler
 from collapse_lab.nn.text import TextEncoder, WordTokenizer
 from collapse_lab.nn.unet import check_unet
 from collapse_lab.types import Count, Layers, ProperShare, Spec, Times
+
+Part = Literal["text_encoder"]
 
 
 class Text2Image(GuidedDiffusion):
@@ -41,6 +43,8 @@ class Text2Image(GuidedDiffusion):
         noise_schedule: The schedule of the betas, by its name in diffusers.
         timesteps: The number of times of the forward process.
         optimisation: The settings of AdamW and of the moving average of the weights.
+        freeze: The parts that a fit from the previous generation's weights leaves as they are: `text_encoder`. A fit
+            from fresh weights trains everything.
         guidance_scale: w in eps_uncond + w (eps_cond - eps_uncond); 1 is no guidance.
         guidance_interval: The part of the process that is guided, [low, high] from data (0) to noise (1).
         sampler: The reverse process; None means `Sampler()`.
@@ -54,6 +58,7 @@ class Text2Image(GuidedDiffusion):
     """
 
     version: ClassVar[int] = 1
+    finetuning_only: ClassVar[frozenset[str]] = GuidedDiffusion.finetuning_only | {"freeze"}
 
     def __init__(
         self,
@@ -74,6 +79,7 @@ class Text2Image(GuidedDiffusion):
         optimisation: Optimisation = Optimisation(
             lr=1e-3, lr_schedule="cosine", weight_decay=1e-4, warmup=0.05, ema_decay=0.995
         ),
+        freeze: Sequence[Part] = (),
         guidance_scale: float = 2.0,
         guidance_interval: Sequence[float] = (0.0, 1.0),
         sampler: Sampler | None = None,
@@ -93,6 +99,7 @@ class Text2Image(GuidedDiffusion):
         )
         self.tokenize = WordTokenizer(spec.vocabulary)
         self.text = TextEncoder(self.tokenize.size, self.tokenize.length, text_width, text_layers, text_heads)
+        self.frozen = [self.text] if "text_encoder" in freeze else []
         self.unet = UNet2DConditionModel(
             sample_size=spec.shape[1],
             in_channels=spec.shape[0],

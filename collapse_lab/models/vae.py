@@ -41,6 +41,7 @@ class VAE(pl.LightningModule):
 
     version: ClassVar[int] = 1
     sampling_only: ClassVar[frozenset[str]] = frozenset({"sampling_batch"})
+    finetuning_only: ClassVar[frozenset[str]] = frozenset({"optimisation.finetune_lr"})
 
     def __init__(
         self,
@@ -107,7 +108,7 @@ class VAE(pl.LightningModule):
 
     def fit(self, data: Samples, budget: Budget, seeds: Seeds, progress: Progress) -> None:
         """Train the encoder and the decoder."""
-        self._rows, self._batch, self._steps = data.data, budget.batch_size, budget.steps
+        self._rows, self._budget = data.data, budget
         self._noise = seeds.child("noise").torch()
         fitting.fit(self, fitting.RandomRows(len(data), budget, seeds), budget, progress)
         del self._rows  # because module and trainer refer to each other and would keep the rows after the fit
@@ -128,12 +129,12 @@ class VAE(pl.LightningModule):
         # scale of the gradient except through decay and epsilon, so divide both by the batch size
         adam = torch.optim.Adam(
             self.parameters(),
-            self.optimisation.lr,
-            weight_decay=self.optimisation.weight_decay / self._batch,
-            eps=1e-8 / self._batch,
+            self.optimisation.rate(self._budget),
+            weight_decay=self.optimisation.weight_decay / self._budget.batch_size,
+            eps=1e-8 / self._budget.batch_size,
             fused=fitting.fused(self),
         )
-        return self.optimisation.scheduled(adam, self._steps)
+        return self.optimisation.scheduled(adam, self._budget)
 
     @torch.no_grad()
     def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -10,9 +11,10 @@ import torch
 from torch import Tensor
 
 from collapse_lab.errors import UserError
-from collapse_lab.types import NonNegative, Positive, ProperShare
+from collapse_lab.types import Budget, NonNegative, Positive, ProperShare
 
-Decay = Literal["cosine", "linear", "constant"]
+Decay = Literal["cosine", "cosine_epochs", "linear", "constant"]
+LEAST = 1e-6  # the rate at which `cosine_epochs` would end, in the code of arXiv:2305.17493
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +25,15 @@ class Optimisation:
 
     Args:
         lr: The learning rate after the warm-up; above 0.
-        lr_schedule: How the learning rate goes on after the warm-up: to 0 along half a `cosine`, to 0 along a line
-            (`linear`), or unchanged (`constant`).
+        lr_schedule: How the learning rate goes on after the warm-up: to 0 along half a `cosine`, to 1e-6 along half a
+            cosine that changes after each epoch alone (`cosine_epochs`, the code of arXiv:2305.17493), to 0 along a
+            line (`linear`), or unchanged (`constant`).
         weight_decay: The weight decay of the optimiser; 0 or more.
         warmup: The share of the steps over which the learning rate rises linearly from 0, in [0, 1).
         ema_decay: The decay of the exponential moving average of the weights, in [0, 1). None means that the weights
             after the last step are kept. A family either has a moving average or has none, and refuses the other.
+        finetune_lr: The learning rate after the warm-up in a fit that starts from the previous generation's weights;
+            above 0. None means `lr`.
     """
 
     version: ClassVar[int] = 1
@@ -38,6 +43,7 @@ class Optimisation:
     weight_decay: NonNegative
     warmup: ProperShare
     ema_decay: ProperShare | None = None
+    finetune_lr: Positive | None = None
 
     def require_average(self, family: str) -> None:
         """Refuse settings without a moving average.
@@ -69,34 +75,48 @@ class Optimisation:
                 f"model.optimisation.ema_decay is {self.ema_decay}; give model.optimisation.ema_decay=null"
             )
 
+    def rate(self, budget: Budget) -> float:
+        """Return the learning rate of a fit after the warm-up: `finetune_lr` in a warm fit, if it is given, else `lr`.
+
+        Args:
+            budget: The budget of the fit, which says whether it is warm.
+        """
+        return self.finetune_lr if budget.warm and self.finetune_lr is not None else self.lr
+
     def adamw(
-        self, parameters: Iterable[Tensor], steps: int, *, betas: tuple[float, float] = (0.9, 0.999), fused: bool
+        self, parameters: Iterable[Tensor], budget: Budget, *, betas: tuple[float, float] = (0.9, 0.999), fused: bool
     ) -> dict[str, Any]:
         """Return AdamW with the schedule of its learning rate, in the form that Lightning takes.
 
         Args:
             parameters: The parameters to train.
-            steps: The number of steps of the fit.
+            budget: The budget of the fit: its number of steps, and whether it is warm.
             betas: The decay rates of AdamW's two moving averages of the gradient.
             fused: Whether AdamW takes its fused step (`engine.fitting.fused`).
 
         Returns:
             The dictionary that `configure_optimizers` returns.
         """
-        optimiser = torch.optim.AdamW(parameters, self.lr, weight_decay=self.weight_decay, betas=betas, fused=fused)
-        return self.scheduled(optimiser, steps)
+        optimiser = torch.optim.AdamW(
+            parameters, self.rate(budget), weight_decay=self.weight_decay, betas=betas, fused=fused
+        )
+        return self.scheduled(optimiser, budget)
 
-    def scheduled(self, optimiser: torch.optim.Optimizer, steps: int) -> dict[str, Any]:
+    def scheduled(self, optimiser: torch.optim.Optimizer, budget: Budget) -> dict[str, Any]:
         """Return an optimiser with the schedule of its learning rate, in the form that Lightning takes.
 
         Args:
-            optimiser: An optimiser whose learning rate is `lr`.
-            steps: The number of steps of the fit.
+            optimiser: An optimiser whose learning rate is that of the fit (`rate`).
+            budget: The budget of the fit: its number of steps, and the rows of a step and of an epoch.
 
         Returns:
             The dictionary that `configure_optimizers` returns.
         """
+        steps = budget.steps
         warmup = round(self.warmup * steps)
+        if self.lr_schedule == "cosine_epochs":
+            by_epoch = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: self._by_epoch(step, warmup, budget))
+            return {"optimizer": optimiser, "lr_scheduler": {"scheduler": by_epoch, "interval": "step"}}
         if self.lr_schedule == "constant" and warmup == 0:
             return {"optimizer": optimiser}
         # Because importing diffusers takes a second, import it only where it is used
@@ -105,6 +125,15 @@ class Optimisation:
         name = "constant_with_warmup" if self.lr_schedule == "constant" else self.lr_schedule
         schedule = get_scheduler(name, optimiser, num_warmup_steps=warmup, num_training_steps=steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _by_epoch(self, step: int, warmup: int, budget: Budget) -> float:
+        """Return what the rate of a fit is multiplied by after so many steps."""
+        if step < warmup:
+            return step / warmup
+        rows = budget.rows or budget.steps * budget.batch_size
+        epochs = math.ceil(budget.steps * budget.batch_size / rows)
+        least = LEAST / self.rate(budget)
+        return least + (1 - least) * (1 + math.cos(math.pi * (step * budget.batch_size // rows) / epochs)) / 2
 
     def average(self, parameters: Iterable[Tensor]) -> Any:
         """Return the exponential moving average of parameters, which starts at their present values.

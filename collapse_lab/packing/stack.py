@@ -38,7 +38,8 @@ class StackedModels(nn.Module):
         super().__init__()
         stacked, _ = stack_module_state(list(members))
         self.names = list(stacked)
-        self.stacked = nn.ParameterList(stacked.values())
+        # Because a list by itself makes parameters that are trained, whatever the models freeze
+        self.stacked = nn.ParameterList(nn.Parameter(value, value.requires_grad) for value in stacked.values())
         self._code = (
             _Methods(members[0]),
         )  # in a tuple, because a module registers the parameters of an attribute that is a module

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from collapse_lab.types.data import Conditions, Samples, Weights
@@ -21,6 +21,8 @@ class Budget:
         precision: as Lightning names it, such as 32-true or bf16-mixed.
         gradient_clip: the norm that gradients are clipped to, None for no clipping.
         device: cpu or cuda.
+        warm: whether the fit starts from the previous generation's weights.
+        rows: the size of the training set, by which a schedule counts epochs; 0 counts the whole fit as one.
     """
 
     steps: int
@@ -28,6 +30,8 @@ class Budget:
     precision: str = "32-true"
     gradient_clip: float | None = 1.0
     device: str = "cpu"
+    warm: bool = False
+    rows: int = field(default=0, compare=False)
 
 
 class Progress(Protocol):
@@ -55,8 +59,16 @@ class GenerativeModel(Protocol):
         sampling_only: constructor arguments that act after training. They are left out of the key of a fit, so a
             sweep over them shares every fit of generation 0.
 
+    A family may name in a class attribute `finetuning_only` (a frozenset) the constructor arguments that act in a warm
+    fit alone, one that starts from the previous generation's weights. `optimisation.finetune_lr` is the argument
+    `finetune_lr` of the node `optimisation`. They are left out of the key of every other fit, so a sweep over them
+    shares generation 0.
+
     A family that is not fitted to any number of rows may have an attribute or property `least_rows`, an integer: a run
     whose training sets are smaller is refused before anything is computed.
+
+    A family that chooses its weights on validation rows has an attribute or property `validates`, a boolean, and a
+    method `validate_on(rows: Samples)`, which is called before `fit`. A run whose data set has no such rows is refused.
     """
 
     version: ClassVar[int]

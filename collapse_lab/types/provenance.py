@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +27,7 @@ class Provenance:
         born: (n,) the generation that sampled the row; -1 for real rows.
         labels: (n,) -1 where a row has none.
         eligible: (n,) bool, whether generations after 0 may train on the row.
+        prompts: (n,) the number of the row's prompt: equal for rows of one label and one caption.
     """
 
     ids: np.ndarray
@@ -34,13 +35,14 @@ class Provenance:
     born: np.ndarray
     labels: np.ndarray
     eligible: np.ndarray
+    prompts: np.ndarray
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def where(self, mask: np.ndarray) -> Provenance:
         """Return the rows that a mask (n,) selects, in order."""
-        return Provenance(self.ids[mask], self.source[mask], self.born[mask], self.labels[mask], self.eligible[mask])
+        return Provenance(*(getattr(self, field.name)[mask] for field in fields(self)))
 
     @property
     def real(self) -> Provenance:

@@ -21,6 +21,7 @@ POOL = Provenance(
     born=np.repeat([UNBORN, 0], 6),
     labels=np.zeros(12, np.int64),
     eligible=np.array([True] * 4 + [False] * 2 + [True] * 6),
+    prompts=np.zeros(12, np.int64),
 )
 
 

@@ -56,7 +56,9 @@ def test_a_member_may_differ_in_sampling_alone_and_is_still_another_model(tmp_pa
     assert not same(chain.weights(1, "bold"), chain.weights(1, "plain"))
 
 
-@pytest.mark.parametrize(("lineage", "expected"), [("previous", [1, 2, 3]), ("scratch", [1, 1, 1])])
+@pytest.mark.parametrize(
+    ("lineage", "expected"), [("previous", [1, 2, 3]), ("first", [1, 2, 2]), ("scratch", [1, 1, 1])]
+)
 def test_lineage_says_from_which_weights_a_generation_starts(tmp_path: Path, lineage: str, expected: list[int]) -> None:
     chain = Chain(tmp_path, lineage=lineage, generations=2)
     chain.run()
@@ -80,11 +82,12 @@ KEEPS = [("last", 1), ("last", 3), ("metrics", 1), ("metrics", 2), ("metrics", 3
 STOPS = [(g, phase) for g in (0, 1, 3, 4) for phase in ("fit", "sample all", "grid all")]
 
 
+@pytest.mark.parametrize("lineage", ["previous", "first"])
 @pytest.mark.parametrize(("keep", "every"), KEEPS)
-def test_what_is_kept_changes_nothing_in_the_ledger(tmp_path: Path, keep: str, every: int) -> None:
-    expected = Chain(tmp_path / "all", generations=5)
+def test_what_is_kept_changes_nothing_in_the_ledger(tmp_path: Path, keep: str, every: int, lineage: str) -> None:
+    expected = Chain(tmp_path / "all", generations=5, lineage=lineage)
     expected.run()
-    thrifty = Chain(tmp_path / "thrifty", generations=5, keep=keep, every=every)
+    thrifty = Chain(tmp_path / "thrifty", generations=5, keep=keep, every=every, lineage=lineage)
     thrifty.run()
     assert thrifty.records == expected.records
     # Generation 0 is shared with other cells, and the last is what a longer chain would go on from

@@ -19,11 +19,26 @@ from collapse_lab.mixing.contaminate import Contaminate
 from collapse_lab.mixing.replace import Replace
 from collapse_lab.prompts import Everything, Labels
 from collapse_lab.sinks.silent import Silent
-from collapse_lab.types import DrawRequest, FitRequest, Provenance, SampleRequest, Samples, Spec
+from collapse_lab.types import DrawRequest, FitRequest, Provenance, RealData, SampleRequest, Samples, Spec
 from tests.engine.test_work import EveryOther
 from tests.standins import DIGITS, Chain
 
 PAIR: Mapping[str, Mapping[str, Any]] = {"a": {"mark": 10}, "b": {"mark": 20}}
+
+
+class WithValidation:
+    """Provide the digits, and validation rows that depend on a number; None provides no validation rows."""
+
+    key, spec = DIGITS.key, DIGITS.spec
+
+    def __init__(self, seed: int | None) -> None:
+        self.seed = seed
+
+    def load(self) -> RealData:
+        real = DIGITS.load()
+        if self.seed is None:
+            return real
+        return replace(real, validation=real.reference.take(np.arange(self.seed, self.seed + 9)))
 
 
 class Forbidden:
@@ -84,10 +99,10 @@ def test_stages_of_a_step_are_in_the_order_in_which_they_are_computed() -> None:
     assert step.stages == [step.fit, *step.samples.values(), *step.grids.values(), step.curated]
 
 
-@pytest.mark.parametrize("lineage", ["previous", "scratch"])
+@pytest.mark.parametrize("lineage", ["previous", "first", "scratch"])
 def test_the_parents_of_a_fit_are_its_first_weights_and_the_samples_among_its_rows(lineage: str) -> None:
     first, second, third, _ = steps_of(lineage=lineage)
-    warm = [first.fit, second.fit] if lineage == "previous" else []
+    warm = {"previous": [first.fit, second.fit], "first": [first.fit, first.fit], "scratch": []}[lineage]
     assert first.fit.parents == []
     assert second.fit.parents == [*warm[:1], first.samples["all"]]
     assert third.fit.parents == [*warm[1:], second.samples["all"]]
@@ -184,6 +199,7 @@ EVERYTHING = {FIT, SAMPLES, LATER_FIT, LATER_SAMPLES}
         ({"members": {"other": {}}}, EVERYTHING),
         ({"mixing": Contaminate(0.25)}, {LATER_FIT, LATER_SAMPLES}),
         ({"lineage": "scratch"}, {LATER_FIT, LATER_SAMPLES}),
+        ({"lineage": "first"}, set()),  # because generation 1 starts from generation 0 in either case
         ({"members": {"model": {"spread": 0.5}}}, {SAMPLES, LATER_FIT, LATER_SAMPLES}),
         ({"members": {"model": {"spread": 0.9}}}, set()),
         ({"schedules": {"spread": [0.9, 0.5]}}, {LATER_SAMPLES}),
@@ -205,6 +221,22 @@ def test_a_setting_changes_the_keys_of_what_depends_on_it_and_no_others(
 
     plain, changed = keys(steps_of()), keys(steps_of(**changes))
     assert {name for name in plain if plain[name] != changed[name]} == expected
+
+
+def test_validation_rows_are_part_of_the_key_of_a_fit_that_chooses_its_weights_on_them() -> None:
+    def fits(validates: bool, seed: int | None) -> list[str]:
+        lab = chain().lab()
+        lab = replace(
+            lab, dataset=WithValidation(seed), models=[replace(model, validates=validates) for model in lab.models]
+        )
+        return [step.fit.key for step in steps_of_lab(lab)]
+
+    plain = fits(False, None)
+    assert fits(False, 0) == plain
+    keys = [plain, fits(True, 0), fits(True, 1)]
+    assert all(len(set(of_generation)) == 3 for of_generation in zip(*keys, strict=True))
+    with pytest.raises(UserError, match=r"the data set has none; give dataset\.validation_fraction=0\.1, or"):
+        fits(True, None)
 
 
 @pytest.mark.parametrize(

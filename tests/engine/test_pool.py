@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collapse_lab.engine.pool import Block, Pool
+from collapse_lab.engine.pool import Block, Pool, PromptNumbers
 from collapse_lab.types import Captions, Samples
 
 SIZES = [5, 3, 0, 4]
@@ -61,7 +61,7 @@ def test_provenance_says_where_each_row_comes_from() -> None:
     pool = Pool()
     pool.append(block(0, 3, eligible=np.array([True, False, True])))
     pool.append(block(1, 2))
-    pool.append(block(2, 2, source=2, born=1))
+    pool.append(block(2, 2, source=2, born=1, prompts=np.array([5, 4])))
     everything = pool.provenance()
     assert len(pool) == len(everything) == 7
     assert everything.ids.tolist() == list(range(7))
@@ -69,8 +69,24 @@ def test_provenance_says_where_each_row_comes_from() -> None:
     assert everything.born.tolist() == [0, 0, 0, 0, 0, 1, 1]
     assert everything.labels.tolist() == [0, 1, 2, 10, 11, 20, 21]
     assert everything.eligible.tolist() == [True, False, True, True, True, True, True]
+    assert everything.prompts.tolist() == [0, 1, 2, 10, 11, 5, 4]
     assert everything.real.ids.tolist() == [0, 1, 2]
     assert everything.synthetic.ids.tolist() == [3, 4, 5, 6]
+
+
+def test_rows_of_one_label_and_one_caption_have_one_prompt_whichever_block_they_are_of() -> None:
+    numbers = PromptNumbers()
+    first = numbers.of(np.array([1, 0, 1, 1, -1]), Captions.of(["b", "b", "a", "b", "b"]))
+    again = numbers.of(np.array([1, 1, 0, -1]), Captions.of(["a", "b", "c", "b"]))
+    prompts = [*zip([1, 0, 1, 1, -1], "bbabb", strict=True), *zip([1, 1, 0, -1], "abcb", strict=True)]
+    for one, number in zip(prompts, [*first, *again], strict=True):
+        same = [one == other for other in prompts]
+        assert [number == other for other in [*first, *again]] == same
+    assert len(set(first) | set(again)) == 5
+    plain = PromptNumbers().of(np.array([3, 2, 3, -1]), Captions())
+    assert plain[0] == plain[2]
+    assert len(set(plain)) == 3
+    assert len(numbers.of(np.zeros(0, np.int64), Captions())) == 0
 
 
 def test_a_horizon_hides_old_synthetic_rows_and_no_real_ones() -> None:

@@ -16,9 +16,16 @@ from collapse_lab.mixing.contaminate import Contaminate
 from collapse_lab.mixing.fresh import Fresh
 from collapse_lab.mixing.replace import Replace
 from collapse_lab.seeds import Seeds
+from collapse_lab.types import Provenance
 from tests.mixing.cases import SHARES, World, exposures, node, worlds
 
 SEEDS = Seeds(3, 1, "model", "mix")
+
+
+def rows_with(ids: np.ndarray) -> Provenance:
+    """Return real rows of one prompt."""
+    zeros = np.zeros(len(ids), np.int64)
+    return Provenance(ids, zeros, zeros - 1, zeros, zeros == 0, zeros)
 
 
 @given(st.integers(0, 100_000), st.integers(1, 4).flatmap(exposures))
@@ -82,7 +89,7 @@ def test_a_ratio_that_is_no_share_is_refused(policy: type, ratio: float) -> None
 def test_choices_of_one_seed_are_nested(size: int, more: int, fewer: int) -> None:
     assume(fewer <= more <= size)
     ids = np.arange(size) * 3
-    large, small = choose(ids, more, SEEDS, "rows"), choose(ids, fewer, SEEDS, "rows")
+    large, small = (choose(rows_with(ids), n, SEEDS, "rows") for n in (more, fewer))
     assert (large[:fewer] == small).all()
     assert len(np.unique(large)) == more
     assert np.isin(large, ids).all()
@@ -90,12 +97,12 @@ def test_choices_of_one_seed_are_nested(size: int, more: int, fewer: int) -> Non
 
 def test_a_draw_of_too_many_rows_is_refused_with_both_numbers() -> None:
     with pytest.raises(UserError, match="8 real rows are asked for and there are 7"):
-        choose(np.arange(7), 8, SEEDS, "real rows")
+        choose(rows_with(np.arange(7)), 8, SEEDS, "real rows")
 
 
 def test_another_seed_generation_or_model_draws_other_rows() -> None:
-    ids = np.arange(1000)
-    draws = [choose(ids, 10, Seeds(s, g, m, "mix"), "rows") for s in (0, 1) for g in (1, 2) for m in ("a", "b")]
+    rows = rows_with(np.arange(1000))
+    draws = [choose(rows, 10, Seeds(s, g, m, "mix"), "rows") for s in (0, 1) for g in (1, 2) for m in ("a", "b")]
     assert len({tuple(draw) for draw in draws}) == 8
 
 

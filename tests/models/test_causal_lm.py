@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from tokenizers import Tokenizer as Backend
 from tokenizers.models import WordLevel
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from collapse_lab.errors import UserError
+from collapse_lab.engine.selection import Times
+from collapse_lab.errors import Diverged, UserError
 from collapse_lab.models.causal_lm import CausalLM
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.seeds import Seeds
@@ -89,6 +91,54 @@ def test_the_weights_do_not_depend_on_the_decoding() -> None:
     assert "lm_head.weight" not in built().weights()  # because it is the embedding's weight
 
 
+def noise(n: int, seed: int) -> Samples:
+    """Return blocks of random tokens, on which a model that learns another set of them only grows worse."""
+    return Samples(torch.randint(0, SIZE, (n, BLOCK), generator=torch.Generator().manual_seed(seed)), np.full(n, -1))
+
+
+def chosen(steps: int, **arguments: Any) -> tuple[CausalLM, float]:
+    """Return a model fitted to random blocks, with dropout, and its loss on other random blocks."""
+    model, rows = built(dropout=0.1, **arguments), noise(32, 1)
+    model.validate_on(rows)
+    model.fit(noise(24, 0), Budget(steps, 8), Seeds(0, 0, "model", "fit"), Silent())
+    return model, float(model.token_nlls(rows).double().mean())
+
+
+def same_weights(a: CausalLM, b: CausalLM) -> bool:
+    return all(torch.equal(value, b.weights()[name]) for name, value in a.weights().items())
+
+
+def test_the_best_weights_have_the_smallest_validation_loss_of_all_looks() -> None:
+    # A constant rate, so that a fit of fewer steps has the weights that a longer one passes through
+    flat = Optimisation(lr=0.01, lr_schedule="constant", weight_decay=0.01, warmup=0.0)
+    passed = {steps: chosen(steps, optimisation=flat) for steps in (3, 6, 9, 12, 15, 18, 21)}
+    losses = {steps: loss for steps, (_, loss) in passed.items()}
+    first = min(losses, key=lambda steps: losses[steps])
+    assert first < 21, "the last weights are the best, so the test cannot tell them apart"
+    model, loss = chosen(21, optimisation=flat, selection="best")
+    assert loss == losses[first]
+    assert same_weights(model, passed[first][0])
+    # The looks change neither the weights that the fit passes through nor its random numbers
+    later, _ = chosen(21, optimisation=flat, selection="best", validate_every=21)
+    assert same_weights(later, passed[21][0])
+
+
+def test_weights_are_looked_at_once_an_epoch_or_every_so_many_steps_and_at_the_end() -> None:
+    budget = Budget(10, 8)
+    assert [step for step in range(1, 11) if Times(None, 24, budget).due(step)] == [3, 6, 9, 10]
+    assert [step for step in range(1, 11) if Times(None, 20, budget).due(step)] == [3, 5, 8, 10]
+    assert [step for step in range(1, 4) if Times(None, 5, Budget(3, 8)).due(step)] == [1, 2, 3]
+    assert [step for step in range(1, 11) if Times(4, 24, budget).due(step)] == [4, 8, 10]
+
+
+def test_a_fit_whose_validation_loss_is_never_a_number_diverges() -> None:
+    model = built(selection="best")
+    model.validate_on(counting())
+    model._validation_loss = lambda: math.nan  # type: ignore[method-assign]
+    with pytest.raises(Diverged, match="no loss on the validation rows was a finite number"):
+        model.fit(counting(), Budget(3, 16), Seeds(0, 0, "model", "fit"), Silent())
+
+
 def saved(folder: Path, positions: int = 64) -> Path:
     config = LlamaConfig(
         vocab_size=SIZE,
@@ -141,6 +191,7 @@ def test_blocks_beyond_the_positions_are_refused(tmp_path: Path) -> None:
         ({"do_sample": True}, "give model.num_beams=1, not 5"),
         ({"temperature": 0.5}, "model.do_sample=true"),
         ({"top_p": 0.5}, "model.do_sample=true"),
+        ({"validate_every": 5}, "give model.selection=best, or model.validate_every=null"),
         (
             {"optimisation": replace(FASTER, ema_decay=0.9)},
             "no moving average.*ema_decay is 0.9; give .*ema_decay=null",

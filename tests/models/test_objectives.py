@@ -82,7 +82,7 @@ def test_denoising_losses_are_squared_errors_at_the_given_times(family: str, obj
 )
 def test_the_learning_rate_follows_its_schedule(name: str, share: Any) -> None:
     model = small("ddpm", lr=0.1, lr_schedule=name, warmup=0.1)
-    model._steps = 20
+    model._budget = budget(steps=20)
     configured = model.optimiser_of(model.parameters(), fused=False)
     rates = []
     for _ in range(20):

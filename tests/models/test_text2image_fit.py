@@ -3,16 +3,18 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from collapse_lab.config.binding import bind
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.sinks.silent import Silent
-from collapse_lab.types import Captions, Samples, Spec
+from collapse_lab.types import Captions, Samples, Spec, Weights
 from tests.models.cases import DATA, QUIET, budget, conditions, draw, fitted, place, same, tiny, weights
 
 
@@ -42,6 +44,43 @@ def test_fine_tuning_starts_from_the_given_weights() -> None:
     warm, cold = fitted(1, 1, weights(), warmup=0.0).weights(), fitted(1, 1, warmup=0.0).weights()
     assert not same(warm, weights())
     assert not same(warm, cold)
+
+
+def refit(warm: bool, **changes: Any) -> Weights:
+    model = tiny(weight_decay=0.1, warmup=0.0, **changes)
+    model.load(weights())
+    model.fit(DATA.load().train, budget(steps=4, warm=warm), place(1), QUIET)
+    return model.weights()
+
+
+def test_a_warm_fit_leaves_frozen_parts_bit_for_bit_as_they_are() -> None:
+    frozen, free = refit(True, freeze=["text_encoder"]), refit(True)
+    text = [name for name in weights() if name.startswith("text.")]
+    assert len(text) > 10
+    for name, before in weights().items():
+        assert torch.equal(frozen[name], before) == (name in text), name
+        assert not torch.equal(free[name], before), name
+
+
+def test_a_fit_from_fresh_weights_trains_frozen_parts_too() -> None:
+    assert same(refit(False, freeze=["text_encoder"]), refit(False))
+    model = tiny(freeze=["text_encoder"])
+    for warm in (True, False):
+        model.fit(DATA.load().train, budget(steps=1, warm=warm), place(), QUIET)
+        assert {parameter.requires_grad for parameter in model.text.parameters()} == {not warm}
+
+
+def test_a_warm_fit_moves_the_weights_by_its_own_learning_rate() -> None:
+    # Adam's first step is the learning rate, whatever the gradient
+    slow = refit(True, lr=1.0, finetune_lr=1e-4, ema_decay=0.0, lr_schedule="constant")
+    moved = max(float((slow[name] - weights()[name]).abs().max()) for name in slow)
+    assert 1e-4 < moved < 4 * 1.2e-4
+
+
+def test_a_part_that_the_family_does_not_have_is_refused_by_the_names_of_its_parts() -> None:
+    node = {"_target_": "collapse_lab.models.text2image.Text2Image", "freeze": ["decoder"]}
+    with pytest.raises(UserError, match=r"model\.freeze takes a list of text_encoder; got \['decoder'\]"):
+        bind(node, "model", frozenset({"spec"}))
 
 
 def test_a_fit_keeps_the_average_of_the_weights() -> None:

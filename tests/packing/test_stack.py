@@ -79,6 +79,22 @@ def test_models_fitted_together_get_the_weights_that_they_get_alone(family: str,
     assert distance(packed[0].model.weights(), packed[1].model.weights()) > LR
 
 
+@pytest.mark.usefixtures("double")
+def test_parts_that_a_warm_fit_freezes_stay_as_they_are_in_a_pack() -> None:
+    arguments: dict[str, Any] = {"freeze": ["text_encoder"], "weight_decay": 0.1, "finetune_lr": LR}
+    alone, packed = (
+        [fit("text2image", seed, budget(steps=3, warm=True), generation=1, **arguments) for seed in SEEDS]
+        for _ in range(2)
+    )
+    before = [request.model.weights()["text.words.weight"].clone() for request in packed]
+    for request in alone:
+        fit_alone(request)
+    assert fit_together(packed) == [None, None, None]
+    for one, other, words in zip(alone, packed, before, strict=True):
+        assert distance(one.model.weights(), other.model.weights()) < 1e-9
+        assert torch.equal(other.model.weights()["text.words.weight"], words)
+
+
 def test_in_single_precision_99_percent_of_the_weights_agree() -> None:
     alone, packed = ([fit("ddpm", seed, lr=LR) for seed in SEEDS] for _ in range(2))
     for request in alone:
