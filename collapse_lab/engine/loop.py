@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from collapse_lab.engine.excerpts import write_excerpts
 from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.payloads import samples_of
 from collapse_lab.engine.plan import Step
@@ -49,11 +50,14 @@ class Loop:
         try:
             for stage in [step.fit, *step.samples.values(), *step.grids.values()]:
                 stage.value().sound()
-            record = _record(step, self.ruler.measure(step, self._look, first), "ok")
+            reading = self.ruler.measure(step, self._look, first)
+            record = _record(step, reading, "ok")
         except Diverged:
             record = _record(step, Reading({}, {}, 0.0), "diverged")
         else:
             self._draw_grids(step)
+            if self.lab.dataset.spec.modality == "tokens":
+                self._write_texts(step, reading)
         # A power cut would cost the generations since the last commit anyway, so it may cost their lines too
         self.ledger.append(record, durable=self.lab.store.commits(step.generation))
         for sink in self.sinks:
@@ -70,6 +74,11 @@ class Loop:
             grid(samples_of(stage.value()).data, columns=10).save(path)
             for sink in self.sinks:
                 sink.grid(step.generation, step.model, subset, path)
+
+    def _write_texts(self, step: Step, reading: Reading) -> None:
+        for subset, stage in step.samples.items():
+            path = self.folder / "texts" / subset / f"{step.model}-g{step.generation:03d}.json"
+            write_excerpts(path, self.lab, subset, samples_of(stage.value()), reading.kept[subset])
 
     def _tidy(self, plan: Sequence[Sequence[Step]], generation: int) -> None:
         """Let go of what no later generation reads: from memory always, from disk as `store.keep` says."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -27,11 +27,19 @@ SPLITS: tuple[Split, ...] = ("train", "reference")
 
 @dataclass(frozen=True)
 class Reading:
-    """Hold the measurements of one step, as they enter the ledger."""
+    """Hold the measurements of one step, as they enter the ledger.
+
+    Attributes:
+        metrics: name -> number.
+        features: feature space -> fingerprint.
+        seconds: how long it took.
+        kept: prompt set -> name -> a number for each sample, (n,). They do not enter the ledger.
+    """
 
     metrics: dict[str, float]
     features: dict[str, dict[str, Any]]
     seconds: float
+    kept: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
 
 class Ruler:
@@ -93,10 +101,11 @@ class Ruler:
             for name in self._extractors.names:
                 generated = features_of(self._features(sampled, name).value())
                 metrics |= self._compare(step, subset, name, generated)
+        kept: dict[str, dict[str, np.ndarray]] = {subset: {} for subset in step.samples}
         if self._lab.probes:
-            metrics |= self._probe(step, look, first)
+            metrics |= self._probe(step, look, first, kept)
         features = {name: self._fingerprint(name) for name in self._extractors.names}
-        return Reading(metrics, features, self._lab.executor.clock() - start)
+        return Reading(metrics, features, self._lab.executor.clock() - start, kept)
 
     def _compare(self, step: Step, subset: str, name: str, generated: FeatureSet) -> dict[str, float]:
         out: dict[str, float] = {}
@@ -112,15 +121,29 @@ class Ruler:
                     out[f"{subset}/{name}/{key}_floor"] = floors[key]
         return out
 
-    def _probe(self, step: Step, look: Callable[[Step], GenerativeModel], first: Step) -> dict[str, float]:
+    def _probe(
+        self,
+        step: Step,
+        look: Callable[[Step], GenerativeModel],
+        first: Step,
+        kept: Mapping[str, dict[str, np.ndarray]],
+    ) -> dict[str, float]:
         out: dict[str, float] = {}
         model = look(step)
         for subset, sampled in step.samples.items():
-            subject = Subject(model, partial(look, first), self._held_out(subset), samples_of(sampled.value()))
+            rows = self._held_out(subset), samples_of(sampled.value())
+            subject = Subject(model, partial(look, first), *rows, partial(self._start, step.model), kept[subset])
             for name, (probe, _) in self._lab.probes.items():
                 for key, estimate in probe(subject, Seeds(0, 0, "real", f"probe/{name}").numpy()).items():
                     out |= flatten(f"{subset}/{key}", estimate)
         return out
+
+    def _start(self, name: str) -> GenerativeModel:
+        """Return the model of a member before the fit of generation 0, on the run's device."""
+        component = next(model for model in self._lab.models if model.name == name)
+        model = self._lab.fresh(component, Seeds(self._lab.seed, 0, name, "fit"))
+        model.to(self._lab.device)
+        return model
 
     def _held_out(self, subset: str) -> Samples:
         """Return the reference rows of a prompt set, gathered once."""
