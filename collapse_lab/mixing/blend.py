@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from collapse_lab.errors import UserError
 from collapse_lab.mixing.base import Initial, Policy, apportion, choose, choose_synthetic, is_original
-from collapse_lab.seeds import Seeds
 from collapse_lab.types import REAL, DrawRequest, Provenance, Share
 
 LATEST, PREVIOUS, ORIGINAL = 0, 1, 2
@@ -31,6 +30,33 @@ class Parts(NamedTuple):
     drawn: int
 
 
+@dataclass(frozen=True)
+class Past:
+    """Hold a training set, and all that it follows from.
+
+    Attributes:
+        pool: the pool that it was drawn from.
+        request: the request that it was drawn for.
+        ids: its rows.
+    """
+
+    pool: Provenance
+    request: DrawRequest
+    ids: np.ndarray
+
+    def leads_to(self, pool: Provenance, request: DrawRequest) -> bool:
+        """Return whether the set of a later request comes after this one in the same chain."""
+        mine, other = self.request, request
+        same = (mine.seeds.seed, mine.seeds.model, mine.seeds.role, mine.sizes, mine.exposure) == (
+            *(other.seeds.seed, other.seeds.model, other.seeds.role, other.sizes, other.exposure),
+        )
+        if not same or mine.generation >= other.generation or len(self.pool) > len(pool):
+            return False
+        names = [field.name for field in fields(Provenance)]
+        pairs = [(getattr(self.pool, name), getattr(pool, name)[: len(self.pool)]) for name in names]
+        return all(np.array_equal(one, two) for one, two in [*pairs, (mine.originals, other.originals)])
+
+
 class Blend(Policy):
     """Draw α n latest synthetic rows, β n rows of the previous training set, and γ n original real rows.
 
@@ -39,8 +65,8 @@ class Blend(Policy):
     and synthetic ones as the set before did, each kind drawn evenly. The original rows are drawn evenly from those that
     are not kept, so that no row stands in a set twice. α = 1 is `replace`, and β = 0 is `contaminate`.
 
-    A training set follows from all those before it, which are therefore drawn again for each generation. For a thousand
-    generations of a hundred rows the plan of a run takes about a minute.
+    A training set follows from all those before it. A policy that has just drawn the set before goes on from there, and
+    another one draws all of them again, so the result depends on the request and the pool alone.
 
     Args:
         latest: α, the share of rows of the latest generation.
@@ -67,21 +93,25 @@ class Blend(Policy):
                 f"{latest:g} + {previous:g} + {original:g} = {total:g}: {mend}"
             )
         self.shares = {LATEST: latest, PREVIOUS: previous, ORIGINAL: original}
+        self._past: dict[str, Past] = {}
 
     def later(self, pool: Provenance, request: DrawRequest) -> np.ndarray:
-        """Return the ids of the training set, after drawing all those before it again."""
+        """Return the ids of the training set."""
         born = np.where(pool.source == REAL, -1, pool.born)
         order = np.argsort(born, kind="stable")
         starts = np.searchsorted(born[order], np.arange(request.generation + 1))
         real = pool.where(is_original(pool, request))
-        before = pool.where(np.isin(pool.ids, request.originals) & pool.eligible)
-        for generation in range(1, request.generation + 1):
+        past = self._past.get(request.seeds.model)
+        first, ids = 1, real.ids
+        if past is not None and past.leads_to(pool, request):
+            first, ids = past.request.generation + 1, past.ids
+        for generation in range(first, request.generation + 1):
             latest = pool.where(order[starts[generation - 1] : starts[generation]])
-            seeds = Seeds(request.seeds.seed, generation, request.seeds.model, request.seeds.role)
-            step = replace(request, generation=generation, seeds=seeds)
-            ids = self._draw(latest, before, real, step)
             before = pool.where(np.searchsorted(pool.ids, ids))  # because the ids of a pool rise
-        return before.ids
+            seeds = replace(request.seeds, generation=generation)
+            ids = self._draw(latest, before, real, replace(request, generation=generation, seeds=seeds))
+        self._past[request.seeds.model] = Past(pool, request, ids)
+        return ids
 
     def parts(self, size: int, real: int, synthetic: int) -> Parts:
         """Return the parts of a training set.

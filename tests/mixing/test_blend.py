@@ -77,6 +77,17 @@ def test_without_original_rows_the_real_ones_die_out_by_halves() -> None:
     assert np.bincount(ages).tolist()[2] == 20
 
 
+def test_a_policy_that_goes_on_draws_what_a_new_one_draws() -> None:
+    going_on = Blend(0.4, 0.35, 0.25)
+    for at in [world(1), world(2), world(5), world(3), World(4, 1, 40, ALL, 40, seed=6), world(4)]:
+        assert (going_on.draw(at.pool, at.request(30)) == Blend(0.4, 0.35, 0.25).draw(at.pool, at.request(30))).all()
+    # Fewer rows in each generation: another history under the same seed
+    other = World(5, 1, 35, ALL, 40, seed=5)
+    assert (
+        going_on.draw(other.pool, other.request(30)) == Blend(0.4, 0.35, 0.25).draw(other.pool, other.request(30))
+    ).all()
+
+
 @pytest.mark.parametrize(
     ("parts", "mend"),
     [
