@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import inspect
 import math
 import types
 import typing
@@ -17,6 +16,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ConfigDict, InstanceOf, PydanticUserError, TypeAdapter, ValidationError
 
 from collapse_lab.config.identity import identify
+from collapse_lab.config.parameters import Parameters, of_target
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.storage.formats import MOVED
 from collapse_lab.types import Infinite
@@ -40,22 +40,29 @@ def bind(node: Mapping[str, Any], where: str, supplied: frozenset[str] = NOTHING
             a number is outside its range or is not finite.
     """
     target = import_target(str(node["_target_"]), where)
-    parameters = {k: p for k, p in inspect.signature(target).parameters.items() if k not in supplied}
-    given = {str(key): value for key, value in node.items() if not str(key).startswith("_")}
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    for name in given:
-        if name not in parameters and not takes_any:
-            raise UserError(f"{where}.{name}: {target.__name__} has no such argument; {did_you_mean(name, parameters)}")
-    required = [
-        n for n, p in parameters.items() if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
-    ]
-    missing = [name for name in required if name not in given]
-    if missing:
-        raise UserError(f"{where}: {target.__name__} needs {', '.join(missing)}")
-    hints = _hints(target)
-    for name, value in given.items():
-        check_type(f"{where}.{name}", value, hints.get(name, Any))
+    given = check_arguments(node, where, of_target(target), supplied)
     return identify(target, {name: _bound(value, f"{where}.{name}") for name, value in given.items()})
+
+
+def check_arguments(
+    node: Mapping[str, Any], where: str, parameters: Parameters, supplied: frozenset[str] = NOTHING
+) -> dict[str, Any]:
+    """Return the arguments of a node after they are checked; nodes inside it are left to their own `bind`.
+
+    Raises:
+        UserError: an argument is unknown, missing, of another type or out of range.
+    """
+    given = {str(key): value for key, value in node.items() if not str(key).startswith("_")}
+    known = [name for name in parameters.hints if name not in supplied]
+    for name in given:
+        if name not in known and not parameters.takes_any:
+            raise UserError(f"{where}.{name}: {parameters.of} has no such argument; {did_you_mean(name, known)}")
+    missing = [name for name in parameters.required if name in known and name not in given]
+    if missing:
+        raise UserError(f"{where}: {parameters.of} needs {', '.join(missing)}")
+    for name, value in given.items():
+        check_type(f"{where}.{name}", value, parameters.hints.get(name, Any))
+    return given
 
 
 def check_type(where: str, value: Any, hint: Any) -> None:
@@ -147,15 +154,6 @@ def _adapter(hint: Any) -> TypeAdapter[Any] | None:
         return TypeAdapter(hint, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
     except (PydanticUserError, TypeError, NameError):
         return None
-
-
-def _hints(target: Any) -> dict[str, Any]:
-    # A dataclass may inherit fields from another module, and only the class knows that module's names
-    constructor = target.__init__ if inspect.isclass(target) and not is_dataclass(target) else target
-    try:
-        return typing.get_type_hints(constructor, include_extras=True)
-    except (NameError, TypeError):  # because some names exist for the type checker alone
-        return {}
 
 
 def _tuples(value: Any, hint: Any) -> Any:

@@ -10,6 +10,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from collapse_lab.config.arguments import check_nodes
 from collapse_lab.config.explain import check_choices, explain
 from collapse_lab.config.names import check_names
 from collapse_lab.config.nodes import check_groups, check_members
@@ -89,6 +90,7 @@ def checked(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, Any
     read_root(cfg)
     check_names(cfg)
     check_members(cfg)
+    check_nodes(cfg)
     return Composed(cfg, tuple(overrides))
 
 
