@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from collapse_lab.report import (
     perplexities,
     phase,
     tables,
+    texts,
 )
 from collapse_lab.report.section import Section, environment
 from collapse_lab.report.style import used_inks
@@ -29,6 +28,7 @@ from collapse_lab.results.collect import Collection, gathered
 from collapse_lab.results.comparable import comparable_groups, group_differences
 from collapse_lab.results.run import Run
 from collapse_lab.results.settings import joined
+from collapse_lab.storage.files import write_whole
 
 SECTIONS: tuple[Callable[[Collection], Section | None], ...] = (
     curves.first_section,
@@ -37,8 +37,10 @@ SECTIONS: tuple[Callable[[Collection], Section | None], ...] = (
     collapse_tables.thresholds,
     phase.section,
     grids.section,
+    texts.examples,
     classes.section,
     perplexities.section,
+    texts.histograms,
     curves.key_section,
     curves.other_section,
     tables.runs,
@@ -115,15 +117,10 @@ def write_page(groups: Sequence[ComparableGroup], out: Path) -> Path:
     """
     page = render(groups)
     out = Path(out)
-    # Write the page beside its place and rename it, so that a reader never sees an incomplete page.
-    partial = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(page, encoding="utf-8")
-        partial.replace(out)
+        write_whole(out, page)
     except OSError as error:
-        with suppress(OSError):  # because a full disk has taken a part of the page, give the room back
-            partial.unlink(missing_ok=True)
         raise UserError(f"the report cannot be written to '{out}': {error.strerror}") from error
     return out
 

@@ -151,7 +151,7 @@ def draw(ax: Axes, quantiles: Fan, colour: str, limits: tuple[float, float]) -> 
     ax.set_xlim(x[0] - pad, x[-1] + pad)
     _mark_real(ax, quantiles.real)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-    ax.yaxis.set_major_locator(FixedLocator(_ticks(*limits)))
+    ax.yaxis.set_major_locator(FixedLocator(ticks(*limits)))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     ax.set_xlabel("generation")
@@ -176,8 +176,13 @@ def _mark_real(ax: Axes, real: dict[str, float]) -> None:
         )
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """Return 1, 2 and 5 of each decade within the limits; over three decades and more, only 1."""
+def ticks(low: float, high: float) -> list[float]:
+    """Return the ticks of a logarithmic axis: 1, 2 and 5 of each decade; over three decades and more, only 1.
+
+    Args:
+        low: The lower limit, above 0.
+        high: The upper limit.
+    """
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     steps = (1, 2, 5) if high / low < 1000 else (1,)
     return [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
