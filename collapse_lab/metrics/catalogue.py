@@ -75,6 +75,7 @@ METRIC_QUANTITIES: tuple[Quantity, ...] = (
 PROBE_QUANTITIES: tuple[Quantity, ...] = (
     _share("accuracy", "Accuracy"),
     Quantity("perplexity", "Perplexity", "lower", (1.0, None)),
+    Quantity("perplexity_zero_shot", "Perplexity before the first fit", "lower", (1.0, None)),
     Quantity("generated_perplexity", "Perplexity of generated text under generation 0", "none", (1.0, None)),
     Quantity("improbable_share", "Share of improbable text", "lower", UNIT),
     _share("probable_share", "Share of highly probable text", "none"),

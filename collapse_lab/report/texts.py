@@ -24,7 +24,7 @@ from collapse_lab.results.series import evenly
 
 MOST_GROUPS = 6  # configurations with a histogram
 MOST_GENERATIONS = 6  # lines of a histogram, and columns of examples
-MOST_ROWS, MOST_PROMPTS, MOST_CHARACTERS = 4, 3, 700  # configurations, prompts of each and characters of a text
+MOST_ROWS, MOST_PROMPTS, MOST_CHARACTERS = 4, 2, 700  # configurations, prompts of each and characters of a text
 GENERATED, REAL = "generated_perplexity", "real_perplexity"  # the names of the histograms in a file
 PER_OCTAVE = 8  # bins of a file between a value and its double
 WIDER = 2  # bins of a file that are one step of the figure
@@ -101,7 +101,7 @@ def histograms(collection: Collection) -> Section | None:
     )
     if any(len(group.runs) > 1 for group in collection.seed_groups):
         note += " Texts of all seeds are counted together."
-    return Section.of_plots("Texts by their perplexity", plots, note, legend)
+    return Section.of_plots("Texts by their perplexity", plots, note, legend, columns=len(_subsets(collection)))
 
 
 def examples(collection: Collection) -> Section | None:
@@ -121,10 +121,12 @@ def examples(collection: Collection) -> Section | None:
     ]
     if not subsets:
         return None
-    note = "The same prompts in every generation, each with its continuation; long texts are cut."
+    note = (
+        "The same prompts in every generation, each with its continuation; ⏎ is a line break, and long texts are cut."
+    )
     if len(collection.seed_groups) > 1:
         note += f" Each configuration shows its first seed (at most {MOST_ROWS} configurations)."
-    return Section("Examples of texts", "texts.html.j2", {"subsets": subsets}, note, folded=True)
+    return Section("Examples of texts", "texts.html.j2", {"subsets": subsets}, note)
 
 
 def pooled(group: SeedGroup, subset: str) -> dict[int | None, Counts]:
@@ -180,8 +182,9 @@ def excerpts(run: Run, subset: str) -> dict[int, Excerpts]:
 
 
 def cut(text: str) -> str:
-    """Return a text of bounded length, with an ellipsis where something is missing."""
-    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
+    """Return a text of bounded length on one line: ⏎ stands for a line break, and … where something is missing."""
+    line = text.replace("\n", " ⏎ ")  # because a collapsed model may write nothing but line breaks
+    return line if len(line) <= MOST_CHARACTERS else f"{line[: MOST_CHARACTERS - 1]}…"
 
 
 def draw(

@@ -88,6 +88,11 @@ def test_the_same_prompts_stand_side_by_side_over_the_generations(tmp_path: Path
     assert {other.label for other in others} == {""}
 
 
+def test_line_breaks_are_shown_and_take_no_lines() -> None:
+    assert texts.cut("a\nb\n\n") == "a ⏎ b ⏎  ⏎ "
+    assert len(texts.cut("\n" * 10**5)) == texts.MOST_CHARACTERS
+
+
 def test_texts_are_escaped_and_cut_in_the_page(tmp_path: Path) -> None:
     root = tmp_path / "runs"
     for i in range(6):
