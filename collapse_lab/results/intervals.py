@@ -115,6 +115,27 @@ def of_effect(differences: Sequence[float] | np.ndarray) -> Estimate | None:
     return Estimate(unbiased * standardised, lo, hi)
 
 
+def of_times(
+    x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, confidence: float = LEVEL
+) -> Estimate | None:
+    """Return exp(mean(log(x / y))) of n pairs, with the t-interval of the logarithms.
+
+    Args:
+        x: The values (n,), one for each seed.
+        y: The values to divide by (n,), of the same seeds.
+        confidence: The probability with which the interval contains the ratio, between 0 and 1.
+
+    Returns:
+        The ratio, above 0; without an interval where n is 1. None where there is no pair, or a value is not above 0.
+    """
+    over, under = np.asarray(x, float), np.asarray(y, float)
+    if not over.size or min(over.min(), under.min()) <= 0:
+        return None
+    logs = of_mean(np.log(over / under), confidence)
+    lo, hi = (None if end is None else math.exp(end) for end in (logs.lo, logs.hi))
+    return Estimate(math.exp(logs.value), lo, hi)
+
+
 def of_ratio(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, confidence: float = LEVEL) -> Estimate:
     """Return mean(x) / mean(y) of n pairs, with the interval of Fieller.
 

@@ -5,7 +5,6 @@ The runs of a sweep share everything that a seed decides, so a difference betwee
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from collapse_lab.results.collect import Collection, SeedGroup
 from collapse_lab.results.comparable import require_comparable
-from collapse_lab.results.intervals import LEVEL, of_effect, of_mean
+from collapse_lab.results.intervals import of_effect, of_mean
 from collapse_lab.results.run import Run
 from collapse_lab.results.series import final, value
 from collapse_lab.types import Estimate
@@ -133,23 +132,6 @@ def paired(runs: Sequence[Run], control: Sequence[Run], metric: str, generation:
         of_effect(differences),
         float(matched.y.mean()) if len(matched) else None,
     )
-
-
-def ratio(matched: Pairs, confidence: float = LEVEL) -> Estimate | None:
-    """Return exp(mean(log(x_s / y_s))), how many times the control, with the t-interval of the logarithms.
-
-    Args:
-        matched: The paired values.
-        confidence: The probability with which the interval contains the ratio, between 0 and 1.
-
-    Returns:
-        The ratio, above 0; None where there is no pair, or where a value is not above 0.
-    """
-    if not len(matched) or min(matched.x.min(), matched.y.min()) <= 0:
-        return None
-    logs = of_mean(np.log(matched.x / matched.y), confidence)
-    lo, hi = (None if end is None else math.exp(end) for end in (logs.lo, logs.hi))
-    return Estimate(math.exp(logs.value), lo, hi)
 
 
 def controls(collection: Collection) -> list[SeedGroup]:

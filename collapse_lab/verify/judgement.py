@@ -135,7 +135,8 @@ def _judge_candidate(claim: Claim, candidate: Candidate) -> Judgement:
     signatures = tuple(sorted({run.signature for run in candidate.runs}))
     try:
         for metric in (metric for test in claim.tests for metric in test.metrics):
-            require_comparable(candidate.runs, metric)
+            for runs in candidate.groups.values():  # a statistic checks the groups that it compares with each other
+                require_comparable(runs, metric)
         measured, *condition = (_measure(test, candidate) for test in claim.tests)
     except UserError as error:
         none = Measured(None)

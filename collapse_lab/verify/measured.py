@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from collapse_lab.results.intervals import LEVEL, of_mean, of_ratio
+from collapse_lab.results.intervals import LEVEL, of_mean, of_ratio, of_times
 from collapse_lab.types import Estimate
 
 LEAST_SEEDS = 3  # with two seeds the t-interval reaches over 12.7 standard errors, so that it decides next to nothing
@@ -77,6 +77,22 @@ def measured(interval: Interval, n: int, note: str = "", scale: Literal["linear"
 def mean_of(values: Sequence[float] | np.ndarray, note: str = "") -> Measured:
     """Return the mean over chains or pairs with its t-interval; there is one value or more."""
     return measured(lambda confidence: of_mean(values, confidence), len(values), note, "linear")
+
+
+def geometric_mean_of(x: np.ndarray, y: np.ndarray, note: str = "") -> Measured:
+    """Return exp(mean(log(x / y))) over pairs, with the t-interval of the logarithms.
+
+    Args:
+        x: The values (n,), one or more.
+        y: The values to divide by (n,).
+        note: What the reader must know.
+
+    Returns:
+        The ratio; no value where one of the numbers is not above 0.
+    """
+    if of_times(x, y) is None:
+        return Measured(None, note="no ratio: a value is not above 0")
+    return measured(lambda confidence: of_times(x, y, confidence) or Estimate(math.nan), len(x), note, "log")
 
 
 def ratio_of(x: np.ndarray, y: np.ndarray, note: str = "") -> Measured:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from collapse_lab.results.comparable import require_comparable
 from collapse_lab.results.paired import Pairs
 from collapse_lab.results.run import Run
 from collapse_lab.results.series import final, floor_of, value
@@ -39,8 +40,12 @@ def matched(groups: Mapping[str, tuple[Run, ...]], metric: str, places: Sequence
         groups: The runs of each group.
         metric: The metric's name in the ledger.
         places: (group, generation) of each column; the generation FLOOR is the group's own floor.
+
+    Raises:
+        UserError: The features behind the metric differ between the runs of these groups.
     """
     names = list(dict.fromkeys(name for name, _ in places))
+    require_comparable([run for name in names for run in groups[name]], metric)
     by_seed = {name: {run.seed: run for run in groups[name]} for name in names}
     seeds = [seed for seed in by_seed[names[0]] if all(seed in runs for runs in by_seed.values())]
     rows = [[_at(by_seed[name][seed], metric, generation) for name, generation in places] for seed in seeds]

@@ -8,7 +8,8 @@ from scipy import stats
 
 from collapse_lab.errors import UserError
 from collapse_lab.results.collect import gathered
-from collapse_lab.results.paired import controls, paired, pairs, ratio
+from collapse_lab.results.intervals import of_times
+from collapse_lab.results.paired import controls, paired, pairs
 from tests.results.memory_runs import METRIC, PRINT, chains, run
 
 HIGH, LOW = [3.7, 3.1, 3.6, 3.2], [0.8, 0.7, 0.9, 0.6]
@@ -65,7 +66,7 @@ def test_without_a_pair_there_is_no_number() -> None:
         None,
     )
     assert difference.note == "no pair, 2 runs left out"
-    assert ratio(pairs(chains([3.0]), [], METRIC)) is None
+    assert of_times([], []) is None
 
 
 def test_the_generation_is_the_last_one_that_both_runs_of_a_pair_have() -> None:
@@ -84,14 +85,14 @@ def test_different_features_are_refused() -> None:
 
 
 def test_the_ratio_is_the_mean_of_logarithms() -> None:
-    times = ratio(pairs(chains(HIGH), chains(LOW), METRIC))
+    times = of_times(HIGH, LOW)
     logs = np.log(np.divide(HIGH, LOW))
     expected = stats.ttest_1samp(logs, 0).confidence_interval(0.95)
     assert times is not None
     assert times.value == pytest.approx(math.exp(logs.mean()))
     assert (times.lo, times.hi) == pytest.approx((math.exp(expected.low), math.exp(expected.high)))
-    assert ratio(pairs(chains([1.0, 0.0]), chains([1.0, 1.0]), METRIC)) is None
-    alone = ratio(pairs(chains([2.0]), chains([1.0]), METRIC))
+    assert of_times([1.0, 0.0], [1.0, 1.0]) is None
+    alone = of_times([2.0], [1.0])
     assert alone is not None
     assert alone.lo is None
 

@@ -52,6 +52,24 @@ def _least(a: Mapping[str, Any], groups: Sequence[str], v: float) -> Values:
     return others | {(a["control"], a["metric"], _at(a)): FLOOR + 1}
 
 
+def _least_growth(a: Mapping[str, Any], groups: Sequence[str], v: float) -> Values:
+    ends = {(name, a["metric"], a["until"]): FLOOR + v for name in groups}
+    return ends | {(name, a["metric"], a["since"]): FLOOR + 1 for name in groups}
+
+
+def _of_sum(a: Mapping[str, Any], groups: Sequence[str], v: float) -> Values:
+    return {(a["group"], a["metric"], a["generation"]): v / 2, (a["group"], a["other"], a["generation"]): v / 2}
+
+
+def _of_other(a: Mapping[str, Any], groups: Sequence[str], v: float) -> Values:
+    return {(a["group"], a["metric"], a["generation"]): v, (a["group"], a["other"], a["generation"]): 1.0}
+
+
+def _difference_in_change(a: Mapping[str, Any], groups: Sequence[str], v: float) -> Values:
+    ends = {(a["group"], a["metric"], a["since"]): 5.0, (a["group"], a["metric"], a["until"]): 4.0 + v}
+    return ends | {(a["control"], a["metric"], a["since"]): 3.0, (a["control"], a["metric"], a["until"]): 2.0}
+
+
 def _extra_loss(a: Mapping[str, Any], groups: Sequence[str], v: float) -> Values:
     ends = {(a["group"], a["metric"], a["since"]): 2.0, (a["group"], a["metric"], a["until"]): 2.0 + v}
     return ends | {(a["control"], a["metric"], g): FLOOR + 1 for g in (a["since"], a["until"])}
@@ -97,6 +115,11 @@ RECIPES: dict[str, Recipe] = {
     "growth": _chain(lambda v: v, 1),
     "times_excess": _two(lambda v: FLOOR + v, FLOOR + 1),
     "least_times_excess": _least,
+    "excess_growth": _chain(lambda v: FLOOR + v, FLOOR + 1),
+    "least_excess_growth": _least_growth,
+    "level_of_sum": _of_sum,
+    "share_of_level": _of_other,
+    "difference_in_change": _difference_in_change,
     "extra_loss": _extra_loss,
     "gap_left": _gap_left,
     "share_left": _share_left,

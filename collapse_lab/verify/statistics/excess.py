@@ -9,7 +9,7 @@ are ratios of means over the seeds, with the interval of Fieller.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.stats import rankdata
@@ -39,6 +39,38 @@ def times_excess(
     )
 
 
+def excess_growth(groups: Groups, metric: MetricName, group: GroupName, since: int, until: int) -> Measured:
+    """Return mean(y_until - floor) / mean(y_since - floor) over the chains of one group.
+
+    Args:
+        groups: The runs of each group.
+        metric: The metric, of which less is better.
+        group: The group.
+        since: The earlier generation.
+        until: The later generation.
+    """
+    found = matched(groups, metric, [(group, until), (group, since), (group, FLOOR)])
+    if not len(found):
+        return Measured(None, note=found.lacking)
+    late, early, floor = found.columns
+    return ratio_of(late - floor, early - floor, found.note)
+
+
+def least_excess_growth(groups: Groups, metric: MetricName, since: int, until: int) -> Measured:
+    """Return the smallest `excess_growth` of all groups: of the one that changes least for the worse.
+
+    Its interval is that of `least_times_excess`. The groups are not compared with each other, so they may be of
+    different data sets.
+
+    Args:
+        groups: The runs of each group.
+        metric: The metric, of which less is better.
+        since: The earlier generation.
+        until: The later generation.
+    """
+    return _smallest({name: excess_growth(groups, metric, GroupName(name), since, until) for name in groups})
+
+
 def least_times_excess(
     groups: Groups, metric: MetricName, control: GroupName, generation: int | None = None
 ) -> Measured:
@@ -53,27 +85,8 @@ def least_times_excess(
         control: The group that is divided by.
         generation: The generation; None takes the last one of each pair of groups.
     """
-    others = [name for name in groups if name != control]
-    pairs = {name: _excess(groups, metric, [name, control], generation) for name in others}
-    missing = next((pair.lacking for pair in pairs.values() if not len(pair)), None)
-    if missing is not None:
-        return Measured(None, note=missing)
-    ratios = {name: ratio_of(pair.columns[0], pair.columns[1], pair.note) for name, pair in pairs.items()}
-    worst = min(ratios, key=lambda name: ratios[name].value or 0.0)
-    unknown = next((ratio for ratio in ratios.values() if ratio.interval is None), None)
-    if unknown is not None:
-        return unknown
-
-    def smallest(confidence: float) -> Estimate:
-        lows = [estimate.lo for estimate in _at(ratios.values(), confidence)]
-        highs = [estimate.hi for estimate in _at(ratios.values(), 1 - (1 - confidence) / len(ratios))]
-        return Estimate(
-            min(ratio.value for ratio in ratios.values() if ratio.value is not None),
-            min(lo for lo in lows if lo is not None),
-            min(hi for hi in highs if hi is not None),
-        )
-
-    return measured(smallest, min(map(len, pairs.values())), f"smallest in {worst}", "linear")
+    others = [GroupName(name) for name in groups if name != control]
+    return _smallest({name: times_excess(groups, metric, name, control, generation) for name in others})
 
 
 def extra_loss(
@@ -177,8 +190,30 @@ def trend(groups: Groups, metric: MetricName, setting: str, generation: int | No
     return mean_of(correlations, found.note)
 
 
-def _at(ratios: Iterable[Measured], confidence: float) -> list[Estimate]:
-    return [ratio.interval(confidence) for ratio in ratios if ratio.interval is not None]
+def _smallest(ratios: Mapping[str, Measured]) -> Measured:
+    """Return the smallest of several ratios, or the first one that has no value or no interval."""
+    unknown = next((ratio for ratio in ratios.values() if ratio.value is None or ratio.interval is None), None)
+    if unknown is not None:
+        return unknown
+    smallest = min(ratios, key=lambda name: _value(ratios[name]))
+
+    def least(confidence: float) -> Estimate:
+        lows = [estimate.lo for estimate in _intervals(ratios, confidence)]
+        highs = [estimate.hi for estimate in _intervals(ratios, 1 - (1 - confidence) / len(ratios))]
+        low, high = (min(end for end in ends if end is not None) for ends in (lows, highs))
+        return Estimate(_value(ratios[smallest]), low, high)
+
+    n = min(ratio.n for ratio in ratios.values())
+    notes = [f"smallest in {smallest}", *(ratio.note for ratio in ratios.values() if ratio.note)]
+    return measured(least, n, ", ".join(dict.fromkeys(notes)), "linear")
+
+
+def _intervals(ratios: Mapping[str, Measured], confidence: float) -> list[Estimate]:
+    return [ratio.interval(confidence) for ratio in ratios.values() if ratio.interval is not None]
+
+
+def _value(ratio: Measured) -> float:
+    return math.inf if ratio.value is None else ratio.value
 
 
 def _excess(groups: Groups, metric: str, names: Sequence[str], generation: int | None) -> Matched:

@@ -11,12 +11,13 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from scipy.special import ndtri
 
 from collapse_lab.results.intervals import LEVEL
 from collapse_lab.results.run import Run
 from collapse_lab.results.series import final, point, value
-from collapse_lab.verify.measured import ONE_RUN, Measured, mean_of
+from collapse_lab.verify.measured import ONE_RUN, Measured, geometric_mean_of, mean_of
 from collapse_lab.verify.pairing import runs_left_out
 from collapse_lab.verify.statistics import GroupName, Groups, MetricName
 
@@ -48,6 +49,43 @@ def level(groups: Groups, metric: MetricName, group: GroupName, generation: int 
     mean, lo, hi = point(runs, metric, generation)
     known = math.isfinite(lo)
     return Measured(mean, lo if known else None, hi if known else None, 1, _noted(left_out, alone=known))
+
+
+def level_of_sum(groups: Groups, metric: MetricName, other: MetricName, group: GroupName, generation: int) -> Measured:
+    """Return mean(x + y) over the runs of one group, x and y two metrics of the same generation.
+
+    Args:
+        groups: The runs of each group.
+        metric: The metric x.
+        other: The metric y, such as another part of a variance.
+        group: The group.
+        generation: The generation.
+    """
+    pairs = [(value(run, metric, generation), value(run, other, generation)) for run in groups[group]]
+    sums = [x + y for x, y in pairs if x is not None and y is not None]
+    if not sums:
+        return Measured(None, note=f"no run has {metric} and {other} at generation {generation}")
+    return mean_of(sums, _noted(len(pairs) - len(sums)))
+
+
+def share_of_level(
+    groups: Groups, metric: MetricName, other: MetricName, group: GroupName, generation: int
+) -> Measured:
+    """Return exp(mean(log(x / y))) over the runs of one group, x and y two metrics of the same generation.
+
+    Args:
+        groups: The runs of each group.
+        metric: The metric x, above 0.
+        other: The metric y that is divided by, above 0.
+        group: The group.
+        generation: The generation.
+    """
+    found = [(value(run, metric, generation), value(run, other, generation)) for run in groups[group]]
+    known = [(x, y) for x, y in found if x is not None and y is not None]
+    if not known:
+        return Measured(None, note=f"no run has {metric} and {other} at generation {generation}")
+    x, y = np.asarray(known, float).T
+    return geometric_mean_of(x, y, _noted(len(found) - len(known)))
 
 
 def departure(groups: Groups, metric: MetricName, group: GroupName, until: int | None = None) -> Measured:

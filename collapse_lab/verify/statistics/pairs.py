@@ -12,12 +12,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from collapse_lab.results.paired import Pairs, pairs
-from collapse_lab.results.paired import ratio as times
 from collapse_lab.results.run import Run
 from collapse_lab.results.series import point, value
 from collapse_lab.types import Estimate
-from collapse_lab.verify.measured import ONE_RUN, Measured, mean_of, measured
-from collapse_lab.verify.pairing import lacking, left_out
+from collapse_lab.verify.measured import ONE_RUN, Measured, geometric_mean_of, mean_of
+from collapse_lab.verify.pairing import lacking, left_out, matched
 from collapse_lab.verify.statistics import GroupName, Groups, MetricName
 
 
@@ -67,6 +66,26 @@ def change(groups: Groups, metric: MetricName, group: GroupName, since: int, unt
     return _subtracted(_along(runs, metric, since, until), _single(runs, metric, until), _single(runs, metric, since))
 
 
+def difference_in_change(
+    groups: Groups, metric: MetricName, group: GroupName, control: GroupName, since: int, until: int
+) -> Measured:
+    """Return mean((x_until - x_since) - (y_until - y_since)): how much more a group changes than its control.
+
+    Args:
+        groups: The runs of each group.
+        metric: The metric.
+        group: The group, with values x.
+        control: The control, with values y of the same seeds.
+        since: The earlier generation.
+        until: The later generation.
+    """
+    found = matched(groups, metric, [(group, until), (group, since), (control, until), (control, since)])
+    if not len(found):
+        return Measured(None, note=found.lacking)
+    x_until, x_since, y_until, y_since = found.columns
+    return mean_of((x_until - x_since) - (y_until - y_since), found.note)
+
+
 def growth(groups: Groups, metric: MetricName, group: GroupName, since: int, until: int) -> Measured:
     """Return exp(mean(log(y_until / y_since))) over the chains of one group: how many times the earlier value.
 
@@ -103,12 +122,8 @@ def _subtracted(paired: Pairs, x: Estimate, y: Estimate) -> Measured:
 def _divided(paired: Pairs, x: Estimate, y: Estimate) -> Measured:
     if not len(paired):
         return Measured(None, note=lacking(paired))
-    if times(paired) is None:
-        return Measured(None, note="no ratio: a value is not above 0")
-    over_pairs = measured(
-        lambda level: times(paired, level) or Estimate(math.nan), len(paired), left_out(paired), "log"
-    )
-    return _alone(over_pairs, lambda: _times(x, y)) if over_pairs.lo is None else over_pairs
+    over_pairs = geometric_mean_of(paired.x, paired.y, left_out(paired))
+    return _alone(over_pairs, lambda: _times(x, y)) if over_pairs.value and over_pairs.lo is None else over_pairs
 
 
 def _alone(over_pairs: Measured, of_ledger: Callable[[], Estimate]) -> Measured:

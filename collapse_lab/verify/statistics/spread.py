@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from collapse_lab.metrics.catalogue import CLASS_SHARE
+from collapse_lab.results.comparable import require_comparable
 from collapse_lab.results.intervals import of_spreads
 from collapse_lab.results.names import SUFFIXES
 from collapse_lab.results.run import Run
@@ -51,6 +52,7 @@ def class_dispersion(
         control: The control.
         generation: The generation.
     """
+    require_comparable([*groups[group], *groups[control]], metric)
     by_seed = [{run.seed: _dispersion(run, metric, generation) for run in groups[name]} for name in (group, control)]
     known = [(x, y) for seed, x in by_seed[0].items() if x is not None and (y := by_seed[1].get(seed)) is not None]
     if not known:
