@@ -37,7 +37,8 @@ class Loop:
         try:
             for generation, steps in enumerate(plan):
                 for number, step in enumerate(steps):
-                    record = recorded.get((generation, step.model)) or self._advance(step, plan[0][number])
+                    before = plan[generation - 1][number] if generation else None
+                    record = recorded.get((generation, step.model)) or self._advance(step, plan[0][number], before)
                     if record.status == "diverged":
                         return "diverged"
                 self._tidy(plan, generation)
@@ -45,12 +46,12 @@ class Loop:
         finally:
             self.ledger.sync()
 
-    def _advance(self, step: Step, first: Step) -> Record:
-        """Compute, measure and record one step; `first` is the same member's generation 0."""
+    def _advance(self, step: Step, first: Step, before: Step | None) -> Record:
+        """Compute, measure and record one step; `first` and `before` are the same member's, of earlier generations."""
         try:
-            for stage in [step.fit, *step.samples.values(), *step.grids.values()]:
+            for stage in [step.fit, *step.samples.values(), *step.grids.values(), *step.more]:
                 stage.value().sound()
-            reading = self.ruler.measure(step, self._look, first)
+            reading = self.ruler.measure(step, self._look, first, before)
             record = _record(step, reading, "ok")
         except Diverged:
             record = _record(step, Reading({}, {}, 0.0), "diverged")

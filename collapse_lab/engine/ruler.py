@@ -87,13 +87,16 @@ class Ruler:
         """Return the stages that embed the samples of one step."""
         return [self._features(stage, name) for stage in step.samples.values() for name in self._extractors.names]
 
-    def measure(self, step: Step, look: Callable[[Step], GenerativeModel], first: Step) -> Reading:
+    def measure(
+        self, step: Step, look: Callable[[Step], GenerativeModel], first: Step, before: Step | None = None
+    ) -> Reading:
         """Return all metrics and probes of one step.
 
         Args:
             step: what is measured.
             look: returns the fitted model of a step, for the probes.
             first: the step of the same member's generation 0.
+            before: the step of the same member's generation before; None in generation 0.
         """
         start = self._lab.executor.clock()
         metrics: dict[str, float] = {}
@@ -103,7 +106,7 @@ class Ruler:
                 metrics |= self._compare(step, subset, name, generated)
         kept: dict[str, dict[str, np.ndarray]] = {subset: {} for subset in step.samples}
         if self._lab.probes:
-            metrics |= self._probe(step, look, first, kept)
+            metrics |= self._probe(step, look, first, before, kept)
         features = {name: self._fingerprint(name) for name in self._extractors.names}
         return Reading(metrics, features, self._lab.executor.clock() - start, kept)
 
@@ -126,13 +129,15 @@ class Ruler:
         step: Step,
         look: Callable[[Step], GenerativeModel],
         first: Step,
+        before: Step | None,
         kept: Mapping[str, dict[str, np.ndarray]],
     ) -> dict[str, float]:
         out: dict[str, float] = {}
-        model = look(step)
+        model, previous = look(step), None if before is None else partial(look, before)
         for subset, sampled in step.samples.items():
             rows = self._held_out(subset), samples_of(sampled.value())
-            subject = Subject(model, partial(look, first), *rows, partial(self._start, step.model), kept[subset])
+            models = model, partial(look, first)
+            subject = Subject(*models, *rows, partial(self._start, step.model), kept[subset], previous)
             for name, (probe, _) in self._lab.probes.items():
                 for key, estimate in probe(subject, Seeds(0, 0, "real", f"probe/{name}").numpy()).items():
                     out |= flatten(f"{subset}/{key}", estimate)

@@ -94,11 +94,33 @@ def discrete_laws(process: Process, rows: int, probabilities: np.ndarray) -> Law
     heterozygosity = discrete.expected_heterozygosity(g, sizes, probabilities)
     above_zero = heterozygosity[0] > 0 and sizes.min() > 1  # else one category is left, and the law is exactly 0
     laws = {"heterozygosity": representable(heterozygosity) if above_zero else heterozygosity}
-    matrices = np.unique(np.stack([sizes[:-1], sizes[1:]]), axis=1)
-    if sizes.max() > LARGEST or matrices.prod(0).sum() > LARGEST**2:
+    if not _counted(sizes):
         return laws
     survival = discrete.survival_probability(g, sizes, probabilities)
     return {**laws, "support": survival.sum(1), "mass_lost": (1 - survival) @ probabilities}
+
+
+def state_laws(process: Process, rows: int, probabilities: np.ndarray, rare: np.ndarray, states: int) -> Laws:
+    """Return the laws of single states of the discrete family under replace, under the names of the probe `states`.
+
+    Args:
+        process: How the generations follow on each other.
+        rows: The number of real rows.
+        probabilities: The real distribution, (k,).
+        rare: Which states are rare, (k,).
+        states: How many states have a law of their own.
+
+    Returns:
+        Values of generations 0, …, G, (G + 1,), by name; empty where no law holds or where it would take too long.
+    """
+    sizes, g = process.trained(rows), process.steps
+    if not process.alone or not _replaces(process) or not _counted(sizes):
+        return {}
+    fixed = discrete.fixation_probability(g, sizes, probabilities)
+    lost = 1 - discrete.survival_probability(g, sizes, probabilities)
+    laws = {"absorbed": fixed.sum(1)} | {f"absorbed_{k}": fixed[:, k] for k in range(states)}
+    means = {name: lost[:, chosen] for name, chosen in (("rare_lost", rare), ("common_lost", ~rare)) if chosen.any()}
+    return laws | {name: of_states.mean(1) for name, of_states in means.items()}
 
 
 def regression_laws(process: Process, rows: int, dimension: int, noise: float, design: regression.Design) -> Laws:
@@ -202,6 +224,12 @@ def _smooth(sizes: SampleSizes) -> bool:
     return bool((np.abs(later - power) <= 1 + 0.02 * power).all())
 
 
+def _counted(sizes: np.ndarray) -> bool:
+    """Return whether the chains of counts are small enough for their transition matrices."""
+    matrices = np.unique(np.stack([sizes[:-1], sizes[1:]]), axis=1)
+    return bool(sizes.max() <= LARGEST and matrices.prod(0).sum() <= LARGEST**2)
+
+
 def _replaces(process: Process) -> bool:
     policy = process.mixing
     if isinstance(policy, Blend):
@@ -241,11 +269,12 @@ def _fresh(process: Process, first: int, estimator: Estimator, variance: float) 
 
 def _blended(process: Process, first: int, estimator: Estimator, variance: float) -> GaussianMoments:
     assert isinstance(process.mixing, Blend)
-    sets, real, synthetic = [], first, 0
+    sets: list[tuple[int, int, int, int]] = []
+    real, synthetic = first, 0
     for size in process.nominal[1:]:
         parts = process.mixing.parts(int(size), real, synthetic)
         real, synthetic = parts.kept_real + parts.drawn, parts.latest + parts.kept_synthetic
-        sets.append(tuple(parts))
+        sets.append(parts)
     return blend.blend_moments(process.steps, first, sets, estimator, variance)
 
 

@@ -57,6 +57,7 @@ class Subject:
         generated: what the model sampled for the prompt set.
         start: returns the same member's model before the fit of generation 0: pretrained or fresh.
         kept: name -> a number for each sample, (n,), which a probe may add for figures; the ledger has none of them.
+        previous: returns the same member's model of the generation before; None in generation 0.
     """
 
     model: GenerativeModel
@@ -65,6 +66,7 @@ class Subject:
     generated: Samples
     start: Callable[[], GenerativeModel] | None = None
     kept: dict[str, np.ndarray] = field(default_factory=dict)
+    previous: Callable[[], GenerativeModel] | None = None
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def test_a_policy_that_goes_on_draws_what_a_new_one_draws() -> None:
     ],
     ids=str,
 )
-def test_shares_that_do_not_sum_to_1_are_refused_with_the_remedy(parts: tuple[float, ...], mend: str) -> None:
+def test_shares_that_do_not_sum_to_1_are_refused_with_the_remedy(parts: tuple[float, float, float], mend: str) -> None:
     with pytest.raises(UserError, match=mend):
         Blend(*parts)
 
