@@ -19,7 +19,7 @@ from collapse_lab.engine.loop import Loop
 from collapse_lab.engine.run import Layout, check_records, lay_out, recording, records_of
 from collapse_lab.errors import UserError
 from collapse_lab.sinks.silent import Silent
-from collapse_lab.storage.files import locked, make_folder
+from collapse_lab.storage.files import full_disk_explained, locked, make_folder
 from collapse_lab.storage.formats import CONFIG, FORMAT, MARK
 from collapse_lab.storage.ledger import LEDGER
 from collapse_lab.storage.redaction import redacted_values
@@ -137,7 +137,7 @@ class Experiment:
         self._refuse_another_run()
         make_folder(folder, "paths.runs")
         self.layout.lab.store.open()
-        with locked(folder / ".lock", str(folder), self._executor):
+        with full_disk_explained(folder), locked(folder / ".lock", str(folder), self._executor):
             recorded = records_of(folder)
             check_records(recorded, self.layout.plan, folder / LEDGER)
             computed = not self.layout.is_finished(recorded)

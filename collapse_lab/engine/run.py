@@ -20,7 +20,7 @@ from collapse_lab.engine.stages import Stage
 from collapse_lab.engine.work import Work
 from collapse_lab.errors import UserError
 from collapse_lab.storage.environment import describe_environment
-from collapse_lab.storage.files import disk_is_full, full_disk, write_whole
+from collapse_lab.storage.files import full_disk_explained, write_whole
 from collapse_lab.storage.formats import CONFIG, ENVIRONMENT, STATUS
 from collapse_lab.storage.ledger import LEDGER, Ledger, read
 from collapse_lab.types import Progress, Record, RunInfo, Sink
@@ -136,17 +136,16 @@ def recording(info: RunInfo, sinks: Sequence[Sink], config_text: str) -> Iterato
     begun, outcome = time.perf_counter(), Outcome(str(info.folder), "failed")
     opened: list[Sink] = []
     try:
-        _settle(info, config_text)
-        session = Session(Ledger(info.folder / LEDGER))
-        for sink in sinks:
-            opened.append(sink)
-            sink.open(info, session.ledger.records())
-        yield session
+        with full_disk_explained(info.folder):
+            _settle(info, config_text)
+            session = Session(Ledger(info.folder / LEDGER))
+            for sink in sinks:
+                opened.append(sink)
+                sink.open(info, session.ledger.records())
+            yield session
         outcome = Outcome(str(info.folder), session.status, "", time.perf_counter() - begun)
     except BaseException as error:
         outcome = failure(error, str(info.folder), time.perf_counter() - begun)
-        if isinstance(error, OSError) and disk_is_full(error):
-            raise UserError(full_disk(info.folder)) from error
         raise
     finally:
         _finish(outcome, info.folder, opened)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
@@ -70,12 +71,13 @@ def full_disk(folder: object) -> str:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a small file so that a reader, or a crash, finds either the old text or the new text, never a part."""
-    draft = path.with_name(f".{path.name}-{os.getpid()}")
+    # Because threads share a process id, and hosts that share a folder may, give each draft a name of its own
+    draft = path.with_name(f".{path.name}-{uuid4().hex}")
     try:
-        draft.write_text(text)
+        draft.write_text(text, encoding="utf-8")
         sync(draft)
         draft.replace(path)
-    except OSError:
+    except BaseException:
         # Because a full disk has taken a part of the draft, give the room back; what stopped the write is raised
         with suppress(OSError):
             draft.unlink(missing_ok=True)
@@ -103,9 +105,13 @@ def locked(path: Path, work: str, executor: Executor) -> Iterator[None]:
         path: the lock's file.
         work: what the holder of the lock computes, as a user who waits for it is told.
         executor: how this cell waits.
+
+    Raises:
+        UserError: the disk is full, and the file of the lock cannot be made.
     """
     lock = FileLock(path)
-    executor.wait(lambda seconds: _acquired(lock, seconds), work)
+    with full_disk_explained(path.parent):
+        executor.wait(lambda seconds: _acquired(lock, seconds), work)
     try:
         yield
     finally:

@@ -15,7 +15,7 @@ from stat import S_IMODE
 from typing import TYPE_CHECKING, Any, Literal
 
 from collapse_lab.errors import Diverged, UserError
-from collapse_lab.storage.files import checksum, disk_is_full, locked, make_folder, sync
+from collapse_lab.storage.files import checksum, disk_is_full, full_disk_explained, locked, make_folder, sync
 from collapse_lab.types import Count, Executor
 
 if TYPE_CHECKING:
@@ -166,9 +166,10 @@ class Store:
 
     def _set_aside(self, entry: Path, why: str) -> None:
         aside = self.root / ".aside" / f"{entry.parent.parent.name}-{entry.name}-{time.time_ns()}"
-        aside.parent.mkdir(exist_ok=True)
         try:
-            entry.rename(aside)
+            with full_disk_explained(self.root):
+                aside.parent.mkdir(exist_ok=True)
+                entry.rename(aside)
         except FileNotFoundError:  # because another process has set it aside first
             return
         log.warning("a store entry failed its check (%s); set aside as %s and computed again", why, aside)

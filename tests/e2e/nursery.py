@@ -175,7 +175,7 @@ def signal_at(number: int, call: str, nth: int) -> None:
                 original(args[0], args[1][: len(args[1]) // 2])
             if call == "save/2":
                 path, text = args
-                path.with_name(f".{path.name}-{os.getpid()}").write_text(text[: len(text) // 2])
+                path.with_name(f".{path.name}-draft").write_text(text[: len(text) // 2])
             os.kill(os.getpid(), number)
         return original(*args, **kwargs)
 

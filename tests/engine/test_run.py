@@ -251,7 +251,7 @@ def test_a_full_disk_is_one_clear_error(
             body(patched)
     if when == "in the block":
         assert status_of(run.folder).status == "failed"
-        assert "No space left" in status_of(run.folder).reason
+        assert "run is full. What is in the ledger is whole" in status_of(run.folder).reason
         assert caplog.records == []
     else:
         assert not (run.folder / STATUS).exists()
