@@ -11,6 +11,7 @@ from torch import Tensor
 from collapse_lab.models.diffusion import Diffusion, LabelledRows, Loss
 from collapse_lab.nn.noising import Objective, cosine_betas, noising
 from collapse_lab.nn.optimisation import Optimisation
+from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.nn.unet import check_unet, unet
 from collapse_lab.types import Count, Layers, Spec, Times
@@ -36,6 +37,7 @@ class DDIM(Diffusion):
         timesteps: The number of times of the forward process.
         optimisation: The settings of AdamW and of the moving average of the weights.
         sampler: The reverse process; None means `Sampler()`.
+        pixels: How the network sees pixels and how samples are kept; usually in [-1, 1], and as uint8.
         sampling_batch: How many images are sampled at a time.
         pretrained: A `tensors.safetensors` of this family (any fit in a store), for lineage=pretrained.
 
@@ -64,6 +66,7 @@ class DDIM(Diffusion):
             lr=1e-3, lr_schedule="cosine", weight_decay=1e-4, warmup=0.05, ema_decay=0.995
         ),
         sampler: Sampler | None = None,
+        pixels: Pixels = Pixels(),
         sampling_batch: Count = 64,
         pretrained: str | None = None,
     ) -> None:
@@ -74,6 +77,7 @@ class DDIM(Diffusion):
             family="ddim",
             noising=noising(objective, timesteps, schedule),
             sampler=sampler,
+            pixels=pixels,
             sampling_batch=sampling_batch,
             optimisation=optimisation,
             loss=loss,

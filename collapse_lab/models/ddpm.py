@@ -13,6 +13,7 @@ from collapse_lab.models.diffusion import LabelledRows
 from collapse_lab.models.guided import GuidedDiffusion
 from collapse_lab.nn.noising import NoiseSchedule, Objective, noising
 from collapse_lab.nn.optimisation import Optimisation
+from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.nn.unet import check_unet, unet
 from collapse_lab.types import Count, Layers, ProperShare, Spec, Times
@@ -41,6 +42,7 @@ class DDPM(GuidedDiffusion):
         guidance_scale: w in eps_uncond + w (eps_cond - eps_uncond); 1 is no guidance.
         guidance_interval: The part of the process that is guided, [low, high] from data (0) to noise (1).
         sampler: The reverse process; None means `Sampler()`.
+        pixels: How the network sees pixels and how samples are kept; usually in [-1, 1], and as uint8.
         sampling_batch: How many images are sampled at a time.
         pretrained: A `tensors.safetensors` of this family (any fit in a store), for lineage=pretrained.
 
@@ -73,6 +75,7 @@ class DDPM(GuidedDiffusion):
         guidance_scale: float = 2.0,
         guidance_interval: Sequence[float] = (0.0, 1.0),
         sampler: Sampler | None = None,
+        pixels: Pixels = Pixels(),
         sampling_batch: Count = 32,
         pretrained: str | None = None,
     ) -> None:
@@ -95,6 +98,7 @@ class DDPM(GuidedDiffusion):
             family="ddpm",
             noising=noising(objective, timesteps, schedule),
             sampler=sampler,
+            pixels=pixels,
             sampling_batch=sampling_batch,
             optimisation=optimisation,
         )

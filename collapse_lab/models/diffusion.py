@@ -14,9 +14,9 @@ from torch import Tensor
 
 from collapse_lab.engine import fitting
 from collapse_lab.errors import Diverged, UserError
-from collapse_lab.images import as_float, as_uint8
 from collapse_lab.nn.noising import Noising
 from collapse_lab.nn.optimisation import Optimisation
+from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Denoiser, Sampler
 from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
@@ -54,6 +54,7 @@ class Diffusion(pl.LightningModule, ABC):
         sampler: The reverse process; None means `Sampler()`.
         sampling_batch: How many images are sampled at a time; 1 or more.
         optimisation: The settings of AdamW and of the moving average.
+        pixels: How the network sees pixels and how samples are kept.
         loss: The norm above: `mse` or `mae`.
 
     Attributes:
@@ -75,6 +76,7 @@ class Diffusion(pl.LightningModule, ABC):
         sampler: Sampler | None,
         sampling_batch: int,
         optimisation: Optimisation,
+        pixels: Pixels,
         loss: Loss = "mse",
     ) -> None:
         super().__init__()
@@ -82,6 +84,7 @@ class Diffusion(pl.LightningModule, ABC):
         self.spec, self.noising, self.sampling_batch, self.optimisation = spec, noising, sampling_batch, optimisation
         self.sampler = sampler or Sampler()
         self.sampler.prepared(noising.config)
+        self.pixels = pixels
         self.frozen: Sequence[torch.nn.Module] = ()
         self.norm = torch.nn.functional.mse_loss if loss == "mse" else torch.nn.functional.l1_loss
 
@@ -113,7 +116,7 @@ class Diffusion(pl.LightningModule, ABC):
     def begin(self, data: Samples, budget: Budget, seeds: Seeds) -> None:
         """Take the rows to fit, freeze what a warm fit leaves as it is, and open the fit's stream of random numbers."""
         self._data, self._condition = data, self.condition(data)
-        self._noise = seeds.child("noise").torch()
+        self._noise, self._mirror = seeds.child("noise").torch(), seeds.child("mirror").torch()
         self._budget = budget
         for part in self.frozen:
             part.requires_grad_(not budget.warm)
@@ -143,7 +146,7 @@ class Diffusion(pl.LightningModule, ABC):
 
         All of it is on the CPU.
         """
-        x = as_float(self._data.data[rows])
+        x = self.pixels.seen(self._data.data[rows], self._mirror)
         condition = self.drop(self._condition[rows], self._noise)
         t = self.noising.draw(len(rows), self._noise)
         return x, condition, t, torch.randn(x.shape, generator=self._noise)
@@ -170,7 +173,7 @@ class Diffusion(pl.LightningModule, ABC):
         condition, t = self.condition(samples), self.noising.at(times)
         losses = []
         for span in spans(len(samples), self.sampling_batch):
-            x = as_float(samples.data[span])
+            x = self.pixels.scaled(samples.data[span])
             predicted, target = self._denoise(x, condition[span], t[span], noise[span])
             losses.append((predicted - target).square().flatten(1).mean(1).cpu())
         return torch.cat(losses)
@@ -197,7 +200,7 @@ class Diffusion(pl.LightningModule, ABC):
 
     @torch.no_grad()
     def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples:
-        """Return one image for each condition, quantised to uint8."""
+        """Return one image for each condition, in the form that `pixels` says."""
         self.eval()
         generator, condition = seeds.torch(), self.condition(conditions)
         noise = torch.randn(len(conditions), *self.spec.shape, generator=generator)
@@ -210,14 +213,14 @@ class Diffusion(pl.LightningModule, ABC):
         return self.published(images, conditions)
 
     def published(self, images: Tensor, conditions: Conditions) -> Samples:
-        """Return images in [-1, 1] as uint8 samples with their conditions.
+        """Return images in the network's range as samples with their conditions.
 
         Raises:
             Diverged: an image is not finite.
         """
         if not images.isfinite().all():
             raise Diverged(f"{int((~images.isfinite()).flatten(1).any(1).sum())} samples are not finite")
-        return Samples(as_uint8(images), conditions.labels, conditions.captions)
+        return Samples(self.pixels.published(images), conditions.labels, conditions.captions)
 
     def _sample_batch(self, noise: Tensor, condition: Tensor, generator: torch.Generator, progress: Progress) -> Tensor:
         x = self.sampler.run(

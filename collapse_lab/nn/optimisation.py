@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -34,6 +34,11 @@ class Optimisation:
             after the last step are kept. A family either has a moving average or has none, and refuses the other.
         finetune_lr: The learning rate after the warm-up in a fit that starts from the previous generation's weights;
             above 0. None means `lr`.
+        betas: The decay rates of Adam's two moving averages of the gradient, each in [0, 1). None means the family's
+            own: (0.9, 0.99) of the diffusion models, (0.9, 0.999) of the others.
+
+    Raises:
+        UserError: `betas` is not two numbers.
     """
 
     version: ClassVar[int] = 1
@@ -44,6 +49,11 @@ class Optimisation:
     warmup: ProperShare
     ema_decay: ProperShare | None = None
     finetune_lr: Positive | None = None
+    betas: Sequence[ProperShare] | None = None
+
+    def __post_init__(self) -> None:
+        if self.betas is not None and len(self.betas) != 2:
+            raise UserError(f"model.optimisation.betas is two numbers, such as [0.9, 0.999]; got {list(self.betas)}")
 
     def require_average(self, family: str) -> None:
         """Refuse settings without a moving average.
@@ -91,14 +101,15 @@ class Optimisation:
         Args:
             parameters: The parameters to train.
             budget: The budget of the fit: its number of steps, and whether it is warm.
-            betas: The decay rates of AdamW's two moving averages of the gradient.
+            betas: The decay rates of the family, which hold where the settings have none.
             fused: Whether AdamW takes its fused step (`engine.fitting.fused`).
 
         Returns:
             The dictionary that `configure_optimizers` returns.
         """
+        first, second = self.betas or betas
         optimiser = torch.optim.AdamW(
-            parameters, self.rate(budget), weight_decay=self.weight_decay, betas=betas, fused=fused
+            parameters, self.rate(budget), weight_decay=self.weight_decay, betas=(first, second), fused=fused
         )
         return self.scheduled(optimiser, budget)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Shaped
@@ -29,6 +29,8 @@ class Pixels:
     Raises:
         UserError: `range` is not two numbers, the second above the first.
     """
+
+    version: ClassVar[int] = 1
 
     range: Sequence[float] = (-1.0, 1.0)
     mirrored: bool = False

@@ -104,3 +104,12 @@ def test_a_rate_by_epochs_is_that_of_torch_stepped_at_the_end_of_each(rows: int,
         if (step + 1) * batch // rows > step * batch // rows:
             annealing.step()
     assert configured["lr_scheduler"]["interval"] == "step"
+
+
+def test_betas_of_the_settings_win_over_those_of_the_family() -> None:
+    own = replace(SETTINGS, betas=[0.5, 0.75]).adamw(
+        nn.Linear(2, 2).parameters(), FRESH, betas=(0.9, 0.99), fused=False
+    )
+    assert own["optimizer"].param_groups[0]["betas"] == (0.5, 0.75)
+    with pytest.raises(UserError, match="betas is two numbers"):
+        replace(SETTINGS, betas=[0.5])
