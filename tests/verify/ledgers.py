@@ -57,10 +57,6 @@ def _least_growth(a: Mapping[str, Any], groups: Sequence[str], v: float) -> Valu
     return ends | {(name, a["metric"], a["since"]): FLOOR + 1 for name in groups}
 
 
-def _of_sum(a: Mapping[str, Any], groups: Sequence[str], v: float) -> Values:
-    return {(a["group"], a["metric"], a["generation"]): v / 2, (a["group"], a["other"], a["generation"]): v / 2}
-
-
 def _of_other(a: Mapping[str, Any], groups: Sequence[str], v: float) -> Values:
     return {(a["group"], a["metric"], a["generation"]): v, (a["group"], a["other"], a["generation"]): 1.0}
 
@@ -117,7 +113,6 @@ RECIPES: dict[str, Recipe] = {
     "least_times_excess": _least,
     "excess_growth": _chain(lambda v: FLOOR + v, FLOOR + 1),
     "least_excess_growth": _least_growth,
-    "level_of_sum": _of_sum,
     "share_of_level": _of_other,
     "difference_in_change": _difference_in_change,
     "extra_loss": _extra_loss,

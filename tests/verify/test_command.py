@@ -11,10 +11,15 @@ from typing import Any
 import pytest
 
 from collapse_lab.verify.__main__ import main
+from collapse_lab.verify.claims import read, shipped
 from tests.e2e.command import environment
 from tests.verify.made import claim, claims_file, sweep
 
 ABSENT: dict[str, Any] = {"id": "absent", "groups": {"dosed": {"ratio": 0.25}, "control": {"ratio": 0}}}
+
+
+def _of(metric: str) -> dict[str, Any]:
+    return {"metric": metric, "group": "dosed", "control": "control", "generation": 1}
 
 
 @pytest.fixture
@@ -49,7 +54,46 @@ def test_the_json_file_holds_every_judgement(runs: Path, tmp_path: Path) -> None
     assert first["value"] == pytest.approx(4.0, rel=0.02)
     assert second["value"] is None
     assert second["commands"] == ["python -m collapse_lab -m +experiment=nepotistic ratio=0.25,0 seed=0,1,2"]
+    assert (first["p_holm"], first["verdict_after_holm"]) == (pytest.approx(first["p"]), "reproduced")
+    assert first["shown"].startswith("at least 1.")
+    assert (second["p"], second["detectable"], second["shown"]) == (None, None, "")
     assert (third["value"], third["verdict"], third["note"]) == ("never", "inconclusive", "never in 3 of 3 chains")
+
+
+def test_the_page_has_a_row_for_each_claim_with_interval_seeds_and_power(runs: Path, tmp_path: Path) -> None:
+    sweep(runs, {0.5: [1.2, 1.7, 1.6]}, "n_train=300")
+    near = {"dosed": {"ratio": 1}, "control": {"ratio": 0}}
+    file = claims_file(
+        tmp_path / "mine.yaml",
+        claim(),
+        claim(**ABSENT),
+        claim(id="near", claim="FID is a|b.", groups=near, needed={"at_least": 4.0}),
+    )
+    page = tmp_path / "claims.md"
+    assert main([str(runs), "--claims", str(file), "--markdown", str(page)]) == 0
+    lines = page.read_text().splitlines()
+    assert f"`collapse-lab verify {runs} --claims {file} --markdown {page}`" in lines[2]
+    assert "Holm" in page.read_text()
+    rows = [line for line in lines if line.startswith("| FID")]
+    assert [row.count(" | ") for row in rows] == [7, 7, 7]
+    assert "| FID rises. `rises` | ratio at least 1.5 | 4 | [3.75, 4.26] | 3 |" in rows[0]
+    assert rows[0].endswith("| reproduced | reproduced |")
+    assert rows[1].endswith("| – | – | – | – | not run | – |")
+    assert rows[2].startswith("| FID is a\\|b. `near`")
+    assert "| at least 4.3" in rows[2]
+    assert rows[2].endswith("| inconclusive | inconclusive |")
+
+
+def test_without_runs_all_claims_of_the_papers_are_listed_as_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "claims.md"
+    assert main(["--markdown", str(page)]) == 0
+    text = page.read_text()
+    shown = [one for path in shipped() for one in read(path)]
+    assert all(f"`{one.id}`" in text for one in shown)
+    assert f"{len(shown)} not run." in text
+    assert "judged with three seeds" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -60,6 +104,7 @@ def test_the_json_file_holds_every_judgement(runs: Path, tmp_path: Path) -> None
         (["{runs}", "--paper", "nepotistik"], "did you mean 'nepotistic'"),
         (["{runs}", "--claims", "{tmp}/none.yaml"], "cannot be read"),
         (["{runs}", "--json", "{tmp}/no/where.json"], "cannot be written"),
+        (["{runs}", "--markdown", "{tmp}/no/where.md"], "cannot be written"),
     ],
 )
 def test_the_exit_code_of_bad_input_is_2(
@@ -71,10 +116,41 @@ def test_the_exit_code_of_bad_input_is_2(
     assert message in capsys.readouterr().err
 
 
-def test_an_unknown_experiment_is_bad_input(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = claims_file(tmp_path / "mine.yaml", claim(experiment="nepotistik"))
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"experiment": "nepotistik"}, "did you mean 'nepotistic'"),
+        ({"setting": {"dataset": "digit"}}, "which no preset can make"),
+        ({"setting": {"model.optimisation.finetune_rate": 0.1}}, "which no preset can make"),
+        ({"groups": {"dosed": {"ratio": 2}, "control": {"ratio": 0}}}, "which no preset can make"),
+        ({"arguments": _of("seen/inception/fid")}, "runs have no features.inception, but classifier, pixels"),
+        ({"arguments": _of("held_out/classifier/fid")}, "runs have no prompts.sets.held_out, but seen, unseen"),
+        (
+            {"arguments": _of("seen/classifier/fids")},
+            "no ledger has 'seen/classifier/fids': give runs that measured it",
+        ),
+    ],
+)
+def test_a_claim_that_no_run_can_meet_is_refused_with_the_remedy(
+    runs: Path, tmp_path: Path, changes: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = claims_file(tmp_path / "mine.yaml", claim(**changes))
     assert main([str(runs), "--claims", str(file)]) == 2
-    assert "did you mean 'nepotistic'" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "mine, rises" in error
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_number_that_the_ledgers_lack_leaves_a_claim_not_run(runs: Path, tmp_path: Path) -> None:
+    arguments = {"arguments": _of("seen/classifier/recall")}
+    file = claims_file(tmp_path / "mine.yaml", claim(**arguments))
+    assert main([str(runs), "--claims", str(file), "--json", str(tmp_path / "out.json")]) == 0
+    (only,) = json.loads((tmp_path / "out.json").read_text())
+    assert (only["verdict"], only["reason"]) == (
+        "not run",
+        "no pair of runs has seen/classifier/recall at generation 1",
+    )
 
 
 def test_help_imports_nothing_heavy_and_no_command_imports_torch(runs: Path) -> None:

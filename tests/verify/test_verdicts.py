@@ -178,6 +178,12 @@ def test_an_option_that_a_group_names_must_be_the_one_that_ran(tmp_path: Path) -
         ("ratio", {"control": "control"}, 4.0),
         ("change", {"since": 0, "until": 1}, 3.0),
         ("growth", {"since": 0, "until": 1}, 4.0),
+        ("times_excess", {"control": "control", "generation": 1}, 7.0),
+        ("least_times_excess", {"control": "control"}, 7.0),
+        ("excess_growth", {"since": 0, "until": 1}, 7.0),
+        ("least_excess_growth", {"since": 0, "until": 1}, 1.0),
+        ("extra_loss", {"control": "control", "since": 0, "until": 1}, 6.0),
+        ("difference_in_change", {"control": "control", "since": 0, "until": 1}, 3.0),
         ("times_floor", {}, 8.0),
         ("times_floor", {"generation": 0}, 2.0),
         ("rate", {}, 3.0),
@@ -189,7 +195,8 @@ def test_every_statistic_of_a_simple_ledger_is_known_by_hand(
     tmp_path: Path, statistic: str, arguments: dict[str, Any], value: float
 ) -> None:
     sweep(tmp_path / "runs", {0: [1.0, 1.0, 1.0], 1: [4.0, 4.0, 4.0]}, floor=0.5)
-    judged = judgement(tmp_path, statistic=statistic, arguments={"metric": FID, "group": "dosed", **arguments})
+    group = {} if statistic.startswith("least") else {"group": "dosed"}
+    judged = judgement(tmp_path, statistic=statistic, arguments={"metric": FID, **group, **arguments})
     assert judged.measured.value == pytest.approx(value)
     assert judged.measured.n == 3
 

@@ -1,4 +1,4 @@
-"""Statistics of the values themselves, with the ledger's own intervals: at a generation, beside theory, step by step.
+"""Statistics of the values themselves: at a generation, beside another number, and step by step.
 
 The ledger's interval is over what one run has many of: the replicas of a toy family, or the images of a model. Over
 replicas it includes all randomness. Over the images of one training it does not, so where a statistic uses it because
@@ -51,23 +51,6 @@ def level(groups: Groups, metric: MetricName, group: GroupName, generation: int 
     return Measured(mean, lo if known else None, hi if known else None, 1, _noted(left_out, alone=known))
 
 
-def level_of_sum(groups: Groups, metric: MetricName, other: MetricName, group: GroupName, generation: int) -> Measured:
-    """Return mean(x + y) over the runs of one group, x and y two metrics of the same generation.
-
-    Args:
-        groups: The runs of each group.
-        metric: The metric x.
-        other: The metric y, such as another part of a variance.
-        group: The group.
-        generation: The generation.
-    """
-    pairs = [(value(run, metric, generation), value(run, other, generation)) for run in groups[group]]
-    sums = [x + y for x, y in pairs if x is not None and y is not None]
-    if not sums:
-        return Measured(None, note=f"no run has {metric} and {other} at generation {generation}")
-    return mean_of(sums, _noted(len(pairs) - len(sums)))
-
-
 def share_of_level(
     groups: Groups, metric: MetricName, other: MetricName, group: GroupName, generation: int
 ) -> Measured:
@@ -86,30 +69,6 @@ def share_of_level(
         return Measured(None, note=f"no run has {metric} and {other} at generation {generation}")
     x, y = np.asarray(known, float).T
     return geometric_mean_of(x, y, _noted(len(found) - len(known)))
-
-
-def departure(groups: Groups, metric: MetricName, group: GroupName, until: int | None = None) -> Measured:
-    """Return max_g |mean(y_g) / theory_g - 1| over the generations 0 to `until`, y_g the mean over one group's runs.
-
-    theory_g is the ledger's `<metric>_theory`. The intervals of all generations hold together (Bonferroni),
-    so the largest departure lies between the largest of their distances' lower ends and the largest of the upper ends.
-
-    Args:
-        groups: The runs of each group.
-        metric: The metric.
-        group: The group.
-        until: The last generation; None takes the last one that all runs with a theory have.
-    """
-    runs, theory = groups[group], f"{metric}_theory"
-    known = [run for run in runs if final(run, theory) >= (until or 0)]
-    last = min((final(run, theory) for run in known), default=-1) if until is None else until
-    apart = [_apart(known, metric, theory, g) for g in range(last + 1)] if known else []
-    departures = [distance for distance in apart if distance is not None]
-    if not departures or len(departures) < len(apart):
-        return Measured(None, note=f"no run has {metric} with its interval beside {theory}{_when(until, ' up to ')}")
-    low, high = _together(departures)
-    largest = max(departure.value for departure in departures)
-    return Measured(largest, max(low, 0.0), high, len(known), _noted(len(runs) - len(known)))
 
 
 def largest_step(
@@ -149,16 +108,6 @@ def _steps(run: Run, metric: str, since: int, until: int) -> list[Range]:
         return []
     means, halves = [mean for mean, _, _ in points], [(hi - lo) / 2 for _, lo, hi in points]
     return [Range(means[i + 1] - means[i], math.hypot(halves[i], halves[i + 1])) for i in range(len(points) - 1)]
-
-
-def _apart(runs: Sequence[Run], metric: str, theory: str, generation: int) -> Range | None:
-    """Return |mean(y) / theory - 1| over runs with independent intervals; None where one of them has no interval."""
-    points, expected = [point([run], metric, generation) for run in runs], value(runs[0], theory, generation)
-    if not expected or any(math.isnan(lo) for _, lo, _ in points):
-        return None
-    mean = sum(y for y, _, _ in points) / len(points)
-    half = math.hypot(*((hi - lo) / 2 for _, lo, hi in points)) / len(points)
-    return Range(abs(mean / expected - 1), half / abs(expected))
 
 
 def _together(ranges: Sequence[Range]) -> tuple[float, float]:
