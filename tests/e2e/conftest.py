@@ -36,19 +36,23 @@ class Nursery:
     def together(
         self,
         commands: Sequence[Sequence[str]],
-        kill_after: float | None = None,
+        kill_after: float | Sequence[float | None] | None = None,
         signal_at: tuple[int, str, int] | None = None,
         stages: Path | None = None,
         **env: str,
     ) -> list[End]:
-        """Several commands started at the same moment. stages: a log of every stage that one of them computes."""
+        """Several commands started at the same moment. stages: a log of every stage that one of them computes.
+
+        kill_after: for all commands, or one for each.
+        """
+        kills = kill_after if isinstance(kill_after, Sequence) else [kill_after] * len(commands)
         jobs: list[dict[str, Any]] = [
             {
                 "args": [*args],
                 "out": str(self._place / f"{number}.out"),
                 "err": str(self._place / f"{number}.err"),
                 "env": env,
-                "kill_after": kill_after,
+                "kill_after": kills[number],
                 "signal_at": signal_at,
                 "stages": str(stages) if stages else None,
             }
