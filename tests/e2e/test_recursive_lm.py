@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ QUANTILES = ("q01", "q05", "q25", "q50", "q75", "q95", "q99")
 @pytest.fixture(scope="module")
 def runs(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("lm") / "runs"
-    end = nursery.run([*LINE, "ratio=0.9", f"paths.runs={place}"])
+    end = nursery.run([*LINE, "ratio=0.9", "probes.perplexity.zero_shot=true", f"paths.runs={place}"])
     assert end.code == 0, end.err
     return place
 
@@ -39,6 +40,26 @@ def test_real_and_generated_text_are_measured(runs: Path) -> None:
         assert 0 < found["all/distinct_2"] < found["all/distinct_2_floor"]
 
 
+def test_the_model_before_its_first_fit_is_in_the_line_of_generation_0_alone(runs: Path) -> None:
+    first, *later = [line["metrics"] for line in ledger(only_run(runs, "recursive_lm"))]
+    assert first["all/perplexity_zero_shot"] == pytest.approx(2048, rel=0.05)  # a fresh network is nearly uniform
+    assert not any("zero_shot" in name for line in later for name in line)
+
+
+def test_the_texts_of_each_generation_are_kept_and_shown(runs: Path) -> None:
+    run = only_run(runs, "recursive_lm")
+    files = [json.loads(path.read_text()) for path in sorted((run / "texts" / "all").glob("model-g*.json"))]
+    assert len(files) == 3
+    prompts = [[example["prompt"] for example in file["examples"]] for file in files]
+    assert prompts[0] == prompts[1] == prompts[2]
+    assert len(set(prompts[0])) == 8
+    for file in files:
+        assert sum(file["histograms"]["generated_perplexity"].values()) == 64
+    page = (run / "report.html").read_text()
+    assert "Examples of texts" in page
+    assert "Texts by their perplexity" in page
+
+
 def test_the_model_has_learnt_something(runs: Path) -> None:
     first = ledger(only_run(runs, "recursive_lm"))[0]["metrics"]
     assert first["all/perplexity_hi"] < 2048  # the size of the vocabulary, which is what knowing nothing gives
@@ -50,6 +71,14 @@ def test_the_model_has_learnt_something(runs: Path) -> None:
         (["prompts=all"], "prompts=continuation"),
         (["n_samples=65"], "there are 64 training blocks to continue"),
         (["dataset.tokenizer=bpee"], "bpe"),
+        (
+            ["dataset.validation=5000"],
+            "dataset.validation=5000 asks for more blocks than the validation documents give",
+        ),
+        (["dataset.validation_fraction=1.5"], "validation_fraction must lie strictly between 0 and 1, got 1.5"),
+        (["dataset.validation_fraction=0.999"], "and both must have some: change the fraction or add documents"),
+        (["dataset.validation_fraction=null"], "give dataset.validation_fraction=0.1, or model.selection=last"),
+        (["model.selection=last", "model.validate_every=5"], "give model.selection=best, or model.validate_every=null"),
     ],
     ids=str,
 )

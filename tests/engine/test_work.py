@@ -99,7 +99,7 @@ def test_the_executor_is_given_the_fit_of_each_generation(tmp_path: Path) -> Non
     for generation, (request, _) in enumerate(executor.fits):
         assert isinstance(request.model, Gaussian)
         assert request.identity == lab.models[0].fit_identity
-        assert request.budget == Budget(2 if generation else 5, 7, gradient_clip=None)
+        assert request.budget == Budget(2 if generation else 5, 7, gradient_clip=None, warm=generation > 0)
         assert request.progress is progress
         assert len(request.data) == 40
     assert len({id(request.model) for request, _ in executor.fits}) == 3
@@ -214,8 +214,8 @@ def test_a_divergence_is_told_from_another_error(tmp_path: Path, monkeypatch: py
     assert not step.fit.ready
 
 
-@pytest.mark.parametrize("lineage", ["previous", "scratch"])
-def test_a_warm_start_loads_the_weights_of_the_generation_before(tmp_path: Path, lineage: str) -> None:
+@pytest.mark.parametrize("lineage", ["previous", "first", "scratch"])
+def test_a_warm_start_loads_the_weights_of_the_generation_before_or_of_the_first(tmp_path: Path, lineage: str) -> None:
     executor = Recorder()
     chain = Chain(tmp_path, lineage=lineage, generations=2, executor=executor)
     chain.run()
@@ -223,8 +223,8 @@ def test_a_warm_start_loads_the_weights_of_the_generation_before(tmp_path: Path,
     fresh = Gaussian(DIGITS.spec).weights()
     assert same(starts[0], fresh)
     for generation in (1, 2):
-        before = chain.weights(generation - 1)
-        assert same(starts[generation], before if lineage == "previous" else fresh)
+        before = chain.weights(0 if lineage == "first" else generation - 1)
+        assert same(starts[generation], fresh if lineage == "scratch" else before)
         assert not same(before, fresh)
 
 
@@ -302,15 +302,15 @@ def curated(tmp_path: Path, curation: EveryOther, **changes: Any) -> tuple[Lab, 
     progress = Silent()
     work = Work(lab, Extractors(lab, progress), progress)
     (step,) = lay_out(lab, progress).plan[1]
-    return lab, step.samples["all"], work.curate(1, "model", step.samples["all"]), work
+    return lab, step.samples["all"], work.curate(1, "model", [step.samples["all"]]), work
 
 
 def test_curated_samples_are_a_stage_of_their_own(tmp_path: Path) -> None:
     curation = EveryOther()
     lab, sampled, stage, work = curated(tmp_path, curation)
     assert (stage.kind, stage.parents, stage.persist) == ("curated", [sampled], True)
-    assert work.curate(1, "model", sampled).key == stage.key
-    assert work.curate(1, "other", sampled).key != stage.key
+    assert work.curate(1, "model", [sampled]).key == stage.key
+    assert work.curate(1, "other", [sampled]).key != stage.key
     kept = samples_of(stage.value())
     ((generated, real, scorer, draw),) = curation.calls[-1:]
     assert scorer is None

@@ -52,7 +52,7 @@ def nothing() -> None:
     pass
 
 
-@pytest.mark.parametrize("penalty", [1.0, 2.0])
+@pytest.mark.parametrize("penalty", [1.0, 2.0, 3.0])
 @pytest.mark.parametrize("beams", [2, 5])
 @pytest.mark.parametrize("name", CONFIGS)
 @torch.no_grad()
