@@ -14,6 +14,8 @@ from collapse_lab.types import Conditions, Extractor, ProperShare, Samples
 if TYPE_CHECKING:
     from torch import Tensor
 
+MOST = 0.99  # the largest share to drop where more is sampled for it
+
 
 @runtime_checkable
 class Scorer(Protocol):
@@ -31,23 +33,50 @@ class DropWorst:
     ordered by condition, in the order of first appearance. Within a condition the order of rows is kept. Of equal
     scores the later row is dropped first.
 
+    If more images are sampled than are wanted, k of each condition are chosen out of the smallest number m for which
+    m - floor(fraction · m) is k. Otherwise k images of a condition are sampled, and fewer are kept.
+
     Args:
         fraction: the share of the images of each condition to drop, in [0, 1).
+        oversample: whether as many more images are sampled as are dropped.
 
     Raises:
-        UserError: there is no classifier, a row has no label, or the classifier gives NaN.
+        UserError: there is no classifier, a row has no label, or the classifier gives NaN; a fraction above 0.99 with
+            `oversample`.
     """
 
     version: ClassVar[int] = 1
     changes_samples: ClassVar[bool] = True
     needs_classifier: ClassVar[bool] = True
 
-    def __init__(self, fraction: ProperShare = 0.2) -> None:
-        self.fraction = fraction
+    def __init__(self, fraction: ProperShare = 0.2, oversample: bool = False) -> None:
+        if oversample and fraction > MOST:
+            raise UserError(
+                f"curation.fraction={fraction} with curation.oversample=true would sample more than 100 images for "
+                f"each that is kept; give a fraction of {MOST} or less"
+            )
+        self.fraction, self.oversample = fraction, oversample
 
     def _remaining(self, count: int) -> int:
         # 0.29 * 100 is 28.999999999999996, so add a little before rounding down
         return count - math.floor(self.fraction * count + 1e-9)
+
+    def _to_sample(self, kept: int) -> int:
+        """Return the smallest number of images of which so many remain."""
+        count = kept + math.floor(self.fraction * kept / (1 - self.fraction))
+        while self._remaining(count) < kept:
+            count += 1
+        while count > kept and self._remaining(count - 1) >= kept:
+            count -= 1
+        return count
+
+    def enlarge(self, conditions: Conditions) -> Conditions:
+        """Return the conditions to sample so that these remain: these, and then more of each."""
+        if not self.oversample:
+            return conditions
+        more = [np.resize(g, self._to_sample(len(g)) - len(g)) for g in groups(conditions.labels, conditions.captions)]
+        rows = _join([np.arange(len(conditions)), *more])
+        return Conditions(conditions.labels[rows], conditions.captions.take(rows))
 
     def plan(self, conditions: Conditions) -> Conditions:
         """Return what remains of each condition."""

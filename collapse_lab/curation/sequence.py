@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from collapse_lab.engine.oversampling import enlarged
 from collapse_lab.types import Conditions, Curation, Extractor, Samples
 
 
@@ -40,6 +41,12 @@ class InOrder:
         """Return the conditions that remain after the last step."""
         for step in self.steps:
             conditions = step.plan(conditions)
+        return conditions
+
+    def enlarge(self, conditions: Conditions) -> Conditions:
+        """Return the conditions to sample so that these remain after the last step; these come first."""
+        for step in reversed(self.steps):
+            conditions = enlarged(step, conditions)
         return conditions
 
     def apply(self, generated: Samples, real: Samples, scorer: Extractor | None, rng: np.random.Generator) -> Samples:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TypeGuard
+from collections.abc import Mapping
+from typing import Any, TypeGuard
 
 from collapse_lab.engine.allocations import bounded
 from collapse_lab.engine.keys import ExtractorKey
 from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.stages import Stage
-from collapse_lab.errors import UserError, did_you_mean
+from collapse_lab.errors import UserError
 from collapse_lab.storage.store import Payload
 from collapse_lab.types import Extractor, FittedExtractor, Progress
+
+SCORER = "curation's scorer"  # no feature space can have this name
 
 
 def trained_here(extractor: Extractor) -> TypeGuard[FittedExtractor]:
@@ -32,13 +35,15 @@ class Extractors:
                 self._built[name] = component.build(lab.dataset.spec)
         self._loaded: set[str] = set()
         self.stages = {
-            name: self._stage(name, extractor) for name, extractor in self._built.items() if trained_here(extractor)
+            name: self._stage(lab.extractors[name].identity, extractor)
+            for name, extractor in self._built.items()
+            if trained_here(extractor)
         }
 
     @property
     def names(self) -> list[str]:
         """Return the names of the feature spaces, in their order."""
-        return list(self._built)
+        return list(self._lab.extractors)
 
     def parents(self, name: str) -> list[Stage]:
         """Return the stage that trains an extractor, if it is trained here."""
@@ -53,23 +58,43 @@ class Extractors:
         return extractor
 
     def scorer(self) -> str:
-        """Return the name of the first extractor that reads classes.
+        """Return the name of the classifier that curation scores images with.
+
+        It is another network than those that metrics are computed with: the first classifier among the features,
+        trained from a seed that none of them has. Otherwise curation would choose images by what they are judged by.
 
         Raises:
-            UserError: no extractor of this run reads classes.
+            UserError: no extractor of this run is a classifier that is trained here from a seed.
         """
+        if SCORER not in self._built:
+            name = self._first_classifier()
+            component, seeds = self._lab.extractors[name], [seed_of(extractor) for extractor in self._built.values()]
+            seed = 1 + max(seed for seed in seeds if seed is not None)
+            extractor = component.build(self._lab.dataset.spec, seed=seed)
+            identity = {**component.identity, "arguments": {**component.identity["arguments"], "seed": seed}}
+            self._built[SCORER], self.stages[SCORER] = extractor, self._stage(identity, extractor)
+        return SCORER
+
+    def _first_classifier(self) -> str:
         for name, extractor in self._built.items():
-            if hasattr(extractor, "log_probabilities"):
+            scores = hasattr(extractor, "log_probabilities")
+            if scores and trained_here(extractor) and seed_of(extractor) is not None:
                 return name
         raise UserError(
-            f"this curation scores images with a classifier, and features=[{', '.join(self.names)}] has none; "
-            f"{did_you_mean('classifier', ['classifier'])}"
+            "this curation scores images with a classifier of its own, trained as that among the features and from "
+            f"another seed, and features=[{', '.join(self.names)}] has none that is trained here; add one, such as "
+            "features=[classifier,pixels]"
         )
 
-    def _stage(self, name: str, extractor: FittedExtractor) -> Stage:
+    def _stage(self, identity: Mapping[str, Any], extractor: FittedExtractor) -> Stage:
         def produce() -> Payload:
             extractor.fit(self._lab.real, self._progress)
             return Payload(extractor.weights())
 
-        key = ExtractorKey(self._lab.extractors[name].identity, self._lab.dataset.key)
-        return Stage(self._lab.store, key, produce)
+        return Stage(self._lab.store, ExtractorKey(identity, self._lab.dataset.key), produce)
+
+
+def seed_of(extractor: Extractor) -> int | None:
+    """Return the seed that an extractor is trained from, None where it has no argument of this name."""
+    seed = getattr(extractor, "seed", None)
+    return seed if isinstance(seed, int) else None

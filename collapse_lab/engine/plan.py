@@ -6,16 +6,19 @@ rows that do not exist is refused before it starts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from collapse_lab.engine.checks import CONDITION, STORED
 from collapse_lab.engine.draws import check_draw
 from collapse_lab.engine.keys import FitKey, RealKey, SampleKey, digest_of_array, digest_of_conditions
 from collapse_lab.engine.lab import Lab, ModelComponent
+from collapse_lab.engine.oversampling import enlarged, from_row
 from collapse_lab.engine.payloads import samples_of
 from collapse_lab.engine.pool import Block, Pool, PromptNumbers
 from collapse_lab.engine.stages import Stage
@@ -42,6 +45,8 @@ class Step:
         samples: prompt set -> the stage of its samples.
         grids: prompt set -> the stage of the images of a grid; of pictures alone.
         curated: the stage of the samples that enter the pool.
+        more: the stage of the samples that curation needs beside those of the retrained prompts, so that as many are
+            left; none where it needs no more.
     """
 
     generation: int
@@ -51,12 +56,13 @@ class Step:
     samples: Mapping[str, Stage]
     grids: Mapping[str, Stage]
     curated: Stage
+    more: Sequence[Stage] = ()
 
     @property
     def stages(self) -> list[Stage]:
         """Return every stage of the step, in the order in which they are computed."""
         curated = [] if self.curated in self.samples.values() else [self.curated]
-        return [self.fit, *self.samples.values(), *self.grids.values(), *curated]
+        return [self.fit, *self.samples.values(), *self.grids.values(), *self.more, *curated]
 
     @property
     def keys(self) -> dict[str, Any]:
@@ -78,6 +84,7 @@ class Planner:
         self._lab, self._work, self._pool = lab, work, Pool()
         self._conditions: dict[tuple[str, int], tuple[Conditions, str]] = {}
         self._numbers = PromptNumbers()
+        self._more: dict[int, tuple[Conditions, str]] = {}
         self._curated: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # labels and prompts of curated samples
         self._pictures = tuple(lab.prompts.sets) if lab.dataset.spec.modality == "image" else ()
         self._originals: dict[str, np.ndarray] = {}
@@ -125,14 +132,21 @@ class Planner:
         ids = self._draw(generation, number)
         warm = base[number].fit if base else None
         fit = self._fit(generation, model, ids, warm)
+        n = lab.sampled_by(generation)
         samples = {
-            name: self._sample(generation, generation, model, fit, f"sample/{name}", name, lab.sampled_by(generation))
+            name: self._sample(generation, generation, model, fit, f"sample/{name}", self._conditions_of(name, n))
             for name in lab.prompts.sets
         }
         # Because grids have the same latents and prompts in every generation, a change in them is the model's
-        grids = {name: self._sample(generation, 0, model, fit, f"grid/{name}", name, GRID) for name in self._pictures}
-        curated = self._work.curate(generation, model.name, samples[lab.prompts.retrain])
-        return Step(generation, model.name, self._pool.counts(ids), fit, samples, grids, curated)
+        grids = {
+            name: self._sample(generation, 0, model, fit, f"grid/{name}", self._conditions_of(name, GRID))
+            for name in self._pictures
+        }
+        retrained, (more, digest) = lab.prompts.retrain, self._more_than(n)
+        place = f"sample/{retrained}/more"
+        beside = [self._sample(generation, generation, model, fit, place, (more, digest))] if len(more) else []
+        curated = self._work.curate(generation, model.name, [samples[retrained], *beside])
+        return Step(generation, model.name, self._pool.counts(ids), fit, samples, grids, curated, beside)
 
     def _draw(self, generation: int, number: int) -> np.ndarray:
         lab, name = self._lab, self._lab.models[number].name
@@ -177,10 +191,16 @@ class Planner:
         return Stage(lab.store, key, produce, parents, lab.store.commits(generation))
 
     def _sample(
-        self, generation: int, place: int, model: ModelComponent, fit: Stage, role: str, subset: str, n: int
+        self,
+        generation: int,
+        place: int,
+        model: ModelComponent,
+        fit: Stage,
+        role: str,
+        wanted: tuple[Conditions, str],
     ) -> Stage:
-        """Return the stage of n samples for a prompt set, seeded by the generation `place`."""
-        conditions, digest = self._conditions_of(subset, n)
+        """Return the stage of the samples for some conditions with their digest, seeded by the generation `place`."""
+        conditions, digest = wanted
         seeds = Seeds(self._lab.seed, place, model.name, role)
         key = SampleKey(model.sampling_arguments(generation), digest, tuple(seeds.path))
         produce = self._work.sampling(model, generation, fit, seeds, conditions)
@@ -190,12 +210,23 @@ class Planner:
         """Append what a step samples to the pool."""
         stage, n = step.curated, self._lab.sampled_by(step.generation)
         if n not in self._curated:
-            conditions = self._lab.curation.plan(self._conditions_of(self._lab.prompts.retrain, n)[0])
+            wanted, _ = self._conditions_of(self._lab.prompts.retrain, n)
+            conditions = self._lab.curation.plan(enlarged(self._lab.curation, wanted))
             self._curated[n] = conditions.labels, self._numbers.of(conditions.labels, conditions.captions)
         labels, prompts = self._curated[n]
         load = partial(_samples_of, stage)
         self._pool.append(Block(stage.key, number + 1, step.generation, labels, load, prompts=prompts))
         self._sources[stage.key] = stage
+
+    def _more_than(self, n: int) -> tuple[Conditions, str]:
+        """Return the conditions that curation needs beside n of the retrained prompts, and their digest."""
+        if n not in self._more:
+            wanted, _ = self._conditions_of(self._lab.prompts.retrain, n)
+            more, spec = from_row(enlarged(self._lab.curation, wanted), n), self._lab.dataset.spec
+            size = math.prod(spec.shape) * STORED[spec.modality] + CONDITION
+            require(len(more) * size, f"the {len(more)} samples that curation drops", "lower curation.fraction")
+            self._more[n] = more, digest_of_conditions(more)
+        return self._more[n]
 
     def _conditions_of(self, subset: str, n: int) -> tuple[Conditions, str]:
         """Return n conditions and their digest, made once for all generations."""

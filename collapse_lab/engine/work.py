@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.keys import CuratedKey
 from collapse_lab.engine.lab import Lab, ModelComponent
+from collapse_lab.engine.oversampling import joined
 from collapse_lab.engine.payloads import samples_of, samples_to_payload
 from collapse_lab.engine.stages import Stage
 from collapse_lab.errors import Diverged
@@ -93,11 +94,17 @@ class Work:
 
         return produce
 
-    def curate(self, generation: int, name: str, sampled: Stage) -> Stage:
-        """Return the stage between a model's samples and the pool; the samples' own stage where nothing is curated."""
+    def curate(self, generation: int, name: str, sampled: Sequence[Stage]) -> Stage:
+        """Return the stage between a model's samples and the pool; the samples' own stage where nothing is curated.
+
+        Args:
+            generation: the generation of the model.
+            name: the member of the population.
+            sampled: the stage of the samples of the retrained prompts, and that of more of them where there is one.
+        """
         curation = self._lab.curation
         if not curation.changes_samples:
-            return sampled
+            return sampled[0]
         scorer = self._extractors.scorer() if curation.needs_classifier else None
         seeds = Seeds(self._lab.seed, generation, name, "curate")
 
@@ -105,12 +112,12 @@ class Work:
             eligible, _ = self._lab.members_of(self._lab.prompts.retrain)
             real = self._lab.real.train.take(np.flatnonzero(eligible))
             extractor = None if scorer is None else self._extractors.get(scorer)
-            curated = curation.apply(samples_of(sampled.value()), real, extractor, seeds.numpy())
-            return samples_to_payload(curated)
+            generated = joined([samples_of(stage.value()) for stage in sampled])
+            return samples_to_payload(curation.apply(generated, real, extractor, seeds.numpy()))
 
-        parents = [sampled] if scorer is None else [sampled, *self._extractors.parents(scorer)]
+        parents = [*sampled, *([] if scorer is None else self._extractors.parents(scorer))]
         key = CuratedKey(self._lab.curation_identity, self._lab.dataset.key, tuple(seeds.path))
-        return Stage(self._lab.store, key, produce, parents, sampled.persist)
+        return Stage(self._lab.store, key, produce, parents, sampled[0].persist)
 
     def fitted(self, name: str, fit: Stage, generation: int) -> GenerativeModel:
         """Return the model of a generation with the weights that its fit produced, on the run's device."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -39,6 +41,41 @@ def test_apply_returns_what_was_planned(n: int, seed: int, captions: int, fracti
 def test_each_condition_loses_the_floor_of_fraction_times_its_count(fraction: float, count: int, kept: int) -> None:
     conditions = Conditions(np.zeros(count, np.int64), Captions())
     assert len(DropWorst(fraction).plan(conditions)) == kept
+
+
+@given(n=st.integers(0, 60), seed=st.integers(0, 1000), captions=st.integers(0, 3), fraction=st.floats(0, 0.95))
+@settings(max_examples=80, deadline=None)
+def test_oversampling_keeps_as_many_of_each_condition_as_are_wanted(
+    n: int, seed: int, captions: int, fraction: float
+) -> None:
+    wanted = random_conditions(n, seed, captions=captions if n else 0)
+    dropping = DropWorst(fraction, oversample=True)
+    for step in (dropping, InOrder([DropWorst(0.3, oversample=True), MatchHistogram(), dropping])):
+        more = step.enlarge(wanted)
+        assert more.labels[:n].tolist() == wanted.labels.tolist()
+        assert more.captions.texts()[:n] == wanted.captions.texts()
+        assert counted(step.plan(more)) == counted(wanted)
+        kept = step.apply(random_samples(more, seed), REAL, FirstPixel(), RNG)
+        assert as_planned(kept, step.plan(more))
+
+
+def counted(conditions: Conditions) -> Counter[tuple[int, str]]:
+    texts = conditions.captions.texts() or [""] * len(conditions)
+    return Counter(zip(conditions.labels.tolist(), texts, strict=True))
+
+
+@pytest.mark.parametrize(("fraction", "kept", "sampled"), [(0.2, 8, 9), (0.2, 30, 37), (0.5, 2, 3), (0.99, 1, 1)])
+def test_no_more_is_sampled_than_is_needed(fraction: float, kept: int, sampled: int) -> None:
+    # Of 37, floor(0.2 * 37) = 7 are dropped; of 36 as many, and 29 would be left
+    wanted = Conditions(np.zeros(kept, np.int64), Captions())
+    assert len(DropWorst(fraction, oversample=True).enlarge(wanted)) == sampled
+    assert len(DropWorst(fraction).enlarge(wanted)) == kept
+
+
+def test_a_share_for_which_hundreds_would_be_sampled_is_refused() -> None:
+    assert DropWorst(0.995).fraction == 0.995
+    with pytest.raises(UserError, match=r"curation\.fraction=0\.995 .* give a fraction of 0\.99 or less"):
+        DropWorst(0.995, oversample=True)
 
 
 def test_the_worst_images_of_each_condition_are_dropped_and_the_order_of_rows_is_kept() -> None:

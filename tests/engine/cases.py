@@ -26,6 +26,7 @@ from collapse_lab.types import (
     Progress,
     RealData,
     Samples,
+    Spec,
     Split,
     Weights,
 )
@@ -95,7 +96,16 @@ class Centred:
 
 
 class Classifier(Centred):
-    """Embed a sample like `Centred`, and give every class the same probability."""
+    """Embed a sample like `Centred`, and give every class the same probability.
+
+    Args:
+        calls: as of `Centred`.
+        seed: the seed of its training.
+    """
+
+    def __init__(self, calls: list[str], seed: int = 0) -> None:
+        super().__init__(calls)
+        self.seed = seed
 
     def log_probabilities(self, samples: Samples) -> Tensor:
         return torch.full((len(samples), 10), -float(np.log(10)))
@@ -130,8 +140,12 @@ class Recorder:
 
 
 def component(extractor: Any, name: str = "extractor", **arguments: Any) -> Component:
-    """Return a component that gives an extractor that is already built."""
-    return Component(lambda spec: extractor, {"class": f"tests.{name}", "version": 1, "arguments": arguments})
+    """Return a component that gives an extractor that is already built, or for a seed another one of its class."""
+
+    def build(spec: Spec, seed: int | None = None) -> Any:
+        return extractor if seed is None else type(extractor)([], seed)
+
+    return Component(build, {"class": f"tests.{name}", "version": 1, "arguments": arguments})
 
 
 def lab_with(

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
-from collapse_lab.engine.extractors import Extractors, trained_here
+from collapse_lab.engine.extractors import SCORER, Extractors, trained_here
 from collapse_lab.errors import UserError
 from collapse_lab.sinks.silent import Silent
+from collapse_lab.types import Samples
 from tests.engine.cases import Centred, Classifier, Flat, component, lab_with
 from tests.standins import DIGITS
 
@@ -70,14 +72,37 @@ def test_whether_an_extractor_is_trained_here_is_known_without_its_weights() -> 
     assert not trained_here(Flat())
 
 
-def test_the_scorer_is_the_first_extractor_that_reads_classes(tmp_path: Path) -> None:
-    built = {"flat": Flat(), "centred": Centred([]), "lenet": Classifier([]), "classifier": Classifier([])}
-    assert Extractors(lab_with(tmp_path, built), Silent()).scorer() == "lenet"
+def test_the_scorer_is_the_first_classifier_trained_from_a_seed_that_no_feature_space_has(tmp_path: Path) -> None:
+    lenet, other = Classifier([], seed=3), Classifier([], seed=5)
+    built = {"flat": Flat(), "centred": Centred([]), "lenet": lenet, "classifier": other}
+    lab = lab_with(tmp_path, built)
+    extractors = Extractors(lab, Silent())
+    name = extractors.scorer()
+    assert extractors.scorer() == name == SCORER
+    assert extractors.names == list(built)
+    scorer = extractors.get(name)
+    assert isinstance(scorer, Classifier)
+    assert scorer.seed == 6
+    assert scorer not in built.values()
+    (stage,) = extractors.parents(name)
+    assert lab.store.has("extractor", stage.key)
+    same = component(lenet, "lenet", seed=6)
+    assert Extractors(replace(lab, extractors={"lenet": same}), Silent()).stages["lenet"].key == stage.key
+    assert stage.key not in {extractors.stages[space].key for space in ("lenet", "classifier")}
+
+
+def test_a_classifier_that_is_not_trained_here_from_a_seed_scores_nothing(tmp_path: Path) -> None:
+    class Seedless(Centred):
+        def log_probabilities(self, samples: Samples) -> Tensor:
+            raise AssertionError("nothing is scored")
+
+    with pytest.raises(UserError, match=r"features=\[seedless\] has none that is trained here; add one"):
+        Extractors(lab_with(tmp_path, {"seedless": Seedless([])}), Silent()).scorer()
 
 
 @pytest.mark.parametrize(("names", "listed"), [(["flat", "centred"], "flat, centred"), ([], "")])
 def test_a_run_without_a_classifier_has_no_scorer(tmp_path: Path, names: list[str], listed: str) -> None:
     built = {"flat": Flat(), "centred": Centred([])}
     lab = lab_with(tmp_path, {name: built[name] for name in names})
-    with pytest.raises(UserError, match=rf"classifier, and features=\[{listed}\] has none; .*classifier"):
+    with pytest.raises(UserError, match=rf"another seed, and features=\[{listed}\] has none that is trained"):
         Extractors(lab, Silent()).scorer()

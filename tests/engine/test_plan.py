@@ -19,7 +19,7 @@ from collapse_lab.mixing.contaminate import Contaminate
 from collapse_lab.mixing.replace import Replace
 from collapse_lab.prompts import Everything, Labels
 from collapse_lab.sinks.silent import Silent
-from collapse_lab.types import DrawRequest, FitRequest, Provenance, RealData, SampleRequest, Samples, Spec
+from collapse_lab.types import Conditions, DrawRequest, FitRequest, Provenance, RealData, SampleRequest, Samples, Spec
 from tests.engine.test_work import EveryOther
 from tests.standins import DIGITS, Chain
 
@@ -135,6 +135,27 @@ def test_curated_samples_and_not_the_raw_ones_enter_the_pool() -> None:
     # 40 samples are made and 20 are left
     with pytest.raises(UserError, match="there are 20"):
         steps_of_lab(replace(lab, mixing=Replace()))
+
+
+class TwoForOne(EveryOther):
+    """Ask for twice as many samples, so that half of them are as many as are wanted."""
+
+    def enlarge(self, conditions: Conditions) -> Conditions:
+        rows = np.tile(np.arange(len(conditions)), 2)
+        return Conditions(conditions.labels[rows], conditions.captions.take(rows))
+
+
+def test_samples_that_curation_will_drop_are_made_beside_those_that_are_measured() -> None:
+    plain = replace(chain(lineage="scratch").lab(), mixing=Replace())
+    first, second, *_ = steps_of_lab(replace(plain, curation=TwoForOne()))
+    assert first.samples["all"].key == steps_of_lab(plain)[0].samples["all"].key
+    (more,) = first.more
+    assert more.parents == [first.fit]
+    assert more.key != first.samples["all"].key
+    assert first.curated.parents == [first.samples["all"], more]
+    assert first.stages[-2:] == [more, first.curated]
+    assert second.counts == {"real": 0, "synthetic": 40}
+    assert steps_of_lab(plain)[0].more == []
 
 
 def test_the_fit_is_the_parent_of_samples_and_grids() -> None:
