@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 MEND_DENIED = "change its permissions, or give other folders with paths.runs=…, paths.store=… or paths.data=…"
 OURS = ("task", "serving_queue")  # the functions from which on an error is not Hydra's
+LOST_JOB = (
+    "a job of the cluster ended without a result, as one does that is killed or whose node fails. Jobs that still run "
+    "go on; give the same command again, which goes on from what is stored"
+)
 INTERRUPTED = "stopped. What is done is kept: the same command goes on from there"
 
 
@@ -62,6 +66,8 @@ def exit_codes() -> Iterator[None]:
             # Where the error has no file, it is Hydra's, which writes into the folder of the sweep
             place = getattr(error, "filename", None) or sweep.SweepStart.folder or "paths.runs"
             sys.exit(_fail(full_disk(place), 2))
+        if _is_lost_job(error):
+            sys.exit(_fail(LOST_JOB, 1))
         frames = traceback.extract_tb(error.__traceback__)
         if not isinstance(error, OSError | ValueError) or any(frame.name in OURS for frame in frames):
             raise
@@ -241,6 +247,12 @@ def _explained(is_sweep: bool) -> Iterator[None]:
         if is_sweep:
             raise UserError(message) from error
         sys.exit(_fail(message, 2))
+
+
+def _is_lost_job(error: Exception) -> bool:
+    """Return whether submitit, which is optional and so not imported, found no result of a job."""
+    kind = type(error)
+    return (kind.__module__.partition(".")[0], kind.__name__) == ("submitit", "UncompletedJobError")
 
 
 def _fail(message: str, code: int) -> int:

@@ -108,3 +108,12 @@ def test_a_full_disk_met_by_hydra_is_one_line(swept: Path, capsys: pytest.Captur
         full()
     assert end.value.code == 2
     assert f"collapse_lab: the disk of {swept} is full." in capsys.readouterr().err
+
+
+def test_a_job_of_a_cluster_that_is_killed_is_one_line(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    submitit = pytest.importorskip("submitit")
+    with pytest.raises(SystemExit) as end, exit_codes():
+        raise submitit.core.utils.UncompletedJobError("Job 1 (task: 0) with path job.pkl\nhas not produced any output")
+    assert end.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("collapse_lab: a job of the cluster ended without a result")

@@ -36,10 +36,24 @@ def processes_with(word: str) -> list[int]:
     return found
 
 
-def start(arguments: Sequence[str], mark: str) -> subprocess.Popen[bytes]:
+def start(arguments: Sequence[str], mark: str, **env: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "collapse_lab", *arguments]
     quiet = subprocess.DEVNULL
-    return subprocess.Popen(command, env=environment(MARK=mark), cwd=ROOT, stdin=quiet, stdout=quiet, stderr=quiet)
+    return subprocess.Popen(
+        command,
+        env=environment(MARK=mark, **env),
+        cwd=ROOT,
+        stdin=quiet,
+        stdout=quiet,
+        stderr=quiet,
+        start_new_session=True,  # a group of its own, which a test may interrupt as a terminal does
+        preexec_fn=listen_to_ctrl_c,
+    )
+
+
+def listen_to_ctrl_c() -> None:
+    """Undo that a suite in the background (`make test &`) hands SIGINT down as ignored, which Python then keeps."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def workers(mark: str) -> list[int]:
@@ -76,17 +90,34 @@ def whole(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs
 
 
+def send(process: subprocess.Popen[bytes], number: signal.Signals, to_all: bool) -> int:
+    """Send a signal to a launcher, or to its workers too, as a terminal does; return the exit code of the launcher."""
+    if to_all:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    return process.wait(timeout=GONE)
+
+
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes by /proc")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_workers_end_with_their_launcher(tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "to_all", "code"),
+    [
+        pytest.param(signal.SIGKILL, False, -signal.SIGKILL, id="SIGKILL"),
+        pytest.param(signal.SIGTERM, False, -signal.SIGTERM, id="SIGTERM"),
+        pytest.param(signal.SIGINT, False, 130, id="SIGINT"),
+        pytest.param(signal.SIGINT, True, 130, id="Ctrl-C in a terminal", marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, True, -signal.SIGHUP, id="terminal closed", marks=pytest.mark.slow),
+    ],
+)
+def test_workers_end_with_their_launcher(tmp_path: Path, number: signal.Signals, to_all: bool, code: int) -> None:
     mark = str(tmp_path)
     process = start([*ENDLESS, f"paths.runs={tmp_path}"], mark)
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while len(list(tmp_path.glob("sweeps/*/cells/*.line"))) < 2 and time.monotonic() < end:
         time.sleep(0.1)
     assert len(workers(mark)) == 2
-    process.send_signal(number)
-    assert process.wait() == -number
+    assert send(process, number, to_all) == code
     wait_until_gone(mark)
 
 

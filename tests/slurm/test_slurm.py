@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tests.e2e.command import CHAIN, ROOT, entries, environment, ledger, run
+from tests.e2e.command import CHAIN, ROOT, entries, environment, ledger, run, timeless
+from tests.e2e.test_processes import command_line, processes_with, start, wait_until_gone
 
 HERE = Path(__file__).resolve().parent
 TINY = [*CHAIN, "generations=1", "metrics=[fid]"]
@@ -116,3 +120,30 @@ def test_a_failing_cell_does_not_stop_the_other_cells(cluster: dict[str, str], t
     assert statuses == ["failed", "ok"]
     (page,) = tmp_path.glob("sweeps/*/report.html")
     assert succeeded.name in page.read_text()
+
+
+@pytest.mark.parametrize("number", [0, *(pytest.param(number, marks=pytest.mark.slow) for number in range(1, 9))])
+def test_a_job_that_is_killed_costs_no_other_cell(cluster: dict[str, str], tmp_path: Path, number: int) -> None:
+    line = ["-m", *TINY, "ratio=0,0.5", "hydra/launcher=slurm", f"paths.runs={tmp_path / 'runs'}"]
+    mark = f"slurm-kill:{tmp_path}"
+    process = start(line, mark, **cluster)
+    end = time.monotonic() + 300
+    while process.poll() is None and not list(tmp_path.glob("runs/sweeps/*/cells/*.line")):
+        assert time.monotonic() < end, logs(tmp_path / "runs")
+        time.sleep(0.05)
+    time.sleep(float(np.random.default_rng([60, number]).uniform(0, 6)))
+    pids = [pid for pid in processes_with(mark) if b"submitit.core._submit" in command_line(pid)]
+    for pid in pids[:1]:
+        os.kill(pid, signal.SIGKILL)
+    assert process.wait(timeout=300) in (0, 1)
+    while [job for job in jobs(tmp_path, cluster) if job["JobState"] in ("PENDING", "RUNNING", "COMPLETING")]:
+        assert time.monotonic() < end + 300
+        time.sleep(0.2)
+    wait_until_gone(mark)
+    done = run(line, **cluster)
+    assert done.returncode == 0, done.stderr + logs(tmp_path / "runs")
+    cells = folders(tmp_path / "runs")
+    assert len(cells) == 2
+    whole = run([*line[:-2], f"paths.runs={tmp_path / 'whole'}"])
+    assert whole.returncode == 0, whole.stderr
+    assert [timeless(folder) for folder in cells] == [timeless(folder) for folder in folders(tmp_path / "whole")]
