@@ -15,6 +15,7 @@ SCHEDULE = "by_generation"  # the key under which a setting lists a value for ea
 POWER = ("first", "exponent")  # the keys of a schedule that grows as a power
 LARGEST = 2**31  # sizes that grow have to stay below it
 STEP = 3000  # bytes, at least, that the plan of a run holds for each generation of each member
+MOST_STAGES = 50_000  # fits and samplings of a run, whose plan is made before it starts: a millisecond for each
 
 
 def read_sizes(name: str, configured: ConfiguredSizes, generations: int, least: int = 1) -> Sizes:
@@ -44,6 +45,23 @@ def read_sizes(name: str, configured: ConfiguredSizes, generations: int, least: 
     if SCHEDULE in configured:
         return _listed(name, configured[SCHEDULE], generations, least)
     return _grown(name, configured["first"], configured["exponent"], generations, least)
+
+
+def check_stages(generations: int, each: int) -> None:
+    """Refuse a run whose plan alone would take minutes.
+
+    Args:
+        generations: G, the last generation.
+        each: fits and samplings of one generation, at least.
+
+    Raises:
+        UserError: the run has more than 50,000 fits and samplings.
+    """
+    if (generations + 1) * each > MOST_STAGES:
+        raise UserError(
+            f"generations={generations} is {(generations + 1) * each} fits and samplings or more, and a run has at "
+            f"most {MOST_STAGES}; give generations={MOST_STAGES // each - 1} or fewer"
+        )
 
 
 def first_size(configured: ConfiguredSizes) -> Any:

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import pairwise
 from typing import NoReturn
 
-from collapse_lab.cli.secrets import move_secrets
+from collapse_lab.cli.secrets import hide_in_errors, move_secrets
 
 # Word -> the module whose `main` takes the arguments behind it and returns the exit code
 COMMANDS = {
@@ -81,6 +81,7 @@ def _dispatch() -> None:
         sys.exit(importlib.import_module(COMMANDS[word]).main(sys.argv[2:]))
     if word == "run":
         del sys.argv[1]
+    hide_in_errors(sys.argv[1:])
     sys.argv[1:] = move_secrets(sys.argv[1:], os.environ)
     # Because the cells of one sweep line meet in one folder, the same line again means the same sweep
     line = "\0".join(sorted(sys.argv[1:]))

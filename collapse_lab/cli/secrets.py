@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import MutableMapping, Sequence
+from typing import Any, TextIO
 
-from collapse_lab.storage.redaction import redacted
+from collapse_lab.storage.redaction import redacted, without_secrets
 
 PLACE = "hydra.job.env_set"  # the overrides that set environment variables of the cells
+
+
+class Hiding:
+    """Write to a stream, with *** in the place of every secret of a command line."""
+
+    def __init__(self, stream: TextIO, arguments: Sequence[str]) -> None:
+        self._stream, self._arguments = stream, arguments
+
+    def write(self, text: str) -> int:
+        """Write a text without its secrets, and return how many characters were written."""
+        return self._stream.write(without_secrets(text, self._arguments))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def hide_in_errors(arguments: Sequence[str]) -> None:
+    """Let no message show a secret: of a failed job Hydra prints all overrides, and a traceback may hold any value.
+
+    Args:
+        arguments: the command line; where it holds no secret, nothing is changed.
+    """
+    if any(redacted(argument) != argument for argument in arguments):
+        sys.stderr = Hiding(sys.stderr, list(arguments))  # type: ignore[assignment]
 
 
 def move_secrets(arguments: Sequence[str], environment: MutableMapping[str, str]) -> list[str]:

@@ -11,8 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from collapse_lab.config.binding import check_type
 from collapse_lab.errors import UserError
-from collapse_lab.memory import require
-from collapse_lab.sizes import STEP, ConfiguredSizes, first_size, read_sizes
+from collapse_lab.sizes import ConfiguredSizes, check_stages, first_size, read_sizes
 from collapse_lab.types import Whole
 
 SHORTCUTS = ("seed", "generations", "ratio", "n_train", "n_samples", "device")
@@ -42,7 +41,7 @@ class Root:
         dry_run: whether the plan is printed and nothing is computed.
 
     Raises:
-        UserError: a value of another type, or out of range; a plan that does not fit into the memory.
+        UserError: a value of another type, or out of range; more generations than a plan has.
     """
 
     version: ClassVar[int] = 1
@@ -61,7 +60,7 @@ class Root:
         for field in fields(self):
             if field.name not in SIZES:  # because `read_sizes` checks those, and names the schedules
                 check_type(field.name, getattr(self, field.name), hints[field.name])
-        require(STEP * self.generations, f"the plan of generations={self.generations}", "lower generations")
+        check_stages(self.generations, each=2)  # because every generation has a fit and its samples
         read_sizes("n_train", self.n_train, self.generations)
         read_sizes("n_samples", self.n_samples, self.generations, least=2)
         if not 0 <= self.ratio <= 1:

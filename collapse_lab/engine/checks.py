@@ -11,7 +11,7 @@ import numpy as np
 from collapse_lab.engine.lab import Lab
 from collapse_lab.errors import UserError
 from collapse_lab.memory import require
-from collapse_lab.sizes import Sizes
+from collapse_lab.sizes import Sizes, check_stages
 from collapse_lab.types import Comparison, GenerativeModel, Modality, Prospect, Samples, Spec, Split
 
 STORED: Mapping[Modality, int] = {"image": 1, "points": 8, "tokens": 8}  # bytes of a number of a row that is kept
@@ -45,12 +45,14 @@ def check_run(lab: Lab, models: Mapping[str, GenerativeModel]) -> None:
 
 
 def check_sizes(lab: Lab) -> None:
-    """Refuse rows and batches that do not fit into the memory.
+    """Refuse rows and batches that do not fit into the memory, and a plan that would take minutes.
 
     Raises:
-        UserError: too many samples, too large a training set, or too large a batch.
+        UserError: too many fits and samplings, too many samples, too large a training set, or too large a batch.
     """
     spec = lab.dataset.spec
+    pictures = 2 if spec.modality == "image" else 1  # a grid beside the samples of each prompt set
+    check_stages(lab.generations, len(lab.models) * (1 + pictures * len(lab.prompts.sets)))
     numbers, shape = math.prod(spec.shape), " x ".join(map(str, spec.shape))
     row = numbers * STORED[spec.modality] + CONDITION
     smaller = {"image": "dataset.image_size", "points": "model.replicas", "tokens": "dataset.block"}[spec.modality]

@@ -11,6 +11,7 @@ from hydra.errors import ConfigCompositionException
 from omegaconf.errors import MissingMandatoryValue
 
 from collapse_lab.cli.run import INTERRUPTED, exit_codes
+from collapse_lab.engine.outcome import Outcome
 from collapse_lab.errors import UserError
 from tests.e2e.command import CHAIN, contents, ledger, only_run
 from tests.e2e.conftest import Nursery
@@ -81,6 +82,24 @@ def test_a_dry_run_prints_the_plan_and_leaves_nothing(nursery: Nursery, tmp_path
     after = nursery.run([*line, "dry_run=true"])
     assert "stored" in after.out
     assert contents(tmp_path / "runs") == before
+
+
+def test_a_dry_run_of_a_sweep_loses_no_cell(nursery: Nursery, tmp_path: Path) -> None:
+    dry = nursery.run(["-m", *TINY, "seed=0,1", "dry_run=true", f"paths.runs={tmp_path}"])
+    assert (dry.code, dry.err) == (0, "")
+    assert dry.out.count("nothing was computed") == 2
+    outcomes = [Outcome.read(path) for path in sorted(tmp_path.glob("sweeps/*/*/*.json"))]
+    assert [outcome.status for outcome in outcomes] == ["ok", "ok"]
+    for word in ("lost", "failed", "rror"):
+        assert word not in dry.out
+
+
+def test_a_dry_run_of_a_sweep_names_the_cells_that_would_fail(nursery: Nursery, tmp_path: Path) -> None:
+    dry = nursery.run(["-m", *TINY, "n_samples=8,1", "dry_run=true", f"paths.runs={tmp_path}"])
+    assert dry.code == 2
+    assert dry.out.count("nothing was computed") == 1
+    assert "n_samples is 2 or more; got 1" in dry.out + dry.err
+    assert "lost" not in dry.out + dry.err
 
 
 def test_ctrl_c_is_one_line_and_exit_code_130(nursery: Nursery, tmp_path: Path) -> None:

@@ -23,3 +23,10 @@ class Tokened:
 
     def close(self, status: str) -> None:
         pass
+
+
+class Broken(Tokened):
+    """Fail as a user's own class may, with the token in the message."""
+
+    def __init__(self, token: str) -> None:
+        raise RuntimeError(f"the service refuses the token {token}")
