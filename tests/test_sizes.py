@@ -16,7 +16,7 @@ from collapse_lab.engine.executor import Alone
 from collapse_lab.errors import UserError
 from collapse_lab.mixing.contaminate import Contaminate
 from collapse_lab.prompts import Everything
-from collapse_lab.sizes import first_size, read_sizes, size_at
+from collapse_lab.sizes import check_stages, first_size, read_sizes, size_at
 from collapse_lab.theory import accumulate, gaussian, regression
 from collapse_lab.theory.schedules import inverse_sum_limit
 from collapse_lab.types import Conditions, Record
@@ -188,3 +188,19 @@ def test_conditions_are_made_once_for_each_size(tmp_path: Path, monkeypatch: pyt
     steps = Chain(tmp_path, Contaminate(0.5, initial="all"), generations=4, n=sizes).plan()
     assert [step.counts["synthetic"] for (step,) in steps] == [0, 20, 30, 20, 30]
     assert sorted(requested) == [40, 50, 60]  # the 50 are those of the picture grid
+
+
+@pytest.mark.parametrize(("generations", "each"), [(24_999, 2), (4000, 2), (9999, 5), (0, 50_000)])
+def test_a_plan_of_up_to_50000_fits_and_samplings_is_admitted(generations: int, each: int) -> None:
+    check_stages(generations, each)
+
+
+@pytest.mark.parametrize(
+    ("generations", "each", "most"), [(25_000, 2, 24_999), (10_000, 5, 9999), (99_999_999_999, 2, 24_999)]
+)
+def test_a_longer_plan_is_refused_and_the_message_says_how_long_one_may_be(
+    generations: int, each: int, most: int
+) -> None:
+    with pytest.raises(UserError, match=f"generations={generations} is .* give generations={most} or fewer"):
+        check_stages(generations, each)
+    check_stages(most, each)

@@ -32,7 +32,7 @@ def hide_in_errors(arguments: Sequence[str]) -> None:
         arguments: the command line; where it holds no secret, nothing is changed.
     """
     if any(redacted(argument) != argument for argument in arguments):
-        sys.stderr = Hiding(sys.stderr, list(arguments))  # type: ignore[assignment]
+        sys.stderr = Hiding(sys.stderr, list(arguments))
 
 
 def move_secrets(arguments: Sequence[str], environment: MutableMapping[str, str]) -> list[str]:

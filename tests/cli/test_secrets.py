@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import io
+import sys
+
 import pytest
 
-from collapse_lab.cli.secrets import move_secrets
+from collapse_lab.cli.secrets import Hiding, hide_in_errors, move_secrets
 
 SECRET = "hydra.job.env_set"
 
@@ -41,3 +44,22 @@ def test_other_arguments_stay_on_the_command_line(argument: str) -> None:
     environment: dict[str, str] = {}
     assert move_secrets([argument], environment) == [argument]
     assert environment == {}
+
+
+def test_what_is_written_to_a_hiding_stream_shows_no_secret() -> None:
+    stream = io.StringIO()
+    hiding = Hiding(stream, ["+sinks.own.token=s3cret0000", "seed=1"])
+    print("got s3cret0000, and seed=1", file=hiding)
+    assert stream.getvalue() == "got ***, and seed=1\n"
+    assert hiding.isatty() is False
+
+
+@pytest.mark.parametrize(("argument", "is_hidden"), [("+sinks.own.token=s3cret0000", True), ("seed=1", False)])
+def test_errors_are_hidden_where_the_line_holds_a_secret(
+    argument: str, is_hidden: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    hide_in_errors([argument])
+    print("s3cret0000", file=sys.stderr)
+    assert (stream.getvalue() == "***\n") is is_hidden
