@@ -24,14 +24,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line without the program's name; None takes that of the process.
 
     Returns:
-        The exit code: 0 if no claim is "not reproduced", 1 if one is, 2 for bad input.
+        The exit code: 0 if no claim is "not reproduced", 1 if one is, or if a run cannot be read and is left out, 2 for
+        bad input.
     """
     parser = argparse.ArgumentParser(
         prog="collapse-lab verify",
         description="Judges the papers' claims from the ledgers at or below each PATH: reproduced, not reproduced, "
         "inconclusive, or not run, with the value measured, its interval, and the command that would run it. Without a "
         "PATH it lists the claims.",
-        epilog="Exit code: 0 no claim is not reproduced; 1 a claim is not reproduced; 2 bad input.",
+        epilog="Exit code: 0 no claim is not reproduced; 1 a claim is not reproduced, or a run cannot be read and is "
+        "left out; 2 bad input.",
     )
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="run folders, or folders of run folders")
     parser.add_argument(
@@ -73,7 +75,11 @@ def _run(options: argparse.Namespace, command: str) -> int:
         if name not in papers:
             raise UserError(f"there are no claims of a paper '{name}'; {did_you_mean(name, papers)}")
     claims = [claim for claim in claims if not options.paper or claim.paper in options.paper]
-    runs = collect(options.paths).runs if options.paths else ()
+    collection = collect(options.paths, strict=False) if options.paths else None
+    runs = collection.runs if collection else ()
+    unreadable = collection.unreadable if collection else ()
+    for reason in unreadable:
+        print(f"left out: {reason}", file=sys.stderr)
     if options.claims:  # the tests check the papers' claims, and composing all their cells takes half a minute
         _check_metrics(claims, runs)
         for claim in claims:
@@ -85,7 +91,8 @@ def _run(options: argparse.Namespace, command: str) -> int:
         _write(options.json, json.dumps(plain, indent=1, allow_nan=False) + "\n")
     if options.markdown is not None:
         _write(options.markdown, page(judgements, command))
-    return 1 if any(judgement.verdict == "not reproduced" for judgement in judgements) else 0
+    refuted = any(judgement.verdict == "not reproduced" for judgement in judgements)
+    return 1 if refuted or unreadable else 0
 
 
 def _check_metrics(claims: Sequence[Claim], runs: Sequence[Run]) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from collapse_lab.results.settings import shown
 from collapse_lab.verify.judgement import Judgement
 from collapse_lab.verify.words import by_chance, counts, interval, number, settings, value
 
 MOST_OTHERS = 3  # of the runs of one claim at other settings, those of the largest n
-_COLUMNS = ("claim", "needs", "value", "95 % interval", "seeds", "could show", "verdict", "after Holm")
+_COLUMNS = ("claim", "judged at", "needs", "value", "95 % interval", "seeds", "could show", "verdict", "after Holm")
 _LEGEND = """\
 A claim is reproduced where the whole 95 % interval over the seeds lies in the range that it needs, and not reproduced
 where no part of it does; fewer than three seeds give no verdict. "Could show" is the range of true values that as many
@@ -48,6 +49,7 @@ def _row(judgement: Judgement) -> tuple[str, ...]:
     seeds = str(measured.n) if measured.n else "–"
     return (
         f"{claim.claim} `{claim.id}`",
+        _setting(judgement),
         f"{claim.test.statistic} {claim.test.needed}",
         value(measured),
         interval(measured) or "–",
@@ -56,6 +58,12 @@ def _row(judgement: Judgement) -> tuple[str, ...]:
         judgement.verdict,
         judgement.after_holm if judgement.p is not None else "–",
     )
+
+
+def _setting(judgement: Judgement) -> str:
+    """Return the experiment and the setting of a claim, e.g. "feedback, dataset mnist"; its groups are in the claim."""
+    claim = judgement.claim
+    return ", ".join([claim.experiment, *(f"{key.lstrip('+')} {shown(value)}" for key, value in claim.setting.items())])
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -75,8 +75,8 @@ def test_the_page_has_a_row_for_each_claim_with_interval_seeds_and_power(runs: P
     assert f"`collapse-lab verify {runs} --claims {file} --markdown {page}`" in lines[2]
     assert "Holm" in page.read_text()
     rows = [line for line in lines if line.startswith("| FID")]
-    assert [row.count(" | ") for row in rows] == [7, 7, 7]
-    assert "| FID rises. `rises` | ratio at least 1.5 | 4 | [3.75, 4.26] | 3 |" in rows[0]
+    assert [row.count(" | ") for row in rows] == [8, 8, 8]
+    assert "| FID rises. `rises` | nepotistic | ratio at least 1.5 | 4 | [3.75, 4.26] | 3 |" in rows[0]
     assert rows[0].endswith("| reproduced | reproduced |")
     assert rows[1].endswith("| – | – | – | – | not run | – |")
     assert rows[2].startswith("| FID is a\\|b. `near`")
