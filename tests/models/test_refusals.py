@@ -113,7 +113,7 @@ def test_a_value_outside_of_its_annotation_is_refused(family: str, arguments: di
         ({"lr": 0.0}, r"model\.optimisation\.lr is above 0; got 0\.0"),
         (
             {"lr_schedule": "cosin"},
-            r"lr_schedule is one of cosine, linear, constant; got 'cosin': did you mean 'cosine'",
+            r"lr_schedule is one of cosine, cosine_epochs, linear, constant; got 'cosin': did you mean 'cosine'",
         ),
         ({"weight_decay": -1.0}, r"model\.optimisation\.weight_decay is 0 or more; got -1\.0"),
         ({"weight_decay": float("nan")}, r"model\.optimisation\.weight_decay takes a finite number; got nan"),
