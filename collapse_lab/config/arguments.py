@@ -29,7 +29,8 @@ def check_nodes(cfg: DictConfig) -> None:
         UserError: as `binding.bind`.
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    for group in SINGLE:
+    # The model first, because data sets and probes take some of its arguments over
+    for group in sorted(SINGLE, key=lambda group: group != "model"):
         _check(plain[group], group, SUPPLIED.get(group, NOTHING))
     for group, nodes in [*((group, plain[group]) for group in MANY), ("prompts.sets", plain["prompts"]["sets"])]:
         for name, node in nodes.items():

@@ -71,8 +71,10 @@ def explain(error: Exception, folders: Sequence[Path], overrides: Sequence[str] 
             return f"unknown group '{group}'; {did_you_mean(group, _groups(folders))}"
         return f"unknown value '{option}' of {group}; {did_you_mean(option, options)}"
     if text.startswith("Error merging override") and error.__cause__ is not None:
-        reason = str(error.__cause__).splitlines()[0]
-        return f"{text.removeprefix('Error merging override ')} cannot be given here: {reason}"
+        reason, given = str(error.__cause__).splitlines()[0], text.removeprefix("Error merging override ")
+        if reason == "Cannot merge DictConfig with ListConfig":
+            return f"{given} gives a list, and there is a mapping of names; give KEY.NAME=… for what is to change"
+        return f"{given} cannot be given here: {reason}; correct the value, or leave it out"
     if match := re.search(r"Could not delete from config\. '([^']+)'", text):
         return f"'~{match[1]}' deletes what is not there; leave it out"
     if match := re.search(r"Additional config directory '([^']*)' not found", text):

@@ -12,6 +12,8 @@ from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import Whitespace
 from torch import Tensor, nn
 
+from collapse_lab.errors import UserError
+
 PAD, UNKNOWN, START = "[PAD]", "[UNK]", "[START]"
 
 
@@ -61,10 +63,18 @@ class TextEncoder(nn.Module):
         width: The size of a state; `heads` divides it.
         layers: The number of transformer layers.
         heads: The number of attention heads of a layer.
+
+    Raises:
+        UserError: `heads` does not divide `width`.
     """
 
     def __init__(self, vocabulary: int, length: int, width: int, layers: int, heads: int) -> None:
         super().__init__()
+        if width % heads:
+            raise UserError(
+                f"model.text_heads {heads} does not divide model.text_width {width}; give model.text_width="
+                f"{heads * (width // heads + 1)}, or another number of heads"
+            )
         self.words = nn.Embedding(vocabulary, width)
         self.positions = nn.Parameter(0.02 * torch.randn(length, width))
         block = nn.TransformerEncoderLayer(

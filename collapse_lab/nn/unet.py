@@ -35,7 +35,9 @@ def unet(
     """
     for width in [channels[-1], *(c for c, a in zip(channels, attention, strict=False) if a)]:
         if width % attention_head_dim:
-            raise UserError(f"model.attention_head_dim {attention_head_dim} does not divide model.channels' {width}")
+            raise UserError(
+                f"model.attention_head_dim {attention_head_dim} does not divide model.channels' {width}; give a divisor"
+            )
     return UNet2DModel(
         sample_size=(spec.shape[1], spec.shape[2]),
         in_channels=spec.shape[0],
@@ -79,4 +81,4 @@ def check_unet(family: str, spec: Spec, channels: Sequence[int], attention: Sequ
         )
     for width in channels:
         if width % norm_groups:
-            raise UserError(f"model.norm_groups {norm_groups} does not divide model.channels' {width}")
+            raise UserError(f"model.norm_groups {norm_groups} does not divide model.channels' {width}; give a divisor")
