@@ -11,7 +11,10 @@ from collapse_lab.cli import sweep
 from collapse_lab.cli.run import exit_codes
 from collapse_lab.engine.outcome import Outcome
 from collapse_lab.errors import UserError
+from collapse_lab.verify import __main__ as verify
 from tests.report.run_folders import write_run
+from tests.verify.made import claim, claims_file
+from tests.verify.made import sweep as claim_sweep
 
 
 def full(*_: object, **__: object) -> None:
@@ -44,6 +47,19 @@ def test_a_corrupt_ledger_is_named_and_the_report_is_written_from_the_others(
     assert "not in the report: " in said.err
     assert f"{runs[1] / 'ledger.jsonl'}, line 1 is not a record" in said.err
     assert "line 1 is not a record" in (swept / "report.html").read_text()
+
+
+def test_a_corrupt_ledger_is_named_and_the_claims_are_judged_from_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = claim_sweep(tmp_path / "runs", {0: [1.0, 1.05, 0.95, 1.0], 1: [4.1, 4.2, 3.7, 4.0]})
+    file = claims_file(tmp_path / "mine.yaml", claim())
+    damaged = max(runs.rglob("ledger.jsonl"))
+    damaged.write_text("nonsense\n")
+    assert verify.main([str(runs), "--claims", str(file)]) == 1
+    said = capsys.readouterr()
+    assert f"left out: {damaged}, line 1 is not a record" in said.err
+    assert "1 reproduced" in said.out
 
 
 def test_an_outcome_that_cannot_be_read_is_a_lost_cell(
