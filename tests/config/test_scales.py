@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from collapse_lab.config.composing import compose
 from collapse_lab.config.scales import at_scale
 from collapse_lab.errors import UserError
 
@@ -27,6 +28,17 @@ def test_the_scale_stands_behind_the_experiment(line: list[str], folder: Path) -
     assert at_scale(["-m", *line, "seed=1"], [folder]) == [
         *["-m", "+experiment=feedback", "seed=1", "+scale=paper/feedback"]
     ]
+
+
+@pytest.mark.parametrize("experiment", ["nepotistic", "nepotistic_healing"])
+def test_a_paper_whose_model_and_data_are_not_here_is_refused_with_what_can_be_run(experiment: str) -> None:
+    line = [f"+experiment={experiment}", "+scale=paper"]
+    message = rf"^\+scale=paper of \+experiment={experiment} needs Stable Diffusion 2\.1.* leave the scale out, or .*"
+    with pytest.raises(UserError, match=message) as refused:
+        compose(*line)
+    assert "\n" not in str(refused.value)
+    remedy = str(refused.value).partition("of your own: ")[2].replace("FOLDER", "/nowhere").split()
+    assert compose(line[0], *remedy).root.n_train == 900
 
 
 @pytest.mark.parametrize(
