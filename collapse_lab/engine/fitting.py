@@ -32,7 +32,7 @@ class Training:
     Args:
         steps: optimiser steps of a fit from fresh (or pretrained) weights.
         batch_size: rows of a step.
-        finetune_steps: steps of a fit that starts from the previous generation's weights; None means `steps`.
+        finetune_steps: steps of a fit that starts from an earlier generation's weights; None means `steps`.
         epochs: how often every fit sees each row of its training set. Where it is given, it replaces both numbers of
             steps.
         precision: as Lightning names it: of weights in float32, and of products in float32 (`32-true`) or in fewer
@@ -53,7 +53,7 @@ class Training:
         """Return the budget of one fit.
 
         Args:
-            warm: whether the fit starts from the previous generation's weights.
+            warm: whether the fit starts from an earlier generation's weights.
             rows: the size of the training set.
             device: cpu or cuda.
 

@@ -44,7 +44,7 @@ class Text2Image(GuidedDiffusion):
         noise_schedule: The schedule of the betas, by its name in diffusers.
         timesteps: The number of times of the forward process.
         optimisation: The settings of AdamW and of the moving average of the weights.
-        freeze: The parts that a fit from the previous generation's weights leaves as they are: `text_encoder`. A fit
+        freeze: The parts that a fit from an earlier generation's weights leaves as they are: `text_encoder`. A fit
             from fresh weights trains everything.
         guidance_scale: w in eps_uncond + w (eps_cond - eps_uncond); 1 is no guidance.
         guidance_interval: The part of the process that is guided, [low, high] from data (0) to noise (1).

@@ -85,9 +85,10 @@ def pretrained_for(tokens: Tokens, name: str, root: str) -> nn.Module:
                 cache_dir=Path(root).expanduser() / "hub",
             )
     except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())  # because the hub's messages have many lines
         raise UserError(
-            f"model.pretrained={name} cannot be read ({error}); give a folder that save_pretrained wrote, or check the "
-            "name and the network connection"
+            f"model.pretrained={name} cannot be read ({reason}); give a folder that save_pretrained wrote, or check "
+            "the name and the network connection"
         ) from error
     return net
 

@@ -32,7 +32,7 @@ class Optimisation:
         warmup: The share of the steps over which the learning rate rises linearly from 0, in [0, 1).
         ema_decay: The decay of the exponential moving average of the weights, in [0, 1). None means that the weights
             after the last step are kept. A family either has a moving average or has none, and refuses the other.
-        finetune_lr: The learning rate after the warm-up in a fit that starts from the previous generation's weights;
+        finetune_lr: The learning rate after the warm-up in a fit that starts from an earlier generation's weights;
             above 0. None means `lr`.
         betas: The decay rates of Adam's two moving averages of the gradient, each in [0, 1). None means the family's
             own: (0.9, 0.99) of the diffusion models, (0.9, 0.999) of the others.

@@ -156,9 +156,10 @@ def _pretrained(name: str, root: str) -> Tokenizer:
         with quiet():
             pretrained = AutoTokenizer.from_pretrained(source, cache_dir=Path(root).expanduser() / "hub")
     except Exception as error:  # because the hub, tokenizers and transformers each raise classes of their own
+        reason = " ".join(f"{type(error).__name__}: {error}".split())  # because the hub's messages have many lines
         raise UserError(
-            f"the tokenizer of '{name}' cannot be read ({type(error).__name__}: {error}): give a folder that "
-            "save_pretrained wrote, or check the name and the network"
+            f"the tokenizer of '{name}' cannot be read ({reason}): give a folder that save_pretrained wrote, or check "
+            "the name and the network"
         ) from error
     backend = getattr(pretrained, "backend_tokenizer", None)
     if backend is None:

@@ -21,7 +21,7 @@ class Budget:
         precision: as Lightning names it, such as 32-true or bf16-mixed.
         gradient_clip: the norm that gradients are clipped to, None for no clipping.
         device: cpu or cuda.
-        warm: whether the fit starts from the previous generation's weights.
+        warm: whether the fit starts from an earlier generation's weights.
         rows: the size of the training set, by which a schedule counts epochs; 0 counts the whole fit as one.
     """
 
@@ -60,7 +60,7 @@ class GenerativeModel(Protocol):
             sweep over them shares every fit of generation 0.
 
     A family may name in a class attribute `finetuning_only` (a frozenset) the constructor arguments that act in a warm
-    fit alone, one that starts from the previous generation's weights. `optimisation.finetune_lr` is the argument
+    fit alone, one that starts from an earlier generation's weights. `optimisation.finetune_lr` is the argument
     `finetune_lr` of the node `optimisation`. They are left out of the key of every other fit, so a sweep over them
     shares generation 0.
 

@@ -88,7 +88,8 @@ ROBERT = [
 ]
 SIGN = ["", " = The = sign = \n", "", " It is a sign . \n", " More of it . \n"]
 MOTH = ["", " = Moth = \n", "", " It flies . \n"]
-ARTICLES = {"train": [ROBERT, SIGN], "test": [MOTH]}
+LYNX = ["", " = Lynx = \n", "", " It runs . \n"]
+ARTICLES = {"train": [ROBERT, SIGN], "test": [MOTH], "validation": [LYNX]}
 
 
 def saved(folder: Path) -> str:
@@ -109,6 +110,20 @@ def test_rows_of_wikitext_are_joined_to_articles(tmp_path: Path) -> None:
     assert "Moth" not in text_of(real.train, data)
     with pytest.raises(UserError, match="not both"):
         WikiText2(name=str(tmp_path), reference_fraction=0.5)
+
+
+def test_the_official_validation_articles_of_wikitext_are_taken_where_they_are_named(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "saved")
+    without = WikiText2(name=folder, vocabulary=257, block=8)
+    data = WikiText2(name=folder, vocabulary=257, block=8, validation_split="validation")
+    assert list(data.documents().validation) == ["", "".join(LYNX)]
+    validation = data.load().validation
+    assert validation is not None
+    assert text_of(validation, data).startswith(" = Lynx = \n It runs")
+    assert data.load().train.data.equal(without.load().train.data)
+    assert (without.load().validation, data.key == without.key) == (None, False)
+    with pytest.raises(UserError, match=r"validation_split=validation or validation_fraction=0\.1, not both"):
+        WikiText2(name=folder, validation_split="validation", validation_fraction=0.1)
 
 
 def test_rows_of_a_saved_data_set_are_documents(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from collapse_lab.config.composing import compose
 from tests.e2e.command import ledger, only_run
 from tests.e2e.conftest import Nursery
 
@@ -63,6 +64,21 @@ def test_the_texts_of_each_generation_are_kept_and_shown(runs: Path) -> None:
 def test_the_model_has_learnt_something(runs: Path) -> None:
     first = ledger(only_run(runs, "recursive_lm"))[0]["metrics"]
     assert first["all/perplexity_hi"] < 2048  # the size of the vocabulary, which is what knowing nothing gives
+
+
+def test_the_papers_size_is_that_of_the_text_and_of_the_released_code() -> None:
+    cfg = compose("+experiment=recursive_lm", "+scale=paper", "ratio=0.9", "trainer.epochs=10").cfg
+    assert (cfg.model.pretrained, cfg.dataset.tokenizer) == ("facebook/opt-125m", "facebook/opt-125m")
+    assert (cfg.dataset.name, cfg.dataset.validation_split, cfg.dataset.reference_split) == (
+        *("Salesforce/wikitext", "validation"),
+        "test",
+    )
+    assert (cfg.dataset.block, cfg.dataset.reference, cfg.dataset.validation) == (64, None, None)
+    assert (cfg.model.num_beams, cfg.model.selection, cfg.model.repetition_penalty) == (5, "best", 1.0)
+    assert (cfg.trainer.batch_size, cfg.trainer.epochs, cfg.trainer.gradient_clip) == (128, 10, None)
+    settings = cfg.model.optimisation
+    assert (settings.lr, settings.lr_schedule, settings.warmup) == (2e-5, "cosine_epochs", 0)
+    assert (cfg.generations, cfg.population.lineage) == (9, "pretrained")
 
 
 @pytest.mark.parametrize(

@@ -135,5 +135,7 @@ def test_an_unsuitable_tokenizer_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_a_network_a_name_on_the_hub_is_refused_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"tokenizer of 'owner/absent' cannot be read (?s:.*) name and the network"):
+    with pytest.raises(
+        UserError, match=r"tokenizer of 'owner/absent' cannot be read \([^\n]*\): [^\n]* name and the network$"
+    ):
         tokenizer("owner/absent", 0, (), str(tmp_path))
