@@ -60,7 +60,8 @@ def test_real_images_are_compared_with_others_and_not_with_themselves() -> None:
     assert estimates["neighbour_entropy"].value == estimates["neighbour_entropy_real"].value == 0
     # Each generated image here is a real one, so its nearest neighbour is itself, and the second one the nearest other
     two = probed(REAL.data[:200], images=200, neighbours=2)
-    apart = torch.cdist(*[as_float(REAL.data).flatten(1).double()] * 2).fill_diagonal_(torch.inf)
+    pixels = as_float(REAL.data).flatten(1).double()
+    apart = torch.cdist(pixels, pixels).fill_diagonal_(torch.inf)
     nearest = REAL.labels[apart[:200].argmin(1).numpy()]
     assert two["neighbour_entropy"].value == pytest.approx(math.log(2) * (nearest != REAL.labels[:200]).mean())
 
