@@ -4,9 +4,9 @@
 # weights with the smallest loss on real validation blocks, and generation 0, the best model on the original task, is
 # the base of all later generations. Generation 0 is a GPT of 1.1 million weights trained from scratch on 4,000 blocks
 # for 4 epochs; later generations fine-tune it on 300 blocks, at a third of the rate.
-#   multirun_scripts/recursive_lm.sh [local|slurm|basic] [seed=0,1,2 …]
-# Cost: three seeds take 45 minutes on one core (estimated from single steps); the paper's size is +scale=paper, for a
-# GPU. The texts come in a package of 18.5 MB.
+#   multirun_scripts/recursive_lm.sh [local|slurm|basic]    three seeds: about 40 minutes of CPU time, so half an hour
+#                                                           on two cores; the texts come in a package of 18.5 MB
+# The paper's own size, from the hub, is two lines in conf/scale/paper/recursive_lm.yaml, for a GPU (not run).
 for setting in "ratio=1 trainer.finetune_steps=94" "ratio=0.9 trainer.finetune_steps=188"; do
   (
     source "$(dirname "$0")/launch.sh"
