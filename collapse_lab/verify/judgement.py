@@ -34,7 +34,7 @@ class Judgement:
         p_holm: The same after Holm's method over all claims of the table.
         setting: How the runs' settings differ from those that the claim asks for; empty but in `others`.
         runs: The signatures of the runs, sorted.
-        others: The same claim judged from runs at other settings, which decide nothing.
+        others: The same claim judged from runs at other settings that have its numbers; they decide nothing.
     """
 
     claim: Claim
@@ -125,7 +125,8 @@ def judge_claim(claim: Claim, runs: Sequence[Run]) -> Judgement:
         UserError: No preset can make the runs that the claim asks for.
     """
     selection = select(claim, runs)
-    others = tuple(_judge_candidate(claim, candidate) for candidate in selection.others)
+    candidates = (_judge_candidate(claim, candidate) for candidate in selection.others)
+    others = tuple(other for other in candidates if other.measured.value is not None)
     if selection.own is None:
         return Judgement(claim, "not run", selection.lacking, Measured(None), others=others)
     return replace(_judge_candidate(claim, selection.own), others=others)

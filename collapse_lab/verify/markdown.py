@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from collapse_lab.results.settings import shown
+from collapse_lab.verify.commands import override_line
 from collapse_lab.verify.judgement import Judgement
 from collapse_lab.verify.words import by_chance, counts, interval, number, settings, value
 
@@ -61,9 +61,9 @@ def _row(judgement: Judgement) -> tuple[str, ...]:
 
 
 def _setting(judgement: Judgement) -> str:
-    """Return the experiment and the setting of a claim, e.g. "feedback, dataset mnist"; its groups are in the claim."""
-    claim = judgement.claim
-    return ", ".join([claim.experiment, *(f"{key.lstrip('+')} {shown(value)}" for key, value in claim.setting.items())])
+    """Return the experiment and the setting of a claim, e.g. "feedback dataset=mnist"; its groups are in the claim."""
+    _, *overrides = override_line(judgement.claim, {})
+    return " ".join([judgement.claim.experiment, *overrides])
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
