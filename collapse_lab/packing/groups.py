@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from collapse_lab.engine.executor import Alone
@@ -105,7 +105,9 @@ def likeness(request: FitRequest | SampleRequest) -> str:
     shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
     fields: Mapping[str, Any]
     if isinstance(request, FitRequest):
-        fields = {"budget": asdict(request.budget), "row": list(request.data.data.shape[1:])}
+        # A schedule by epochs alone depends on the number of rows
+        rows = request.budget.rows if model.optimisation.lr_schedule == "cosine_epochs" else 0
+        fields = {"budget": asdict(replace(request.budget, rows=rows)), "row": list(request.data.data.shape[1:])}
     else:
         fields = {
             "sampling": {name: value for name, value in request.sampling.items() if name != MAY_DIFFER},

@@ -43,6 +43,7 @@ def test_the_phases_of_a_generation_are_fit_then_sample_then_grid() -> None:
         lambda: fit("ddpm", 0, generation=4),
         lambda: fit("ddpm", 0, guidance_scale=7.0),
         lambda: fit("ddpm", 0, sampling_batch=3),
+        lambda: fit("ddpm", 0, budget(rows=30)),
     ],
 )
 def test_fits_that_differ_in_seeds_data_or_guidance_are_alike(other: Callable[[], FitRequest]) -> None:
@@ -64,6 +65,15 @@ def test_fits_that_differ_in_seeds_data_or_guidance_are_alike(other: Callable[[]
 )
 def test_fits_that_differ_in_anything_else_are_not_alike(other: Callable[[], Request]) -> None:
     assert likeness(other()) != likeness(fit("ddpm", 0))
+
+
+def test_under_a_schedule_by_epochs_fits_to_other_numbers_of_rows_are_not_alike() -> None:
+    few, many, again = (
+        likeness(fit("ddpm", seed, budget(rows=n), lr_schedule="cosine_epochs"))
+        for seed, n in ((0, 20), (0, 30), (5, 20))
+    )
+    assert few == again
+    assert few != many
 
 
 def test_models_that_are_sampled_together_may_differ_in_guidance_alone() -> None:
