@@ -31,7 +31,7 @@ TINY = (
     "n_train=32 n_samples=16 trainer.steps=2 trainer.finetune_steps=1 model.sampler.steps=1 features.classifier.steps=2"
 )
 BASES = {
-    "images": f"+experiment=nepotistic +scale=tiny {TINY} model.sampler.steps=1 metrics=[fid] device=cpu sinks=console",
+    "images": f"+experiment=nepotistic +scale=tiny {TINY} generations=1 metrics=[fid] device=cpu sinks=console",
     "points": "+experiment=recursive_gaussian model.replicas=10 generations=3 device=cpu sinks=[]",
     "tokens": "+experiment=recursive_lm device=cpu sinks=[] generations=1 n_train=20 dataset.reference=20 "
     "trainer.epochs=null trainer.steps=1",
