@@ -18,10 +18,16 @@ from collapse_lab.types import Count, Estimate, Prospect, Resamplings, Subject
 class Merging:
     """Measure how mixed the classes of the real images are that lie around a generated one.
 
-    neighbour_entropy: The mean over generated images of -Σ_c p_c log p_c in nats, p_c being the share of class c among
-        the k held-out real images whose posterior means under the encoder of generation 0 are nearest. Range
-        [0, log C], 0 where all neighbours are of one class. It rises as classes merge.
-    neighbour_entropy_real: The same of the real images, each without itself: what to compare with.
+    For each image, p_c is the share of class c among the k held-out real images whose posterior means under the encoder
+    of generation 0 are nearest.
+
+    class_information: The mean over generated images of Σ_c p_c log(p_c/p̄_c) in nats, p̄ being the mean of p over the
+        images. It says how much an image tells about its class. Range [0, log C]. It falls as classes merge, and is 0
+        where every image could be of every class and where all images look alike.
+    neighbour_entropy: The mean over generated images of -Σ_c p_c log p_c in nats. Range [0, log C], 0 where all
+        neighbours are of one class. It rises while images come to lie between classes, and falls again if all of them
+        end in one place.
+    class_information_real, neighbour_entropy_real: The same of the real images, each without itself.
 
     Intervals are over images.
 
@@ -33,7 +39,8 @@ class Merging:
     Raises:
         UserError: A model has no encoder, the data set has no classes, or there are too few real images.
 
-    Source: ours, for the digits of arXiv:2305.17493 that merge by generations 10 and 20.
+    Source: ours, for the digits of arXiv:2305.17493 that merge by generations 10 and 20. The information is the
+        logarithm of the inception score (arXiv:1606.03498) with neighbours in the place of a classifier.
     """
 
     version: ClassVar[int] = 1
@@ -55,28 +62,31 @@ class Merging:
             )
 
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
-        """Return `neighbour_entropy` and `neighbour_entropy_real`."""
+        """Return `class_information` and `neighbour_entropy`, of generated and of real images."""
         encoder, real = _encoder(subject.first()), subject.real
         places, labels = encoder.posterior_means(real).double(), torch.from_numpy(real.labels)
         generated = encoder.posterior_means(head(subject.generated, self.images)).double()
         own = torch.cdist(places[: self.images], places)
         own.fill_diagonal_(torch.inf)
-        return {
-            "neighbour_entropy": self._mean(self.entropies(torch.cdist(generated, places), labels), rng),
-            "neighbour_entropy_real": self._mean(self.entropies(own, labels), rng),
-        }
+        out: dict[str, Estimate] = {}
+        for end, distances in (("", torch.cdist(generated, places)), ("_real", own)):
+            shares = self.shares(distances, labels)
+            entropies = -torch.special.xlogy(shares, shares).sum(1)
+            information = -entropies - torch.special.xlogy(shares, shares.mean(0)).sum(1)
+            out[f"class_information{end}"] = self._mean(information, rng)
+            out[f"neighbour_entropy{end}"] = self._mean(entropies, rng)
+        return out
 
-    def entropies(self, distances: Tensor, labels: Tensor) -> Tensor:
-        """Return the entropy of the classes of the nearest real images, (n,).
+    def shares(self, distances: Tensor, labels: Tensor) -> Tensor:
+        """Return p, the shares of the classes among the nearest real images, (n, C).
 
         Args:
             distances: From n images to m real ones, (n, m).
             labels: Of the real ones, (m,), 0 or more.
         """
         nearest = labels[distances.topk(self.neighbours, largest=False).indices]
-        shares = torch.nn.functional.one_hot(nearest, int(labels.max()) + 1).double().mean(1)
-        entropies: Tensor = -torch.special.xlogy(shares, shares).sum(1)
-        return entropies
+        shares: Tensor = torch.nn.functional.one_hot(nearest, int(labels.max()) + 1).double().mean(1)
+        return shares
 
     def _mean(self, values: Tensor, rng: np.random.Generator) -> Estimate:
         return around(float(values.mean()), [values], rng, self.bootstrap, low=0.0)

@@ -41,17 +41,38 @@ def probed(data: Tensor, **changes: Any) -> dict[str, Any]:
     return dict(Merging(**changes)(subject, np.random.default_rng(0)))
 
 
-def test_the_entropy_of_neighbours_is_that_of_their_classes() -> None:
+def test_the_shares_of_neighbours_are_those_of_their_classes() -> None:
     places = torch.tensor([0.0, 1.0, 2.0, 10.0, 11.0, 12.0])[:, None].double()
     labels = torch.tensor([0, 0, 0, 1, 1, 2])
-    entropies = Merging(neighbours=3).entropies(torch.cdist(torch.tensor([[1.0], [11.0]]).double(), places), labels)
-    assert entropies.tolist() == pytest.approx([0.0, -(2 / 3) * math.log(2 / 3) - (1 / 3) * math.log(1 / 3)])
+    shares = Merging(neighbours=3).shares(torch.cdist(torch.tensor([[1.0], [11.0]]).double(), places), labels)
+    torch.testing.assert_close(shares, torch.tensor([[1, 0, 0], [0, 2 / 3, 1 / 3]]).double())
+
+
+def test_information_and_entropy_are_those_of_numpy() -> None:
+    data = REAL.data[:60]
+    one, other = (as_float(x).flatten(1).double() for x in (data, REAL.data))
+    apart = torch.cdist(one, other).numpy()
+    near = REAL.labels[np.argsort(apart, axis=1, kind="stable")[:, :10]]
+    shares = (near[..., None] == np.arange(10)).mean(1)
+    entropies = -(shares * np.log(np.where(shares > 0, shares, 1))).sum(1)
+    mean = shares.mean(0)
+    estimates = probed(data)
+    assert estimates["neighbour_entropy"].value == pytest.approx(entropies.mean())
+    expected = -(mean * np.log(np.where(mean > 0, mean, 1))).sum() - entropies.mean()
+    assert estimates["class_information"].value == pytest.approx(expected)
+
+
+def test_images_that_look_alike_tell_nothing_about_their_class() -> None:
+    alike = probed(REAL.data[:1].expand(50, -1, -1, -1).clone())
+    assert alike["class_information"].value == pytest.approx(0, abs=1e-12)
+    assert alike["class_information_real"].value > 1.5
 
 
 def test_images_between_two_digits_have_neighbours_of_more_classes() -> None:
     zeros, ones = (REAL.data[np.flatnonzero(REAL.labels == label)[:40]] for label in (0, 1))
     clear, merged = probed(torch.cat([zeros, ones])), probed(((zeros.int() + ones.int()) // 2).to(torch.uint8))
     assert clear["neighbour_entropy"].hi < merged["neighbour_entropy"].lo
+    assert clear["class_information"].lo > merged["class_information"].hi
     assert clear["neighbour_entropy_real"].value == merged["neighbour_entropy_real"].value
 
 
