@@ -52,6 +52,7 @@ KINDS: list[tuple[type[StageKey], dict[str, Any], dict[str, Any]]] = [
             "precision": "bf16-mixed",
             "gradient_clip": None,
             "vocabulary": ("a", "b"),
+            "validation": "ef",
         },
     ),
     (
