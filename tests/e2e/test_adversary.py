@@ -150,7 +150,7 @@ def test_no_float_of_any_class_takes_what_is_not_finite(target: str, name: str) 
     for value in (float("nan"), float("-inf"), float("inf")):
         wanted = f"x.{name} takes a finite number; got {value}"
         if value == float("inf") and "Infinite" in str(parameters.hints[name]):
-            assert bind({"_target_": target, **others, name: value}, "x")["arguments"][name] == value
+            assert bind({"_target_": target, **others, name: value}, "x")["arguments"][name] == str(value)
             continue
         with pytest.raises(UserError) as refusal:
             bind({"_target_": target, name: value, **others}, "x")
@@ -180,6 +180,9 @@ latent: 4
 optimisation:
   _target_: collapse_lab.nn.optimisation.Optimisation
   lr: 0.001
+  lr_schedule: constant
+  weight_decay: 0.0
+  warmup: 0.0
 """
 
 
@@ -222,10 +225,10 @@ def test_no_refusal_shows_a_secret(wrong: str, start: Start) -> None:
 def test_an_error_inside_a_job_shows_no_secret(tmp_path: Path) -> None:
     own = ["+sinks.own._target_=tests.e2e.tokened.Absent", f"+sinks.own.token={SECRET}"]
     broken = ["+sinks.own._target_=tests.e2e.tokened.Broken", f"+sinks.own.token={SECRET}"]
-    for sink, code in ((own, 2), (broken, 1)):
-        end = run([*shlex.split(BASES["points"]), "sinks={}", *sink, f"paths.runs={tmp_path}/runs"])
-        assert end.returncode == code
-        assert end.stderr
+    for sink, words in ((own, "Absent"), (broken, "the service refuses the token ***")):
+        end = run([*shlex.split(BASES["points"]), *sink, f"paths.runs={tmp_path}/runs"])
+        assert end.returncode in (1, 2)
+        assert words in end.stderr
         assert SECRET not in end.stdout + end.stderr
 
 
