@@ -20,6 +20,8 @@ _SEED = 999_999_937
 # How rows are read and kept, and how many are computed at a time, changes no number beyond chance
 _FREE = ("root", "cache", "device", "sampling_batch", "bootstrap")
 _MEASURED = ("features", "metrics", "probes")
+# What is done to the data: a run with another family, policy or curation is no smaller version of the claim's runs
+_METHOD = frozenset({"name", "model._target_", "mixing._target_", "curation._target_"})
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Cell:
 
     Attributes:
         flat: Its settings by dotted name.
-        conditions: The names of the settings that the group's own overrides change or name.
+        conditions: The names of the settings that make a run one of the group at any size: what its own overrides
+            change or name, the family, the policy and the curation.
         free: The names of the settings that repeat the seed or the number of generations.
     """
 
@@ -88,7 +91,7 @@ def cells(claim: Claim) -> dict[str, Cell]:
             if value == _SEED or (key.endswith(".generations") and value == flat["generations"])
         }
         plain = {key: value for key, value in flat.items() if value != _SEED}
-        found[name] = Cell(plain, frozenset({*changed - free, "name"} - {"generations"}), frozenset(free))
+        found[name] = Cell(plain, frozenset(changed - free | _METHOD & flat.keys()) - {"generations"}, frozenset(free))
     return found
 
 

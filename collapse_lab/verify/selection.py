@@ -96,10 +96,11 @@ def _setting(wanted: Mapping[str, Cell], groups: Mapping[str, Sequence[Run]]) ->
     """Return how the settings of some runs differ from those of the claim; all runs of a group differ alike."""
     name = next(iter(wanted))
     cell, run = wanted[name], groups[name][0]
-    return tuple(
+    words = (
         f"{short(key)} {_shown(run.flat.get(key))} instead of {_shown(cell.flat.get(key))}"
         for key in cell.differences(run)
     )
+    return tuple(dict.fromkeys(words))  # because several settings repeat one of the root
 
 
 def _shown(value: Any) -> str:

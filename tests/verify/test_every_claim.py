@@ -19,7 +19,7 @@ SHIPPED = [one for path in shipped() for one in read(path)]
 # Numbers of probes that have no panel of their own in the report, and so no entry in the catalogue
 OF_PROBES = (
     *("sampled_variance", "mean_step", "absorbed", "absorbed_0", "rare_lost", "common_lost"),
-    *("direction_1", "direction_4", "neighbour_entropy", "perplexity_zero_shot"),
+    *("direction_1", "direction_4", "class_information", "perplexity_zero_shot"),
 )
 EVERY = pytest.mark.parametrize("one", SHIPPED, ids=lambda one: f"{one.paper}-{one.id}")
 

@@ -151,6 +151,14 @@ def test_what_changes_no_number_may_differ(tmp_path: Path, other: str) -> None:
     assert judgement(tmp_path).verdict == "reproduced"
 
 
+def test_runs_of_another_policy_or_curation_are_no_other_size_of_a_claim(tmp_path: Path) -> None:
+    for other in ("mixing=fresh", "curation=histogram"):
+        sweep(tmp_path / "runs", {1: [4.0, 4.1, 4.0]}, other)
+    changes = {"groups": {"dosed": {"n_train": 600}}, "statistic": "level"}
+    judged = judgement(tmp_path, **changes, arguments={"metric": FID, "group": "dosed", "generation": 1})
+    assert (judged.verdict, judged.others) == ("not run", ())
+
+
 def test_groups_with_different_settings_are_not_compared(tmp_path: Path) -> None:
     sweep(tmp_path / "runs", {0: [1.0, 1.1, 1.0]})
     sweep(tmp_path / "runs", {1: [4.0, 4.1, 4.0]}, "+scale=tiny")
