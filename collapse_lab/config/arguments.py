@@ -45,7 +45,8 @@ def check_nodes(cfg: DictConfig) -> None:
 def _check(node: Mapping[str, Any], where: str, supplied: frozenset[str] = NOTHING) -> None:
     parameters = of_source(str(node["_target_"]))
     schedules = {key: value[SCHEDULE] for key, value in node.items() if _is_schedule(value)}
-    if parameters is not None:
+    # Because `bind_model` says what a schedule is, leave one without values to it
+    if parameters is not None and all(isinstance(values, list) and values for values in schedules.values()):
         first = {key: values[0] for key, values in schedules.items()}
         check_arguments({**node, **first}, where, parameters, supplied)
         _check_schedules(schedules, where, parameters)
@@ -73,5 +74,4 @@ def _check_inside(value: Any, where: str) -> None:
 
 
 def _is_schedule(value: Any) -> bool:
-    is_one = isinstance(value, Mapping) and set(value) == {SCHEDULE}
-    return is_one and isinstance(value[SCHEDULE], list) and bool(value[SCHEDULE])
+    return isinstance(value, Mapping) and set(value) == {SCHEDULE}

@@ -19,7 +19,7 @@ from collapse_lab.config.identity import identify
 from collapse_lab.config.parameters import Parameters, of_target
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.storage.formats import MOVED
-from collapse_lab.types import Infinite
+from collapse_lab.types import LARGEST, Infinite
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -210,12 +210,15 @@ def _valid(hint: Any, value: Any) -> bool:
 def _range(hint: Any, value: Any = None) -> str:
     """Return the range of an annotated number in words, such as `1 or more` or `in [0, 1)`.
 
-    Of a range of whole numbers, only the end that the value is beyond is said.
+    Of a range of whole numbers, only the end that the value is beyond is said. Without a value both are said, except an
+    upper end that only guards against typing errors.
     """
     low = next((m for m in hint.__metadata__ if isinstance(m, Ge | Gt)), None)
     high = next((m for m in hint.__metadata__ if isinstance(m, Le | Lt)), None)
     if _bare(hint) is int and isinstance(high, Le) and value is not None and value > high.le:
         return f"at most {high.le}"
+    if _bare(hint) is int and isinstance(high, Le) and isinstance(low, Ge) and value is None and high.le != LARGEST:
+        return f"{low.ge} to {high.le}"
     if high is None or (_bare(hint) is int and isinstance(low, Ge)):
         return f"{low.ge} or more" if isinstance(low, Ge) else f"above {low.gt if low else '-inf'}"
     top = f"{high.le}]" if isinstance(high, Le) else f"{high.lt})"

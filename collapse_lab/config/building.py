@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from collapse_lab.config.binding import bind, import_target
 from collapse_lab.config.plugs import check_protocol
 from collapse_lab.config.schema import read_root
 from collapse_lab.config.signature import SPEC, bind_model, canonical, resolved
-from collapse_lab.engine.allocations import built_in_memory
+from collapse_lab.engine.allocations import bounded
 from collapse_lab.engine.checks import check_run
 from collapse_lab.engine.lab import Component, Lab, ModelComponent, PromptSets
 from collapse_lab.errors import UserError, did_you_mean
@@ -206,9 +205,8 @@ def _model(
         name, _constructor(node, where), identities, family.sampling_only, schedules, fresh_identity=fresh
     )
     # Construct the model once, so that a wrong size or range is refused now and not after generation 0
-    what, remedy = f"the network of {where}", "lower its sizes (channels, width, layers, replicas, …)"
-    is_fresh = not node.get("pretrained")  # because to read a checkpoint twice takes long, and its file is there
-    built[name] = built_in_memory(partial(component.build, spec, 0), what, remedy, dry=is_fresh)
+    with bounded(f"the network of {where}", "lower its sizes (channels, width, layers, replicas, …)"):
+        built[name] = component.build(spec, 0)
     check_protocol(built[name], GenerativeModel, where)
     made = built[name]
     return replace(component, least_rows=getattr(made, "least_rows", 1), validates=getattr(made, "validates", False))

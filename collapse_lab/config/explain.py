@@ -73,7 +73,10 @@ def explain(error: Exception, folders: Sequence[Path], overrides: Sequence[str] 
     if text.startswith("Error merging override") and error.__cause__ is not None:
         reason, given = str(error.__cause__).splitlines()[0], text.removeprefix("Error merging override ")
         if reason == "Cannot merge DictConfig with ListConfig":
-            return f"{given} gives a list, and there is a mapping of names; give KEY.NAME=… for what is to change"
+            # OmegaConf says the same of both directions
+            if given.partition("=")[2].startswith("{"):
+                return f"{given} gives a mapping, and the key takes a list; give KEY=[VALUE,…]"
+            return f"{given} gives a list, and the key takes a mapping of names; give KEY.NAME=… for what is to change"
         return f"{given} cannot be given here: {reason}; correct the value, or leave it out"
     if match := re.search(r"Could not delete from config\. '([^']+)'", text):
         return f"'~{match[1]}' deletes what is not there; leave it out"

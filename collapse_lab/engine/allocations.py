@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 from collapse_lab.memory import require
 
-T = TypeVar("T")
-
 # The functions of torch by which a constructor allocates
 NAMES = ("empty", "zeros", "ones", "full", "rand", "randn", "randint", "randperm", "arange", "linspace", "eye")
 FACTORIES = frozenset(getattr(torch, name) for name in NAMES)
-
-
-def built_in_memory(build: Callable[[], T], what: str, remedy: str, dry: bool) -> T:
-    """Return what a function builds, if its tensors fit into the memory.
-
-    Args:
-        build: builds a network.
-        what: what is built, as messages name it.
-        remedy: what to do about it.
-        dry: whether it is built first on torch's meta device, which allocates nothing: so not even the tensors before
-            the one that is too large are allocated.
-
-    Raises:
-        UserError: the tensors do not fit into the memory.
-    """
-    sizes = _Adding(what, remedy)
-    if dry:
-        # Whatever else is wrong is said the second time: a constructor may read values, and the meta device has none
-        with suppress(Exception), sizes, torch.device("meta"):
-            build()
-        require(sizes.total, what, remedy)
-    with bounded(what, remedy):
-        return build()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 
 from collapse_lab.features.network import Network
 from collapse_lab.features.trained import TrainedClassifier
-from collapse_lab.types import Count
+from collapse_lab.types import Width
 
 
 @dataclass(eq=False)
@@ -31,8 +31,8 @@ class Classifier(TrainedClassifier):
     """
 
     _: KW_ONLY
-    width: Count = 16
-    hidden: Count = 64
+    width: Width = 16
+    hidden: Width = 64
 
     def untrained(self, shape: tuple[int, int, int], classes: int) -> Network:
         """Return a network of 3x3 convolutions with fresh weights, for images of a shape (c, h, w)."""

@@ -29,6 +29,7 @@ from collapse_lab.types import (
     Samples,
     Spec,
     Weights,
+    Width,
 )
 
 Mass = Annotated[float, Gt(0), Le(1)]
@@ -82,7 +83,7 @@ class CausalLM(pl.LightningModule):
         *,
         pretrained: str | None = None,
         architecture: Architecture = "gpt2",
-        width: Count = 128,
+        width: Width = 128,
         layers: Layers = 4,
         heads: Count = 4,
         dropout: ProperShare = 0.0,

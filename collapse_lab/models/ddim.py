@@ -14,7 +14,7 @@ from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.nn.unet import check_unet, unet
-from collapse_lab.types import Count, Layers, Spec, Times
+from collapse_lab.types import Count, Layers, Spec, Times, Width
 
 
 class DDIM(Diffusion):
@@ -52,7 +52,7 @@ class DDIM(Diffusion):
         self,
         spec: Spec,
         *,
-        channels: Sequence[Count] = (32, 64),
+        channels: Sequence[Width] = (32, 64),
         attention: Sequence[bool] = (False, False),
         layers_per_block: Layers = 1,
         attention_head_dim: Count = 16,

@@ -16,7 +16,7 @@ from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.nn.unet import check_unet, unet
-from collapse_lab.types import Count, Layers, ProperShare, Spec, Times
+from collapse_lab.types import Count, Layers, ProperShare, Spec, Times, Width
 
 
 class DDPM(GuidedDiffusion):
@@ -58,7 +58,7 @@ class DDPM(GuidedDiffusion):
         self,
         spec: Spec,
         *,
-        channels: Sequence[Count] = (32, 64),
+        channels: Sequence[Width] = (32, 64),
         attention: Sequence[bool] = (False, False),
         layers_per_block: Layers = 1,
         attention_head_dim: Count = 16,

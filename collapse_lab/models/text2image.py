@@ -18,7 +18,7 @@ from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.nn.text import TextEncoder, WordTokenizer
 from collapse_lab.nn.unet import check_unet
-from collapse_lab.types import Count, Layers, ProperShare, Spec, Times
+from collapse_lab.types import Count, Layers, ProperShare, Spec, Times, Width
 
 Part = Literal["text_encoder"]
 
@@ -66,12 +66,12 @@ class Text2Image(GuidedDiffusion):
         self,
         spec: Spec,
         *,
-        channels: Sequence[Count] = (32, 64),
+        channels: Sequence[Width] = (32, 64),
         attention: Sequence[bool] = (False, False),
         layers_per_block: Layers = 1,
         attention_head_dim: Count = 16,
         norm_groups: Count = 8,
-        text_width: Count = 64,
+        text_width: Width = 64,
         text_layers: Layers = 1,
         text_heads: Count = 4,
         prompt_dropout: ProperShare = 0.1,

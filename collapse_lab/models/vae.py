@@ -15,7 +15,7 @@ from collapse_lab.images import as_float, as_uint8
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import Budget, Conditions, Count, NonNegative, Progress, Samples, Spec, Weights
+from collapse_lab.types import Budget, Conditions, Count, NonNegative, Progress, Samples, Spec, Weights, Width
 
 
 class VAE(pl.LightningModule):
@@ -47,8 +47,8 @@ class VAE(pl.LightningModule):
         self,
         spec: Spec,
         *,
-        channels: Count = 64,
-        latent: Count = 20,
+        channels: Width = 64,
+        latent: Width = 20,
         beta: NonNegative = 1.0,
         optimisation: Optimisation = Optimisation(lr=1e-3, lr_schedule="constant", weight_decay=1e-5, warmup=0.0),
         sampling_batch: Count = 64,

@@ -41,6 +41,7 @@ from collapse_lab.types.ranges import (
     Side,
     Times,
     Whole,
+    Width,
 )
 from collapse_lab.types.records import Record, RunInfo
 
@@ -94,4 +95,5 @@ __all__ = [
     "Tokens",
     "Weights",
     "Whole",
+    "Width",
 ]

@@ -20,6 +20,7 @@ LARGEST = 2**31 - 1  # of a setting: no machine does so many steps or holds so m
 Count = Annotated[int, Ge(1), Le(LARGEST)]
 Natural = Annotated[int, Ge(0), Le(LARGEST)]
 Whole = Annotated[int, Ge(0)]  # of any size: a seed, or what is bounded by arithmetic
+Width = Annotated[int, Ge(1), Le(65_536)]  # of a layer, whose weights grow with the square
 Layers = Annotated[int, Ge(1), Le(1000)]  # of a network, whose construction takes a while for each
 Times = Annotated[int, Ge(1), Le(100_000)]  # of a diffusion process
 Side = Annotated[int, Ge(1), Le(10_000)]  # of a picture, in pixels

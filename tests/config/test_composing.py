@@ -52,7 +52,14 @@ def test_two_compositions_share_nothing() -> None:
         (["model=ddim", "model.guidance_scale=2"], r"^'model\.guidance_scale' does not exist in what was chosen here"),
         (["dataset=imagefolder"], r"^dataset\.root has to be given: add dataset\.root=… to the command$"),
         (["ratio=abc"], "^ratio takes float; got 'abc'$"),
-        (["model.channels={a:1}"], r"^model\.channels=\{a:1\} cannot be given here: Cannot merge"),
+        (
+            ["model.channels={a:1}"],
+            r"^model\.channels=\{a:1\} gives a mapping, and the key takes a list; give KEY=\[VALUE,…\]$",
+        ),
+        (
+            ["prompts.sets=[seen]"],
+            r"^prompts\.sets=\[seen\] gives a list, and the key takes a mapping of names; give KEY",
+        ),
         (["features=[pixels"], r"^'features=\[pixels' cannot be read as KEY=VALUE; close its brackets"),
         (["ratio"], "^'ratio' is neither a command nor KEY=VALUE; --help lists"),
         (["mixing=replace", "ratio=0.5"], "^ratio was given, and nothing in this configuration reads it"),

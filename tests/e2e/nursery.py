@@ -119,9 +119,9 @@ def compute_in_double() -> None:
     """Compute in float64, because the rounding of float32 depends on the CPU and moves grey levels of samples."""
     import torch
 
-    from collapse_lab.models import diffusion
+    from collapse_lab.nn import pixels
 
-    diffusion.as_float = lambda data: data.double() / 127.5 - 1  # type: ignore[attr-defined]
+    pixels.as_float = lambda data: data.double() / 127.5 - 1  # type: ignore[attr-defined]
     torch.set_default_dtype(torch.float64)
 
 

@@ -9,8 +9,8 @@ import torch
 
 from collapse_lab.config.binding import bind
 from collapse_lab.errors import UserError
-from collapse_lab.models import diffusion
 from collapse_lab.models.ddim import DDIM
+from collapse_lab.nn import pixels
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.types import Captions, Conditions, Samples, Spec
 from tests.models.cases import DATA, QUIET, budget, draw, place, prompts, tiny_ddim
@@ -18,7 +18,7 @@ from tests.models.cases import DATA, QUIET, budget, draw, place, prompts, tiny_d
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_samples_are_those_of_diffusers_own_pipeline(eta: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diffusion, "as_uint8", lambda images: images)
+    monkeypatch.setattr(pixels, "as_uint8", lambda images: images)
     model = tiny_ddim(sampler=Sampler(steps=6, options={"eta": eta}))
     pipeline = diffusers.DDIMPipeline(model.unet, model.sampler.prepared(model.noising.config))
     pipeline.set_progress_bar_config(disable=True)

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from collapse_lab.errors import UserError
-from collapse_lab.models import diffusion
 from collapse_lab.models.ddpm import DDPM
+from collapse_lab.nn import pixels
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.types import Captions, Conditions, Samples, Spec
 from tests.models.cases import DATA, QUIET, budget, draw, levels, place, prompts, same, tiny_ddpm
@@ -25,7 +25,7 @@ def unquantised(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     A network that has learnt nothing magnifies rounding errors, so in float32 samples depend on the CPU's kernels.
     """
-    monkeypatch.setattr(diffusion, "as_uint8", lambda images: images)
+    monkeypatch.setattr(pixels, "as_uint8", lambda images: images)
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)

@@ -7,8 +7,8 @@ import torch
 
 from collapse_lab.engine.payloads import samples_of, samples_to_payload
 from collapse_lab.images import as_float
-from collapse_lab.models import diffusion
 from collapse_lab.models.text2image import Text2Image
+from collapse_lab.nn import pixels
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.storage.store import Payload
@@ -148,7 +148,7 @@ def test_arguments_that_act_after_training_leave_the_weights_alone() -> None:
 def test_a_gpu_samples_what_the_cpu_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     # A convolution in TF32 has three digits, so switch TF32 off; compare the floats before they are quantised
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    monkeypatch.setattr(diffusion, "as_uint8", as_float)
+    monkeypatch.setattr(pixels, "as_uint8", as_float)
     cpu = draw(loaded(), prompts(20)).data
     gpu = draw(loaded().to("cuda"), prompts(20)).data
     torch.testing.assert_close(gpu, cpu, rtol=0, atol=1e-3)

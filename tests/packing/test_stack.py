@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from collapse_lab.errors import Diverged
-from collapse_lab.models import diffusion
+from collapse_lab.nn import pixels
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.packing.stack import fit_together, sample_together
 from collapse_lab.types import FitRequest, SampleRequest, Samples, Weights
@@ -26,7 +26,7 @@ def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     AdamW divides a gradient by its own size, or by 1e-8 where it is smaller. So a gradient that is rounding alone moves
     a weight in float32 (by up to LR / 30 here), and not in float64.
     """
-    monkeypatch.setattr(diffusion, "as_float", lambda data: data.double() / 127.5 - 1)
+    monkeypatch.setattr(pixels, "as_float", lambda data: data.double() / 127.5 - 1)
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
@@ -46,7 +46,7 @@ def spoil(request: FitRequest | SampleRequest, value: float) -> None:
 @pytest.fixture
 def unquantised(monkeypatch: pytest.MonkeyPatch) -> None:
     """Return samples as they are computed, before they become grey levels."""
-    monkeypatch.setattr(diffusion, "as_uint8", lambda images: images)
+    monkeypatch.setattr(pixels, "as_uint8", lambda images: images)
 
 
 def close(one: Tensor, other: Tensor, bound: float = 1e-9) -> None:
