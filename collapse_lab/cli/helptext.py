@@ -20,5 +20,8 @@ def described(group: str) -> str:
             comments = [line for line in file.read_text().splitlines() if line.startswith("#")]
             said = [line.lstrip("# ").rstrip() for line in comments if not line.startswith("# @package")]
             lines[file.stem] = said[0] if said else ""
+        for inner in sorted(path for path in (folder / group).glob("*") if path.is_dir()):
+            names = ", ".join(sorted(file.stem for file in inner.glob("*.yaml")))
+            lines[inner.name] = f"The size of the experiment's paper, of {names}."
     width = max(map(len, lines), default=0)
     return "\n".join(f"  {name:<{width}}  {text}" for name, text in lines.items())
