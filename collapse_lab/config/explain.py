@@ -71,13 +71,7 @@ def explain(error: Exception, folders: Sequence[Path], overrides: Sequence[str] 
             return f"unknown group '{group}'; {did_you_mean(group, _groups(folders))}"
         return f"unknown value '{option}' of {group}; {did_you_mean(option, options)}"
     if text.startswith("Error merging override") and error.__cause__ is not None:
-        reason, given = str(error.__cause__).splitlines()[0], text.removeprefix("Error merging override ")
-        if reason == "Cannot merge DictConfig with ListConfig":
-            # OmegaConf says the same of both directions
-            if given.partition("=")[2].startswith("{"):
-                return f"{given} gives a mapping, and the key takes a list; give KEY=[VALUE,…]"
-            return f"{given} gives a list, and the key takes a mapping of names; give KEY.NAME=… for what is to change"
-        return f"{given} cannot be given here: {reason}; correct the value, or leave it out"
+        return _not_merged(text.removeprefix("Error merging override "), str(error.__cause__).splitlines()[0])
     if match := re.search(r"Could not delete from config\. '([^']+)'", text):
         return f"'~{match[1]}' deletes what is not there; leave it out"
     if match := re.search(r"Additional config directory '([^']*)' not found", text):
@@ -86,6 +80,16 @@ def explain(error: Exception, folders: Sequence[Path], overrides: Sequence[str] 
         key = getattr(error, "full_key", None) or text.rpartition(" ")[2]
         return f"{key} has to be given: add {key}=… to the command"
     return " ".join(text.split())
+
+
+def _not_merged(override: str, reason: str) -> str:
+    """Return what to write instead of an override whose value has another shape than the key."""
+    if reason != "Cannot merge DictConfig with ListConfig":
+        return f"{override} cannot be given here: {reason}; correct the value, or leave it out"
+    # OmegaConf says the same of both directions
+    if override.partition("=")[2].startswith("{"):
+        return f"{override} gives a mapping, and the key takes a list; give KEY=[VALUE,…]"
+    return f"{override} gives a list, and the key takes a mapping of names; give KEY.NAME=… for what is to change"
 
 
 def _no_default(verb: str, key: str, text: str, folders: Sequence[Path]) -> str:
