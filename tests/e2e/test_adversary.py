@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
+from PIL import Image
 
 from collapse_lab import memory
 from collapse_lab.cli import main as command
@@ -264,3 +265,16 @@ def test_help_that_nobody_reads_on_ends_without_a_word() -> None:
     assert end.returncode in (0, 141)  # 0 where the pipe took the whole text before `head` ended
     assert end.stderr == ""
     assert end.stdout.splitlines() == [end.stdout.strip()]
+
+
+def test_constant_pictures_are_refused_before_the_run(
+    start: Start, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root = tmp_path_factory.mktemp("grey")
+    names = [f"{number:02d}.png" for number in range(60)]
+    for name in names:
+        Image.new("L", (8, 8), 128).save(root / name)
+    (root / "metadata.csv").write_text("file_name,text\n" + "".join(f"{name},a grey square\n" for name in names))
+    line = f"+experiment=feedback_mixture +scale=tiny n_train=20 n_samples=20 sinks=[] dataset=imagefolder device=cpu \
+dataset.root={root} dataset.image_size=8 features=[pixels] metrics=[memorisation] paths.runs={tmp_path}/runs"
+    assert_refused(start("-", *shlex.split(line)), tmp_path, "metrics.memorisation", "all real rows are the same")
