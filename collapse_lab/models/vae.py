@@ -130,6 +130,7 @@ class VAE(pl.LightningModule):
         adam = torch.optim.Adam(
             self.parameters(),
             self.optimisation.rate(self._budget),
+            betas=self.optimisation.betas_or((0.9, 0.999)),
             weight_decay=self.optimisation.weight_decay / self._budget.batch_size,
             eps=1e-8 / self._budget.batch_size,
             fused=fitting.fused(self),

@@ -93,6 +93,14 @@ class Optimisation:
         """
         return self.finetune_lr if budget.warm and self.finetune_lr is not None else self.lr
 
+    def betas_or(self, usual: tuple[float, float]) -> tuple[float, float]:
+        """Return the decay rates of Adam's two moving averages: `betas`, or those of the family where it is None.
+
+        Args:
+            usual: The decay rates of the family.
+        """
+        return (self.betas[0], self.betas[1]) if self.betas is not None else usual
+
     def adamw(
         self, parameters: Iterable[Tensor], budget: Budget, *, betas: tuple[float, float] = (0.9, 0.999), fused: bool
     ) -> dict[str, Any]:
@@ -107,9 +115,12 @@ class Optimisation:
         Returns:
             The dictionary that `configure_optimizers` returns.
         """
-        first, second = self.betas or betas
         optimiser = torch.optim.AdamW(
-            parameters, self.rate(budget), weight_decay=self.weight_decay, betas=(first, second), fused=fused
+            parameters,
+            self.rate(budget),
+            weight_decay=self.weight_decay,
+            betas=self.betas_or(betas),
+            fused=fused,
         )
         return self.scheduled(optimiser, budget)
 
