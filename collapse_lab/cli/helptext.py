@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from omegaconf import OmegaConf
 
+from collapse_lab.config.explain import options_of
 from collapse_lab.config.searchpath import folders
 
 
@@ -21,7 +22,7 @@ def described(group: str) -> str:
             said = [line.lstrip("# ").rstrip() for line in comments if not line.startswith("# @package")]
             lines[file.stem] = said[0] if said else ""
         for inner in sorted(path for path in (folder / group).glob("*") if path.is_dir()):
-            names = ", ".join(sorted(file.stem for file in inner.glob("*.yaml")))
+            names = ", ".join(options_of(f"{group}/{inner.name}", [folder]))
             lines[inner.name] = f"The size of the experiment's paper, of {names}."
     width = max(map(len, lines), default=0)
     return "\n".join(f"  {name:<{width}}  {text}" for name, text in lines.items())

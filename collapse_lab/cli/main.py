@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import pairwise
 from typing import NoReturn
 
 from collapse_lab.cli.secrets import hide_in_errors, move_secrets
@@ -48,13 +47,9 @@ def _until_nobody_reads() -> Iterator[None]:
 
 
 def _config_folders(arguments: Sequence[str]) -> list[str]:
-    """Return what the command line gives as `--config-dir`."""
-    named = [argument.partition("=")[2] for argument in arguments if argument.startswith("--config-dir=")]
-    return named + [folder for flag, folder in pairwise(arguments) if flag in ("--config-dir", "-cd")]
+    """Return what the command line gives as `--config-dir`, after a check of all its options.
 
-
-def _check_flags(arguments: Sequence[str]) -> None:
-    """Refuse options that Hydra does not have, in one line and not with a page of its options.
+    An option that Hydra does not have is refused in one line, and not with a page of options.
 
     Raises:
         UserError: an unknown option, or one without its value.
@@ -69,10 +64,12 @@ def _check_flags(arguments: Sequence[str]) -> None:
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]
     flags = [text for action in parser._actions for text in action.option_strings]
-    for argument in parser.parse_known_args(arguments)[1]:
+    known, others = parser.parse_known_args(arguments)
+    for argument in others:
         if argument.startswith("-"):
             raise UserError(f"unknown option '{argument}'; {did_you_mean(argument, flags)}")
         raise UserError(f"'{argument}' stands behind an option, and other keys before it; write all KEY=VALUE together")
+    return [known.config_dir] if known.config_dir else []
 
 
 def _dispatch() -> None:
@@ -103,7 +100,6 @@ def _dispatch() -> None:
     launch = Launch()
     with exit_codes(), launch.serving_queue():
         register()
-        _check_flags(sys.argv[1:])
         add_folders(_config_folders(sys.argv[1:]))
         check_choices(sys.argv[1:], folders())
         sys.argv[1:] = at_scale(sys.argv[1:], folders())

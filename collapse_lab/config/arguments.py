@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from collapse_lab.config.binding import NOTHING, check_arguments, check_type
 from collapse_lab.config.nodes import MANY, SINGLE
 from collapse_lab.config.parameters import Parameters, of_source
-from collapse_lab.config.signature import SPEC
+from collapse_lab.config.signature import SPEC, is_schedule
 from collapse_lab.sizes import SCHEDULE
 
 SUPPLIED = {"model": SPEC, "store": frozenset({"executor"})}
@@ -44,7 +44,7 @@ def check_nodes(cfg: DictConfig) -> None:
 
 def _check(node: Mapping[str, Any], where: str, supplied: frozenset[str] = NOTHING) -> None:
     parameters = of_source(str(node["_target_"]))
-    schedules = {key: value[SCHEDULE] for key, value in node.items() if _is_schedule(value)}
+    schedules = {key: value[SCHEDULE] for key, value in node.items() if is_schedule(value)}
     # Because `bind_model` says what a schedule is, leave one without values to it
     if parameters is not None and all(isinstance(values, list) and values for values in schedules.values()):
         first = {key: values[0] for key, values in schedules.items()}
@@ -71,7 +71,3 @@ def _check_inside(value: Any, where: str) -> None:
     elif isinstance(value, list):
         for number, item in enumerate(value):
             _check_inside(item, f"{where}.{number}")
-
-
-def _is_schedule(value: Any) -> bool:
-    return isinstance(value, Mapping) and set(value) == {SCHEDULE}

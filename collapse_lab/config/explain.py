@@ -36,7 +36,7 @@ def check_choices(overrides: Sequence[str], folders: Sequence[Path]) -> None:
             continue  # because Hydra has a grammar of its own, and says what is wrong
         names = value if isinstance(value, list) else [value]
         if text and not all(isinstance(name, str | bool) for name in names):
-            options = _options(group, folders)
+            options = options_of(group, folders)
             raise UserError(
                 f"{group} takes the name of an option, such as {group}={options[0] if options else 'NAME'}; got {text}"
             )
@@ -66,7 +66,7 @@ def explain(error: Exception, folders: Sequence[Path], overrides: Sequence[str] 
         return _unknown(match[1], folders, overrides)
     if match := re.search(r"(?:In '[^']*': )?Could not find '([^']+)'", text):
         group, _, option = match[1].rpartition("/")
-        options = _options(group, folders)
+        options = options_of(group, folders)
         if not options:
             return f"unknown group '{group}'; {did_you_mean(group, _groups(folders))}"
         return f"unknown value '{option}' of {group}; {did_you_mean(option, options)}"
@@ -100,7 +100,7 @@ def _no_default(verb: str, key: str, text: str, folders: Sequence[Path]) -> str:
         return f"'~{key}' deletes one option of a group, and {key} takes a list; write {key}=[] for none"
     added = re.search(r"use \+\S+=(\S+)", text)
     option = added[1] if added else "NAME"
-    wrong = "" if option in _options(key, folders) else f", and {did_you_mean(option, _options(key, folders))}"
+    wrong = "" if option in options_of(key, folders) else f", and {did_you_mean(option, options_of(key, folders))}"
     return f"nothing is chosen in the group '{key}' that could be replaced; write +{key}={option}{wrong}"
 
 
@@ -123,7 +123,7 @@ def _unknown(key: str, folders: Sequence[Path], overrides: Sequence[str]) -> str
     return f"unknown key '{key}'; {parent or 'the configuration'} has {', '.join(sorted(siblings))}"
 
 
-def _options(group: str, folders: Sequence[Path]) -> list[str]:
+def options_of(group: str, folders: Sequence[Path]) -> list[str]:
     """Return the names of the options of a group, sorted."""
     return sorted(path.stem for folder in folders for path in (folder / group).glob("*.yaml"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from collapse_lab.config.explain import options_of
 from collapse_lab.errors import UserError
 
 PAPER = "paper"  # the scale of which every experiment has its own file, conf/scale/paper/<experiment>.yaml
@@ -39,7 +40,7 @@ def at_scale(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
     experiments = [override.partition("=")[2] for override in others if override.startswith("+experiment=")]
     if len(experiments) == 1 and experiments[0] in ABSENT:
         raise UserError(f"{written} of +experiment={experiments[0]} {ABSENT[experiments[0]]}")
-    known = sorted(path.stem for folder in folders for path in (folder / "scale" / PAPER).glob("*.yaml"))
+    known = options_of(f"scale/{PAPER}", folders)
     if len(experiments) != 1 or experiments[0] not in known:
         given = ", ".join(f"+experiment={name}" for name in experiments) or "no experiment"
         raise UserError(

@@ -76,7 +76,7 @@ def bind_model(node: Mapping[str, Any], where: str) -> tuple[list[dict[str, Any]
         UserError: a schedule of an argument that acts in training, an empty schedule, or an argument that
             `binding.bind` refuses.
     """
-    schedules = {key: list(value[SCHEDULE]) for key, value in node.items() if _is_schedule(value)}
+    schedules = {key: list(value[SCHEDULE]) for key, value in node.items() if is_schedule(value)}
     if schedules:
         sampling_only = getattr(import_target(str(node["_target_"]), where), "sampling_only", frozenset[str]())
         for key, values in schedules.items():
@@ -94,7 +94,8 @@ def at_generation(schedules: Mapping[str, list[Any]], generation: int) -> dict[s
     return {name: values[min(generation, len(values) - 1)] for name, values in schedules.items()}
 
 
-def _is_schedule(value: Any) -> bool:
+def is_schedule(value: Any) -> bool:
+    """Return whether a value has the form of a schedule over generations, with any content."""
     return isinstance(value, Mapping) and set(value) == {SCHEDULE}
 
 

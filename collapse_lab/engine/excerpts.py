@@ -11,11 +11,11 @@ import numpy as np
 
 from collapse_lab.engine.lab import Lab
 from collapse_lab.storage.files import make_folder, write_whole
+from collapse_lab.storage.formats import PER_OCTAVE
 from collapse_lab.types import Samples
 
 EXAMPLES = 8  # texts of a file: the continuations of the first prompts, which are the same in every generation
 LONGEST = 2000  # characters of a text
-PER_OCTAVE = 8  # bins between a value and its double
 LIMIT = 2.0**64  # values above it are counted as this value
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -122,6 +122,11 @@ class Planner:
             require(held + later * size, f"the plan of generations={self._lab.generations}", "lower generations")
         return generations
 
+    @cached_property
+    def _validation(self) -> str:
+        """Return the digest of the validation rows, which are the same in every generation."""
+        return digest_of_array(self._lab.validation.data.numpy())
+
     def _base(self, past: Generations) -> list[Step]:
         """Return the steps whose weights the next generation starts from; none where it starts from others."""
         place = {"previous": -1, "first": 0}.get(self._lab.population.lineage)
@@ -183,7 +188,7 @@ class Planner:
             precision=budget.precision,
             gradient_clip=budget.gradient_clip,
             vocabulary=lab.dataset.spec.vocabulary,
-            validation=digest_of_array(lab.validation.data.numpy()) if model.validates else "",
+            validation=self._validation if model.validates else "",
         )
         produce = self._work.fitting(model, budget, seeds, lambda: self._pool.view(ids), warm)
         parents = [self._sources[source] for source in self._pool.keys(ids) if source in self._sources]

@@ -7,10 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from collapse_lab.datasets.categories import Categories
-from collapse_lab.errors import UserError
-from collapse_lab.models.discrete import Discrete
 from collapse_lab.probes import replicas
+from collapse_lab.probes.categorical import histogram, known_categories
 from collapse_lab.probes.laws import Laws, discrete_laws, expected
 from collapse_lab.probes.process import Process
 from collapse_lab.types import Estimate, Prospect, Subject
@@ -36,21 +34,16 @@ class Drift:
     version: ClassVar[int] = 1
 
     def __init__(self, truth: Any, process: Process) -> None:
-        if not isinstance(truth, Categories):
-            raise UserError(
-                f"probes=[drift] compares with known probabilities, and {type(truth).__name__} has none; give "
-                "dataset=categories"
-            )
-        self.truth, self.process = truth, process
+        self.truth, self.process = known_categories(truth, "drift"), process
         self._laws: Laws | None = None
 
     def check_run(self, prospect: Prospect) -> None:
         """Refuse another family."""
-        _discrete(prospect.model)
+        histogram(prospect.model, "drift")
 
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """Return the three means, and their theory where it is known."""
-        model = _discrete(subject.model)
+        model = histogram(subject.model, "drift")
         probabilities, real = model.probabilities.numpy(), self.truth.probabilities.numpy()
         if self._laws is None:
             self._laws = discrete_laws(self.process, self.truth.rows, real)
@@ -61,9 +54,3 @@ class Drift:
         }
         theory = expected(self._laws, int(model.generation))
         return {name: replicas.mean(values) for name, values in values_by_name.items()} | theory
-
-
-def _discrete(model: object) -> Discrete:
-    if not isinstance(model, Discrete):
-        raise UserError(f"probes=[drift] needs model=discrete; {type(model).__name__} is another family")
-    return model

@@ -7,10 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from collapse_lab.datasets.categories import Categories
-from collapse_lab.errors import UserError
-from collapse_lab.models.discrete import Discrete
 from collapse_lab.probes import replicas
+from collapse_lab.probes.categorical import histogram, known_categories
 from collapse_lab.probes.laws import Laws, expected, state_laws
 from collapse_lab.probes.process import Process
 from collapse_lab.types import Count, Estimate, Prospect, Subject
@@ -42,21 +40,17 @@ class States:
     version: ClassVar[int] = 1
 
     def __init__(self, truth: Any, process: Process, states: Count = 3) -> None:
-        if not isinstance(truth, Categories):
-            raise UserError(
-                f"probes=[states] compares with known probabilities, and {type(truth).__name__} has none; give "
-                "dataset=categories"
-            )
-        self.truth, self.process, self.states = truth, process, min(states, truth.categories)
+        self.truth, self.process = known_categories(truth, "states"), process
+        self.states = min(states, self.truth.categories)
         self._laws: Laws | None = None
 
     def check_run(self, prospect: Prospect) -> None:
         """Refuse another family."""
-        _discrete(prospect.model)
+        histogram(prospect.model, "states")
 
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """Return the shares, and their theory where it is known."""
-        model = _discrete(subject.model)
+        model = histogram(subject.model, "states")
         probabilities, real = model.probabilities.numpy(), self.truth.probabilities.numpy()
         rare = real <= 1 / self.process.first(self.truth.rows)
         if self._laws is None:
@@ -68,9 +62,3 @@ class States:
             if chosen.any():
                 out[name] = replicas.mean(lost[:, chosen].mean(1))
         return out | expected(self._laws, int(model.generation))
-
-
-def _discrete(model: object) -> Discrete:
-    if not isinstance(model, Discrete):
-        raise UserError(f"probes=[states] needs model=discrete; {type(model).__name__} is another family")
-    return model

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-import tempfile
+import os
 from functools import cache
 from pathlib import Path
 
@@ -26,11 +27,21 @@ def family() -> str:
     """Make the font known to matplotlib, once in a process.
 
     A PDF fit for a paper embeds TrueType, because publishers refuse Type 3. Cutting the whole font down for each figure
-    takes four times as long as drawing it.
+    takes four times as long as drawing it. The cut font lies in matplotlib's own cache, for all later processes.
 
     Returns:
         The name of the font family.
     """
+    made = hashlib.sha256(repr((mpl.__version__, NAME, _CHARACTERS)).encode()).hexdigest()[:12]
+    path = Path(mpl.get_cachedir()) / f"collapse_lab_sans_{made}.ttf"
+    if not path.exists():
+        _cut(path)
+    font_manager.fontManager.addfont(path)
+    return NAME
+
+
+def _cut(path: Path) -> None:
+    """Write the font with the characters of figures alone."""
     options = subset.Options(drop_tables=["GSUB", "GPOS", "GDEF", "FFTM"], layout_features=[], name_IDs=["*"])
     font = subset.load_font(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", options)
     subsetter = subset.Subsetter(options)
@@ -39,13 +50,6 @@ def family() -> str:
     for record in font["name"].names:
         if record.nameID in _NAMED:
             record.string = NAME if record.nameID != 6 else NAME.replace(" ", "")
-    path = Path(_folder().name) / "sans.ttf"
-    font.save(path)
-    font_manager.fontManager.addfont(path)
-    return NAME
-
-
-@cache
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a folder that exists as long as the process: matplotlib opens the font file at each drawing."""
-    return tempfile.TemporaryDirectory(prefix="collapse_lab_font_")
+    draft = path.with_suffix(f".{os.getpid()}")  # because two processes may cut it at the same time
+    font.save(draft)
+    draft.replace(path)

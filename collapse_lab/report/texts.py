@@ -21,12 +21,12 @@ from collapse_lab.report.summary import number
 from collapse_lab.results.collect import Collection, SeedGroup
 from collapse_lab.results.run import Run
 from collapse_lab.results.series import evenly
+from collapse_lab.storage.formats import PER_OCTAVE
 
 MOST_GROUPS = 6  # configurations with a histogram
 MOST_GENERATIONS = 6  # lines of a histogram, and columns of examples
 MOST_ROWS, MOST_PROMPTS, MOST_CHARACTERS = 4, 2, 700  # configurations, prompts of each and characters of a text
 GENERATED, REAL = "generated_perplexity", "real_perplexity"  # the names of the histograms in a file
-PER_OCTAVE = 8  # bins of a file between a value and its double
 WIDER = 2  # bins of a file that are one step of the figure
 _FILE = re.compile(r"(?P<model>.+)-g(?P<generation>\d+)\.json")
 

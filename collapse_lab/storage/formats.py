@@ -10,6 +10,7 @@ FORMAT = 2  # of config.yaml, stage keys and signatures; a folder without the ma
 CONFIG, ENVIRONMENT, STATUS = "config.yaml", "environment.json", "status.json"
 OLDER_ENVIRONMENT = "provenance.json"  # what format 1 called `environment.json`
 MARK = "format"
+PER_OCTAVE = 8  # bins between a value and its double, in the histograms of `texts/`
 
 # Where classes of format 1 are today
 MOVED: dict[str, str] = {

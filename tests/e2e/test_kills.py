@@ -22,6 +22,7 @@ from tests.e2e.conftest import End, Nursery
 from tests.e2e.test_pack import CELLS as ONE_BY_ONE
 from tests.e2e.test_pack import PACK, check_equal
 from tests.e2e.test_processes import LOCAL, SWEEP, complete, wait_until_gone, workers
+from tests.e2e.test_processes import whole as whole
 
 pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes by /proc"),
@@ -39,15 +40,6 @@ KILLS = {
     ]
     for kind, n in ALL.items()
 }
-
-
-@pytest.fixture(scope="module")
-def whole(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the runs of the sweep that nothing has disturbed."""
-    runs = tmp_path_factory.mktemp("whole")
-    end = nursery.run([*SWEEP, f"paths.runs={runs}"])
-    assert end.code == 0, end.err
-    return runs
 
 
 @pytest.fixture(scope="module")

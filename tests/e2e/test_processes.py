@@ -121,10 +121,15 @@ def test_workers_end_with_their_launcher(tmp_path: Path, number: signal.Signals,
     wait_until_gone(mark)
 
 
+def run_with_killer(runs: Path, marks: Path, times: int) -> subprocess.CompletedProcess[str]:
+    """Run the sweep with a sink that kills the worker of seed 1 so many times, and leaves a mark each time."""
+    killer = ["+sinks.killer._target_=tests.e2e.killer.Killer", "+sinks.killer.seed=1", f"+sinks.killer.times={times}"]
+    return run([*LOCAL, *killer, f"+sinks.killer.marks={marks}", f"paths.runs={runs}"])
+
+
 def test_a_killed_worker_costs_no_cell(tmp_path: Path, whole: Path) -> None:
-    runs, marks = tmp_path / "runs", tmp_path / "marks"
-    killer = ["+sinks.killer._target_=tests.e2e.killer.Killer", "+sinks.killer.seed=1", "+sinks.killer.times=1"]
-    done = run([*LOCAL, *killer, f"+sinks.killer.marks={marks}", f"paths.runs={runs}"])
+    runs = tmp_path / "runs"
+    done = run_with_killer(runs, tmp_path / "marks", 1)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     (sentence,) = (line for line in done.stderr.splitlines() if "a worker process was killed" in line)
@@ -135,8 +140,7 @@ def test_a_killed_worker_costs_no_cell(tmp_path: Path, whole: Path) -> None:
 
 def test_a_cell_that_kills_its_worker_each_time_is_lost_alone(tmp_path: Path, whole: Path) -> None:
     runs, marks = tmp_path / "runs", tmp_path / "marks"
-    killer = ["+sinks.killer._target_=tests.e2e.killer.Killer", "+sinks.killer.seed=1", "+sinks.killer.times=99"]
-    done = run([*LOCAL, *killer, f"+sinks.killer.marks={marks}", f"paths.runs={runs}"])
+    done = run_with_killer(runs, marks, 99)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     lost = [line for line in done.stderr.splitlines() if line.startswith("lost:")]

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from collapse_lab.engine.excerpts import PER_OCTAVE, histogram
+from collapse_lab.engine.excerpts import histogram
 from collapse_lab.report import texts, write_report
 from collapse_lab.report.section import Section
 from collapse_lab.results.collect import collect
+from collapse_lab.storage.formats import PER_OCTAVE
 from tests.report.run_folders import write_run
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>{{ 7 * 7 }} &amp; "\''
@@ -56,7 +57,7 @@ def test_a_step_line_is_the_share_of_texts_in_each_quarter_of_an_octave() -> Non
     assert shares.sum() == pytest.approx(1)
     assert shares == pytest.approx(np.histogram(sample, edges)[0] / len(sample))
     assert np.diff(np.log2(edges)) == pytest.approx(2 / PER_OCTAVE)
-    assert texts.PER_OCTAVE == PER_OCTAVE
+    assert list(histogram(np.array([1.0, 2.0]))) == ["0", str(PER_OCTAVE)]
 
 
 def test_texts_of_all_seeds_are_counted_together(tmp_path: Path) -> None:
