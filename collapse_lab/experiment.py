@@ -10,7 +10,7 @@ from typing import Literal
 
 from omegaconf import OmegaConf
 
-from collapse_lab.config.building import build, build_sinks
+from collapse_lab.config.building import build, build_sinks, pick_device
 from collapse_lab.config.composing import Composed
 from collapse_lab.config.older import refuse_older_format
 from collapse_lab.config.signature import canonical, resolved, signature
@@ -101,7 +101,8 @@ class Experiment:
         plain["sinks"] = redacted_values(plain["sinks"])  # because a sink may take a key; sinks change no signature
         self._config_text = OmegaConf.to_yaml(OmegaConf.create({MARK: FORMAT, **plain}))
         sign = signature(cfg)
-        self.info = RunInfo(root.name, sign, Path(cfg.paths.runs) / root.name / sign, resolved(cfg))
+        config = {**resolved(cfg), "device": pick_device(root.device)}
+        self.info = RunInfo(root.name, sign, Path(cfg.paths.runs) / root.name / sign, config)
         self._sinks = build_sinks(self.info.config)
         self.layout: Layout = lay_out(build(cfg, executor), _progress(self._sinks))
 

@@ -6,20 +6,12 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     import torch
-
-
-@cache
-def _gpus() -> int:
-    import torch
-
-    return torch.cuda.device_count()  # cached, because torch looks for the driver's library at every call
 
 
 @dataclass(frozen=True)
@@ -73,17 +65,20 @@ class Seeds:
         return torch.Generator().manual_seed(self.entropy)
 
     @contextmanager
-    def scoped(self) -> Iterator[None]:
+    def scoped(self, device: str = "cpu") -> Iterator[None]:
         """Seed torch's global generators from this place inside the block, and restore them after it.
 
         It serves code that takes no generator: the initialisation of parameters, and dropout.
+
+        Args:
+            device: cpu, or cuda where the block draws on the present GPU too.
         """
         import torch
 
-        devices = list(range(_gpus()))
-        with torch.random.fork_rng(devices=devices):
-            # Because torch.manual_seed would also queue a call for GPUs that do not exist, seed each kind by itself
+        gpus = [torch.cuda.current_device()] if device == "cuda" else []
+        with torch.random.fork_rng(devices=gpus):
+            # Because torch.manual_seed would also wake GPUs that the run does not use, seed each generator by itself
             torch.default_generator.manual_seed(self.entropy)
-            if devices:
-                torch.cuda.manual_seed_all(self.entropy)
+            if gpus:
+                torch.cuda.manual_seed(self.entropy)
             yield

@@ -4,6 +4,7 @@ from contextlib import suppress
 from itertools import combinations, product
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,3 +80,31 @@ def test_a_scope_that_fails_leaves_no_trace_either() -> None:
         torch.rand(1)
         raise ZeroDivisionError
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_scope_on_the_cpu_wakes_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As on a machine with a GPU, where every call that would wake it fails
+    def wakes() -> None:
+        raise AssertionError("the GPU would wake")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "_lazy_init", wakes)
+    with Seeds(0, 0, "m", "init").scoped():
+        first = torch.rand(3)
+    with Seeds(0, 0, "m", "init").scoped("cpu"):
+        assert torch.equal(torch.rand(3), first)
+    with pytest.raises(AssertionError, match="would wake"), Seeds(0, 0, "m", "init").scoped("cuda"):
+        raise ValueError("the block begins")
+
+
+@pytest.mark.gpu
+def test_a_scope_on_a_gpu_seeds_its_generator_and_leaves_no_trace() -> None:
+    torch.cuda.manual_seed(7)
+    expected = torch.rand(3, device="cuda")
+    torch.cuda.manual_seed(7)
+    with Seeds(0, 0, "m", "dropout").scoped("cuda"):
+        first = torch.rand(3, device="cuda")
+    assert torch.equal(torch.rand(3, device="cuda"), expected)
+    with Seeds(0, 0, "m", "dropout").scoped("cuda"):
+        assert torch.equal(torch.rand(3, device="cuda"), first)

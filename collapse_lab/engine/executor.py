@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from collapse_lab.engine.arithmetic import choose_arithmetic
 from collapse_lab.types import FitRequest, SampleRequest, Samples
 
 log = logging.getLogger(__name__)
@@ -18,10 +19,12 @@ class Alone:
 
     def fit(self, request: FitRequest) -> None:
         """Fit a model in place."""
+        choose_arithmetic(request.budget.arithmetic)
         request.model.fit(request.data, request.budget, request.seeds, request.progress)
 
     def sample(self, request: SampleRequest) -> Samples:
         """Return what a fitted model samples."""
+        choose_arithmetic(request.arithmetic)
         return request.model.sample(request.conditions, request.seeds, request.progress)
 
     def clock(self) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from collapse_lab.engine.allocations import bounded
+from collapse_lab.engine.arithmetic import choose_arithmetic
 from collapse_lab.engine.keys import ExtractorKey
 from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.stages import Stage
@@ -50,7 +51,8 @@ class Extractors:
         return [self.stages[name]] if name in self.stages else []
 
     def get(self, name: str) -> Extractor:
-        """Return an extractor, trained or loaded."""
+        """Return an extractor, trained or loaded, and let it compute exactly, as its fingerprint says."""
+        choose_arithmetic()
         extractor = self._built[name]
         if trained_here(extractor) and name not in self._loaded:
             extractor.load(self.stages[name].value().tensors)
@@ -88,6 +90,7 @@ class Extractors:
 
     def _stage(self, identity: Mapping[str, Any], extractor: FittedExtractor) -> Stage:
         def produce() -> Payload:
+            choose_arithmetic()
             extractor.fit(self._lab.real, self._progress)
             return Payload(extractor.weights())
 

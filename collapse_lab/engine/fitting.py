@@ -16,7 +16,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import LARGEST, Budget, Count, Natural, Positive, Progress
+from collapse_lab.types import LARGEST, Arithmetic, Budget, Count, Natural, Positive, Progress
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
@@ -38,6 +38,8 @@ class Training:
         precision: as Lightning names it: of weights in float32, and of products in float32 (`32-true`) or in fewer
             bits (`bf16-mixed`, and on a GPU `16-mixed`). The families read no weights of another type.
         gradient_clip: the norm that gradients are clipped to, None for no clipping.
+        arithmetic: how a GPU computes in float32. `exact` is float32 with all its bits, and the same bits each time;
+            `fast` rounds the factors of products to TF32 and takes the fastest kernels.
         pack: how many cells of a sweep are fitted and sampled as one program. Results do not depend on it.
     """
 
@@ -47,6 +49,7 @@ class Training:
     epochs: Positive | None = None
     precision: Precision = "32-true"
     gradient_clip: Positive | None = 1.0
+    arithmetic: Arithmetic = "exact"
     pack: Count = 1
 
     def budget(self, warm: bool, rows: int, device: str) -> Budget:
@@ -73,7 +76,7 @@ class Training:
                 f"trainer.epochs={self.epochs} over {rows} rows is {steps:.3g} steps of a fit, and {LARGEST} are the "
                 "most; lower trainer.epochs"
             )
-        return Budget(steps, self.batch_size, self.precision, self.gradient_clip, device, warm, rows)
+        return Budget(steps, self.batch_size, self.precision, self.gradient_clip, device, warm, rows, self.arithmetic)
 
 
 class RandomRows:
@@ -106,6 +109,17 @@ class Watch(pl.Callback):
 
     def __init__(self, progress: Progress, bound: float = 1e6) -> None:
         self._progress, self._bound = progress, bound
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say that the optimisers do not scale gradients by themselves."""
+        for optimiser in trainer.optimizers:
+            # Because Lightning refuses to clip gradients in mixed precision where a fused optimiser could scale them.
+            # Without this mark Lightning's plug-in scales them before they are clipped, for every optimiser alike
+            optimiser._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Let go of the optimisers, because Lightning would copy their moments from the GPU only to drop them."""
+        trainer.strategy.optimizers = []
 
     def on_train_batch_end(
         self,
@@ -178,12 +192,16 @@ def fit(
         # Because Lightning ignores Ctrl-C from here on, and leaves with the exit code of a failure
         signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from end
+    finally:
+        # Because trainer, module and the trainer's parts refer to each other, weights, moments and rows would stay in
+        # memory until Python's collector happens to run
+        module.trainer = None
+        vars(trainer).clear()
 
 
 def fused(module: pl.LightningModule) -> bool:
-    """Return whether an optimiser of the module may take its fused step: on a CPU and in full precision.
+    """Return whether an optimiser of the module takes its fused step: on a GPU, and on a CPU in full precision.
 
-    The fused step is faster there. In mixed precision it unscales gradients by itself, which Lightning refuses
-    together with clipping.
+    The fused step is faster. On a GPU it is one kernel in the place of several for each parameter.
     """
-    return module.device.type == "cpu" and module.trainer.precision == "32-true"
+    return module.device.type != "cpu" or module.trainer.precision == "32-true"

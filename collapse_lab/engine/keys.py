@@ -68,6 +68,7 @@ class FitKey(StageKey):
         vocabulary: the captions of the data set, because a text encoder numbers its words by them.
         seeds: the place in the tree of seeds.
         validation: a digest of the rows on which the fit chooses its weights, empty where it keeps the last ones.
+        arithmetic: how a GPU computes. Samples have it through their fit.
     """
 
     kind: ClassVar[str] = "fit"
@@ -81,6 +82,7 @@ class FitKey(StageKey):
     gradient_clip: float | None = 1.0
     vocabulary: tuple[str, ...] = ()
     validation: str = ""
+    arithmetic: str = "exact"
 
 
 @dataclass(frozen=True)

@@ -189,6 +189,7 @@ class Planner:
             gradient_clip=budget.gradient_clip,
             vocabulary=lab.dataset.spec.vocabulary,
             validation=self._validation if model.validates else "",
+            arithmetic=budget.arithmetic,
         )
         produce = self._work.fitting(model, budget, seeds, lambda: self._pool.view(ids), warm)
         parents = [self._sources[source] for source in self._pool.keys(ids) if source in self._sources]

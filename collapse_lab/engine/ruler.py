@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from collapse_lab.engine.arithmetic import choose_arithmetic
 from collapse_lab.engine.checks import too_few
 from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.keys import FeaturesKey, FloorKey, Identity, RealFeaturesKey, digest_of_array
@@ -99,6 +100,7 @@ class Ruler:
             before: the step of the same member's generation before; None in generation 0.
         """
         start = self._lab.executor.clock()
+        choose_arithmetic()  # because metrics and probes rest on the rounding of float32
         metrics: dict[str, float] = {}
         for subset, sampled in step.samples.items():
             for name in self._extractors.names:

@@ -173,6 +173,6 @@ def _finish(outcome: Outcome, folder: Path, sinks: Sequence[Sink]) -> None:
 def _settle(info: RunInfo, config_text: str) -> None:
     """Write what the run is, once."""
     if not (info.folder / CONFIG).exists():
-        environment: Mapping[str, Any] = describe_environment(info.config["paths"])
+        environment: Mapping[str, Any] = describe_environment(info.config["paths"], info.config["device"])
         write_whole(info.folder / ENVIRONMENT, json.dumps(environment, indent=1))
         write_whole(info.folder / CONFIG, config_text)

@@ -52,6 +52,9 @@ class Work:
         """
 
         def produce() -> Payload:
+            self._last = (
+                None  # because a GPU should not hold the model that was sampled last beside the one that is fitted
+            )
             model = self._lab.fresh(component, seeds)
             if warm is not None:
                 model.load(warm.value().tensors)
@@ -83,7 +86,14 @@ class Work:
                 return samples_to_payload(
                     self._lab.executor.sample(
                         SampleRequest(
-                            model, component.fit_identity, settings, generation, conditions, seeds, self._progress
+                            model,
+                            component.fit_identity,
+                            settings,
+                            generation,
+                            conditions,
+                            seeds,
+                            self._progress,
+                            self._lab.training.arithmetic,
                         )
                     )
                 )

@@ -137,7 +137,7 @@ class CausalLM(pl.LightningModule):
         self.train()
         best = Best(progress, Times(self.validate_every, len(data), budget), self._validation_loss, self.weights)
         watch = (lambda _: best) if self.validates else fitting.Watch
-        with seeds.child("dropout").scoped():
+        with seeds.child("dropout").scoped(budget.device):
             fitting.fit(self, fitting.RandomRows(len(data), budget, seeds), budget, progress, watch)
         if self.validates and budget.steps:
             self.load(best.kept)

@@ -125,9 +125,15 @@ class Diffusion(pl.LightningModule, ABC):
         """Train the network, and keep the moving average of its weights."""
         self.begin(data, budget, seeds)
         self._average = self.optimisation.average(self.parameters())
-        with seeds.child("dropout").scoped():
+        with seeds.child("dropout").scoped(budget.device):
             fitting.fit(self, fitting.RandomRows(len(data), budget, seeds), budget, progress)
         self._average.copy_to(self.parameters())
+        del self._average
+        self.end()
+
+    def end(self) -> None:
+        """Let go of the rows and of the streams that `begin` took."""
+        del self._data, self._condition, self._noise, self._mirror
 
     def on_fit_start(self) -> None:
         """Move the average to the device of the fit."""

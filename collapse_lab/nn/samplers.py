@@ -68,7 +68,7 @@ class Sampler:
         """Return samples that start from noise at the highest level, of the shape of the noise.
 
         Args:
-            denoise: The map from (x_t, t) to the prediction that `training` names; t lies on the CPU.
+            denoise: The map from (x_t, t) to the prediction that `training` names; t lies where the noise does.
             noise: Standard normal noise (n, …).
             training: The `config` of the noising that the network was trained with.
             generator: The generator of the noise between the steps; or a list of one generator for each entry of the
@@ -81,8 +81,10 @@ class Sampler:
             extra["generator"] = generator
         scaled = hasattr(scheduler, "scale_model_input")  # schedulers of flow matching have no scale
         x: Tensor = noise * getattr(scheduler, "init_noise_sigma", 1.0)
-        for t in scheduler.timesteps:
-            predicted = denoise(scheduler.scale_model_input(x, t) if scaled else x, t)
+        # The network takes the times where its images are, all copied at once, because a copy for each step would wait
+        # for the GPU; the scheduler looks its coefficients up by times on the CPU
+        for t, there in zip(scheduler.timesteps, scheduler.timesteps.to(noise.device), strict=True):
+            predicted = denoise(scheduler.scale_model_input(x, t) if scaled else x, there)
             x = scheduler.step(predicted, t, x, **extra).prev_sample
             on_step()
         return x

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from collapse_lab.engine.arithmetic import choose_arithmetic
 from collapse_lab.engine.executor import Alone
 from collapse_lab.engine.keys import digest
 from collapse_lab.packing.turns import Turn
@@ -114,6 +115,7 @@ def likeness(request: FitRequest | SampleRequest) -> str:
             "n": len(request.conditions),
             "row": list(model.spec.shape),
             "device": str(model.device),
+            "arithmetic": request.arithmetic,
         }
     kind = type(request).__name__
     return digest({"kind": kind, "model": request.identity, "shapes": shapes, **fields}, 32)
@@ -134,8 +136,11 @@ def _packed(requests: Sequence[FitRequest | SampleRequest]) -> list[Any]:
 
     fits = [request for request in requests if isinstance(request, FitRequest)]
     if fits:
+        choose_arithmetic(fits[0].budget.arithmetic)  # because requests are alike, it is that of all
         return list(fit_together(fits))
-    return list(sample_together([request for request in requests if isinstance(request, SampleRequest)]))
+    samples = [request for request in requests if isinstance(request, SampleRequest)]
+    choose_arithmetic(samples[0].arithmetic)
+    return list(sample_together(samples))
 
 
 def _alone(request: FitRequest | SampleRequest) -> Any:

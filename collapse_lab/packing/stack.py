@@ -142,11 +142,12 @@ class PackedFit(pl.LightningModule):
         return self._models[0].optimiser_of(self.stack.parameters(), fitting.fused(self))
 
     def hand_back(self) -> None:
-        """Load the moving average of its weights into each model that has not diverged."""
+        """Load the moving average of its weights into each model that has not diverged, and end the fit of each."""
         self._average.copy_to(self.stack.parameters())
         for number, model in enumerate(self._models):
             if self.diverged[number] is None:
                 model.load(self.stack.state_of(number))
+            model.end()
 
 
 def fit_together(fits: Sequence[FitRequest]) -> list[Diverged | None]:

@@ -17,10 +17,14 @@ from collapse_lab.storage.redaction import redacted
 PACKAGES = ("collapse-lab", "torch", "diffusers", "pytorch-lightning", "hydra-core", "numpy")
 
 
-def describe_environment(paths: Mapping[str, Any]) -> dict[str, Any]:
+def describe_environment(paths: Mapping[str, Any], device: str) -> dict[str, Any]:
     """Return the commit and whether the tree differs from it, package versions, machine, command line and paths.
 
     The command line is written without the values of secrets (`redaction`).
+
+    Args:
+        paths: the folders of the run.
+        device: cpu or cuda. A GPU is asked for its name where the run uses it, because asking wakes it.
     """
     import torch
 
@@ -33,7 +37,7 @@ def describe_environment(paths: Mapping[str, Any]) -> dict[str, Any]:
             "platform": platform.platform(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+            "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
         },
         "command": [redacted(argument) for argument in sys.argv],
         "paths": dict(paths),

@@ -12,7 +12,7 @@ from collapse_lab.types.data import (
     Weights,
 )
 from collapse_lab.types.execution import Executor, FitRequest, SampleRequest
-from collapse_lab.types.family import Budget, GenerativeModel, Progress
+from collapse_lab.types.family import Arithmetic, Budget, GenerativeModel, Progress
 from collapse_lab.types.measures import Comparison, Estimate, FeatureSet, Prospect, Subject
 from collapse_lab.types.protocols import (
     Curation,
@@ -49,6 +49,7 @@ __all__ = [
     "LARGEST",
     "REAL",
     "UNBORN",
+    "Arithmetic",
     "Budget",
     "Captions",
     "Comparison",

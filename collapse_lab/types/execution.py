@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from collapse_lab.types.data import Conditions, Samples
-from collapse_lab.types.family import Budget, GenerativeModel, Progress
+from collapse_lab.types.family import Arithmetic, Budget, GenerativeModel, Progress
 
 if TYPE_CHECKING:
     from collapse_lab.seeds import Seeds
@@ -46,6 +46,7 @@ class SampleRequest:
         conditions: what to sample.
         seeds: where sampling takes its random numbers from.
         progress: told of every step.
+        arithmetic: how a GPU computes (`engine.arithmetic.choose_arithmetic`).
     """
 
     model: GenerativeModel
@@ -55,6 +56,7 @@ class SampleRequest:
     conditions: Conditions
     seeds: Seeds
     progress: Progress
+    arithmetic: Arithmetic = "exact"
 
 
 class Executor(Protocol):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from collapse_lab.types.data import Conditions, Samples, Weights
 
 if TYPE_CHECKING:
     from collapse_lab.seeds import Seeds
+
+Arithmetic = Literal["exact", "fast"]  # of a GPU, see `engine.arithmetic`
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Budget:
         device: cpu or cuda.
         warm: whether the fit starts from an earlier generation's weights.
         rows: the size of the training set, by which a schedule counts epochs; 0 counts the whole fit as one.
+        arithmetic: how a GPU computes (`engine.arithmetic.choose_arithmetic`).
     """
 
     steps: int
@@ -32,6 +35,7 @@ class Budget:
     device: str = "cpu"
     warm: bool = False
     rows: int = field(default=0, compare=False)
+    arithmetic: Arithmetic = "exact"
 
 
 class Progress(Protocol):

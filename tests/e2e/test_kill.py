@@ -40,10 +40,11 @@ def check_same(runs: Path, whole: Whole) -> None:
     assert (only_run(runs) / "report.html").read_text().rstrip().endswith("</html>")
 
 
-def test_kill_9_at_20_random_moments(nursery: Nursery, whole: Whole, tmp_path: Path) -> None:
-    moments = iter(np.random.default_rng(9).uniform(0, whole.seconds, 400))
+@pytest.mark.parametrize("wanted", [6, pytest.param(20, marks=pytest.mark.slow)])
+def test_kill_9_at_random_moments(nursery: Nursery, whole: Whole, tmp_path: Path, wanted: int) -> None:
+    moments = iter(np.random.default_rng(wanted).uniform(0, whole.seconds, 400))
     kills = trials = 0
-    while kills < 20:
+    while kills < wanted:
         end = nursery.run([*ARGS, f"paths.runs={tmp_path / str(trials)}"], kill_after=next(moments))
         if end.code == 0:  # it got there in spite of its kills: the next kills are another trial's
             check_same(tmp_path / str(trials), whole)

@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.e2e.command import CHAIN, run
+from tests.e2e.command import CHAIN
+from tests.e2e.conftest import Nursery
 
 SECRET = "s3cret" + 34 * "0"  # as long as a key of W&B
 MORE = ["seed=0,1", "++hydra.job.env_set={OTHER_TOKEN: s3cret11}", "+sinks.own.token=s3cret33"]
@@ -14,15 +15,15 @@ def holders(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and MARK in path.read_bytes()]
 
 
-def test_no_file_of_a_sweep_holds_a_secret_of_its_command_line(tmp_path: Path) -> None:
-    end = run(
+def test_no_file_of_a_sweep_holds_a_secret_of_its_command_line(nursery: Nursery, tmp_path: Path) -> None:
+    end = nursery.run(
         [
             *("-m", *CHAIN, "generations=0", "metrics=[fid]", "sinks=[console,wandb]", f"paths.runs={tmp_path}/runs"),
             *(f"++hydra.job.env_set.WANDB_API_KEY={SECRET}", *MORE, "+sinks.own._target_=tests.e2e.tokened.Tokened"),
         ]
     )
-    assert end.returncode == 0, end.stderr
-    assert "the token has 8 characters" in end.stdout
+    assert end.code == 0, end.err
+    assert "the token has 8 characters" in end.out
     mirrors = list(tmp_path.rglob("run-*.wandb"))
     (swept,) = tmp_path.rglob("multirun.yaml")
     assert "seed" in swept.read_text()
@@ -34,9 +35,9 @@ def test_no_file_of_a_sweep_holds_a_secret_of_its_command_line(tmp_path: Path) -
     assert holders(tmp_path) == []
 
 
-def test_the_reason_of_a_failure_holds_no_secret(tmp_path: Path) -> None:
+def test_the_reason_of_a_failure_holds_no_secret(nursery: Nursery, tmp_path: Path) -> None:
     wrong = ["+sinks.own._target_=tests.e2e.tokened.Absent", "+sinks.own.token=s3cret33"]
-    end = run(["-m", *CHAIN, "generations=0", "seed=0,1", *wrong, f"paths.runs={tmp_path}/runs"])
-    assert end.returncode == 2
+    end = nursery.run(["-m", *CHAIN, "generations=0", "seed=0,1", *wrong, f"paths.runs={tmp_path}/runs"])
+    assert end.code == 2, end.err
     assert len(list(tmp_path.rglob("*.line"))) == 2
     assert holders(tmp_path) == []

@@ -53,6 +53,7 @@ KINDS: list[tuple[type[StageKey], dict[str, Any], dict[str, Any]]] = [
             "gradient_clip": None,
             "vocabulary": ("a", "b"),
             "validation": "ef",
+            "arithmetic": "fast",
         },
     ),
     (

@@ -52,7 +52,7 @@ class Refusing(Mirror):
 
 def info(folder: Path) -> RunInfo:
     folder.mkdir(exist_ok=True)
-    return RunInfo("a", "0" * 12, folder, {"paths": {"runs": str(folder.parent)}})
+    return RunInfo("a", "0" * 12, folder, {"paths": {"runs": str(folder.parent)}, "device": "cpu"})
 
 
 def record(generation: int, model: str = "model", status: Any = "ok") -> Record:
@@ -144,7 +144,7 @@ def test_the_configuration_is_written_last_so_that_with_it_the_environment_is_th
 ) -> None:
     run = info(tmp_path / "run")
     with monkeypatch.context() as patched:
-        patched.setattr("collapse_lab.engine.run.describe_environment", lambda paths: 1 / 0)
+        patched.setattr("collapse_lab.engine.run.describe_environment", lambda paths, device: 1 / 0)
         with pytest.raises(ZeroDivisionError), recording(run, [], TEXT):
             raise AssertionError("the block begins without an environment")
     assert not (run.folder / CONFIG).exists()

@@ -82,19 +82,9 @@ def check_two_cells(runs: Path, out: str) -> None:
     assert f"report of 2 cells: {page}" in out
 
 
-def test_a_sweep_is_an_array_of_jobs(cluster: dict[str, str], tmp_path: Path) -> None:
-    done = run(["-m", *TINY, "ratio=0,0.5", "hydra/launcher=slurm", f"paths.runs={tmp_path}"], **cluster)
-    assert done.returncode == 0, done.stderr + logs(tmp_path)
-    check_two_cells(tmp_path, done.stdout)
-    cells = jobs(tmp_path, cluster)
-    assert sorted(job["ArrayTaskId"] for job in cells) == ["0", "1"]
-    assert {job["NodeList"] for job in cells} == {"n1", "n2"}
-    for job in cells:
-        assert (job["JobName"], job["Partition"], job["TimeLimit"]) == ("nepotistic", "tests", "00:07:00")
-        assert job["CPUs/Task"] == "2"
-
-
-def test_overrides_given_to_a_script_win_over_its_own(cluster: dict[str, str], tmp_path: Path) -> None:
+def test_a_script_starts_an_array_of_jobs_and_overrides_win_over_its_own(
+    cluster: dict[str, str], tmp_path: Path
+) -> None:
     script = ROOT / "multirun_scripts" / "nepotistic_dose_response.sh"
     overrides = [override for override in TINY if not override.startswith("+experiment")]
     done = subprocess.run(
@@ -108,6 +98,12 @@ def test_overrides_given_to_a_script_win_over_its_own(cluster: dict[str, str], t
     )
     assert done.returncode == 0, done.stderr + logs(tmp_path)
     check_two_cells(tmp_path, done.stdout)
+    cells = jobs(tmp_path, cluster)
+    assert sorted(job["ArrayTaskId"] for job in cells) == ["0", "1"]
+    assert {job["NodeList"] for job in cells} == {"n1", "n2"}
+    for job in cells:
+        assert (job["JobName"], job["Partition"], job["TimeLimit"]) == ("nepotistic", "tests", "00:07:00")
+        assert job["CPUs/Task"] == "2"
 
 
 def test_a_failing_cell_does_not_stop_the_other_cells(cluster: dict[str, str], tmp_path: Path) -> None:

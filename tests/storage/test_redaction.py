@@ -50,7 +50,7 @@ def test_other_arguments_are_kept_as_they_are(argument: str) -> None:
 
 def test_the_environment_of_a_run_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["collapse-lab", "seed=1", *SECRETS])
-    environment = describe_environment({})
+    environment = describe_environment({}, "cpu")
     assert environment["command"][:2] == ["collapse-lab", "seed=1"]
     assert len(environment["command"]) == 2 + len(SECRETS)
     assert "s3cret" not in str(environment)
