@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from collapse_lab.cli.upload import upload
 from collapse_lab.errors import UserError
 
 MARKER = "collapse_lab.synced"
+PATIENCE = 300.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="run folders, or folders of runs")
     parser.add_argument("--dry-run", action="store_true", help="say what would be uploaded, and upload nothing")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=PATIENCE,
+        metavar="SECONDS",
+        help=f"give up after so many seconds without a word of wandb (default {PATIENCE:g})",
+    )
     options = parser.parse_args(arguments)
     try:
         mirrors = offline_runs(options.paths)
@@ -38,13 +46,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     waiting = [mirror for mirror in mirrors if _length(mirror) != _synced(mirror)]
     print(f"{len(mirrors)} offline runs, {len(mirrors) - len(waiting)} of them uploaded already")
-    failures = [mirror for mirror in waiting if not _upload(mirror, options.dry_run)]
-    if failures:
+    if options.dry_run:
+        for mirror in waiting:
+            print(f"would upload {mirror}")
+        return 0
+    failed = sum(not _uploaded(group, options.patience) for group in _groups(waiting))
+    if failed:
         print(
-            f"{len(failures)} of {len(waiting)} uploads failed; the same command again retries them",
+            "some uploads failed. Check the key (`wandb login`), the entity and the project; the same command again "
+            "retries them",
             file=sys.stderr,
         )
-    return 1 if failures else 0
+    return 1 if failed else 0
 
 
 def offline_runs(paths: Sequence[Path]) -> list[Path]:
@@ -65,21 +78,31 @@ def offline_runs(paths: Sequence[Path]) -> list[Path]:
     return sorted(mirrors)
 
 
-def _upload(mirror: Path, dry_run: bool) -> bool:
-    if dry_run:
-        print(f"would upload {mirror}")
-        return True
-    # The length is taken before the upload, because a run that still goes on writes meanwhile: the next sync sends that
-    length = _length(mirror)
-    command = [sys.executable, "-m", "wandb", "sync", "--yes", "--include-synced", str(mirror)]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        print(f"failed {mirror}: {said[-1] if said else f'exit code {done.returncode}'}", file=sys.stderr)
-        return False
-    (mirror / MARKER).write_text(str(length))
-    print(f"uploaded {mirror}")
-    return True
+def _groups(mirrors: Sequence[Path]) -> list[list[Path]]:
+    """Return the mirrors in groups that are uploaded together: those of one run come one after the other."""
+    groups: list[dict[str, Path]] = []
+    for mirror in mirrors:
+        name = next(mirror.glob("*.wandb")).name
+        free = next((group for group in groups if name not in group), None)
+        if free is None:
+            groups.append(free := {})
+        free[name] = mirror
+    return [list(group.values()) for group in groups]
+
+
+def _uploaded(mirrors: Sequence[Path], patience: float) -> bool:
+    """Upload mirrors, say what became of each, and return whether all were uploaded."""
+    # Lengths are taken before the upload, because a run that still goes on writes meanwhile: the next sync sends that
+    lengths = [_length(mirror) for mirror in mirrors]
+    outcome = upload(mirrors, patience)
+    for mirror, length in zip(mirrors, lengths, strict=True):
+        why = outcome[mirror]
+        if why is None:
+            (mirror / MARKER).write_text(str(length))
+            print(f"uploaded {mirror}")
+        else:
+            print(f"failed {mirror}: {why}", file=sys.stderr)
+    return not any(outcome.values())
 
 
 def _length(mirror: Path) -> int:

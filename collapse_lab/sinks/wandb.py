@@ -53,8 +53,8 @@ def harmless(
 class Wandb:
     """Mirror a run as one W&B run: id = signature, group = experiment, `generation` as the step of every chart.
 
-    Offline, a resumed run is mirrored afresh from its ledger, and its earlier mirror is deleted. The reason: two
-    offline mirrors of one run overwrite each other when they are uploaded.
+    Offline, a resumed run is mirrored afresh from its ledger, and its earlier mirror is deleted. The step of a line is
+    the number of its record, so that the same record has the same step in every mirror and every upload.
 
     Args:
         project: the W&B project.
@@ -96,7 +96,9 @@ class Wandb:
                 id=run.signature,
                 name=f"{run.name} {run.signature}",
                 group=run.name,
-                resume="allow",
+                # Because the client numbers the steps of a resumed run anew from the server's last one when it uploads
+                # an offline mirror, a mirror that begins again at step 0 would add a second copy of each line
+                resume="allow" if self.mode == "online" else None,
                 # Another job of this process may have left a W&B run open, so create a new one instead of using that
                 reinit="create_new",
                 mode=self.mode,
@@ -110,14 +112,17 @@ class Wandb:
         self._run.define_metric("*", step_metric="generation")
         # Online, the server still has the records that an earlier process sent, so do not send them again
         sent = int(self._run.summary.get("records", 0)) if self.mode == "online" else 0
-        for i, record in enumerate(past):
-            self._log(record) if i >= sent else self._records.append(record)
         # A killed process may have left the grid of a generation that is not in the ledger. The engine draws that grid
         # again, so send only the grids of recorded generations
-        recorded = {(r.generation, r.model) for r in past[sent:]}
-        for generation, model, subset, path in _grids(run.folder):
-            if (generation, model) in recorded:
-                self._show(generation, model, subset, path)
+        grids = _grids(run.folder)
+        for number, record in enumerate(past):
+            if number < sent:
+                self._records.append(record)
+                continue
+            for generation, model, subset, path in grids:
+                if (generation, model) == (record.generation, record.model):
+                    self._show(generation, model, subset, path)
+            self._log(record)
 
     @harmless
     def record(self, record: Record) -> None:
@@ -137,7 +142,7 @@ class Wandb:
         numbers = [_numbers(r) for r in self._records]
         columns = list(dict.fromkeys(key for row in numbers for key in row))
         rows = [[row.get(column) for column in columns] for row in numbers]
-        self._run.log({"ledger": wandb.Table(columns=columns, data=rows)})
+        self._run.log({"ledger": wandb.Table(columns=columns, data=rows)}, step=len(self._records))
         self._run.summary["status"] = status
         self._finish(0 if status in ("ok", "diverged") else 1)
 
@@ -148,18 +153,20 @@ class Wandb:
             run.finish(exit_code=code)
 
     def _log(self, record: Record) -> None:
+        step = len(self._records)  # the number of the record, so that an upload that is repeated has the same steps
         self._records.append(record)
         # A chart has one value per generation, so give each further model of a population its own charts
         prefix = "" if record.model == self._records[0].model else f"{record.model}/"
         numbers = {prefix + k: v for k, v in _numbers(record).items() if k not in ("generation", "model")}
-        self._run.log({"generation": record.generation, **numbers})
+        self._run.log({"generation": record.generation, **numbers}, step=step, commit=True)
         self._run.summary["records"] = len(self._records)
 
     def _show(self, generation: int, model: str, subset: str, path: Path) -> None:
         import wandb
 
         image = wandb.Image(str(path), caption=f"{model}, generation {generation}")
-        self._run.log({"generation": generation, f"grids/{subset}/{model}": image})
+        # The grids of a generation come before its record, and share its step
+        self._run.log({"generation": generation, f"grids/{subset}/{model}": image}, step=len(self._records))
 
 
 @contextmanager

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import logging
 import struct
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from collapse_lab.cli.sync import MARKER, main
 from collapse_lab.sinks.wandb import Wandb
 from collapse_lab.types import Record, RunInfo
 
@@ -176,31 +174,3 @@ def test_a_failure_in_the_middle_of_a_run_ends_the_wandb_run(tmp_path: Path, mon
     assert sink.failed
     sink.close("ok")
     assert sink._run is None
-
-
-def test_sync_uploads_each_state_of_a_mirror_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    mirror = tmp_path / "run" / "wandb" / "offline-run-20260101_000000-a1"
-    mirror.mkdir(parents=True)
-    (mirror / "run-a1.wandb").write_bytes(b"x" * 10)
-    stub = tmp_path / "wandb"
-    monkeypatch.setattr(sys, "executable", str(stub))
-    stub.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
-    stub.chmod(0o755)
-
-    def calls() -> int:
-        return len((tmp_path / "calls").read_text().splitlines()) if (tmp_path / "calls").exists() else 0
-
-    assert main([str(tmp_path), "--dry-run"]) == 0
-    assert calls() == 0
-    assert "would upload" in capsys.readouterr().out
-    assert main([str(tmp_path)]) == 0
-    assert main([str(tmp_path)]) == 0
-    assert calls() == 1
-    (mirror / "run-a1.wandb").write_bytes(b"x" * 20)
-    stub.write_text("#!/bin/sh\necho not logged in >&2\nexit 1\n")
-    assert main([str(tmp_path)]) == 1
-    assert "not logged in" in capsys.readouterr().err
-    assert (mirror / MARKER).read_text() == "10"
-    assert main([str(tmp_path / "absent")]) == 2
