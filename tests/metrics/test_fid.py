@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchmetrics.image.fid import _compute_fid
 
-from collapse_lab.metrics.fid import FID, _by_columns, _by_rows, distance_and_influence, frechet_distance
+from collapse_lab.metrics.fid import (
+    FID,
+    _by_columns,
+    _by_rows,
+    distance_and_influence,
+    frechet_distance,
+    gaussian,
+    rooted,
+)
 from tests.metrics.cases import features, modes, normal, rng, rotation
 
 PAIRS = {
@@ -59,7 +67,8 @@ def test_both_computations_agree_at_every_rank(rank: int) -> None:
     x, y = normal(100, rank, 1, decay=1.0) @ basis, normal(80, 16, 2)
     x, y = x - x.mean(0), y - y.mean(0)
     for first, second in ((x, y), (y, x), (x, x)):
-        rows, columns = _by_rows(first, second), _by_columns(first, second)
+        rows = _by_rows(first, second)
+        columns = _by_columns(first, second, gaussian(first), rooted(gaussian(second)))
         assert float(columns.trace) == pytest.approx(float(rows.trace), rel=1e-9)
         torch.testing.assert_close(columns.pull_x, rows.pull_x, rtol=1e-6, atol=1e-6)
         torch.testing.assert_close(columns.pull_y, rows.pull_y, rtol=1e-6, atol=1e-6)
