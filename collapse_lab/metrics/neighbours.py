@@ -186,7 +186,7 @@ def part(numbers: Int[Tensor, " n"] | None, rows: slice) -> slice:
 
 def chosen(
     tile: Tile, of_a: Int[Tensor, " n"] | None, rows: slice, of_b: Int[Tensor, " m"] | None, columns: slice
-) -> Float[Tensor, "t m"]:
+) -> Float[Tensor, "t c"]:
     """Return a tile's distances of the rows of_a[rows] from the rows of_b[columns]."""
     distances = tile.distances
     if of_a is not None:

@@ -91,6 +91,8 @@ class Balls:
         """Look at a tile of generated with real rows, after all tiles of generated rows."""
         of_generated, of_real = self._subset
         rows, columns = part(of_generated, tile.rows), part(of_real, tile.columns)
+        if rows.start == rows.stop:
+            return
         distances = chosen(tile, of_generated, rows, of_real, columns)
         place = (rows if of_generated is None else of_generated[rows], columns if of_real is None else of_real[columns])
         within = partial(pairs_within, self._generated, self._real, place[0], distances, columns=place[1])
