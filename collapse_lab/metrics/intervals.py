@@ -136,7 +136,7 @@ def subsets(
         least: the least number of rows drawn from a set; where a set has no more rows, all of them are drawn and
             nothing varies.
     """
-    fraction = _fraction(sizes)
+    fraction = share_of_subsets(sizes)
     a, b = (min(size, max(least, round(fraction * size))) for size in sizes)
     return [
         (np.sort(rng.choice(sizes[0], a, replace=False)), np.sort(rng.choice(sizes[1], b, replace=False)))
@@ -159,10 +159,11 @@ def error_of_subsets(values: Float[np.ndarray, "draws s"], sizes: tuple[int, int
 
     Source: Politis and Romano, Annals of Statistics 22 (1994).
     """
-    fraction = _fraction(sizes)
+    fraction = share_of_subsets(sizes)
     errors: np.ndarray = np.std(values, axis=0, ddof=1) * math.sqrt(fraction / (1 - fraction))
     return errors
 
 
-def _fraction(sizes: tuple[int, int]) -> float:
+def share_of_subsets(sizes: tuple[int, int]) -> float:
+    """Return the share of the rows of both sets that `subsets` draws."""
     return min(0.5, SUBSET / max(sizes))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -76,6 +78,37 @@ def kth_squared_distance(cloud: Cloud, k: int) -> Float[Tensor, " n"]:
     return candidates.kth()
 
 
+class Listed(NamedTuple):
+    """Hold the nearest other rows of each row of a set, so that subsets of it find theirs without any inner product.
+
+    Attributes:
+        squares: squared distances in the precision of tiles, in units of the squared scale, rising, (n, count).
+        numbers: row numbers, (n, count).
+    """
+
+    squares: Float[Tensor, "n count"]
+    numbers: Int[Tensor, "n count"]
+
+
+def listed(cloud: Cloud, k: int, count: int) -> tuple[Float[Tensor, " n"], Listed]:
+    """Return what `kth_squared_distance` returns, and a list of `count` rows or a few more for each row."""
+    check_neighbours(k, len(cloud))
+    candidates = Candidates(cloud, cloud, k, spare=max(SPARE, count - k))
+    walk(cloud, cloud, [candidates.take])
+    return candidates.kth(), candidates.listed()
+
+
+def kth_of_listed(cloud: Cloud, k: int, subset: Int[Tensor, " p"], of_all: Listed) -> Float[Tensor, " p"]:
+    """Return what `kth_squared_distance` returns of a subset, whose row numbers rise."""
+    place = torch.full((len(cloud),), -1, device=subset.device)
+    place[subset] = torch.arange(len(subset), device=subset.device)
+    squares, index = of_all.squares[subset], place[of_all.numbers[subset].long()]
+    candidates = Candidates(cloud, cloud, k, subset, subset)
+    complete = squares.shape[1] == len(cloud) - 1
+    candidates.begin(squares.masked_fill(index < 0, torch.inf), index, None if complete else squares[:, -1])
+    return candidates.kth()
+
+
 def check_neighbours(k: int, n: int) -> None:
     """Refuse a number of other neighbours that a set of n rows does not have.
 
@@ -95,6 +128,7 @@ class Candidates:
         k: the number of neighbours.
         of_a: which rows of a look for neighbours, rising; None means all of them.
         of_b: which rows of b may be neighbours, rising; None means all of them, and within one set it is `of_a`.
+        spare: how many candidates are kept beyond the k nearest.
     """
 
     def __init__(
@@ -104,15 +138,18 @@ class Candidates:
         k: int,
         of_a: Int[Tensor, " n"] | None = None,
         of_b: Int[Tensor, " m"] | None = None,
+        spare: int = SPARE,
     ) -> None:
         self._a, self._b, self._k, self._of_a, self._of_b = a, b, k, of_a, of_b
         self._same = a is b
         doubt = (a.doubt if of_a is None else a.doubt[of_a], b.doubt if of_b is None else b.doubt[of_b])
         n, self._m = len(doubt[0]), len(doubt[1])
-        self._count = min(k + SPARE, self._m - self._same)
+        self._count = min(k + spare, self._m - self._same)
         self._squares = torch.full((n, self._count), torch.inf, dtype=a.near.dtype, device=a.near.device)
         self._index = torch.zeros(n, self._count, dtype=torch.int64, device=a.near.device)
         self._doubt = 2 * (doubt[0] + doubt[1].max())  # twice the error of any distance of a row
+        # No row that was never looked at is nearer than this
+        self._beyond = torch.full((n,), torch.inf, dtype=a.near.dtype, device=a.near.device)
 
     def take(self, tile: Tile) -> None:
         """Look at a tile."""
@@ -122,6 +159,27 @@ class Candidates:
         if self._same:
             # Because distances are symmetric, the half on and above the diagonal serves both of its rows
             self._offer(slice(rows.stop, columns.stop), distances[:, rows.stop - columns.start :].T, rows.start)
+
+    def begin(
+        self, squares: Float[Tensor, "n c"], index: Int[Tensor, "n c"], beyond: Float[Tensor, " n"] | None
+    ) -> None:
+        """Look at some rows in place of tiles.
+
+        Args:
+            squares: their squared distances; infinity for what is no row.
+            index: their numbers among the rows that may be neighbours.
+            beyond: the least squared distance that other rows may have; None if there are no others.
+        """
+        count = min(self._count, squares.shape[1])
+        self._squares[:, :count], chosen = squares.topk(count, dim=1, largest=False)
+        self._index[:, :count] = index.gather(1, chosen)
+        if beyond is not None:
+            self._beyond = beyond
+
+    def listed(self) -> Listed:
+        """Return the candidates, nearest first, after all tiles."""
+        squares, order = self._squares.sort(dim=1)
+        return Listed(squares, self._index.gather(1, order).int())
 
     def _offer(self, rows: slice, distances: Float[Tensor, "t m"], first: int) -> None:
         """Keep the nearest of the candidates so far and of some more, whose first has the number `first`."""
@@ -152,10 +210,10 @@ class Candidates:
 
     def _complete(self) -> None:
         """Find the candidates again in double precision for rows where one left out may be among the k nearest."""
-        if self._count == self._m - self._same:
-            return
-        last = self._squares[:, -1]
+        left_out = self._count < self._m - self._same
+        last = torch.minimum(self._squares[:, -1], self._beyond) if left_out else self._beyond
         unsure = last <= self._squares[:, self._k - 1] + self._doubt + torch.finfo(torch.float32).eps * last
+        unsure &= last.isfinite()
         if not bool(unsure.any()):
             return
         columns = slice(None) if self._of_b is None else self._of_b

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -13,11 +14,22 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from collapse_lab.metrics.clouds import Cloud, clouds, pairs_within
-from collapse_lab.metrics.intervals import Z, error_of_subsets, share, subsets
-from collapse_lab.metrics.neighbours import Candidates, check_neighbours, chosen, kth_squared_distance, part
+from collapse_lab.metrics.intervals import Z, error_of_subsets, share, share_of_subsets, subsets
+from collapse_lab.metrics.neighbours import (
+    Candidates,
+    Listed,
+    check_neighbours,
+    chosen,
+    kth_of_listed,
+    kth_squared_distance,
+    listed,
+    part,
+)
 from collapse_lab.metrics.tiles import Known, Reader, Tile, in_one_pass, pair, walk
 from collapse_lab.metrics.validation import validated
 from collapse_lab.types import Comparison, Count, Estimate, FeatureSet, Resamplings, Split, Task
+
+MOST = 256  # the most neighbours that are listed of each real row; longer lists take more than they save
 
 
 class Membership(NamedTuple):
@@ -178,10 +190,15 @@ class PRDC:
     together = staticmethod(in_one_pass)
 
     def of_real(self, real: FeatureSet) -> dict[str, Tensor]:
-        """Return the squared radius of the ball of each real row."""
+        """Return the squared radius of the ball of each real row, and lists of neighbours for the radii in subsets."""
         with torch.inference_mode():
             (cloud,) = clouds(validated(real.values, real.values)[1])
-            return {"reach": kth_squared_distance(cloud, self.k)}
+            # With so many on average in a subset, fewer than k of a row's list are in it about once in 100,000 times
+            count = math.ceil((self.k + 6 * math.sqrt(self.k) + 4) / share_of_subsets((len(cloud), len(cloud))))
+            if self.bootstrap < 2 or count > MOST:
+                return {"reach": kth_squared_distance(cloud, self.k)}
+            reach, neighbours = listed(cloud, self.k, count)
+            return {"reach": reach, **neighbours._asdict()}
 
     def reader(self, generated: Cloud, real: Cloud, rng: np.random.Generator, known: Known) -> Reader:
         """Return what takes the tiles."""
@@ -189,7 +206,8 @@ class PRDC:
         whole = Balls(generated, real, self.k, radii.kth if known is None else lambda: known["reach"])
         sizes = len(generated), len(real)
         drawn = subsets(sizes, rng, self.bootstrap, least=self.k + 1) if self.bootstrap >= 2 else []
-        parts = [self._part(generated, real, numbers) for numbers in drawn]
+        of_real = None if known is None or "numbers" not in known else Listed(known["squares"], known["numbers"])
+        parts = [self._part(generated, real, numbers, of_real) for numbers in drawn]
 
         def each(name: str, tile: Tile) -> None:
             for balls in [whole, *parts]:
@@ -202,17 +220,17 @@ class PRDC:
             partial(each, "of_both"),
         )
 
-    def _part(self, generated: Cloud, real: Cloud, numbers: tuple[np.ndarray, np.ndarray]) -> Balls:
+    def _part(
+        self, generated: Cloud, real: Cloud, numbers: tuple[np.ndarray, np.ndarray], neighbours: Listed | None
+    ) -> Balls:
         of_generated, of_real = (torch.from_numpy(of).to(real.near.device) for of in numbers)
-        # Because a subset's rows are copied, take them only when they are needed
-        return Balls(
-            generated,
-            real,
-            self.k,
-            lambda: kth_squared_distance(real.take(of_real), self.k),
-            of_generated,
-            of_real,
-        )
+
+        def real_reach() -> Float[Tensor, " m"]:
+            if neighbours is None:
+                return kth_squared_distance(real.take(of_real), self.k)
+            return kth_of_listed(real, self.k, of_real, neighbours)
+
+        return Balls(generated, real, self.k, real_reach, of_generated, of_real)
 
     def _estimates(self, members: Membership, of_subsets: Sequence[Membership]) -> dict[str, Estimate]:
         values = members.values(self.k)

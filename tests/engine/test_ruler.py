@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.ruler import flatten
 from collapse_lab.errors import UserError
 from collapse_lab.images import as_float
-from collapse_lab.types import Conditions, Estimate, FeatureSet, Metric, PromptSet, Samples, Spec, Split
+from collapse_lab.types import Conditions, Estimate, FeatureSet, PromptSet, Samples, Spec, Split
 from tests.engine.cases import Centred, Flat, Recorder, component, lab_with, laid_out, measured, no_model
 from tests.standins import DIGITS
 
@@ -265,7 +266,7 @@ def test_what_is_known_depends_on_rows_space_and_metric(tmp_path: Path) -> None:
         return {stage.key for stage in laid_out(lab)[0].stages if stage.kind == "known"}
 
     def identified(version: int, **arguments: float) -> Lab:
-        metric: Metric = Informed()
+        metric: Any = Informed()
         return replace(
             lab, metrics={"metric": (metric, {"class": "tests.metric", "version": version, "arguments": arguments})}
         )

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from collapse_lab.engine.measuring import estimates_of, known_of, offers
 from collapse_lab.metrics import memorisation, symmetric, tiles
-from collapse_lab.metrics.clouds import Cloud
+from collapse_lab.metrics.clouds import Cloud, clouds
 from collapse_lab.metrics.fid import FID, gaussian, joined
 from collapse_lab.metrics.kid import KID
 from collapse_lab.metrics.memorisation import Memorisation
+from collapse_lab.metrics.neighbours import kth_of_listed, kth_squared_distance, listed
 from collapse_lab.metrics.prdc import PRDC
 from collapse_lab.metrics.tiles import Known, Reader, Tile, in_one_pass
 from collapse_lab.metrics.vendi import Vendi
@@ -152,6 +153,19 @@ def test_metrics_of_extensions_are_computed_beside_ours() -> None:
     assert farthest["farthest"].value == pytest.approx(float(torch.cdist(generated.values, real.values).max()))
     assert called == {"rows": Estimate(1100.07)}
     assert twice == {"twice": Estimate(2 * kid["kid"].value)}
+
+
+@pytest.mark.parametrize("count", [5, 9, 30, 149])
+def test_radii_of_subsets_from_lists_are_those_of_the_subsets(count: int) -> None:
+    # Lists that are too short for some rows, for most rows, and for none
+    x = torch.cat([normal(140, 8, 1), normal(140, 8, 1)[:10]]).float()
+    (cloud,) = clouds(x)
+    reach, neighbours = listed(cloud, 5, count)
+    assert torch.equal(reach, kth_squared_distance(cloud, 5))
+    for seed in range(5):
+        subset = torch.from_numpy(np.sort(rng(seed).choice(150, 40 + 30 * (seed % 2), replace=False)))
+        expected = kth_squared_distance(cloud.take(subset), 5)
+        torch.testing.assert_close(kth_of_listed(cloud, 5, subset, neighbours), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_many_training_rows_are_compared_where_they_are_hit_alone(monkeypatch: pytest.MonkeyPatch) -> None:
