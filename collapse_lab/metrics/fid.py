@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from collapse_lab.metrics.intervals import around, without_noise_of_the_slope
-from collapse_lab.metrics.symmetric import add_product, centred_chunks, congruent, forms, scatter, times_lower
+from collapse_lab.metrics.symmetric import add_product, congruent, forms, scatter, times_lower
 from collapse_lab.metrics.validation import validated
 from collapse_lab.types import Estimate, FeatureSet, Resamplings, Split
 
@@ -45,22 +45,6 @@ class Rooted(NamedTuple):
     root: Float[Tensor, "d r"]
 
 
-class Overlap(NamedTuple):
-    """Hold tr sqrt(S1 S2), and the pull of each centred row on it: x_iᵀ T1 x_i and y_iᵀ T2 y_i.
-
-    T1 is the optimal map from N(0, S1) to N(0, S2), and T2 is its inverse.
-
-    Attributes:
-        trace: tr sqrt(S1 S2).
-        pull_x: x_iᵀ T1 x_i of each row of x, (n,).
-        pull_y: y_iᵀ T2 y_i of each row of y, (m,).
-    """
-
-    trace: Float[Tensor, ""]
-    pull_x: Float[Tensor, " n"]
-    pull_y: Float[Tensor, " m"]
-
-
 def gaussian(x: Float[Tensor, "n d"]) -> Gaussian:
     """Return the Gaussian that is fitted to some rows, in float64."""
     mean = x.sum(0, dtype=torch.float64) / len(x)
@@ -81,20 +65,16 @@ def joined(a: Gaussian, b: Gaussian) -> Gaussian:
     return Gaussian(count, a.mean + b.rows / count * shift, sums / (count - 1))
 
 
-def _by_rows(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Overlap:
-    n, m = len(x) - 1, len(y) - 1
-    left, sigma, right = torch.linalg.svd(x @ y.T, full_matrices=False)
-    sigma = sigma / (n * m) ** 0.5
-    return Overlap(sigma.sum(), n * (left**2 @ sigma), m * (sigma @ right**2))
+def maps(of_x: Gaussian, of_y: Rooted) -> tuple[Float[Tensor, ""], Float[Tensor, "d d"], Float[Tensor, "d d"]]:
+    """Return tr sqrt(S1 S2), the optimal map T1 from N(0, S1) to N(0, S2), and its inverse T2.
 
-
-def _by_columns(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], of_x: Gaussian, of_y: Rooted) -> Overlap:
+    Only the lower triangles are to be read. Where a covariance lacks full rank, the maps are right on its range.
+    """
     squares, basis = _range(_middle(of_x, of_y))
     # T1 = R (Rᵀ S1 R)^-½ Rᵀ and T2 = R⁻ᵀ (Rᵀ S1 R)^½ R⁻¹, for any R with R Rᵀ = S2
-    there = _times(of_y.root, basis * squares**-0.25)
-    back = _inverse_times(of_y.root, basis * squares**0.25)
-    pull_x, pull_y = forms(x, of_x.mean, _square(there)), forms(y, of_y.mean, _square(back))
-    return Overlap(squares.sqrt().sum(), pull_x, pull_y)
+    there = _square(_times(of_y.root, basis * squares**-0.25))
+    back = _square(_inverse_times(of_y.root, basis * squares**0.25))
+    return squares.sqrt().sum(), there, back
 
 
 def _times(root: Float[Tensor, "d r"], b: Float[Tensor, "r s"]) -> Float[Tensor, "d s"]:
@@ -174,16 +154,18 @@ def distance_and_influence(
     if _few(len(x), len(y), x.shape[1]):
         return _from_rows(x.double(), y.double())
     of_x, of_y = of_x or gaussian(x), of_y or rooted(gaussian(y))
-    overlap = _by_columns(x, y, of_x, of_y)
+    trace, there, back = maps(of_x, of_y)
     shift = of_x.mean - of_y.mean
-    influence_x = _own(x, of_x.mean, shift) - overlap.pull_x
-    influence_y = _own(y, of_y.mean, -shift) - overlap.pull_y
-    return max(0.0, _rest(of_x, of_y) - 2 * float(overlap.trace)), influence_x, influence_y
+    # |x_i|² - x_iᵀ T1 x_i is one form, that of I - T1
+    influence_x = forms(x, of_x.mean, _one_less(there), 2 * shift)
+    influence_y = forms(y, of_y.mean, _one_less(back), -2 * shift)
+    return max(0.0, _rest(of_x, of_y) - 2 * float(trace)), influence_x, influence_y
 
 
-def _own(rows: Float[Tensor, "n d"], mean: Float[Tensor, " d"], shift: Float[Tensor, " d"]) -> Float[Tensor, " n"]:
-    """Return |x_i - mean|² + 2 (x_i - mean) · shift of each row."""
-    return torch.cat([(part**2).sum(1) + 2 * part @ shift for _, part in centred_chunks(rows, mean)])
+def _one_less(matrix: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
+    """Return I - A, in the place of A."""
+    matrix.neg_().diagonal().add_(1)
+    return matrix
 
 
 def _rest(of_x: Gaussian, of_y: Rooted) -> float:
@@ -198,12 +180,15 @@ def _from_rows(
     """Return what `distance_and_influence` returns, where a set has no more rows than dimensions."""
     shift = x.mean(0) - y.mean(0)
     x, y = x - x.mean(0), y - y.mean(0)
-    overlap = _by_rows(x, y)
+    n, m = len(x) - 1, len(y) - 1
+    left, sigma, right = torch.linalg.svd(x @ y.T, full_matrices=False)
+    sigma = sigma / (n * m) ** 0.5
     own_x, own_y = (x**2).sum(1), (y**2).sum(1)
-    rest = shift @ shift + own_x.sum() / (len(x) - 1) + own_y.sum() / (len(y) - 1)
-    influence_x = 2 * x @ shift + own_x - overlap.pull_x
-    influence_y = -2 * y @ shift + own_y - overlap.pull_y
-    return max(0.0, float(rest) - 2 * float(overlap.trace)), influence_x, influence_y
+    rest = shift @ shift + own_x.sum() / n + own_y.sum() / m
+    # x_iᵀ T1 x_i and y_iᵀ T2 y_i, with the optimal maps T1 and T2, follow from the singular vectors
+    influence_x = 2 * x @ shift + own_x - n * (left**2 @ sigma)
+    influence_y = -2 * y @ shift + own_y - m * (sigma @ right**2)
+    return max(0.0, float(rest - 2 * sigma.sum())), influence_x, influence_y
 
 
 def frechet_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> float:

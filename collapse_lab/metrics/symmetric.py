@@ -37,19 +37,25 @@ def add_product(total: Float[Tensor, "d d"], a: Float[Tensor, "d r"], b: Float[T
 
 
 def forms(
-    rows: Float[Tensor, "n d"], mean: Float[Tensor, " d"] | float, matrix: Float[Tensor, "d d"]
+    rows: Float[Tensor, "n d"],
+    mean: Float[Tensor, " d"] | float,
+    matrix: Float[Tensor, "d d"],
+    slope: Float[Tensor, " d"] | None = None,
 ) -> Float[Tensor, " n"]:
-    """Return (x_i - mean)ᵀ A (x_i - mean) of each row in float64.
+    """Return (x_i - mean)ᵀ A (x_i - mean) + slope · (x_i - mean) of each row in float64.
 
     Args:
         rows: the rows x_i.
         mean: what is subtracted from each of them.
         matrix: a symmetric A, of which only the lower triangle is read.
+        slope: the linear part; None means none.
     """
     lower = 2 * matrix.tril(-1)
     lower.diagonal().copy_(matrix.diagonal())
     result = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
     for chunk, centred in centred_chunks(rows, mean):
+        if slope is not None:
+            result[chunk] = centred @ slope
         for start in range(0, len(lower), PANEL):
             panel = slice(start, start + PANEL)
             result[chunk] += (centred[:, start:] @ lower[start:, panel]).mul_(centred[:, panel]).sum(1)
