@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -33,7 +34,8 @@ class Gaussian(NamedTuple):
     covariance: Float[Tensor, "d d"]
 
 
-class Rooted(NamedTuple):
+@dataclass(frozen=True)
+class Rooted:
     """Hold a Gaussian by a root of its covariance.
 
     Attributes:
@@ -43,6 +45,22 @@ class Rooted(NamedTuple):
 
     mean: Float[Tensor, " d"]
     root: Float[Tensor, "d r"]
+
+    @cached_property
+    def triangular(self) -> bool:
+        """Return whether the root is lower triangular; if not, its columns are at right angles."""
+        return self.root.shape[0] == self.root.shape[1] and not bool(self.root.triu(1).any())
+
+    def times(self, b: Float[Tensor, "r s"]) -> Float[Tensor, "d s"]:
+        """Return R B."""
+        return times_lower(self.root, b) if self.triangular else self.root @ b
+
+    def inverse_times(self, b: Float[Tensor, "r s"]) -> Float[Tensor, "d s"]:
+        """Return R⁻ᵀ B, on the range of S."""
+        if not self.triangular:
+            return (self.root / (self.root**2).sum(0)) @ b
+        solved: Tensor = torch.linalg.solve_triangular(self.root.T, b, upper=True)
+        return solved
 
 
 def gaussian(x: Float[Tensor, "n d"]) -> Gaussian:
@@ -72,26 +90,14 @@ def maps(of_x: Gaussian, of_y: Rooted) -> tuple[Float[Tensor, ""], Float[Tensor,
     """
     squares, basis = _range(_middle(of_x, of_y))
     # T1 = R (Rᵀ S1 R)^-½ Rᵀ and T2 = R⁻ᵀ (Rᵀ S1 R)^½ R⁻¹, for any R with R Rᵀ = S2
-    there = _square(_times(of_y.root, basis * squares**-0.25))
-    back = _square(_inverse_times(of_y.root, basis * squares**0.25))
+    there = _square(of_y.times(basis * squares**-0.25))
+    back = _square(of_y.inverse_times(basis * squares**0.25))
     return squares.sqrt().sum(), there, back
-
-
-def _times(root: Float[Tensor, "d r"], b: Float[Tensor, "r s"]) -> Float[Tensor, "d s"]:
-    return times_lower(root, b) if _triangular(root) else root @ b
-
-
-def _inverse_times(root: Float[Tensor, "d r"], b: Float[Tensor, "r s"]) -> Float[Tensor, "d s"]:
-    """Return R⁻ᵀ B, on the range of R Rᵀ."""
-    if _triangular(root):
-        solved: Tensor = torch.linalg.solve_triangular(root.T, b, upper=True)
-        return solved
-    return (root / (root**2).sum(0)) @ b  # because the columns of such a root are at right angles
 
 
 def _middle(of_x: Gaussian, of_y: Rooted) -> Float[Tensor, "r r"]:
     """Return Rᵀ S1 R, of which only the lower triangle is to be read."""
-    if _triangular(of_y.root):
+    if of_y.triangular:
         return congruent(of_x.covariance, of_y.root)
     full = of_x.covariance.tril() + of_x.covariance.tril(-1).T
     return of_y.root.T @ full @ of_y.root
@@ -101,10 +107,6 @@ def _square(factor: Float[Tensor, "d r"]) -> Float[Tensor, "d d"]:
     total = factor.new_zeros(len(factor), len(factor))
     add_product(total, factor, factor)
     return total
-
-
-def _triangular(root: Float[Tensor, "d r"]) -> bool:
-    return root.shape[0] == root.shape[1] and not bool(root.triu(1).any())
 
 
 def _root(matrix: Float[Tensor, "d d"]) -> Float[Tensor, "d r"]:
@@ -250,7 +252,10 @@ class FID:
     def of_real(self, real: FeatureSet) -> dict[str, Tensor]:
         """Return the mean of the real rows and a root of their covariance, where they are more than the dimensions."""
         y = validated(real.values, real.values)[1]
-        return {} if _few(len(y), len(y), y.shape[1]) else rooted(gaussian(y))._asdict()
+        if _few(len(y), len(y), y.shape[1]):
+            return {}
+        of_y = rooted(gaussian(y))
+        return {"mean": of_y.mean, "root": of_y.root}
 
     def __call__(
         self,

@@ -198,7 +198,8 @@ class Candidates:
         The numbers count the rows that may be neighbours, from 0.
         """
         self._complete()
-        squares, index = self._settled(torch.ones_like(self._squares, dtype=torch.bool))
+        kth, doubt = self._squares[:, self._k - 1 : self._k], self._doubt[:, None]
+        squares, index = self._settled(self._squares <= kth + doubt)
         return squares[:, : self._k], index[:, : self._k]
 
     def kth(self) -> Float[Tensor, " n"]:
