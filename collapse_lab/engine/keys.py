@@ -184,6 +184,21 @@ class FloorKey(StageKey):
     n: Any
 
 
+@dataclass(frozen=True)
+class KnownKey(StageKey):
+    """Identify what a metric computes from real rows alone. The features of their split are its parent.
+
+    Attributes:
+        metric: the identity of the metric.
+        rows: a digest of the mask of the prompt set in the split.
+    """
+
+    kind: ClassVar[str] = "known"
+
+    metric: Identity
+    rows: str
+
+
 def digest(value: Any, length: int) -> str:
     """Return the first `length` hex digits of SHA-256 over the canonical JSON of plain values.
 

@@ -9,19 +9,21 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from collapse_lab.engine.arithmetic import choose_arithmetic
 from collapse_lab.engine.checks import too_few
 from collapse_lab.engine.extractors import Extractors
-from collapse_lab.engine.keys import FeaturesKey, FloorKey, Identity, RealFeaturesKey, digest_of_array
+from collapse_lab.engine.keys import FeaturesKey, FloorKey, Identity, KnownKey, RealFeaturesKey, digest_of_array
 from collapse_lab.engine.lab import Lab
+from collapse_lab.engine.measuring import estimates_of, known_of, offers
 from collapse_lab.engine.payloads import features_of, features_to_payload, samples_of, take
 from collapse_lab.engine.plan import Step
 from collapse_lab.engine.stages import Stage
 from collapse_lab.errors import UserError
 from collapse_lab.seeds import Seeds
 from collapse_lab.storage.store import Payload
-from collapse_lab.types import Estimate, FeatureSet, GenerativeModel, Samples, Split, Subject
+from collapse_lab.types import Estimate, FeatureSet, GenerativeModel, Samples, Split, Subject, Task
 
 SPLITS: tuple[Split, ...] = ("train", "reference")
 
@@ -58,6 +60,13 @@ class Ruler:
         places = [(name, split) for name in extractors.names for split in SPLITS]
         self._embedded = {place: self._needed_rows(*place) for place in places}
         self._real = {place: self._real_stage(*place) for place in places}
+        self._known = {
+            (subset, name, metric): self._known_stage(subset, name, metric)
+            for subset in lab.prompts.sets
+            for name in extractors.names
+            for metric in self._metrics_of(name)
+            if offers(lab.metrics[metric][0], "of_real")
+        }
         self._floors = {
             (subset, name, metric): self._floor_stage(subset, name, metric)
             for subset in lab.prompts.sets
@@ -69,10 +78,13 @@ class Ruler:
     @property
     def stages(self) -> list[Stage]:
         """Return the stages that are computed once for all generations."""
-        return [*self._extractors.stages.values(), *self._real.values(), *self._floors.values()]
+        shared = self._extractors.stages, self._real, self._known, self._floors
+        return [stage for stages in shared for stage in stages.values()]
 
     def prepare(self) -> None:
-        """Compute the floors. They need as many rows as the metrics, so that what cannot be measured is refused now.
+        """Compute the floors, and what metrics know of the real rows alone.
+
+        Floors need as many rows as the metrics, so that what cannot be measured is refused now.
 
         Raises:
             UserError: a prompt set has too few reference rows, or a metric does not admit the sizes.
@@ -81,7 +93,7 @@ class Ruler:
             count = int(self._lab.members_of(subset)[1].sum())
             if count < 2:
                 raise UserError(too_few(subset, count))
-        for stage in self._floors.values():
+        for stage in [*self._floors.values(), *self._known.values()]:
             stage.value()
 
     def features_of(self, step: Step) -> list[Stage]:
@@ -116,11 +128,15 @@ class Ruler:
         out: dict[str, float] = {}
         chosen = {key: self._lab.metrics[key][0] for key in self._metrics_of(name)}
         real = {split: self._real_rows(subset, name, split) for split in {metric.against for metric in chosen.values()}}
+        tasks = {}
         for metric_name, metric in chosen.items():
             place = Seeds(self._lab.seed, step.generation, step.model, f"metric/{subset}/{name}/{metric_name}")
+            known = self._known_of(subset, name, metric_name)
+            tasks[metric_name] = Task(metric, generated, real[metric.against], place.numpy(), known)
+        for metric_name, estimates in zip(tasks, estimates_of(list(tasks.values())), strict=True):
             floor = self._floors.get((subset, name, metric_name))
             floors = {} if floor is None else floor.value().meta
-            for key, estimate in metric(generated, real[metric.against], place.numpy()).items():
+            for key, estimate in estimates.items():
                 out |= flatten(f"{subset}/{name}/{key}", estimate)
                 if key in floors:
                     out[f"{subset}/{name}/{key}_floor"] = floors[key]
@@ -232,12 +248,26 @@ class Ruler:
         def produce() -> Payload:
             place = Seeds(0, 0, "real", f"floor/{metric_name}")
             rows = self._floor_rows(subset, name, metric.against), self._real_rows(subset, name, metric.against)
-            estimates = metric(*rows, place.numpy())
+            (estimates,) = estimates_of([Task(metric, *rows, place.numpy(), self._known_of(subset, name, metric_name))])
             return Payload(meta={key: e.value for key, e in estimates.items() if math.isfinite(e.value)})
 
         masks = tuple(digest_of_array(mask) for mask in self._lab.members_of(subset))
         parents = [self._real[name, "train"], self._real[name, "reference"]]
         return Stage(self._lab.store, FloorKey(identity, masks, self._lab.n_samples), produce, parents)
+
+    def _known_stage(self, subset: str, name: str, metric_name: str) -> Stage:
+        metric, identity = self._lab.metrics[metric_name]
+
+        def produce() -> Payload:
+            return Payload(known_of(metric, self._real_rows(subset, name, metric.against)))
+
+        mask = self._lab.members_of(subset)[SPLITS.index(metric.against)]
+        key = KnownKey(identity, digest_of_array(mask))
+        return Stage(self._lab.store, key, produce, [self._real[name, metric.against]])
+
+    def _known_of(self, subset: str, name: str, metric_name: str) -> Mapping[str, Tensor] | None:
+        stage = self._known.get((subset, name, metric_name))
+        return None if stage is None else stage.value().tensors
 
 
 def settings(identity: Identity) -> str:

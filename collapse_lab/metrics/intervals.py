@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -122,35 +122,48 @@ def share(value: float, n: int, error: float) -> Estimate:
     return Estimate(value, max(0.0, min(low, value - half)), min(1.0, max(high, value + half)))
 
 
-def by_subsets(
-    statistic: Callable[[Int[np.ndarray, " a"], Int[np.ndarray, " b"]], Float[np.ndarray, " s"]],
-    sizes: tuple[int, int],
-    rng: np.random.Generator,
-    draws: int,
-    least: int,
-) -> Float[np.ndarray, " s"]:
-    """Return SE = sd over random subsets · sqrt(f / (1 - f)), with f the share of both sets in each subset.
+def subsets(
+    sizes: tuple[int, int], rng: np.random.Generator, draws: int, least: int
+) -> list[tuple[Int[np.ndarray, " a"], Int[np.ndarray, " b"]]]:
+    """Return random subsets of two sets, as rising row numbers of either, for `error_of_subsets`.
 
-    f is 1/2, or less where 1/2 is more than SUBSET rows. This serves statistics of neighbours, whose bootstrap fails
-    because it makes copies of rows. Their variance is assumed to fall as 1/n.
+    A subset holds half of the rows of both sets, or less where half is more than SUBSET rows.
 
     Args:
-        statistic: computes s numbers from the row numbers drawn from either set.
         sizes: the numbers of rows of the two sets.
         rng: draws the subsets.
-        draws: the number of subsets, 2 or more.
+        draws: the number of subsets.
         least: the least number of rows drawn from a set; where a set has no more rows, all of them are drawn and
             nothing varies.
+    """
+    fraction = share_of_subsets(sizes)
+    a, b = (min(size, max(least, round(fraction * size))) for size in sizes)
+    return [
+        (np.sort(rng.choice(sizes[0], a, replace=False)), np.sort(rng.choice(sizes[1], b, replace=False)))
+        for _ in range(draws)
+    ]
+
+
+def error_of_subsets(values: Float[np.ndarray, "draws s"], sizes: tuple[int, int]) -> Float[np.ndarray, " s"]:
+    """Return SE = sd over `subsets` · sqrt(f / (1 - f)), with f the share of both sets in each subset.
+
+    This serves statistics of neighbours, whose bootstrap fails because it makes copies of rows. Their variance is
+    assumed to fall as 1/n.
+
+    Args:
+        values: s statistics of each subset, of 2 or more subsets.
+        sizes: the numbers of rows of the two sets.
 
     Returns:
         Standard errors (s,).
 
     Source: Politis and Romano, Annals of Statistics 22 (1994).
     """
-    fraction = min(0.5, SUBSET / max(sizes))
-    a, b = (min(size, max(least, round(fraction * size))) for size in sizes)
-    statistics = [
-        statistic(rng.choice(sizes[0], a, replace=False), rng.choice(sizes[1], b, replace=False)) for _ in range(draws)
-    ]
-    errors: np.ndarray = np.std(statistics, axis=0, ddof=1) * math.sqrt(fraction / (1 - fraction))
+    fraction = share_of_subsets(sizes)
+    errors: np.ndarray = np.std(values, axis=0, ddof=1) * math.sqrt(fraction / (1 - fraction))
     return errors
+
+
+def share_of_subsets(sizes: tuple[int, int]) -> float:
+    """Return the share of the rows of both sets that `subsets` draws."""
+    return min(0.5, SUBSET / max(sizes))

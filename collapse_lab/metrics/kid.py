@@ -11,18 +11,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from collapse_lab.metrics.clouds import Cloud, clouds
 from collapse_lab.metrics.intervals import around
-from collapse_lab.metrics.kernels import Discrepancy, discrepancy
+from collapse_lab.metrics.kernels import Kernel, KernelMeans, discrepancy, means_among
+from collapse_lab.metrics.tiles import Known, Reader, in_one_pass
 from collapse_lab.metrics.validation import validated
-from collapse_lab.types import Estimate, FeatureSet, Resamplings, Split
+from collapse_lab.types import Estimate, FeatureSet, Resamplings, Split, Task
 
 
-def _discrepancy(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Discrepancy:
-    def cubic(products: Tensor) -> Tensor:
-        base = products.div_(x.shape[1]).add_(1)
+def _cubic(d: int) -> Kernel:
+    def kernel(products: Tensor) -> Tensor:
+        base = products.div_(d).add_(1)
         return base.square().mul_(base)
 
-    return discrepancy(x, y, cubic)
+    return kernel
 
 
 def kernel_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> float:
@@ -45,7 +47,7 @@ def kernel_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> float:
 
     Source: Bińkowski et al., arXiv:1801.01401.
     """
-    return _discrepancy(*validated(x, y)).value
+    return discrepancy(*validated(x, y), _cubic(x.shape[1])).value
 
 
 @dataclass
@@ -63,8 +65,27 @@ class KID:
     features: Sequence[str] | None = None
     bootstrap: Resamplings = 200
 
-    def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
-        """Return `kid`."""
+    together = staticmethod(in_one_pass)
+
+    def of_real(self, real: FeatureSet) -> dict[str, Tensor]:
+        """Return the mean of the kernel over the other real rows, of each real row."""
         with torch.inference_mode():
-            result = _discrepancy(*validated(generated.values, real.values))
-        return {"kid": around(result.value, result.contributions, rng, self.bootstrap)}
+            (cloud,) = clouds(validated(real.values, real.values)[1])
+            return {"means": means_among(cloud, _cubic(real.values.shape[1]))}
+
+    def reader(self, generated: Cloud, real: Cloud, rng: np.random.Generator, known: Known) -> Reader:
+        """Return what takes the tiles."""
+        yy = None if known is None else known["means"]
+        means = KernelMeans(generated, real, _cubic(real.near.shape[1]), yy)
+
+        def finish() -> Mapping[str, Estimate]:
+            found = means.discrepancy()
+            return {"kid": around(found.value, found.contributions, rng, self.bootstrap)}
+
+        return Reader(finish, means.of_first, means.of_second if known is None else None, means.of_both)
+
+    def __call__(
+        self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator, known: Known = None
+    ) -> Mapping[str, Estimate]:
+        """Return `kid`."""
+        return in_one_pass([Task(self, generated, real, rng, known)])[0]

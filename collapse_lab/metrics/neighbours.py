@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from collapse_lab.errors import UserError
-from collapse_lab.metrics.clouds import Cloud, clouds, double_tile, exact, tile
+from collapse_lab.metrics.clouds import Cloud, clouds, double_tile, exact
+from collapse_lab.metrics.tiles import TILE, Tile, walk
 
-TILE = 1024  # rows of one tile
 SPARE = 5  # how many candidates are kept beyond the k that single precision finds nearest
 
 
-def nearest(x: Float[Tensor, "n d"], k: int, rows: int = TILE) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
+def nearest(x: Float[Tensor, "n d"], k: int) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
     """Return the k nearest other rows of each row, nearest first: squared distances (float64) and indices.
 
     Copies of a row count as other rows, at distance 0.
@@ -21,19 +23,20 @@ def nearest(x: Float[Tensor, "n d"], k: int, rows: int = TILE) -> tuple[Float[Te
     Args:
         x: the rows (n, d).
         k: the number of neighbours, in 1 … n - 1.
-        rows: the rows of one tile.
 
     Raises:
         UserError: k < 1 or k >= n.
     """
     (cloud,) = clouds(x)
-    candidates = neighbour_candidates(cloud, k, rows)
-    candidates.settle(torch.ones_like(candidates.squares, dtype=torch.bool))
-    return candidates.squares[:, :k] * cloud.scale**2, candidates.index[:, :k]
+    check_neighbours(k, len(cloud))
+    candidates = Candidates(cloud, cloud, k)
+    walk(cloud, cloud, [candidates.take])
+    squares, index = candidates.nearest()
+    return squares * cloud.scale**2, index
 
 
 def nearest_in(
-    x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], k: int, rows: int = TILE
+    x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], k: int
 ) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
     """Return the k nearest rows of y of each row of x, nearest first.
 
@@ -41,7 +44,6 @@ def nearest_in(
         x: the rows (n, d) that look for neighbours.
         y: the rows (m, d) that may be neighbours.
         k: the number of neighbours, in 1 … m.
-        rows: the rows of one tile.
 
     Returns:
         Squared distances (n, k) in float64, and indices (n, k) into y.
@@ -52,32 +54,59 @@ def nearest_in(
     if not 1 <= k <= len(y):
         raise UserError(f"k = {k} neighbours do not exist in a set of {len(y)} rows: give k in 1 … {len(y)}")
     a, b = clouds(x, y)
-    candidates = Candidates(a, b, min(k + SPARE, len(b)))
-    for start in range(0, len(a), rows):
-        tile_rows = slice(start, start + rows)
-        candidates.offer(tile_rows, tile(a, b, tile_rows), 0)
-    candidates.complete(k)
-    candidates.settle(torch.ones_like(candidates.squares, dtype=torch.bool))
-    return candidates.squares[:, :k] * a.scale**2, candidates.index[:, :k]
+    candidates = Candidates(a, b, k)
+    walk(a, b, [candidates.take])
+    squares, index = candidates.nearest()
+    return squares * a.scale**2, index
 
 
-def kth_squared_distance(cloud: Cloud, k: int, rows: int = TILE) -> Float[Tensor, " n"]:
+def kth_squared_distance(cloud: Cloud, k: int) -> Float[Tensor, " n"]:
     """Return the squared distance of each row from its k-th nearest other row, in units of the cloud's squared scale.
 
-    The result is exact (float64). Only the distances that could be the k-th are computed in double precision.
+    The result is exact (float64).
 
     Args:
         cloud: the rows.
         k: which neighbour, in 1 … n - 1.
-        rows: the rows of one tile.
 
     Raises:
         UserError: k < 1 or k >= n.
     """
-    candidates = neighbour_candidates(cloud, k, rows)
-    kth, doubt = candidates.squares[:, k - 1 : k], candidates.doubt[:, None]
-    candidates.settle((candidates.squares >= kth - doubt) & (candidates.squares <= kth + doubt))
-    return candidates.squares[:, k - 1]
+    check_neighbours(k, len(cloud))
+    candidates = Candidates(cloud, cloud, k)
+    walk(cloud, cloud, [candidates.take])
+    return candidates.kth()
+
+
+class Listed(NamedTuple):
+    """Hold the nearest other rows of each row of a set, so that subsets of it find theirs without any inner product.
+
+    Attributes:
+        squares: squared distances in the precision of tiles, in units of the squared scale, rising, (n, count).
+        numbers: row numbers, (n, count).
+    """
+
+    squares: Float[Tensor, "n count"]
+    numbers: Int[Tensor, "n count"]
+
+
+def listed(cloud: Cloud, k: int, count: int) -> tuple[Float[Tensor, " n"], Listed]:
+    """Return what `kth_squared_distance` returns, and a list of `count` rows or a few more for each row."""
+    check_neighbours(k, len(cloud))
+    candidates = Candidates(cloud, cloud, k, spare=max(SPARE, count - k))
+    walk(cloud, cloud, [candidates.take])
+    return candidates.kth(), candidates.listed()
+
+
+def kth_of_listed(cloud: Cloud, k: int, subset: Int[Tensor, " p"], of_all: Listed) -> Float[Tensor, " p"]:
+    """Return what `kth_squared_distance` returns of a subset, whose row numbers rise."""
+    place = torch.full((len(cloud),), -1, device=subset.device)
+    place[subset] = torch.arange(len(subset), device=subset.device)
+    squares, index = of_all.squares[subset], place[of_all.numbers[subset].long()]
+    candidates = Candidates(cloud, cloud, k, subset, subset)
+    complete = squares.shape[1] == len(cloud) - 1
+    candidates.begin(squares.masked_fill(index < 0, torch.inf), index, None if complete else squares[:, -1])
+    return candidates.kth()
 
 
 def check_neighbours(k: int, n: int) -> None:
@@ -90,86 +119,139 @@ def check_neighbours(k: int, n: int) -> None:
         raise UserError(f"k = {k} other neighbours do not exist in a set of {n} rows: give k in 1 … {n - 1}")
 
 
-def neighbour_candidates(cloud: Cloud, k: int, rows: int = TILE) -> Candidates:
-    """Return candidates that certainly include the k nearest other rows of each row.
-
-    Args:
-        cloud: the rows.
-        k: the number of neighbours, in 1 … n - 1.
-        rows: the rows of one tile.
-
-    Raises:
-        UserError: k < 1 or k >= n.
-    """
-    n = len(cloud)
-    check_neighbours(k, n)
-    candidates = Candidates(cloud, cloud, min(k + SPARE, n - 1))
-    for start in range(0, n, rows):
-        tile_rows, columns = slice(start, min(start + rows, n)), slice(start, n)
-        # Because distances are symmetric, the half on and above the diagonal serves both of its rows
-        distances = tile(cloud, cloud, tile_rows, columns)
-        distances.fill_diagonal_(torch.inf)
-        candidates.offer(tile_rows, distances, start)
-        candidates.offer(slice(tile_rows.stop, n), distances[:, tile_rows.stop - start :].T, start)
-    candidates.complete(k)
-    return candidates
-
-
 class Candidates:
-    """Collect the rows of b that single precision finds nearest to each row of a, nearest first.
+    """Collect, tile by tile, rows that certainly include the k nearest ones of each row, by single precision.
 
     Args:
         a: the cloud whose rows look for neighbours, n of them.
         b: the cloud whose rows may be neighbours; the same object as `a` where a row is no neighbour of itself.
-        count: how many candidates to keep for each row of a.
-
-    Attributes:
-        squares: their squared distances, (n, count).
-        index: their row numbers in b, (n, count).
-        doubt: twice the error of any distance of a row, (n,).
+        k: the number of neighbours.
+        of_a: which rows of a look for neighbours, rising; None means all of them.
+        of_b: which rows of b may be neighbours, rising; None means all of them, and within one set it is `of_a`.
+        spare: how many candidates are kept beyond the k nearest.
     """
 
-    def __init__(self, a: Cloud, b: Cloud, count: int) -> None:
-        self._a, self._b, self._count = a, b, count
-        self.squares = torch.full((len(a), count), torch.inf)
-        self.index = torch.zeros(len(a), count, dtype=torch.int64)
-        self.doubt = 2 * (a.doubt + b.doubt.max())
+    def __init__(
+        self,
+        a: Cloud,
+        b: Cloud,
+        k: int,
+        of_a: Int[Tensor, " n"] | None = None,
+        of_b: Int[Tensor, " m"] | None = None,
+        spare: int = SPARE,
+    ) -> None:
+        self._a, self._b, self._k, self._of_a, self._of_b = a, b, k, of_a, of_b
+        self._same = a is b
+        doubt = (a.doubt if of_a is None else a.doubt[of_a], b.doubt if of_b is None else b.doubt[of_b])
+        n, self._m = len(doubt[0]), len(doubt[1])
+        self._count = min(k + spare, self._m - self._same)
+        self._squares = torch.full((n, self._count), torch.inf, dtype=a.near.dtype, device=a.near.device)
+        self._index = torch.zeros(n, self._count, dtype=torch.int64, device=a.near.device)
+        self._doubt = 2 * (doubt[0] + doubt[1].max())  # twice the error of any distance of a row
+        # No row that was never looked at is nearer than this
+        self._beyond = torch.full((n,), torch.inf, dtype=a.near.dtype, device=a.near.device)
 
-    def offer(self, rows: slice, distances: Float[Tensor, "t m"], first: int) -> None:
-        """Keep the nearest of the candidates so far and of some more rows of b.
+    def take(self, tile: Tile) -> None:
+        """Look at a tile."""
+        rows, columns = part(self._of_a, tile.rows), part(self._of_b, tile.columns)
+        distances = chosen(tile, self._of_a, rows, self._of_b, columns)
+        self._offer(rows, distances, columns.start)
+        if self._same:
+            # Because distances are symmetric, the half on and above the diagonal serves both of its rows
+            self._offer(slice(rows.stop, columns.stop), distances[:, rows.stop - columns.start :].T, rows.start)
+
+    def begin(
+        self, squares: Float[Tensor, "n c"], index: Int[Tensor, "n c"], beyond: Float[Tensor, " n"] | None
+    ) -> None:
+        """Look at some rows in place of tiles.
 
         Args:
-            rows: the t rows of a.
-            distances: their squared distances from the rows `first`, `first` + 1, … of b.
-            first: the number of the first of these rows of b.
+            squares: their squared distances; infinity for what is no row.
+            index: their numbers among the rows that may be neighbours.
+            beyond: the least squared distance that other rows may have; None if there are no others.
         """
+        count = min(self._count, squares.shape[1])
+        self._squares[:, :count], chosen = squares.topk(count, dim=1, largest=False)
+        self._index[:, :count] = index.gather(1, chosen)
+        if beyond is not None:
+            self._beyond = beyond
+
+    def listed(self) -> Listed:
+        """Return the candidates, nearest first, after all tiles."""
+        squares, order = self._squares.sort(dim=1)
+        return Listed(squares, self._index.gather(1, order).int())
+
+    def _offer(self, rows: slice, distances: Float[Tensor, "t m"], first: int) -> None:
+        """Keep the nearest of the candidates so far and of some more, whose first has the number `first`."""
         count = min(self._count, distances.shape[1])
-        if len(distances) == 0:
+        if 0 in distances.shape:
             return
         new_squares, columns = distances.topk(count, dim=1, largest=False)
-        squares = torch.cat([self.squares[rows], new_squares], 1)
-        index = torch.cat([self.index[rows], columns + first], 1)
-        self.squares[rows], chosen = squares.topk(self._count, dim=1, largest=False)
-        self.index[rows] = index.gather(1, chosen)
+        squares = torch.cat([self._squares[rows], new_squares], 1)
+        index = torch.cat([self._index[rows], columns + first], 1)
+        self._squares[rows], kept = squares.topk(self._count, dim=1, largest=False)
+        self._index[rows] = index.gather(1, kept)
 
-    def complete(self, k: int) -> None:
+    def nearest(self) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
+        """Return exact squared distances (float64) and numbers of the k nearest rows, nearest first, after all tiles.
+
+        The numbers count the rows that may be neighbours, from 0.
+        """
+        self._complete()
+        kth, doubt = self._squares[:, self._k - 1 : self._k], self._doubt[:, None]
+        squares, index = self._settled(self._squares <= kth + doubt)
+        return squares[:, : self._k], index[:, : self._k]
+
+    def kth(self) -> Float[Tensor, " n"]:
+        """Return the exact squared distance (float64) from the k-th nearest row, after all tiles."""
+        self._complete()
+        kth, doubt = self._squares[:, self._k - 1 : self._k], self._doubt[:, None]
+        # Only the distances that could be the k-th are computed in double precision
+        return self._settled((self._squares >= kth - doubt) & (self._squares <= kth + doubt))[0][:, self._k - 1]
+
+    def _complete(self) -> None:
         """Find the candidates again in double precision for rows where one left out may be among the k nearest."""
-        same = self._a is self._b
-        if self._count == len(self._b) - same:
+        left_out = self._count < self._m - self._same
+        last = torch.minimum(self._squares[:, -1], self._beyond) if left_out else self._beyond
+        unsure = last <= self._squares[:, self._k - 1] + self._doubt + torch.finfo(torch.float32).eps * last
+        unsure &= last.isfinite()
+        if not bool(unsure.any()):
             return
-        last = self.squares[:, -1]
-        unsure = last <= self.squares[:, k - 1] + self.doubt + torch.finfo(torch.float32).eps * last
+        columns = slice(None) if self._of_b is None else self._of_b
         for rows in torch.split(unsure.nonzero()[:, 0], TILE):
-            distances = double_tile(self._a, self._b, rows)
-            if same:
-                distances[torch.arange(len(rows)), rows] = torch.inf
-            squares, self.index[rows] = distances.topk(self._count, dim=1, largest=False)
-            self.squares[rows] = squares.to(self.squares.dtype)
+            distances = double_tile(self._a, self._b, _numbers(self._of_a, rows), columns=columns)
+            if self._same:
+                distances[torch.arange(len(rows), device=rows.device), rows] = torch.inf
+            squares, self._index[rows] = distances.topk(self._count, dim=1, largest=False)
+            self._squares[rows] = squares.to(self._squares.dtype)
 
-    def settle(self, chosen: Bool[Tensor, "n count"]) -> None:
+    def _settled(self, doubted: Bool[Tensor, "n count"]) -> tuple[Float[Tensor, "n count"], Int[Tensor, "n count"]]:
         """Replace the chosen distances by exact ones, and sort all candidates by distance."""
-        self.squares = self.squares.double()
-        i, column = chosen.nonzero(as_tuple=True)
-        self.squares[i, column] = exact(self._a, self._b, i, self.index[i, column])
-        self.squares, order = self.squares.sort(dim=1, stable=True)
-        self.index = self.index.gather(1, order)
+        squares = self._squares.double()
+        i, column = doubted.nonzero(as_tuple=True)
+        j = self._index[i, column]
+        squares[i, column] = exact(self._a, self._b, _numbers(self._of_a, i), _numbers(self._of_b, j))
+        squares, order = squares.sort(dim=1, stable=True)
+        return squares, self._index.gather(1, order)
+
+
+def part(numbers: Int[Tensor, " n"] | None, rows: slice) -> slice:
+    """Return which of some rising row numbers lie within a slice of rows; None stands for all numbers."""
+    if numbers is None:
+        return rows
+    first, last = torch.searchsorted(numbers, torch.tensor([rows.start, rows.stop], device=numbers.device)).tolist()
+    return slice(first, last)
+
+
+def chosen(
+    tile: Tile, of_a: Int[Tensor, " n"] | None, rows: slice, of_b: Int[Tensor, " m"] | None, columns: slice
+) -> Float[Tensor, "t c"]:
+    """Return a tile's distances of the rows of_a[rows] from the rows of_b[columns]."""
+    distances = tile.distances
+    if of_a is not None:
+        distances = distances[of_a[rows] - tile.rows.start]
+    return distances if of_b is None else distances.index_select(1, of_b[columns] - tile.columns.start)
+
+
+def _numbers(rows: Int[Tensor, " n"] | None, index: Int[Tensor, " p"]) -> Int[Tensor, " p"]:
+    return index if rows is None else rows[index]

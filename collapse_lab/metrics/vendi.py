@@ -10,13 +10,14 @@ from typing import Annotated, ClassVar
 import numpy as np
 import torch
 from annotated_types import Gt
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from collapse_lab.errors import UserError
 from collapse_lab.metrics.directions import directions
 from collapse_lab.metrics.interaction import pair_contributions, random_pairs
 from collapse_lab.metrics.intervals import around
+from collapse_lab.metrics.symmetric import add_product, forms, scatter
 from collapse_lab.metrics.validation import validated_float64
 from collapse_lab.types import Estimate, FeatureSet, Infinite, Resamplings, Split
 
@@ -27,24 +28,38 @@ class Spectrum:
 
     Attributes:
         values: the eigenvalues above rounding, rising, (r,).
-        rows: each direction u in the basis of their eigenvectors, (n, r).
+        units: the directions u, (n, d), or their coordinates in the basis of the eigenvectors, (n, r).
+        basis: the eigenvectors (d, r), or None where `units` are coordinates already.
     """
 
     values: Float[Tensor, " r"]
-    rows: Float[Tensor, "n r"]
+    units: Float[Tensor, "n _"]
+    basis: Float[Tensor, "d r"] | None
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def coordinates(self, rows: Int[Tensor, " p"]) -> Float[Tensor, "p r"]:
+        """Return some directions in the basis of the eigenvectors."""
+        return self.units[rows] if self.basis is None else self.units[rows] @ self.basis
+
+    def forms(self, weights: Float[Tensor, " r"]) -> Float[Tensor, " n"]:
+        """Return for each direction the sum of its squared coordinates, times `weights`."""
+        if self.basis is None:
+            return self.units**2 @ weights
+        matrix = torch.zeros(len(self.basis), len(self.basis), dtype=weights.dtype, device=weights.device)
+        add_product(matrix, self.basis * weights, self.basis)
+        return forms(self.units, 0.0, matrix)
 
 
 def _spectrum(x: Float[Tensor, "n d"]) -> Spectrum:
     units = directions(x)[0]
     n, d = units.shape
-    if n <= d:  # because K / n has the same eigenvalues and is smaller
-        values, vectors = torch.linalg.eigh(units @ units.T / n)
-        rows = (n * values.clamp(min=0)).sqrt() * vectors
-    else:
-        values, vectors = torch.linalg.eigh(units.T @ units / n)
-        rows = units @ vectors
+    few = n <= d  # because K / n has the same eigenvalues and is smaller
+    values, vectors = torch.linalg.eigh(scatter(units.T if few else units) / n)
     kept = values > len(values) * torch.finfo(values.dtype).eps * values[-1]
-    return Spectrum(values[kept], rows[:, kept])
+    values, vectors = values[kept], vectors[:, kept]
+    return Spectrum(values, (n * values).sqrt() * vectors, None) if few else Spectrum(values, units, vectors)
 
 
 def _score(spectrum: Spectrum, q: float) -> float:
@@ -57,7 +72,7 @@ def _score(spectrum: Spectrum, q: float) -> float:
         entropy = -(spectrum.values @ logs)
     else:
         entropy = torch.logsumexp(q * logs, 0) / (1 - q)
-    return min(math.exp(max(0.0, float(entropy))), float(len(spectrum.rows)))  # because rounding may leave the range
+    return min(math.exp(max(0.0, float(entropy))), float(len(spectrum)))  # because rounding may leave the range
 
 
 def _slopes(spectrum: Spectrum, q: float) -> tuple[Float[Tensor, " r"], Float[Tensor, " r"]]:
@@ -82,11 +97,10 @@ def _second(spectrum: Spectrum, q: float, rng: np.random.Generator) -> Float[Ten
     gaps = values[:, None] - values
     close = gaps.abs() <= 1e-6 * values
     divided = torch.where(close, curves, (slopes[:, None] - slopes) / torch.where(close, 1.0, gaps))
-    i, j = random_pairs(len(spectrum.rows), rng)
+    first, second = (spectrum.coordinates(rows.to(values.device)) for rows in random_pairs(len(spectrum), rng))
     diagonal = divided.diagonal() * values
-    own = spectrum.rows**2 @ diagonal
-    across = spectrum.rows[i] * spectrum.rows[j]
-    return ((across @ divided) * across).sum(1) - own[i] - own[j] + diagonal @ values
+    across = first * second
+    return ((across @ divided) * across).sum(1) - (first**2 + second**2) @ diagonal + diagonal @ values
 
 
 def vendi_score(x: Float[Tensor, "n d"], q: float = 1.0) -> float:
@@ -138,7 +152,7 @@ class Vendi:
         del real  # because variety is a property of one set
         with torch.inference_mode():
             spectrum = _spectrum(validated_float64(generated.values, generated.values)[0])
-            value, n = _score(spectrum, self.q), len(spectrum.rows)
-            influence = spectrum.rows**2 @ _slopes(spectrum, self.q)[0]
+            value, n = _score(spectrum, self.q), len(spectrum)
+            influence = spectrum.forms(_slopes(spectrum, self.q)[0])
             contributions = [influence, pair_contributions(_second(spectrum, self.q, rng), n)]
         return {"vendi": around(value, contributions, rng, self.bootstrap, low=1.0, high=float(n))}

@@ -13,7 +13,7 @@ from collapse_lab.types.data import (
 )
 from collapse_lab.types.execution import Executor, FitRequest, SampleRequest
 from collapse_lab.types.family import Arithmetic, Budget, GenerativeModel, Progress
-from collapse_lab.types.measures import Comparison, Estimate, FeatureSet, Prospect, Subject
+from collapse_lab.types.measures import Comparison, Estimate, FeatureSet, Prospect, Subject, Task
 from collapse_lab.types.protocols import (
     Curation,
     Dataset,
@@ -92,6 +92,7 @@ __all__ = [
     "Spec",
     "Split",
     "Subject",
+    "Task",
     "Times",
     "Tokens",
     "Weights",

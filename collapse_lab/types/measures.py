@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,6 +43,25 @@ class Estimate:
     value: float
     lo: float | None = None
     hi: float | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """Hold one call of a metric, so that several metrics of the same rows can be computed together.
+
+    Attributes:
+        metric: the metric.
+        generated: features of generated rows.
+        real: features of the real rows that they are compared with.
+        rng: the metric's own random numbers.
+        known: what the metric's `of_real` returned for `real`, where it was called before.
+    """
+
+    metric: Any
+    generated: FeatureSet
+    real: FeatureSet
+    rng: np.random.Generator
+    known: Mapping[str, Tensor] | None = None
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,14 @@ class Metric(Protocol):
 
     A metric that does not take any number of rows may have a method `check_run(comparison: Comparison) -> None`. It is
     called for every prompt set before anything is computed, and raises UserError where the metric would fail later.
+
+    A metric that computes something from the real rows alone may have a method
+    `of_real(real: FeatureSet) -> Mapping[str, Tensor]`. Its result is a stage of the store, shared by all generations
+    and runs, and `__call__` is given it as a named argument `known`.
+
+    A metric that shares work with other ones may have an attribute `together`: a function of the signature
+    `(tasks: Sequence[Task]) -> Sequence[Mapping[str, Estimate]]`. It is called once with the tasks of all metrics that
+    have the same one, in place of `__call__`. `metrics.tiles.in_one_pass` shares the inner products of pairs of rows.
     """
 
     version: ClassVar[int]

@@ -110,7 +110,7 @@ def keys(experiment: Experiment, kind: str) -> list[str]:
     return [stage.key for stage in experiment.layout.stages if stage.kind == kind]
 
 
-KINDS = ("fit", "sample", "features", "floor")
+KINDS = ("fit", "sample", "features", "known", "floor")
 
 
 def test_a_run_its_stages_and_its_folder_are_found_again(composed: Composed, upgrade: Callable[[], None]) -> None:
@@ -146,7 +146,7 @@ def test_a_run_that_was_stopped_goes_on_after_an_upgrade(composed: Composed, upg
     [
         ({"model__sharpness": 2.0}, {"fit", "sample", "features"}),
         ({"model__heat": 1.0}, {"fit", "sample", "features"}),
-        ({"metrics__fid__power": 1.0}, {"floor"}),
+        ({"metrics__fid__power": 1.0}, {"known", "floor"}),
         ({"patience": 4}, set()),
     ],
     ids=["of the fit", "of sampling", "of the metric", "of the root"],

@@ -18,6 +18,7 @@ from collapse_lab.engine.keys import (
     FeaturesKey,
     FitKey,
     FloorKey,
+    KnownKey,
     RealFeaturesKey,
     RealKey,
     SampleKey,
@@ -82,6 +83,7 @@ KINDS: list[tuple[type[StageKey], dict[str, Any], dict[str, Any]]] = [
         {"metric": identity(), "rows": ("ab", "cd"), "n": 40},
         {"metric": identity(k=5), "rows": ("cd", "ab"), "n": 41},
     ),
+    (KnownKey, {"metric": identity(), "rows": "ab"}, {"metric": identity(k=5), "rows": "cd"}),
 ]
 EVERY_KIND = pytest.mark.parametrize(("kind", "facts", "others"), KINDS, ids=lambda value: getattr(value, "kind", ""))
 

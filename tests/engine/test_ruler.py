@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.ruler import flatten
@@ -222,3 +224,63 @@ def test_features_of_a_trained_extractor_depend_on_its_training(tmp_path: Path) 
         assert all(training in stage.parents for stage in features)
         keys.append({stage.key for stage in stages})
     assert not keys[0] & keys[1]
+
+
+@dataclass
+class Informed(Recorder):
+    """Return the mean of the real values that it is told, and count how often real rows alone are looked at."""
+
+    looks: list[int] = field(default_factory=list)
+
+    def of_real(self, real: FeatureSet) -> dict[str, Tensor]:
+        self.looks.append(len(real))
+        return {"mean": real.values.double().mean()}
+
+    def __call__(
+        self,
+        generated: FeatureSet,
+        real: FeatureSet,
+        rng: np.random.Generator,
+        known: Mapping[str, Tensor] | None = None,
+    ) -> Mapping[str, Estimate]:
+        super().__call__(generated, real, rng)
+        assert known is not None
+        return {"real": Estimate(float(known["mean"]))}
+
+
+def test_what_is_known_of_the_real_rows_is_computed_once_for_floors_generations_and_runs(tmp_path: Path) -> None:
+    metric = Informed()
+    ruler, steps = laid_out(lab_with(tmp_path, {"flat": Flat()}, {"metric": metric}))
+    ruler.prepare()
+    readings = [ruler.measure(step, no_model, steps[0]).metrics for step in steps]
+    mean = float(as_float(REAL.reference.data).flatten(1).double().mean())
+    assert readings == [{"all/flat/real": pytest.approx(mean), "all/flat/real_floor": pytest.approx(mean)}] * len(steps)
+    assert metric.looks == [len(REAL.reference)]
+    again = Informed()
+    measured(lab_with(tmp_path, {"flat": Flat()}, {"metric": again}, seed=1))
+    assert again.looks == []  # it is read from the store
+
+
+def test_what_is_known_depends_on_rows_space_and_metric(tmp_path: Path) -> None:
+    def keys(lab: Lab) -> set[str]:
+        return {stage.key for stage in laid_out(lab)[0].stages if stage.kind == "known"}
+
+    def identified(version: int, **arguments: float) -> Lab:
+        metric: Any = Informed()
+        return replace(
+            lab, metrics={"metric": (metric, {"class": "tests.metric", "version": version, "arguments": arguments})}
+        )
+
+    lab = lab_with(tmp_path, {"flat": Flat()}, {"metric": Informed()})
+    first = keys(lab)
+    assert keys(replace(lab, seed=3)) == keys(identified(1)) == first
+    others = [
+        lab_with(tmp_path, {"flat": Flat()}, {"metric": Informed(against="train")}),
+        lab_with(tmp_path, {"narrow": Flat(width=10)}, {"metric": Informed()}),
+        identified(2),
+        identified(1, k=3),
+        with_few_reference_rows(lab, 30),
+    ]
+    added = [first, *(keys(other) - first for other in others)]
+    assert [len(found) for found in added] == [1] * len(added)
+    assert len(set.union(*added)) == len(added)

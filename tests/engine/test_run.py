@@ -92,8 +92,9 @@ def test_a_run_is_finished_with_every_generation_of_every_model_or_a_divergence(
 def test_a_layout_lists_every_stage_once_and_shared_ones_first(tmp_path: Path) -> None:
     layout = Chain(tmp_path, generations=2).layout()
     kinds = [stage.kind for stage in layout.stages]
-    # Real features of both splits and the floor; then fit, samples, a grid and features of each generation
-    assert kinds == ["features", "features", "floor", *["fit", "sample", "sample", "features"] * 3]
+    # Real features of both splits, what FID knows of them, and the floor; then, of each generation, fit, samples, a
+    # grid and features
+    assert kinds == ["features", "features", "known", "floor", *["fit", "sample", "sample", "features"] * 3]
     assert len({stage.key for stage in layout.stages}) == len(kinds)
     assert not (tmp_path / "store").exists()
 
@@ -101,7 +102,7 @@ def test_a_layout_lists_every_stage_once_and_shared_ones_first(tmp_path: Path) -
 def test_stages_of_a_layout_are_the_stages_that_a_run_stores(tmp_path: Path) -> None:
     chain = Chain(tmp_path, generations=1)
     chain.run()
-    for kind in ("fit", "sample", "features", "floor"):
+    for kind in ("fit", "sample", "features", "known", "floor"):
         assert {stage.key for stage in chain.layout().stages if stage.kind == kind} == chain.stored(kind)
     assert all(stage.ready for stage in chain.layout().stages)
 

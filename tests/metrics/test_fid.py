@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchmetrics.image.fid import _compute_fid
 
-from collapse_lab.metrics.fid import FID, _by_columns, _by_rows, distance_and_influence, frechet_distance
+from collapse_lab.metrics.fid import (
+    FID,
+    distance_and_influence,
+    frechet_distance,
+    gaussian,
+    maps,
+    rooted,
+)
+from collapse_lab.metrics.symmetric import forms
 from tests.metrics.cases import features, modes, normal, rng, rotation
 
 PAIRS = {
@@ -59,10 +67,14 @@ def test_both_computations_agree_at_every_rank(rank: int) -> None:
     x, y = normal(100, rank, 1, decay=1.0) @ basis, normal(80, 16, 2)
     x, y = x - x.mean(0), y - y.mean(0)
     for first, second in ((x, y), (y, x), (x, x)):
-        rows, columns = _by_rows(first, second), _by_columns(first, second)
-        assert float(columns.trace) == pytest.approx(float(rows.trace), rel=1e-9)
-        torch.testing.assert_close(columns.pull_x, rows.pull_x, rtol=1e-6, atol=1e-6)
-        torch.testing.assert_close(columns.pull_y, rows.pull_y, rtol=1e-6, atol=1e-6)
+        of_x, of_y = gaussian(first), rooted(gaussian(second))
+        trace, there, back = maps(of_x, of_y)
+        n, m = len(first) - 1, len(second) - 1
+        left, sigma, right = torch.linalg.svd(first @ second.T / (n * m) ** 0.5, full_matrices=False)
+        assert float(trace) == pytest.approx(float(sigma.sum()), rel=1e-9)
+        pulls = forms(first, of_x.mean, there), forms(second, of_y.mean, back)
+        torch.testing.assert_close(pulls[0], n * (left**2 @ sigma), rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(pulls[1], m * (sigma @ right**2), rtol=1e-6, atol=1e-6)
 
 
 def standardised(n: int, d: int, seed: int) -> Tensor:

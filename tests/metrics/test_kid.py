@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.image.kid import poly_kernel, poly_mmd
 
-import collapse_lab.metrics.kernels as module
+from collapse_lab.metrics import tiles
 from collapse_lab.metrics.kid import KID, kernel_distance
 from tests.metrics.cases import features, modes, normal, rng, rotation
 
@@ -27,7 +27,7 @@ def test_sets_of_different_sizes_follow_the_definition() -> None:
 def test_tiles_do_not_change_the_kernel_distance(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = normal(50, 6, 1), normal(33, 6, 2, shift=0.3)
     expected = kernel_distance(x, y)
-    monkeypatch.setattr(module, "TILE", 7)
+    monkeypatch.setattr(tiles, "TILE", 7)
     assert kernel_distance(x, y) == pytest.approx(expected, rel=1e-12)
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from prdc import compute_prdc
 from torch import Tensor
 
+from collapse_lab.metrics import tiles
 from collapse_lab.metrics.clouds import clouds, double_tile, exact, tile
 from collapse_lab.metrics.neighbours import nearest, nearest_in
 from collapse_lab.metrics.prdc import PRDC, membership, prdc
@@ -31,10 +32,12 @@ def test_prdc_equals_the_package_exactly_without_ties(n: int, m: int, d: int, k:
     assert in_single == pytest.approx(by_package(generated.float().double(), reference.float().double(), k), abs=1e-12)
 
 
-def test_tiles_do_not_change_the_membership() -> None:
+def test_tiles_do_not_change_the_membership(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = normal(101, 7, 1), normal(75, 7, 2)
-    for expected, tiled in zip(membership(x, y, 5), membership(x, y, 5, rows=13), strict=True):
-        assert torch.equal(expected, tiled)
+    expected = membership(x, y, 5)
+    monkeypatch.setattr(tiles, "TILE", 13)
+    for untiled, tiled in zip(expected, membership(x, y, 5), strict=True):
+        assert torch.equal(untiled, tiled)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
@@ -91,7 +94,8 @@ def test_prdc_is_invariant_to_rotation_and_order(seed: int, n: int, m: int, d: i
     assert 0 <= expected["density"] <= m / 3
 
 
-def test_radii_and_distances_follow_the_definition() -> None:
+def test_radii_and_distances_follow_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiles, "TILE", 11)
     x, y = normal(30, 4, 1), normal(20, 4, 2)
     squares = torch.cdist(x, y) ** 2
     a, b = clouds(x, y)
@@ -101,11 +105,11 @@ def test_radii_and_distances_follow_the_definition() -> None:
     i, j = torch.tensor([0, 5]), torch.tensor([3, 19])
     torch.testing.assert_close(exact(a, b, i, j) * a.scale**2, squares[i, j])
     own = (torch.cdist(x, x) ** 2).sort(1)
-    torch.testing.assert_close(nearest(x, 3, rows=11)[0], own.values[:, 1:4])
-    assert torch.equal(nearest(x, 3, rows=11)[1], own.indices[:, 1:4])
+    torch.testing.assert_close(nearest(x, 3)[0], own.values[:, 1:4])
+    assert torch.equal(nearest(x, 3)[1], own.indices[:, 1:4])
     across = squares.sort(1)
-    torch.testing.assert_close(nearest_in(x, y, 4, rows=11)[0], across.values[:, :4])
-    assert torch.equal(nearest_in(x, y, 4, rows=11)[1], across.indices[:, :4])
+    torch.testing.assert_close(nearest_in(x, y, 4)[0], across.values[:, :4])
+    assert torch.equal(nearest_in(x, y, 4)[1], across.indices[:, :4])
 
 
 @pytest.mark.parametrize(("n", "m"), [(200, 150), (7, 9), (6, 100)])

@@ -66,7 +66,7 @@ def test_rows_of_zeros_are_one_kind() -> None:
 def test_influence_is_the_derivative_by_the_weight_of_a_row(name: str, q: float) -> None:
     x, copies = SETS[name][:50], 400
     spectrum = _spectrum(x)
-    influence = spectrum.rows**2 @ _slopes(spectrum, q)[0]
+    influence = spectrum.forms(_slopes(spectrum, q)[0])
     for row in range(3):
         more = torch.cat([x.repeat(copies, 1), x[row : row + 1]])
         less = torch.cat([x.repeat(copies - 1, 1), x[:row], x[row + 1 :]])
