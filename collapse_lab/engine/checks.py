@@ -12,7 +12,7 @@ from collapse_lab.engine.lab import Lab
 from collapse_lab.errors import UserError
 from collapse_lab.memory import require
 from collapse_lab.sizes import Sizes, check_stages
-from collapse_lab.types import Comparison, GenerativeModel, Modality, Prospect, Samples, Spec, Split
+from collapse_lab.types import Comparison, GenerativeModel, Modality, Prospect, Rows, Samples, Spec, Split
 
 STORED: Mapping[Modality, int] = {"image": 1, "points": 8, "tokens": 8}  # bytes of a number of a row that is kept
 TRAINED: Mapping[Modality, int] = {"image": 12, "points": 8, "tokens": 8}  # in a batch: rows, noise and prediction
@@ -105,10 +105,11 @@ def too_few(subset: str, count: int) -> str:
 
 def _varied(lab: Lab, split: Split, mask: np.ndarray) -> bool:
     """Return whether some rows of a split differ from each other."""
-    rows: Samples = getattr(lab.real, split)
+    rows: Samples[Rows] = getattr(lab.real, split)
     first, *others = np.flatnonzero(mask).tolist() or [0]
+    pattern = rows.data[first : first + 1]
     # Row by row, because the second row of real data nearly always differs, and a mask would copy all of them
-    return any(bool((rows.data[other] != rows.data[first]).any()) for other in others)
+    return any(bool((rows.data[other : other + 1] != pattern).any()) for other in others)
 
 
 def _most(sizes: Sizes) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from collapse_lab.engine.view import View
 from collapse_lab.storage.store import Payload
-from collapse_lab.types import Captions, FeatureSet, Samples
+from collapse_lab.types import Captions, FeatureSet, Rows, Samples
 
 OPTIONAL = ("predicted", "texts")  # what not every extractor gives, in the order of FeatureSet
 
@@ -24,6 +25,12 @@ def samples_of(payload: Payload) -> Samples:
     table = tuple(payload.meta["captions"])
     captions = Captions(table, payload.tensors["captions"].numpy()) if table else Captions()
     return Samples(payload.tensors["data"], payload.tensors["labels"].numpy(), captions)
+
+
+def rows_of(payload: Payload) -> Samples[Rows]:
+    """Return the samples that a payload holds as rows that are gathered from their file when they are asked for."""
+    samples = samples_of(payload)
+    return Samples(View.of(samples.data, payload.file), samples.labels, samples.captions)
 
 
 def features_to_payload(features: FeatureSet) -> Payload:

@@ -14,13 +14,14 @@ from collapse_lab.engine.checks import too_few
 from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.keys import FeaturesKey, FloorKey, Identity, RealFeaturesKey, digest_of_array
 from collapse_lab.engine.lab import Lab
-from collapse_lab.engine.payloads import features_of, features_to_payload, samples_of, take
+from collapse_lab.engine.payloads import features_of, features_to_payload, rows_of, samples_of, take
 from collapse_lab.engine.plan import Step
 from collapse_lab.engine.stages import Stage
+from collapse_lab.engine.view import given
 from collapse_lab.errors import UserError
 from collapse_lab.seeds import Seeds
 from collapse_lab.storage.store import Payload
-from collapse_lab.types import Estimate, FeatureSet, GenerativeModel, Samples, Split, Subject
+from collapse_lab.types import Estimate, FeatureSet, GenerativeModel, Rows, Samples, Split, Subject
 
 SPLITS: tuple[Split, ...] = ("train", "reference")
 
@@ -154,7 +155,7 @@ class Ruler:
         """Return the reference rows of a prompt set, gathered once."""
         if subset not in self._probed:
             rows = np.flatnonzero(self._lab.members_of(subset)[1])
-            self._probed[subset] = self._lab.real.reference.take(rows)
+            self._probed[subset] = self._lab.real.reference.take(rows).gathered()
         return self._probed[subset]
 
     def _metrics_of(self, name: str) -> list[str]:
@@ -207,7 +208,8 @@ class Ruler:
 
     def _features(self, sampled: Stage, name: str) -> Stage:
         def produce() -> Payload:
-            return features_to_payload(self._extractors.get(name).extract(samples_of(sampled.value())))
+            extractor = self._extractors.get(name)
+            return features_to_payload(extractor.extract(given(extractor, rows_of(sampled.value()))))
 
         key = FeaturesKey(self._lab.extractors[name].identity)
         parents = [sampled, *self._extractors.parents(name)]
@@ -217,8 +219,9 @@ class Ruler:
         numbers = self._embedded[name, split]
 
         def produce() -> Payload:
-            rows: Samples = getattr(self._lab.real, split)
-            return features_to_payload(self._extractors.get(name).extract(rows.take(numbers)))
+            rows: Samples[Rows] = getattr(self._lab.real, split)
+            extractor = self._extractors.get(name)
+            return features_to_payload(extractor.extract(given(extractor, rows.take(numbers))))
 
         identity = self._lab.extractors[name].identity
         key = RealFeaturesKey(identity, self._lab.dataset.key, split, digest_of_array(numbers))

@@ -20,7 +20,7 @@ from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Denoiser, Sampler
 from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import Budget, Captions, Conditions, Progress, Samples, Spec, Weights
+from collapse_lab.types import Budget, Captions, Conditions, Progress, Rows, Samples, Spec, Weights
 
 Loss = Literal["mse", "mae"]
 
@@ -66,6 +66,7 @@ class Diffusion(pl.LightningModule, ABC):
 
     sampling_only: ClassVar[frozenset[str]] = frozenset({"sampler", "sampling_batch"})
     finetuning_only: ClassVar[frozenset[str]] = frozenset({"optimisation.finetune_lr"})
+    gathers: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -113,7 +114,7 @@ class Diffusion(pl.LightningModule, ABC):
         embedded = self.embed(condition.to(self.device))
         return lambda x, t: self.predict(x, t, embedded)
 
-    def begin(self, data: Samples, budget: Budget, seeds: Seeds) -> None:
+    def begin(self, data: Samples[Rows], budget: Budget, seeds: Seeds) -> None:
         """Take the rows to fit, freeze what a warm fit leaves as it is, and open the fit's stream of random numbers."""
         self._data, self._condition = data, self.condition(data)
         self._noise, self._mirror = seeds.child("noise").torch(), seeds.child("mirror").torch()
@@ -121,7 +122,7 @@ class Diffusion(pl.LightningModule, ABC):
         for part in self.frozen:
             part.requires_grad_(not budget.warm)
 
-    def fit(self, data: Samples, budget: Budget, seeds: Seeds, progress: Progress) -> None:
+    def fit(self, data: Samples[Rows], budget: Budget, seeds: Seeds, progress: Progress) -> None:
         """Train the network, and keep the moving average of its weights."""
         self.begin(data, budget, seeds)
         self._average = self.optimisation.average(self.parameters())
@@ -158,7 +159,7 @@ class Diffusion(pl.LightningModule, ABC):
         return self.predict(self.noising.add_noise(x, noise, t), t, self.embed(condition)), target
 
     @torch.no_grad()
-    def denoising_losses(self, samples: Samples, times: Tensor, noise: Tensor) -> Tensor:
+    def denoising_losses(self, samples: Samples[Rows], times: Tensor, noise: Tensor) -> Tensor:
         """Return the mean squared error of each row, with its condition.
 
         Args:

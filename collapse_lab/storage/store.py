@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.storage.files import checksum, disk_is_full, full_disk_explained, locked, make_folder, sync
+from collapse_lab.storage.mapped import MappedFile
 from collapse_lab.types import Count, Executor
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ Keep = Literal["all", "last", "metrics"]
 # What reading a damaged entry may raise; a folder in the place of a file is an OSError
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IsADirectoryError, NotADirectoryError)
 TENSORS, META, MANIFEST = "tensors.safetensors", "meta.json", "manifest.json"
+LARGE = 2**24  # bytes of tensors that are mapped from their file after it is written, instead of held
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,14 @@ class Payload:
         divergence: why the model gave no usable numbers, None where it did. A divergence is a result like any other:
             it is committed, and a second run finds it.
         seconds: how long the stage took; for a member of a pack, the wall time of the program divided by its members.
+        file: the file in which the tensors lie, mapped; None where they lie in memory.
     """
 
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
     divergence: str | None = None
     seconds: float = 0.0
+    file: MappedFile | None = field(default=None, compare=False)
 
     def sound(self) -> Payload:
         """Return this payload.
@@ -74,6 +78,7 @@ class Store:
 
     def __init__(self, root: str | Path, executor: Executor, keep: Keep = "all", every: Count = 1) -> None:
         self.root, self.keep, self.every, self._executor = Path(root), keep, every, executor
+        self._verified: set[MappedFile] = set()
 
     def open(self) -> None:
         """Make the folders.
@@ -85,7 +90,7 @@ class Store:
             make_folder(self.root / name, "paths.store")
 
     def has(self, kind: str, key: str) -> bool:
-        """Return whether the stage is committed. Its checksums are verified when it is read."""
+        """Return whether the stage is committed. Its checksums are verified when it is first read."""
         return (self._entry(kind, key) / MANIFEST).exists()
 
     def commits(self, generation: int) -> bool:
@@ -107,6 +112,7 @@ class Store:
                 payload = produce()  # not `compute`, because a training step should be as few calls deep as can be
                 payload = replace(payload, seconds=self._executor.clock() - begun)
                 self._commit(kind, key, payload, describe)
+                payload = self._mapped(kind, key, payload)
             return payload
 
     def compute(self, produce: Callable[[], Payload]) -> Payload:
@@ -119,13 +125,14 @@ class Store:
         """Return the committed payload, or None.
 
         An entry is believed only if its manifest names this kind and key, and lists every file that is loaded with its
-        SHA-256 sum. Any other entry is set aside with a warning, and computed again.
+        SHA-256 sum. Any other entry is set aside with a warning, and computed again. The sum of a file is verified
+        once, and again if the file has changed since. The tensors lie in their file, mapped.
         """
         entry = self._entry(kind, key)
         if not entry.is_dir():
             return None
         try:
-            return _verified(entry, kind, key)
+            return self._read(entry, kind, key)
         except FileNotFoundError as missing:
             if not entry.exists():  # because another process has removed it meanwhile
                 return None
@@ -143,6 +150,47 @@ class Store:
 
     def _entry(self, kind: str, key: str) -> Path:
         return self.root / kind / key[:2] / key
+
+    def _mapped(self, kind: str, key: str, payload: Payload) -> Payload:
+        """Return a payload that was committed, with large tensors in their file instead of in memory."""
+        if sum(tensor.nbytes for tensor in payload.tensors.values()) < LARGE:
+            return payload
+        path = self._entry(kind, key) / TENSORS
+        return replace(payload, tensors=_tensors(path), file=MappedFile.of(path))
+
+    def _read(self, entry: Path, kind: str, key: str) -> Payload:
+        """Return the payload of an entry.
+
+        Raises:
+            FileNotFoundError: a file of the entry is missing.
+            ValueError, KeyError, TypeError, AttributeError, OSError: the entry is damaged, or is another stage's.
+        """
+        manifest = json.loads((entry / MANIFEST).read_bytes())
+        files = _listed(manifest, entry, kind, key)
+        for name, expected in files.items():
+            self._verify(entry / name, expected["sha256"])
+        meta, divergence, seconds = json.loads((entry / META).read_bytes()), manifest["divergence"], manifest["seconds"]
+        if not isinstance(meta, dict) or not isinstance(divergence, str | None) or not isinstance(seconds, int | float):
+            raise TypeError("its manifest or meta.json has values of other types")
+        if TENSORS not in files:
+            return Payload({}, meta, divergence, seconds)
+        path = entry / TENSORS
+        return Payload(_tensors(path), meta, divergence, seconds, MappedFile.of(path))
+
+    def _verify(self, path: Path, expected: str) -> None:
+        """Compare a file with its checksum, unless it was compared before and has not changed since.
+
+        Raises:
+            ValueError: the file has another checksum.
+        """
+        file = MappedFile.of(path)
+        if file in self._verified:
+            return
+        measured = checksum(path)
+        if measured != expected:
+            raise ValueError(f"{path.name} has SHA-256 {measured[:12]}…, its manifest says {expected[:12]}…")
+        if file.settled:
+            self._verified.add(file)
 
     def _commit(self, kind: str, key: str, payload: Payload, describe: Mapping[str, Any]) -> None:
         # We hold this key's lock, so a draft found here was left by a crashed process: delete it
@@ -175,28 +223,19 @@ class Store:
         log.warning("a store entry failed its check (%s); set aside as %s and computed again", why, aside)
 
 
-def _verified(entry: Path, kind: str, key: str) -> Payload:
-    """Return the payload of an entry.
+def _listed(manifest: Mapping[str, Any], entry: Path, kind: str, key: str) -> dict[str, dict[str, str]]:
+    """Return the files that the manifest of an entry lists.
 
     Raises:
-        FileNotFoundError: a file of the entry is missing.
-        ValueError, KeyError, TypeError, AttributeError, OSError: the entry is damaged, or is another stage's.
+        ValueError, KeyError, TypeError: the manifest is another stage's, or lists other files than there are.
     """
-    manifest = json.loads((entry / MANIFEST).read_bytes())
     if (manifest["kind"], manifest["key"]) != (kind, key):
         raise ValueError(f"its manifest names the stage {manifest['kind']} {manifest['key']}")
-    files = manifest["files"]
+    files: dict[str, dict[str, str]] = manifest["files"]
     present = {path.name for path in entry.iterdir()} - {MANIFEST}
     if META not in files or not present <= set(files):
         raise ValueError(f"its manifest lists {sorted(files)}, and the folder holds {sorted(present)}")
-    for name, expected in files.items():
-        measured = checksum(entry / name)
-        if measured != expected["sha256"]:
-            raise ValueError(f"{name} has SHA-256 {measured[:12]}…, its manifest says {expected['sha256'][:12]}…")
-    meta, divergence, seconds = json.loads((entry / META).read_bytes()), manifest["divergence"], manifest["seconds"]
-    if not isinstance(meta, dict) or not isinstance(divergence, str | None) or not isinstance(seconds, int | float):
-        raise TypeError("its manifest or meta.json has values of other types")
-    return Payload(_tensors(entry / TENSORS) if TENSORS in files else {}, meta, divergence, seconds)
+    return files
 
 
 def _tensors(path: Path) -> Mapping[str, Tensor]:

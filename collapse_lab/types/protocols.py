@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from collapse_lab.types.data import Conditions, RealData, Samples, Spec, Split, Weights
+from collapse_lab.types.data import Conditions, RealData, Rows, Samples, Spec, Split, Weights
 from collapse_lab.types.family import Progress
 from collapse_lab.types.measures import Estimate, FeatureSet, Subject
 from collapse_lab.types.provenance import DrawRequest, Provenance
@@ -20,7 +20,11 @@ from collapse_lab.types.records import Record, RunInfo
 
 
 class Dataset(Protocol):
-    """Provide real, immutable data."""
+    """Provide real, immutable data.
+
+    A data set whose rows lie in files that may be larger than the memory may have a method `open() -> RealData[Rows]`.
+    It returns the same rows as `load`, to be gathered when they are asked for, and a run calls it instead of `load`.
+    """
 
     @property
     def key(self) -> str:
@@ -48,11 +52,11 @@ class PromptSet(Protocol):
         """
         ...
 
-    def member(self, samples: Samples) -> np.ndarray:
+    def member(self, samples: Samples[Rows]) -> np.ndarray:
         """Return a boolean mask (n,): the real rows that belong to this set."""
         ...
 
-    def conditions(self, n: int, train: Samples, spec: Spec) -> Conditions:
+    def conditions(self, n: int, train: Samples[Rows], spec: Spec) -> Conditions:
         """Return n conditions, balanced over the set and the same at every call."""
         ...
 
@@ -62,6 +66,9 @@ class Extractor(Protocol):
 
     An extractor whose features hold more than values says so in a class attribute `provides`: a frozenset of
     "predicted" and "texts".
+
+    An extractor that reads rows batch after batch may say so in a class attribute `gathers`, True. It is then given
+    `Samples[Rows]`, rows that are gathered from their files when they are asked for.
     """
 
     version: ClassVar[int]
