@@ -1,12 +1,15 @@
-"""Files that are mapped into memory: which file it was, and whether it is still the same."""
+"""Files that are mapped into memory: room in them, their checksums, and whether they are still the same."""
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from collapse_lab.errors import UserError
+from collapse_lab.storage.files import checksum
 
 SETTLED = 2 * 10**9  # nanoseconds; clocks of file systems tick far more often
 
@@ -60,3 +63,32 @@ class MappedFile:
                 f"{self.path} {what} while this run read it, so its rows are no longer those that the run began with. "
                 "What is in the ledger is whole: let nothing else write to that file, and give the same command again"
             )
+
+
+def checksum_once(path: Path) -> str:
+    """Return SHA-256, in hex, of a file; a file that has not changed since is read once in a process."""
+    file = MappedFile.of(path)
+    return _checksum(file) if file.settled else checksum(path)
+
+
+@lru_cache(maxsize=2**16)
+def _checksum(file: MappedFile) -> str:
+    return checksum(file.path)
+
+
+def reserve(file: int, size: int) -> None:
+    """Give a file its size, and the room for it on the disk.
+
+    A mapped file without that room would end the process, not with an error, where the disk is full.
+
+    Args:
+        file: the descriptor of an open file.
+        size: its bytes.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    if size and hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:  # because some systems have no such call
+        os.truncate(file, size)

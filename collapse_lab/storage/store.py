@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.storage.files import checksum, disk_is_full, full_disk_explained, locked, make_folder, sync
-from collapse_lab.storage.mapped import MappedFile
+from collapse_lab.storage.mapped import MappedFile, checksum_once
 from collapse_lab.types import Count, Executor
 
 if TYPE_CHECKING:
@@ -78,7 +78,6 @@ class Store:
 
     def __init__(self, root: str | Path, executor: Executor, keep: Keep = "all", every: Count = 1) -> None:
         self.root, self.keep, self.every, self._executor = Path(root), keep, every, executor
-        self._verified: set[MappedFile] = set()
 
     def open(self) -> None:
         """Make the folders.
@@ -132,7 +131,7 @@ class Store:
         if not entry.is_dir():
             return None
         try:
-            return self._read(entry, kind, key)
+            return _verified(entry, kind, key)
         except FileNotFoundError as missing:
             if not entry.exists():  # because another process has removed it meanwhile
                 return None
@@ -157,40 +156,6 @@ class Store:
             return payload
         path = self._entry(kind, key) / TENSORS
         return replace(payload, tensors=_tensors(path), file=MappedFile.of(path))
-
-    def _read(self, entry: Path, kind: str, key: str) -> Payload:
-        """Return the payload of an entry.
-
-        Raises:
-            FileNotFoundError: a file of the entry is missing.
-            ValueError, KeyError, TypeError, AttributeError, OSError: the entry is damaged, or is another stage's.
-        """
-        manifest = json.loads((entry / MANIFEST).read_bytes())
-        files = _listed(manifest, entry, kind, key)
-        for name, expected in files.items():
-            self._verify(entry / name, expected["sha256"])
-        meta, divergence, seconds = json.loads((entry / META).read_bytes()), manifest["divergence"], manifest["seconds"]
-        if not isinstance(meta, dict) or not isinstance(divergence, str | None) or not isinstance(seconds, int | float):
-            raise TypeError("its manifest or meta.json has values of other types")
-        if TENSORS not in files:
-            return Payload({}, meta, divergence, seconds)
-        path = entry / TENSORS
-        return Payload(_tensors(path), meta, divergence, seconds, MappedFile.of(path))
-
-    def _verify(self, path: Path, expected: str) -> None:
-        """Compare a file with its checksum, unless it was compared before and has not changed since.
-
-        Raises:
-            ValueError: the file has another checksum.
-        """
-        file = MappedFile.of(path)
-        if file in self._verified:
-            return
-        measured = checksum(path)
-        if measured != expected:
-            raise ValueError(f"{path.name} has SHA-256 {measured[:12]}…, its manifest says {expected[:12]}…")
-        if file.settled:
-            self._verified.add(file)
 
     def _commit(self, kind: str, key: str, payload: Payload, describe: Mapping[str, Any]) -> None:
         # We hold this key's lock, so a draft found here was left by a crashed process: delete it
@@ -221,6 +186,28 @@ class Store:
         except FileNotFoundError:  # because another process has set it aside first
             return
         log.warning("a store entry failed its check (%s); set aside as %s and computed again", why, aside)
+
+
+def _verified(entry: Path, kind: str, key: str) -> Payload:
+    """Return the payload of an entry.
+
+    Raises:
+        FileNotFoundError: a file of the entry is missing.
+        ValueError, KeyError, TypeError, AttributeError, OSError: the entry is damaged, or is another stage's.
+    """
+    manifest = json.loads((entry / MANIFEST).read_bytes())
+    files = _listed(manifest, entry, kind, key)
+    for name, expected in files.items():
+        measured = checksum_once(entry / name)
+        if measured != expected["sha256"]:
+            raise ValueError(f"{name} has SHA-256 {measured[:12]}…, its manifest says {expected['sha256'][:12]}…")
+    meta, divergence, seconds = json.loads((entry / META).read_bytes()), manifest["divergence"], manifest["seconds"]
+    if not isinstance(meta, dict) or not isinstance(divergence, str | None) or not isinstance(seconds, int | float):
+        raise TypeError("its manifest or meta.json has values of other types")
+    if TENSORS not in files:
+        return Payload({}, meta, divergence, seconds)
+    path = entry / TENSORS
+    return Payload(_tensors(path), meta, divergence, seconds, MappedFile.of(path))
 
 
 def _listed(manifest: Mapping[str, Any], entry: Path, kind: str, key: str) -> dict[str, dict[str, str]]:

@@ -34,7 +34,8 @@ def save(folder: Path, n: int = 12, split: bool = True) -> None:
 
 
 def hub_of(folder: Path, **changes: Any) -> Hub:
-    arguments: dict[str, Any] = {"name": str(folder), "caption_column": "text", "label_column": "label"}
+    cache = str(folder.with_name(f"{folder.name}-cache"))
+    arguments: dict[str, Any] = {"name": str(folder), "caption_column": "text", "label_column": "label", "cache": cache}
     return Hub(**(arguments | changes))
 
 

@@ -45,7 +45,8 @@ def write_folder(folder: Path, form: str = "csv", n: int = 12) -> None:
 
 
 def folder_of(path: Path, **changes: Any) -> ImageFolder:
-    arguments: dict[str, Any] = {"root": str(path), "reference_fraction": 0.25, "label_column": "kind"}
+    cache = str(path.with_name(f"{path.name}-cache"))
+    arguments: dict[str, Any] = {"root": str(path), "reference_fraction": 0.25, "label_column": "kind", "cache": cache}
     return ImageFolder(**(arguments | changes))
 
 
