@@ -85,7 +85,14 @@ class Work:
                 return samples_to_payload(
                     self._lab.executor.sample(
                         SampleRequest(
-                            model, component.fit_identity, settings, generation, conditions, seeds, self._progress
+                            model,
+                            component.fit_identity,
+                            settings,
+                            generation,
+                            conditions,
+                            seeds,
+                            self._progress,
+                            self._lab.store.allocate,
                         )
                     )
                 )

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from collapse_lab.engine import fitting
 from collapse_lab.errors import Diverged, UserError
+from collapse_lab.nn.latents import normal
 from collapse_lab.nn.noising import Noising
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Denoiser, Sampler
 from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import Budget, Captions, Conditions, Progress, Rows, Samples, Spec, Weights
+from collapse_lab.types import Allocate, Budget, Captions, Conditions, Progress, Rows, Samples, Spec, Weights
 
 Loss = Literal["mse", "mae"]
 
@@ -67,6 +68,7 @@ class Diffusion(pl.LightningModule, ABC):
     sampling_only: ClassVar[frozenset[str]] = frozenset({"sampler", "sampling_batch"})
     finetuning_only: ClassVar[frozenset[str]] = frozenset({"optimisation.finetune_lr"})
     gathers: ClassVar[bool] = True
+    allocates: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -200,18 +202,31 @@ class Diffusion(pl.LightningModule, ABC):
         return self.optimisation.adamw(parameters, self._budget, betas=(0.9, 0.99), fused=fused)
 
     @torch.no_grad()
-    def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples:
-        """Return one image for each condition, in the form that `pixels` says."""
+    def sample(
+        self, conditions: Conditions, seeds: Seeds, progress: Progress, allocate: Allocate = torch.empty
+    ) -> Samples:
+        """Return one image for each condition, in the form that `pixels` says.
+
+        Raises:
+            Diverged: an image is not finite.
+        """
         self.eval()
-        generator, condition = seeds.torch(), self.condition(conditions)
-        noise = torch.randn(len(conditions), *self.spec.shape, generator=generator)
-        images = torch.cat(
-            [
-                self._sample_batch(noise[span], condition[span], generator, progress)
-                for span in spans(len(conditions), self.sampling_batch)
-            ]
-        )
-        return self.published(images, conditions)
+        n, condition, shape = len(conditions), self.condition(conditions), self.spec.shape
+        later = seeds.torch()  # of what is drawn between the steps, which comes after the noise of all images
+        for _ in normal(n, shape, self.sampling_batch, later):
+            pass
+        images, bad = torch.empty(0), 0
+        noises = normal(n, shape, self.sampling_batch, seeds.torch())
+        for span, noise in zip(spans(n, self.sampling_batch), noises, strict=True):
+            batch = self._sample_batch(noise, condition[span], later, progress)
+            bad += _not_finite(batch)
+            if not bad:
+                rows = self.pixels.published(batch)
+                images = images if len(images) else allocate((n, *shape), dtype=rows.dtype)
+                images[span] = rows
+        if bad:
+            raise Diverged(f"{bad} samples are not finite")
+        return Samples(images, conditions.labels, conditions.captions)
 
     def published(self, images: Tensor, conditions: Conditions) -> Samples:
         """Return images in the network's range as samples with their conditions.
@@ -219,8 +234,8 @@ class Diffusion(pl.LightningModule, ABC):
         Raises:
             Diverged: an image is not finite.
         """
-        if not images.isfinite().all():
-            raise Diverged(f"{int((~images.isfinite()).flatten(1).any(1).sum())} samples are not finite")
+        if bad := _not_finite(images):
+            raise Diverged(f"{bad} samples are not finite")
         return Samples(self.pixels.published(images), conditions.labels, conditions.captions)
 
     def _sample_batch(self, noise: Tensor, condition: Tensor, generator: torch.Generator, progress: Progress) -> Tensor:
@@ -256,6 +271,11 @@ class Diffusion(pl.LightningModule, ABC):
         """
         if pretrained is not None:
             self.load(_read_weights(pretrained))
+
+
+def _not_finite(images: Tensor) -> int:
+    """Return how many of the images hold NaN or infinity."""
+    return 0 if images.isfinite().all() else int((~images.isfinite()).flatten(1).any(1).sum())
 
 
 def _read_weights(path: str) -> Mapping[str, Tensor]:

@@ -15,7 +15,19 @@ from collapse_lab.images import as_float, as_uint8
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import Budget, Conditions, Count, NonNegative, Progress, Rows, Samples, Spec, Weights, Width
+from collapse_lab.types import (
+    Allocate,
+    Budget,
+    Conditions,
+    Count,
+    NonNegative,
+    Progress,
+    Rows,
+    Samples,
+    Spec,
+    Weights,
+    Width,
+)
 
 
 class VAE(pl.LightningModule):
@@ -43,6 +55,7 @@ class VAE(pl.LightningModule):
     sampling_only: ClassVar[frozenset[str]] = frozenset({"sampling_batch"})
     finetuning_only: ClassVar[frozenset[str]] = frozenset({"optimisation.finetune_lr"})
     gathers: ClassVar[bool] = True
+    allocates: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -139,14 +152,16 @@ class VAE(pl.LightningModule):
         return self.optimisation.scheduled(adam, self._budget)
 
     @torch.no_grad()
-    def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples:
+    def sample(
+        self, conditions: Conditions, seeds: Seeds, progress: Progress, allocate: Allocate = torch.empty
+    ) -> Samples:
         """Return one image for each condition, quantised to uint8."""
         self.eval()
         n = len(conditions)
         z = torch.randn(n, self.latent, generator=seeds.torch())
         # A training set whose rows are seen once has millions of rows, and floats take four times the memory of bytes,
         # so fill the bytes batch by batch
-        images = torch.empty(n, *self.spec.shape, dtype=torch.uint8)
+        images = allocate((n, *self.spec.shape), dtype=torch.uint8)
         for span in spans(n, self.sampling_batch):
             means = self.decode(z[span].to(self.device)).sigmoid()
             if not means.isfinite().all():

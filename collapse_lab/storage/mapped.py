@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import tempfile
 import time
 from dataclasses import dataclass
 from functools import lru_cache
@@ -92,3 +94,18 @@ def reserve(file: int, size: int) -> None:
         os.posix_fallocate(file, 0, size)
     else:  # because some systems have no such call
         os.truncate(file, size)
+
+
+def scratch(folder: Path, size: int) -> mmap.mmap:
+    """Return zeros that lie in a file without a name, mapped; the file is gone once nothing holds them.
+
+    Args:
+        folder: the folder on whose disk the file lies.
+        size: bytes, 1 or more.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        reserve(file.fileno(), size)
+        return mmap.mmap(file.fileno(), size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
 import time
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.storage.files import checksum, disk_is_full, full_disk_explained, locked, make_folder, sync
-from collapse_lab.storage.mapped import MappedFile, checksum_once
+from collapse_lab.storage.mapped import MappedFile, checksum_once, scratch
 from collapse_lab.types import Count, Executor
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 log = logging.getLogger(__name__)
@@ -113,6 +115,22 @@ class Store:
                 self._commit(kind, key, payload, describe)
                 payload = self._mapped(kind, key, payload)
             return payload
+
+    def allocate(self, shape: tuple[int, ...], /, *, dtype: torch.dtype) -> Tensor:
+        """Return room for a tensor: in memory, or where it is large in a file without a name, mapped.
+
+        The file is gone once nothing holds the tensor, also after a crash.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        import torch
+
+        size = math.prod(shape) * dtype.itemsize
+        if size < LARGE:
+            return torch.empty(shape, dtype=dtype)
+        with full_disk_explained(self.root):
+            return torch.frombuffer(scratch(self.root / ".tmp", size), dtype=dtype).reshape(shape)
 
     def compute(self, produce: Callable[[], Payload]) -> Payload:
         """Return what `produce` makes, timed and not committed."""

@@ -12,7 +12,7 @@ from collapse_lab.types.data import (
     Tokens,
     Weights,
 )
-from collapse_lab.types.execution import Executor, FitRequest, SampleRequest
+from collapse_lab.types.execution import Allocate, Executor, FitRequest, SampleRequest
 from collapse_lab.types.family import Budget, GenerativeModel, Progress
 from collapse_lab.types.measures import Comparison, Estimate, FeatureSet, Prospect, Subject
 from collapse_lab.types.protocols import (
@@ -50,6 +50,7 @@ __all__ = [
     "LARGEST",
     "REAL",
     "UNBORN",
+    "Allocate",
     "Budget",
     "Captions",
     "Comparison",

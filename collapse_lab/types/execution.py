@@ -10,7 +10,17 @@ from collapse_lab.types.data import Conditions, Samples
 from collapse_lab.types.family import Budget, GenerativeModel, Progress
 
 if TYPE_CHECKING:
+    import torch
+
     from collapse_lab.seeds import Seeds
+
+
+class Allocate(Protocol):
+    """Make room for samples: `torch.empty`, or room in a mapped file where they are many."""
+
+    def __call__(self, shape: tuple[int, ...], /, *, dtype: torch.dtype) -> torch.Tensor:
+        """Return a tensor of this shape and type, whose numbers have no meaning yet."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +56,7 @@ class SampleRequest:
         conditions: what to sample.
         seeds: where sampling takes its random numbers from.
         progress: told of every step.
+        allocate: makes room for the samples of a family that takes it; None means memory.
     """
 
     model: GenerativeModel
@@ -55,6 +66,7 @@ class SampleRequest:
     conditions: Conditions
     seeds: Seeds
     progress: Progress
+    allocate: Allocate | None = None
 
 
 class Executor(Protocol):
