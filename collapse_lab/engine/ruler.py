@@ -14,14 +14,14 @@ from collapse_lab.engine.checks import too_few
 from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.keys import FeaturesKey, FloorKey, Identity, RealFeaturesKey, digest_of_array
 from collapse_lab.engine.lab import Lab
-from collapse_lab.engine.payloads import features_of, features_to_payload, rows_of, samples_of, take
+from collapse_lab.engine.payloads import features_of, features_to_payload, rows_of, take
 from collapse_lab.engine.plan import Step
 from collapse_lab.engine.stages import Stage
 from collapse_lab.engine.view import given
 from collapse_lab.errors import UserError
 from collapse_lab.seeds import Seeds
 from collapse_lab.storage.store import Payload
-from collapse_lab.types import Estimate, FeatureSet, GenerativeModel, Rows, Samples, Split, Subject
+from collapse_lab.types import Estimate, FeatureSet, GenerativeModel, Probe, Rows, Samples, Split, Subject
 
 SPLITS: tuple[Split, ...] = ("train", "reference")
 
@@ -136,10 +136,10 @@ class Ruler:
         out: dict[str, float] = {}
         model, previous = look(step), None if before is None else partial(look, before)
         for subset, sampled in step.samples.items():
-            rows = self._held_out(subset), samples_of(sampled.value())
-            models = model, partial(look, first)
-            subject = Subject(*models, *rows, partial(self._start, step.model), kept[subset], previous)
+            models, generated = (model, partial(look, first)), rows_of(sampled.value())
             for name, (probe, _) in self._lab.probes.items():
+                rows = self._held_out(subset, probe), given(probe, generated)
+                subject = Subject(*models, *rows, partial(self._start, step.model), kept[subset], previous)
                 for key, estimate in probe(subject, Seeds(0, 0, "real", f"probe/{name}").numpy()).items():
                     out |= flatten(f"{subset}/{key}", estimate)
         return out
@@ -151,12 +151,15 @@ class Ruler:
         model.to(self._lab.device)
         return model
 
-    def _held_out(self, subset: str) -> Samples:
-        """Return the reference rows of a prompt set, gathered once."""
-        if subset not in self._probed:
+    def _held_out(self, subset: str, probe: Probe) -> Samples:
+        """Return the reference rows of a prompt set, gathered once for all probes that take a tensor."""
+        held = self._probed.get(subset)
+        if held is None or getattr(probe, "gathers", False):
             rows = np.flatnonzero(self._lab.members_of(subset)[1])
-            self._probed[subset] = self._lab.real.reference.take(rows).gathered()
-        return self._probed[subset]
+            held = given(probe, self._lab.real.reference.take(rows))
+        if not getattr(probe, "gathers", False):
+            self._probed[subset] = held
+        return held
 
     def _metrics_of(self, name: str) -> list[str]:
         """Return the names of the metrics that are computed in one feature space."""

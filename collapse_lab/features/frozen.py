@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
@@ -107,7 +107,7 @@ class FrozenImages(ABC):
             raise UserError(f"features '{self.name}' expect images (n, *{self.spec.shape}), not {tuple(rows.shape)}")
         self.open()
         batches = prepared(rows, self.batch_size, self.prepare)
-        values = torch.cat([self.embed(batch.to(self.device)).float().cpu() for batch in batches])
+        values = stacked((self.embed(batch.to(self.device)).float().cpu() for batch in batches), len(rows))
         return FeatureSet(values, torch.from_numpy(samples.labels))
 
 
@@ -161,6 +161,16 @@ def releases(*libraries: str) -> dict[str, str]:
         libraries: names of installed distributions.
     """
     return {name: ".".join(version(name).split(".")[:2]) for name in libraries}
+
+
+def stacked(batches: Iterable[Tensor], n: int) -> Float[Tensor, "n d"]:
+    """Return n rows that come in batches; they are held once, not in batches and as a whole."""
+    values, filled = torch.empty(0), 0
+    for batch in batches:
+        values = values if filled else torch.empty(n, *batch.shape[1:], dtype=batch.dtype)
+        values[filled : filled + len(batch)] = batch
+        filled += len(batch)
+    return values
 
 
 def prepared(rows: Rows, size: int, prepare: Callable[[np.ndarray], Tensor]) -> Iterator[Tensor]:

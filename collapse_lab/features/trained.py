@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from collapse_lab.engine import fitting
 from collapse_lab.errors import UserError
+from collapse_lab.features.frozen import stacked
 from collapse_lab.features.network import FeatureNetwork, jittered
 from collapse_lab.images import as_float
 from collapse_lab.seeds import Seeds
@@ -171,7 +172,7 @@ class TrainedClassifier(ABC):
             )
         self._network.eval()
         batches = (samples.data[start : start + ROWS] for start in range(0, len(samples), ROWS))
-        return torch.cat([self._network.embed(as_float(batch).to(self.device)).cpu() for batch in batches])
+        return stacked((self._network.embed(as_float(batch).to(self.device)).cpu() for batch in batches), len(samples))
 
     @torch.inference_mode()
     def _logits(self, values: Float[Tensor, "n d"]) -> Float[Tensor, "n classes"]:

@@ -132,6 +132,9 @@ class Probe(Protocol):
     A probe is called for every prompt set, with the same random numbers in every generation, so that only the model
     changes. A name that it returns stands in the ledger behind the prompt set: `<subset>/<name>`.
 
+    A probe that reads rows batch after batch may say so in a class attribute `gathers`, True. The rows of its subject
+    are then gathered from their files when they are asked for.
+
     A probe that does not take any family and data set may have a method `check_run(prospect: Prospect) -> None`. It is
     called for every member and prompt set before anything is computed, and raises UserError where the probe would fail
     later.
