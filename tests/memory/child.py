@@ -1,8 +1,9 @@
-"""Run a small experiment on a folder of pictures, and print the peak of the memory of each phase beyond mapped files.
+"""Run small experiments on folders of pictures, and print the peak of memory of each phase beyond mapped files.
 
-`python -m tests.memory.child FOLDER ROWS [OVERRIDE …]`: pictures of 64x64x3 are written to FOLDER unless they are
-there; then one run of two generations loads, plans, fits, samples and measures them. RssAnon is memory that the process
-holds by itself: neither mapped files nor the page cache, which the system takes back when it needs the room.
+`python -m tests.memory.child FOLDER ROWS … [OVERRIDE …]`: for each number of rows, so many pictures of 64x64x3 are
+written to FOLDER, and one run of two generations decodes, loads, plans, fits, samples and measures them. A line of JSON
+is printed for each. RssAnon is memory that the process holds by itself: neither mapped files nor the page cache, which
+the system takes back when it needs the room. A first run of few rows shows what the libraries hold.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ ARGUMENTS = [
     "probes=[]",
     "sinks=[]",
     "mixing=contaminate",
-    "ratio=0.5",
+    "ratio=0.1",
     "generations=1",
     "device=cpu",
 ]
@@ -78,7 +79,7 @@ class Meter(Silent):
     def __init__(self) -> None:
         self.peaks: defaultdict[str, int] = defaultdict(int)
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        self.phase, self._since = "imports", time.perf_counter()
+        self.phase, self._since = "load", time.perf_counter()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -108,30 +109,29 @@ class Meter(Silent):
             self.peaks[self.phase] = max(self.peaks[self.phase], anonymous())
 
 
-def main(folder: Path, rows: int, *overrides: str) -> None:
-    pictures = folder / "pictures"
-    if not pictures.exists():
-        write_pictures(pictures, rows)
-    places = [f"dataset.root={pictures}", f"paths.runs={folder / 'runs'}", f"paths.data={folder / 'data'}"]
-    third = rows // 3
-    sizes = [f"n_train={third}", f"n_samples={third}"]
+def run(folder: Path, rows: int, overrides: list[str]) -> None:
+    """Run the experiment on so many rows, and print its peaks in bytes and its seconds."""
+    write_pictures(folder / "pictures", rows)
+    places = [f"dataset.root={folder / 'pictures'}", f"paths.runs={folder / 'runs'}", f"paths.data={folder / 'data'}"]
+    sizes = [f"n_train={rows // 2}", f"n_samples={min(rows, max(1500, rows // 10))}"]
     meter = Meter()
     lab = build(compose(*ARGUMENTS, *places, *sizes, *overrides).cfg, Alone())
-    gc.collect()
-    meter.begin("load")
-    _ = lab.real
-    gc.collect()
     meter.begin("plan")
     layout = lay_out(lab, meter)
     lab.store.open()
     meter.begin("real features")
-    run = folder / "run"
-    run.mkdir()
-    loop = Loop(lab, layout.work, layout.ruler, Ledger(run / "ledger.jsonl"), [], run)
-    status = loop.run(layout.plan)
+    ledger = Ledger(folder / "ledger.jsonl")
+    status = Loop(lab, layout.work, layout.ruler, ledger, [], folder).run(layout.plan)
     meter.end()
-    print(json.dumps({"status": status, "peaks": meter.peaks, "seconds": meter.seconds}))
+    print(json.dumps({"rows": rows, "status": status, "peaks": meter.peaks, "seconds": meter.seconds}), flush=True)
+
+
+def main(folder: str, *arguments: str) -> None:
+    overrides = [argument for argument in arguments if "=" in argument]
+    for rows in (int(argument) for argument in arguments if argument.isdigit()):
+        run(Path(folder) / str(rows), rows, overrides)
+        gc.collect()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
+    main(*sys.argv[1:])
