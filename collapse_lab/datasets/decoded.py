@@ -130,7 +130,7 @@ class DecodedPictures:
 
     def _decode(self, recipe: Recipe) -> Arrays:
         """Return what the recipe gives beside the pixels, after both files are written."""
-        draft = self.pixels.with_name(f".{os.getpid()}-{self.pixels.name}")
+        draft = self.pixels.with_name(f".{self.pixels.name}")  # one name, so that what a crash left is written over
         try:
             with self._unwritable_explained():
                 block = np.lib.format.open_memmap(draft, "w+", np.uint8, recipe.shape)

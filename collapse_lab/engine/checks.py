@@ -30,7 +30,7 @@ def check_run(lab: Lab, models: Mapping[str, GenerativeModel]) -> None:
         UserError: a size takes more memory than there is; a prompt set has too few rows to compare with; a metric, a
             probe or the curation refuses the run (`check_run` of `collapse_lab.types`).
     """
-    check_sizes(lab)
+    check_sizes(lab, mapped=all(map(_maps, models.values())))
     if any(model.validates for model in lab.models):
         _ = lab.validation  # because it refuses a data set without validation rows
     refuse(lab.curation, "curation", lab.dataset.spec)
@@ -44,8 +44,13 @@ def check_run(lab: Lab, models: Mapping[str, GenerativeModel]) -> None:
                 refuse(probe, where if len(models) == 1 else f"{where} and member '{name}'", prospect)
 
 
-def check_sizes(lab: Lab) -> None:
+def check_sizes(lab: Lab, mapped: bool = False) -> None:
     """Refuse rows and batches that do not fit into the memory, and a plan that would take minutes.
+
+    Args:
+        lab: the run.
+        mapped: whether every family reads pictures from mapped files and writes them there, so that their labels and
+            captions alone are in memory.
 
     Raises:
         UserError: too many fits and samplings, too many samples, too large a training set, or too large a batch.
@@ -54,7 +59,7 @@ def check_sizes(lab: Lab) -> None:
     pictures = 2 if spec.modality == "image" else 1  # a grid beside the samples of each prompt set
     check_stages(lab.generations, len(lab.models) * (1 + pictures * len(lab.prompts.sets)))
     numbers, shape = math.prod(spec.shape), " x ".join(map(str, spec.shape))
-    row = numbers * STORED[spec.modality] + CONDITION
+    row = CONDITION + (0 if mapped and spec.modality == "image" else numbers * STORED[spec.modality])
     smaller = {"image": "dataset.image_size", "points": "model.replicas", "tokens": "dataset.block"}[spec.modality]
     for name, sizes in (("n_samples", lab.n_samples), ("n_train", lab.n_train)):
         require(_most(sizes) * row, f"{name}={_most(sizes)} rows of {shape}", f"lower {name} or {smaller}")
@@ -62,6 +67,10 @@ def check_sizes(lab: Lab) -> None:
     scores = 4 * numbers * spec.tokens.size if spec.tokens else 0  # a language model scores every token at every place
     need = batch * (numbers * TRAINED[spec.modality] + scores)
     require(need, f"trainer.batch_size={batch} rows of {shape}", "lower trainer.batch_size")
+
+
+def _maps(model: GenerativeModel) -> bool:
+    return getattr(model, "gathers", False) and getattr(model, "allocates", False)
 
 
 def refuse(plug: Any, where: str, known: Spec | Prospect | Comparison) -> None:

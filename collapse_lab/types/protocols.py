@@ -173,6 +173,9 @@ class Curation(Protocol):
         changes_samples: whether `apply` does anything at all; where it is False no stage is made.
         needs_classifier: whether `apply` scores samples with a trained classifier.
 
+    A step that reads no real row, or reads them batch after batch, may say so in a class attribute `gathers`, True. The
+    real rows are then gathered from their files when it asks for them.
+
     A step that does not take any data may have a method `check_run(spec: Spec) -> None`, which raises UserError before
     anything is computed.
 

@@ -297,3 +297,14 @@ def test_a_second_process_waits_for_the_cached_arrays_and_says_so(
         patch.setattr(decoded.log, "filters", [finish])
         assert len(data.load().train) == 6
     assert caplog.messages == ["waiting for another process that is decoding the pictures of Flowers102"]
+
+
+def test_what_an_interrupted_decoding_left_is_written_over(root: Path) -> None:
+    write_flowers(root)
+    shelf = root.parent / "cache" / "decoded"
+    expected = flowers(root).load().train.data
+    (block,) = shelf.glob("*.npy")
+    block.with_name(f".{block.name}").write_bytes(b"a part")
+    block.unlink()
+    assert (flowers(root).load().train.data == expected).all()
+    assert sorted(path.suffix for path in shelf.iterdir()) == [".lock", ".npy", ".npz"]
