@@ -76,7 +76,8 @@ class View:
         for number in torch.unique(block).tolist():
             places = torch.nonzero(block == number)[:, 0]
             part = self.sources[number].checked().index_select(0, row[places])
-            out[places] = part if part.dtype == self.dtype else as_float(part)
+            part = part if part.dtype == self.dtype else as_float(part)
+            out.numpy()[places.numpy()] = part.numpy()  # because torch took 3 times as long to write rows to places
         return out
 
     def index_select(self, dim: int, index: Tensor, /) -> View:
