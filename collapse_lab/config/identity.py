@@ -17,15 +17,18 @@ def identify(target: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     `version`, because the argument was left out of the keys of earlier versions (`tests/config/test_defaults.py`
     compares all defaults with a committed snapshot).
 
+    Arguments that a class names in `unsigned` are left out too: they change no result.
+
     Args:
         target: a class with an integer `version` (0 where it has none), or a function.
         arguments: plain values, and identities in the place of nested nodes.
     """
     defaults = defaults_of(target)
+    unsigned: frozenset[str] = getattr(target, "unsigned", frozenset())
     changed = {
         name: value
         for name, value in arguments.items()
-        if name not in defaults or _equal_key(value) != _equal_key(defaults[name])
+        if name not in unsigned and (name not in defaults or _equal_key(value) != _equal_key(defaults[name]))
     }
     version = getattr(target, "version", 0)
     return {

@@ -47,6 +47,7 @@ class DropWorst:
 
     version: ClassVar[int] = 1
     changes_samples: ClassVar[bool] = True
+    gathers: ClassVar[bool] = True
     needs_classifier: ClassVar[bool] = True
 
     def __init__(self, fraction: ProperShare = 0.2, oversample: bool = False) -> None:

@@ -33,6 +33,11 @@ class InOrder:
         return any(step.changes_samples for step in self.steps)
 
     @property
+    def gathers(self) -> bool:
+        """Return whether every step takes rows that are gathered when they are asked for."""
+        return all(getattr(step, "gathers", False) for step in self.steps)
+
+    @property
     def needs_classifier(self) -> bool:
         """Return whether at least one step needs a classifier."""
         return any(step.needs_classifier for step in self.steps)

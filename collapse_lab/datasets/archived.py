@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from collapse_lab.datasets.archive import Tree, open_tree
 from collapse_lab.datasets.base import ImageDataset, LabelledImages
-from collapse_lab.datasets.decoded import read_arrays, write_arrays
+from collapse_lab.datasets.decoded import Arrays, DecodedPictures, Recipe, in_threads
 from collapse_lab.datasets.picture import BadPicture, Box, pixels, read_picture
 from collapse_lab.errors import UserError
-from collapse_lab.storage.files import make_folder
+from collapse_lab.storage.mapped import MappedFile
 from collapse_lab.types import Side
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,11 +44,11 @@ class Index:
 class ArchivedDataset(ImageDataset):
     """Read colour photographs of many sizes, resized to one size, from an archive or from its extracted folder.
 
-    Decoding takes about a minute and is done once: the decoded images are kept as cached arrays below `cache`.
+    Decoding takes about a minute and is done once: the pixels are kept in a file below `cache`, which is mapped.
 
     Args:
         root: folder that holds the official files.
-        cache: folder where the cached arrays are kept.
+        cache: folder where the decoded pictures are kept.
         image_size: side in pixels of the images, 1 or more.
 
     Raises:
@@ -127,16 +120,9 @@ class ArchivedDataset(ImageDataset):
         return (3, size, size)
 
     def read(self) -> LabelledImages:
-        """Return the images in the official order, from the cached arrays where they exist."""
-        arrays = self._from_cache("images", "labels", "test")
-        if arrays is None:
-            # The index checks the archive, so read it before anything is written
-            index = self.index()
-            make_folder(self._cached_arrays.parent, "paths.data")
-            with _locked(self._cached_arrays.with_suffix(".lock"), type(self).__name__):
-                arrays = self._from_cache("images", "labels", "test") or self._decode(index)
-        images, labels, test = arrays
-        return LabelledImages(images, labels, test=test)
+        """Return the images in the official order; they are decoded once."""
+        images, (labels, test) = self._decoded.obtain(("labels", "test"), self._recipe)
+        return LabelledImages(images, labels, test=test, file=MappedFile.of(self._decoded.pixels))
 
     @cached_property
     def _contents(self) -> Mapping[str, Any]:
@@ -145,86 +131,41 @@ class ArchivedDataset(ImageDataset):
 
     @cached_property
     def _index(self) -> Index:
-        arrays = self._from_cache("names", "labels", "test", "classes")
+        arrays = self._decoded.read("names", "labels", "test", "classes")
         if arrays is None:
             return self.index()
         names, labels, test, classes = arrays
         return Index(tuple(map(str, names)), labels, test, tuple(map(str, classes)))
 
     @cached_property
-    def _identity(self) -> str:
-        """Return everything that the cached arrays depend on."""
-        applied_after_decoding = {f.name for f in fields(ImageDataset)} - {"image_size"}
-        left_out = self.location_arguments | applied_after_decoding
-        arguments = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
-        return json.dumps([self.version, arguments, self.contents()], sort_keys=True)
+    def _decoded(self) -> DecodedPictures:
+        return DecodedPictures(self.cache, type(self).__name__, self.decoded_from())
 
-    @cached_property
-    def _cached_arrays(self) -> Path:
-        """Return the path of the cached arrays, whose name is a hash of everything that the arrays depend on."""
-        digest = hashlib.sha256(self._identity.encode()).hexdigest()[:16]
-        return Path(self.cache).expanduser() / "decoded" / f"{type(self).__name__}-{digest}.npz"
-
-    def _from_cache(self, *names: str) -> list[np.ndarray] | None:
-        """Return cached arrays; None where there are none, or they are not those that were written."""
-        path = self._cached_arrays
-        try:
-            return read_arrays(path, f"{type(self).__name__} {self._identity}", names)
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            log.warning("%s failed its check (%s); the pictures are decoded again", path, error)
-            return None
-        except OSError as error:
-            raise UserError(
-                f"{path} cannot be read ({error.strerror}): give another folder with paths.data=…"
-            ) from error
-
-    def _decode(self, index: Index) -> list[np.ndarray]:
-        """Return images, labels and test, which are decoded here and written to the cache."""
-        images = self._decoded(index.names)
-        arrays = {"images": images, "labels": index.labels, "test": index.test}
+    def _recipe(self) -> Recipe:
+        """Return how the pictures are decoded, after the lists are checked against the archive."""
+        index = self.index()
         lists = {"names": np.array(index.names), "classes": np.array(index.classes)}
-        path = self._cached_arrays
-        try:
-            write_arrays(path, f"{type(self).__name__} {self._identity}", {**arrays, **lists})
-        except OSError as error:
-            raise UserError(
-                f"the cache {path.parent} cannot be written ({error.strerror}): make room, or give another folder with "
-                "paths.data=…"
-            ) from error
-        return [*arrays.values()]
+        arrays = {"labels": index.labels, "test": index.test, **lists}
 
-    def _decoded(self, names: tuple[str, ...]) -> np.ndarray:
-        row = {name: i for i, name in enumerate(names)}
-        images = np.empty((len(names), *self.native_shape), np.uint8)
-        for name, raw in self.tree.read(names):
-            try:
-                images[row[name]] = read_picture(raw, partial(self._pixels, name))
-            except BadPicture as error:
-                raise UserError(
-                    f"the picture {name} of {self.tree.path} cannot be decoded ({error}): replace it by the "
-                    "official file"
-                ) from error
-        return images
+        def fill(block: np.ndarray) -> tuple[int, Arrays]:
+            row = {name: i for i, name in enumerate(index.names)}
+            for (name, _), image in in_threads(self.tree.read(index.names), self._image):
+                block[row[name]] = image
+            return len(block), arrays
+
+        return Recipe((len(index.names), *self.native_shape), fill)
+
+    def _image(self, picture: tuple[str, bytes]) -> np.ndarray:
+        name, raw = picture
+        try:
+            return read_picture(raw, partial(self._pixels, name))
+        except BadPicture as error:
+            raise UserError(
+                f"the picture {name} of {self.tree.path} cannot be decoded ({error}): replace it by the official file"
+            ) from error
 
     def _pixels(self, name: str, image: Image) -> np.ndarray:
         return pixels(image, self.image_size, 3, self.region(name, image.width, image.height))
-
-
-@contextmanager
-def _locked(path: Path, name: str) -> Iterator[None]:
-    """Hold a lock inside the block, so that of two processes that need the same arrays only one decodes pictures."""
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=1)
-    except Timeout:
-        log.warning("waiting for another process that is decoding the pictures of %s", name)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def check_complete(where: Path, listed: Collection[str], existing: Collection[str], list_name: str) -> None:

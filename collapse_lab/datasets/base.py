@@ -17,7 +17,8 @@ from collapse_lab.datasets.only import check_only, numbers_of, renumbered
 from collapse_lab.datasets.picture import pixels
 from collapse_lab.datasets.split import stratified
 from collapse_lab.errors import UserError
-from collapse_lab.types import Captions, Count, RealData, Samples, Side, Spec, Whole
+from collapse_lab.storage.mapped import MappedFile
+from collapse_lab.types import Captions, Count, RealData, Rows, Samples, Side, Spec, Whole
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,14 @@ class LabelledImages:
         labels: (n,) int64. All labels are -1 where the data set has no classes.
         captions: n captions that the data set itself has, or None where captions are made of templates.
         test: (n,) bool, True for the official test rows; None where there is no official split.
+        file: the file in which the images lie, mapped; None where they are in memory.
     """
 
     images: np.ndarray
     labels: np.ndarray
     captions: Captions | None = None
     test: np.ndarray | None = None
+    file: MappedFile | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -132,23 +135,52 @@ class ImageDataset(ABC):
         text = json.dumps(identity, sort_keys=True, default=list)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def decoded_from(self, *applied_later: str) -> str:
+        """Return everything that the pixels of decoded pictures depend on.
+
+        Args:
+            applied_later: arguments of the subclass that act on decoded pictures alone, as those of this class do.
+        """
+        left_out = self.location_arguments | {f.name for f in fields(ImageDataset)} - {"image_size"} | {*applied_later}
+        arguments = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
+        return json.dumps([self.version, arguments, self.contents()], sort_keys=True, default=list)
+
     @cached_property
     def spec(self) -> Spec:
         """Return the shape, the classes and the vocabulary, without reading the pictures."""
+        return Spec("image", self.picture_shape, self.words, self.vocabulary)
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        """Return the shape (c, h, w) of a picture after it is resized."""
         c, h, w = self.native_shape
-        shape = (c, h, w) if self.image_size is None else (c, self.image_size, self.image_size)
-        return Spec("image", shape, self.words, self.vocabulary)
+        return (c, h, w) if self.image_size is None else (c, self.image_size, self.image_size)
 
     def load(self) -> RealData:
-        """Return the training rows and the reference rows; this object reads them once."""
-        return self._real
+        """Return the training rows and the reference rows as tensors; this object reads them once."""
+        return self._loaded
+
+    def open(self) -> RealData[Rows]:
+        """Return the same rows, which are gathered when they are asked for."""
+        return self._opened
 
     @cached_property
-    def _real(self) -> RealData:
+    def _loaded(self) -> RealData:
+        return RealData(self._opened.train.gathered(), self._opened.reference.gathered())
+
+    @cached_property
+    def _opened(self) -> RealData[Rows]:
         import torch
 
-        rows, reference = self._chosen(self._captioned(self.read()))
-        samples = Samples(torch.from_numpy(self._resized(rows.images)), rows.labels, rows.captions or Captions())
+        from collapse_lab.engine.view import View
+
+        rows, kept, reference = self._chosen(self._captioned(self.read()))
+        if self._fits(rows.images):
+            view = View.of(torch.from_numpy(np.ascontiguousarray(rows.images)), rows.file)
+            view = view if kept is None else view.index_select(0, torch.from_numpy(kept))
+        else:
+            view = View.of(torch.from_numpy(self._resized(rows.images if kept is None else rows.images[kept])))
+        samples: Samples[Rows] = Samples(view, rows.labels, rows.captions or Captions())
         train = self._limited(np.flatnonzero(~reference))
         return RealData(samples.take(train), samples.take(np.flatnonzero(reference)))
 
@@ -167,11 +199,16 @@ class ImageDataset(ABC):
             return rows
         return replace(rows, captions=captions_of(rows.labels, self.templates, self.classes))
 
-    def _chosen(self, rows: LabelledImages) -> tuple[LabelledImages, np.ndarray]:
-        """Return the rows of the classes that are kept, and a mask of those that are for reference."""
+    def _chosen(self, rows: LabelledImages) -> tuple[LabelledImages, np.ndarray | None, np.ndarray]:
+        """Return all images with the labels and captions of the classes that are kept.
+
+        Returns:
+            The images, labels and captions; the numbers of the images that are kept, None for all; and a mask of those
+            rows that are for reference.
+        """
         labels, reference = rows.labels.astype(np.int64), self._reference(rows)
         if self.only is None:
-            return replace(rows, labels=labels), reference
+            return replace(rows, labels=labels), None, reference
         kept = np.flatnonzero(self.keeps(labels))
         labels, reference = renumbered(labels[kept], self.kept), reference[kept]
         if reference.all() or not reference.any():
@@ -183,15 +220,15 @@ class ImageDataset(ABC):
         if captions.table:
             # The table still has the captions of the removed classes, so make a new one
             captions = Captions.of(captions.texts())
-        return LabelledImages(rows.images[kept], labels, captions), reference
+        return replace(rows, labels=labels, captions=captions), kept, reference
+
+    def _fits(self, images: np.ndarray) -> bool:
+        return self.image_size is None or images.shape[2:] == (self.image_size, self.image_size)
 
     def _resized(self, images: np.ndarray) -> np.ndarray:
-        size = self.image_size
-        if size is None or images.shape[2:] == (size, size):
-            return np.ascontiguousarray(images)
         from PIL import Image
 
-        channels = images.shape[1]
+        size, channels = self.image_size, images.shape[1]
         pictures = (x[0] if channels == 1 else x.transpose(1, 2, 0) for x in images)
         return np.stack([pixels(Image.fromarray(x), size, channels) for x in pictures])
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from collapse_lab.datasets.picture import BadPicture
 from collapse_lab.errors import UserError, did_you_mean
 
 OnBad = Literal["refuse", "skip"]
@@ -60,62 +61,57 @@ class GatheredImages:
 
     Args:
         on_bad: "refuse" raises UserError at the first picture that cannot be read, "skip" leaves it out.
-        images: images so far, each (c, h, w) uint8.
+        block: (n, c, h, w) uint8, whose first rows become the images that are kept.
         kept: row number of each image.
         skipped: name of each picture that was left out, and the reason.
     """
 
     on_bad: OnBad
-    images: list[np.ndarray] = field(default_factory=list)
+    block: np.ndarray
     kept: list[int] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
-    def add(self, row: int, name: str, image: np.ndarray) -> None:
-        """Append an image.
+    def add(self, row: int, name: str, image: np.ndarray | BadPicture) -> None:
+        """Take over an image, or refuse or leave out a picture that cannot be read.
 
         Args:
             row: row number of the image.
             name: name of the picture, for messages.
-            image: (c, h, w) uint8.
+            image: (c, h, w) uint8, or why it cannot be read.
 
         Raises:
-            UserError: when its shape differs from that of the first image.
+            UserError: when its shape differs from that of the first image, or it cannot be read and on_bad is "refuse".
         """
-        if self.images and image.shape != self.images[0].shape:
+        if isinstance(image, BadPicture):
+            self._add_bad(name, image)
+            return
+        if image.shape != self.block.shape[1:]:
             raise UserError(
-                f"{name} has shape {image.shape}, the pictures before it {self.images[0].shape}: "
+                f"{name} has shape {image.shape}, the pictures before it {self.block.shape[1:]}: "
                 "set image_size to bring all to one size"
             )
-        self.images.append(image)
+        self.block[len(self.kept)] = image
         self.kept.append(row)
 
-    def add_bad(self, name: str, reason: object) -> None:
-        """Refuse or leave out a picture that cannot be read.
-
-        Raises:
-            UserError: when on_bad is "refuse".
-        """
+    def _add_bad(self, name: str, reason: BadPicture) -> None:
         if self.on_bad == "refuse":
             raise UserError(
                 f"the picture {name} cannot be read ({reason}): replace it, or set on_bad=skip to leave it out"
             )
         self.skipped.append(f"{name}: {reason}")
 
-    def stacked(self, where: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return all images and their row numbers.
+    def finished(self, where: str) -> tuple[int, dict[str, np.ndarray]]:
+        """Return the number of images, their row numbers `kept`, (n,) int64, and the texts `skipped`.
 
         Args:
             where: name of the folder or data set, for messages.
 
-        Returns:
-            Images (n, c, h, w) uint8 and row numbers (n,) int64.
-
         Raises:
             UserError: when there is no image.
         """
-        if not self.images:
+        if not self.kept:
             raise UserError(f"{where} holds no picture that can be read: give another folder or data set")
-        return np.stack(self.images), np.array(self.kept, np.int64)
+        return len(self.kept), {"kept": np.array(self.kept, np.int64), "skipped": np.array(self.skipped, str)}
 
 
 def captions_column(values: Iterable[Any]) -> list[str]:

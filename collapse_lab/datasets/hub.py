@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +13,10 @@ import numpy as np
 
 from collapse_lab.datasets.base import ImageDataset, LabelledImages
 from collapse_lab.datasets.columns import GatheredImages, OnBad, captions_column, ranked
+from collapse_lab.datasets.decoded import Arrays, DecodedPictures, Recipe, in_threads
 from collapse_lab.datasets.picture import BadPicture, as_bytes, pixels, read_picture
 from collapse_lab.errors import UserError, did_you_mean
+from collapse_lab.storage.mapped import MappedFile
 from collapse_lab.types import Captions
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ class Hub(ImageDataset):
         channels: 3 for colour, 1 for grey.
         on_bad: "refuse" raises UserError for a picture that cannot be read. "skip" leaves it out, writes a warning to
             the log and adds its row to `skipped`.
-        cache: folder where downloads from the hub are kept.
+        cache: folder where downloads from the hub and the decoded pictures are kept.
 
     The other arguments are those of `ImageDataset`.
 
@@ -83,7 +85,7 @@ class Hub(ImageDataset):
     @cached_property
     def native_shape(self) -> tuple[int, int, int]:
         """Return the shape of the first picture that can be read."""
-        for cell in self._splits[0][self.image_column]:
+        for cell in _cells(self._splits[0], self.image_column):
             try:
                 image = self._picture(cell, None)
             except BadPicture:
@@ -99,26 +101,31 @@ class Hub(ImageDataset):
         return tuple(sorted(set(np.asarray(self._texts, object)[self.keeps(self._labelled[0])])))
 
     def read(self) -> LabelledImages:
-        """Return the rows of `split`, then those of `reference_split`."""
-        gathered = GatheredImages(self.on_bad)
-        row = 0
-        for split in self._splits:
-            for cell in split[self.image_column]:
-                name = f"of row {row} of {self.name}"
-                try:
-                    image = self._picture(cell, self.image_size)
-                except BadPicture as error:
-                    gathered.add_bad(name, error)
-                else:
-                    gathered.add(row, name, image)
-                row += 1
-        self.skipped = gathered.skipped
+        """Return the rows of `split`, then those of `reference_split`; they are decoded once."""
+        decoded = DecodedPictures(self.cache, type(self).__name__, self.decoded_from("caption_column", "label_column"))
+        images, (kept, skipped) = decoded.obtain(("kept", "skipped"), self._recipe)
+        self.skipped = skipped.tolist()
         if self.skipped:
             log.warning("%s: left out %d pictures: %s", self.name, len(self.skipped), "; ".join(self.skipped))
-        images, kept = gathered.stacked(self.name)
         captions = None if self.caption_column is None else Captions.of(self._texts).take(kept)
         test = None if self.reference_split is None else kept >= len(self._splits[0])
-        return LabelledImages(images, self._labelled[0][kept], captions, test)
+        return LabelledImages(images, self._labelled[0][kept], captions, test, MappedFile.of(decoded.pixels))
+
+    def _recipe(self) -> Recipe:
+        def fill(block: np.ndarray) -> tuple[int, Arrays]:
+            gathered = GatheredImages(self.on_bad, block)
+            cells = (cell for split in self._splits for cell in _cells(split, self.image_column))
+            for row, (_, image) in enumerate(in_threads(cells, self._image)):
+                gathered.add(row, f"of row {row} of {self.name}", image)
+            return gathered.finished(self.name)
+
+        return Recipe((sum(map(len, self._splits)), *self.picture_shape), fill)
+
+    def _image(self, cell: Any) -> np.ndarray | BadPicture:
+        try:
+            return self._picture(cell, self.image_size)
+        except BadPicture as error:
+            return error
 
     @cached_property
     def _splits(self) -> list[Any]:
@@ -151,6 +158,11 @@ class Hub(ImageDataset):
         if isinstance(cell, str | bytes):
             return read_picture(cell, convert)
         return convert(_image_of(cell))
+
+
+def _cells(split: Any, column: str) -> Iterator[Any]:
+    """Yield the cells of a column row by row, because those of a large split do not fit into the memory together."""
+    return (row[column] for row in split.select_columns([column]))
 
 
 def _image_of(cell: Any) -> Image:

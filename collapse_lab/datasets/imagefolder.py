@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from collapse_lab.datasets.base import ImageDataset, LabelledImages
 from collapse_lab.datasets.columns import GatheredImages, OnBad, captions_column, column, ranked
+from collapse_lab.datasets.decoded import Arrays, DecodedPictures, Recipe, in_threads
 from collapse_lab.datasets.picture import BadPicture, pixels, read_picture
 from collapse_lab.errors import UserError
 from collapse_lab.storage.files import checksum
+from collapse_lab.storage.mapped import MappedFile
 from collapse_lab.types import Captions
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,8 @@ FORMATS = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 @dataclass(kw_only=True, eq=False)
 class ImageFolder(ImageDataset):
     """Read the pictures that metadata.csv, metadata.jsonl or metadata.parquet in `root` lists, one per row.
+
+    They are decoded once: the pixels are kept in a file below `cache`, which is mapped.
 
     The column `file_name` holds a path below root. A name that leads outside, also by a symbolic link, is refused
     whatever `on_bad` says, because a table that somebody else wrote should not choose files of this machine. The
@@ -43,6 +47,7 @@ class ImageFolder(ImageDataset):
         channels: 3 for colour, 1 for grey.
         on_bad: "refuse" raises UserError for a picture that cannot be read. "skip" leaves it out, writes a warning to
             the log and adds its name to `skipped`.
+        cache: folder where the decoded pictures are kept.
 
     The other arguments are those of `ImageDataset`.
 
@@ -55,6 +60,9 @@ class ImageFolder(ImageDataset):
     label_column: str | None = None
     channels: Literal[1, 3] = 3
     on_bad: OnBad = "refuse"
+    cache: str = "~/.cache/collapse_lab"
+
+    unsigned: ClassVar[frozenset[str]] = frozenset({"cache"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,21 +103,29 @@ class ImageFolder(ImageDataset):
         return tuple(sorted(set(np.asarray(self._texts, object)[self.keeps(self._labelled[0])])))
 
     def read(self) -> LabelledImages:
-        """Return the rows of the metadata, in its order."""
-        gathered = GatheredImages(self.on_bad)
-        for row, name in enumerate(self._names):
-            try:
-                array = read_picture(self._folder / name, lambda image: pixels(image, self.image_size, self.channels))
-            except BadPicture as error:
-                gathered.add_bad(name, error)
-            else:
-                gathered.add(row, name, array)
-        self.skipped = gathered.skipped
+        """Return the rows of the metadata, in its order; they are decoded once."""
+        decoded = DecodedPictures(self.cache, type(self).__name__, self.decoded_from("caption_column", "label_column"))
+        images, (kept, skipped) = decoded.obtain(("kept", "skipped"), self._recipe)
+        self.skipped = skipped.tolist()
         if self.skipped:
             log.warning("%s: left out %d pictures: %s", self.root, len(self.skipped), "; ".join(self.skipped))
-        images, kept = gathered.stacked(self.root)
         captions = None if self.caption_column is None else Captions.of(self._texts).take(kept)
-        return LabelledImages(images, self._labelled[0][kept], captions)
+        return LabelledImages(images, self._labelled[0][kept], captions, file=MappedFile.of(decoded.pixels))
+
+    def _recipe(self) -> Recipe:
+        def fill(block: np.ndarray) -> tuple[int, Arrays]:
+            gathered = GatheredImages(self.on_bad, block)
+            for row, (name, image) in enumerate(in_threads(self._names, self._image)):
+                gathered.add(row, name, image)
+            return gathered.finished(self.root)
+
+        return Recipe((len(self._names), *self.picture_shape), fill)
+
+    def _image(self, name: str) -> np.ndarray | BadPicture:
+        try:
+            return read_picture(self._folder / name, lambda image: pixels(image, self.image_size, self.channels))
+        except BadPicture as error:
+            return error
 
     @cached_property
     def _folder(self) -> Path:

@@ -12,7 +12,7 @@ from collapse_lab.engine.lab import Lab
 from collapse_lab.errors import UserError
 from collapse_lab.memory import require
 from collapse_lab.sizes import Sizes, check_stages
-from collapse_lab.types import Comparison, GenerativeModel, Modality, Prospect, Samples, Spec, Split
+from collapse_lab.types import Comparison, GenerativeModel, Modality, Prospect, Rows, Samples, Spec, Split
 
 STORED: Mapping[Modality, int] = {"image": 1, "points": 8, "tokens": 8}  # bytes of a number of a row that is kept
 TRAINED: Mapping[Modality, int] = {"image": 12, "points": 8, "tokens": 8}  # in a batch: rows, noise and prediction
@@ -30,7 +30,7 @@ def check_run(lab: Lab, models: Mapping[str, GenerativeModel]) -> None:
         UserError: a size takes more memory than there is; a prompt set has too few rows to compare with; a metric, a
             probe or the curation refuses the run (`check_run` of `collapse_lab.types`).
     """
-    check_sizes(lab)
+    check_sizes(lab, mapped=all(map(_maps, models.values())))
     if any(model.validates for model in lab.models):
         _ = lab.validation  # because it refuses a data set without validation rows
     refuse(lab.curation, "curation", lab.dataset.spec)
@@ -44,8 +44,13 @@ def check_run(lab: Lab, models: Mapping[str, GenerativeModel]) -> None:
                 refuse(probe, where if len(models) == 1 else f"{where} and member '{name}'", prospect)
 
 
-def check_sizes(lab: Lab) -> None:
+def check_sizes(lab: Lab, mapped: bool = False) -> None:
     """Refuse rows and batches that do not fit into the memory, and a plan that would take minutes.
+
+    Args:
+        lab: the run.
+        mapped: whether every family reads pictures from mapped files and writes them there, so that their labels and
+            captions alone are in memory.
 
     Raises:
         UserError: too many fits and samplings, too many samples, too large a training set, or too large a batch.
@@ -54,7 +59,7 @@ def check_sizes(lab: Lab) -> None:
     pictures = 2 if spec.modality == "image" else 1  # a grid beside the samples of each prompt set
     check_stages(lab.generations, len(lab.models) * (1 + pictures * len(lab.prompts.sets)))
     numbers, shape = math.prod(spec.shape), " x ".join(map(str, spec.shape))
-    row = numbers * STORED[spec.modality] + CONDITION
+    row = CONDITION + (0 if mapped and spec.modality == "image" else numbers * STORED[spec.modality])
     smaller = {"image": "dataset.image_size", "points": "model.replicas", "tokens": "dataset.block"}[spec.modality]
     for name, sizes in (("n_samples", lab.n_samples), ("n_train", lab.n_train)):
         require(_most(sizes) * row, f"{name}={_most(sizes)} rows of {shape}", f"lower {name} or {smaller}")
@@ -62,6 +67,10 @@ def check_sizes(lab: Lab) -> None:
     scores = 4 * numbers * spec.tokens.size if spec.tokens else 0  # a language model scores every token at every place
     need = batch * (numbers * TRAINED[spec.modality] + scores)
     require(need, f"trainer.batch_size={batch} rows of {shape}", "lower trainer.batch_size")
+
+
+def _maps(model: GenerativeModel) -> bool:
+    return getattr(model, "gathers", False) and getattr(model, "allocates", False)
 
 
 def refuse(plug: Any, where: str, known: Spec | Prospect | Comparison) -> None:
@@ -105,10 +114,11 @@ def too_few(subset: str, count: int) -> str:
 
 def _varied(lab: Lab, split: Split, mask: np.ndarray) -> bool:
     """Return whether some rows of a split differ from each other."""
-    rows: Samples = getattr(lab.real, split)
+    rows: Samples[Rows] = getattr(lab.real, split)
     first, *others = np.flatnonzero(mask).tolist() or [0]
+    pattern = rows.data[first : first + 1]
     # Row by row, because the second row of real data nearly always differs, and a mask would copy all of them
-    return any(bool((rows.data[other] != rows.data[first]).any()) for other in others)
+    return any(bool((rows.data[other : other + 1] != pattern).any()) for other in others)
 
 
 def _most(sizes: Sizes) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 
 from collapse_lab.engine.arithmetic import choose_arithmetic
 from collapse_lab.types import FitRequest, SampleRequest, Samples
@@ -25,7 +26,10 @@ class Alone:
     def sample(self, request: SampleRequest) -> Samples:
         """Return what a fitted model samples."""
         choose_arithmetic(request.arithmetic)
-        return request.model.sample(request.conditions, request.seeds, request.progress)
+        sample: Callable[..., Samples] = request.model.sample
+        if request.allocate is not None and getattr(request.model, "allocates", False):
+            sample = partial(sample, allocate=request.allocate)
+        return sample(request.conditions, request.seeds, request.progress)
 
     def clock(self) -> float:
         """Return seconds by the wall clock."""

@@ -10,9 +10,10 @@ from collapse_lab.engine.arithmetic import choose_arithmetic
 from collapse_lab.engine.keys import ExtractorKey
 from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.stages import Stage
+from collapse_lab.engine.view import given
 from collapse_lab.errors import UserError
 from collapse_lab.storage.store import Payload
-from collapse_lab.types import Extractor, FittedExtractor, Progress
+from collapse_lab.types import Extractor, FittedExtractor, Progress, RealData
 
 SCORER = "curation's scorer"  # no feature space can have this name
 
@@ -90,8 +91,11 @@ class Extractors:
 
     def _stage(self, identity: Mapping[str, Any], extractor: FittedExtractor) -> Stage:
         def produce() -> Payload:
+            real = self._lab.real
+            train, reference = given(extractor, real.train), given(extractor, real.reference)
+            validation = None if real.validation is None else given(extractor, real.validation)
             choose_arithmetic()
-            extractor.fit(self._lab.real, self._progress)
+            extractor.fit(RealData(train, reference, validation), self._progress)
             return Payload(extractor.weights())
 
         return Stage(self._lab.store, ExtractorKey(identity, self._lab.dataset.key), produce)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collapse_lab.errors import UserError
-from collapse_lab.types import RealData
+from collapse_lab.types import RealData, Rows
 
 
-def checked_data(real: RealData, name: str) -> RealData:
+def checked_data(real: RealData[Rows], name: str) -> RealData[Rows]:
     """Return real data, every number of which is finite.
 
     Args:
@@ -22,8 +22,8 @@ def checked_data(real: RealData, name: str) -> RealData:
     for split, rows in splits.items():
         if rows is None:
             continue
-        data = rows.data
-        if data.is_floating_point() and len(data):
+        if rows.data.dtype.is_floating_point and len(rows):
+            data = rows.data[:]
             bad = ~torch.isfinite(data.flatten(1)).all(1)
             if bool(bad.any()):
                 raise UserError(

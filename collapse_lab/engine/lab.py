@@ -13,6 +13,7 @@ from collapse_lab.engine.finite import checked_data
 from collapse_lab.engine.fitting import Training
 from collapse_lab.engine.keys import Identity
 from collapse_lab.engine.population import Population
+from collapse_lab.engine.view import viewed
 from collapse_lab.errors import UserError
 from collapse_lab.seeds import Seeds
 from collapse_lab.sizes import Sizes, size_at
@@ -28,6 +29,7 @@ from collapse_lab.types import (
     Probe,
     PromptSet,
     RealData,
+    Rows,
     Samples,
     Spec,
 )
@@ -147,13 +149,16 @@ class Lab:
     executor: Executor
 
     @cached_property
-    def real(self) -> RealData:
-        """Return the real rows, loaded when they are first needed.
+    def real(self) -> RealData[Rows]:
+        """Return the real rows as views, opened when they are first needed.
 
         Raises:
             UserError: a row holds NaN or infinity.
         """
-        return checked_data(self.dataset.load(), type(self.dataset).__name__)
+        opened: Callable[[], RealData[Rows]] = getattr(self.dataset, "open", self.dataset.load)
+        real = checked_data(opened(), type(self.dataset).__name__)
+        validation = None if real.validation is None else viewed(real.validation)
+        return RealData(viewed(real.train), viewed(real.reference), validation)
 
     @cached_property
     def validation(self) -> Samples:
@@ -168,7 +173,7 @@ class Lab:
                 "model.selection=best chooses weights on validation rows, and the data set has none; give "
                 "dataset.validation_fraction=0.1, or model.selection=last"
             )
-        return rows
+        return rows.gathered()
 
     @cached_property
     def trainable(self) -> np.ndarray:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from collapse_lab.engine.view import View
 from collapse_lab.storage.store import Payload
-from collapse_lab.types import Captions, FeatureSet, Samples
+from collapse_lab.types import Captions, FeatureSet, Rows, Samples
 
 OPTIONAL = ("predicted", "texts")  # what not every extractor gives, in the order of FeatureSet
 
@@ -26,6 +27,12 @@ def samples_of(payload: Payload) -> Samples:
     return Samples(payload.tensors["data"], payload.tensors["labels"].numpy(), captions)
 
 
+def rows_of(payload: Payload) -> Samples[Rows]:
+    """Return the samples that a payload holds as rows that are gathered from their file when they are asked for."""
+    samples = samples_of(payload)
+    return Samples(View.of(samples.data, payload.file), samples.labels, samples.captions)
+
+
 def features_to_payload(features: FeatureSet) -> Payload:
     """Return a feature set as a stage's payload."""
     tensors = {"values": features.values, "labels": features.labels}
@@ -40,7 +47,9 @@ def features_of(payload: Payload) -> FeatureSet:
 
 
 def take(features: FeatureSet, rows: np.ndarray) -> FeatureSet:
-    """Return some rows of a feature set, in the order of their numbers."""
+    """Return some rows of a feature set, in the order of their numbers; all rows in their order are not copied."""
+    if len(rows) == len(features.values) and np.array_equal(rows, np.arange(len(rows))):
+        return features
     index = torch.from_numpy(rows)
     optional = (getattr(features, name) for name in OPTIONAL)
     chosen = (None if values is None else values[index] for values in optional)

@@ -19,7 +19,7 @@ from collapse_lab.engine.draws import check_draw
 from collapse_lab.engine.keys import FitKey, RealKey, SampleKey, digest_of_array, digest_of_conditions
 from collapse_lab.engine.lab import Lab, ModelComponent
 from collapse_lab.engine.oversampling import enlarged, from_row
-from collapse_lab.engine.payloads import samples_of
+from collapse_lab.engine.payloads import rows_of
 from collapse_lab.engine.pool import Block, Pool, PromptNumbers
 from collapse_lab.engine.stages import Stage
 from collapse_lab.engine.work import Work
@@ -27,7 +27,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.memory import require
 from collapse_lab.seeds import Seeds
 from collapse_lab.sizes import STEP
-from collapse_lab.types import REAL, UNBORN, Conditions, DrawRequest, Samples
+from collapse_lab.types import REAL, UNBORN, Conditions, DrawRequest, Rows, Samples
 
 GRID = 50  # images of a grid
 ROW = 8  # bytes of a row's number
@@ -220,7 +220,7 @@ class Planner:
             conditions = self._lab.curation.plan(enlarged(self._lab.curation, wanted))
             self._curated[n] = conditions.labels, self._numbers.of(conditions.labels, conditions.captions)
         labels, prompts = self._curated[n]
-        load = partial(_samples_of, stage)
+        load = partial(_rows_of, stage)
         self._pool.append(Block(stage.key, number + 1, step.generation, labels, load, prompts=prompts))
         self._sources[stage.key] = stage
 
@@ -247,9 +247,9 @@ class Planner:
         return self._conditions[subset, n]
 
 
-def _samples_of(stage: Stage) -> Samples:
+def _rows_of(stage: Stage) -> Samples[Rows]:
     held = stage.held
-    samples = samples_of(stage.value())
+    samples = rows_of(stage.value())
     if not held and stage.persist:
         stage.release()  # because a policy that reads every generation would otherwise gather them all in memory
     return samples

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from collapse_lab.types import REAL, Captions, Provenance, Samples
+from collapse_lab.types import REAL, Captions, Provenance, Rows, Samples
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Block:
         source: 0 for real rows, k + 1 for model k of the population.
         born: the generation that sampled the rows; -1 for real rows.
         labels: (n,) int64, -1 where a row has none.
-        load: returns the rows.
+        load: returns the rows, which may be gathered when they are asked for.
         eligible: mask (n,) of the rows that generations after 0 may train on; None means every row.
         prompts: (n,) int64, the numbers of the prompts (`PromptNumbers`); None means that the label is the prompt.
     """
@@ -30,7 +30,7 @@ class Block:
     source: int
     born: int
     labels: np.ndarray
-    load: Callable[[], Samples]
+    load: Callable[[], Samples[Rows]]
     eligible: np.ndarray | None = None
     prompts: np.ndarray | None = None
 
@@ -103,11 +103,11 @@ class Pool:
             prompts=_join([b.labels if b.prompts is None else b.prompts for b, _, _ in parts]),
         )
 
-    def view(self, ids: np.ndarray) -> Samples:
-        """Return the rows with these numbers, in this order."""
+    def view(self, ids: np.ndarray) -> Samples[Rows]:
+        """Return the rows with these numbers, in this order; those of large blocks are still to be gathered."""
         import torch
 
-        from collapse_lab.images import as_float
+        from collapse_lab.engine.view import View
 
         block_of, row = self._locate(ids)
         blocks = np.unique(block_of)
@@ -115,25 +115,19 @@ class Pool:
             raise ValueError("a view of no rows")
         if len(blocks) == 1:
             return self._blocks[int(blocks[0])].load().take(row)
-        data: torch.Tensor | None = None
+        parts: list[tuple[Rows, torch.Tensor]] = []
         labels = np.empty(len(ids), np.int64)
         texts = np.full(len(ids), "", dtype=object)  # no caption is the empty prompt
         captioned = False
         for number in blocks:
             places = np.flatnonzero(block_of == number)
             part = self._blocks[number].load().take(row[places])
-            rows = part.data
-            if data is None:
-                data = torch.empty((len(ids), *rows.shape[1:]), dtype=rows.dtype)
-            elif rows.dtype != data.dtype:  # because real pictures are uint8, and a family may keep float32
-                data, rows = as_float(data), as_float(rows)
-            data[torch.from_numpy(places)] = rows
+            parts.append((part.data, torch.from_numpy(places)))
             labels[places] = part.labels
             if part.captions.table:
                 captioned = True
                 texts[places] = part.captions.texts()
-        assert data is not None
-        return Samples(data, labels, Captions.of(list(texts)) if captioned else Captions())
+        return Samples(View.joined(parts), labels, Captions.of(list(texts)) if captioned else Captions())
 
     def digest(self, ids: np.ndarray) -> str:
         """Return SHA-256 over which rows of which stages these are, equal for equal training sets of any two runs."""

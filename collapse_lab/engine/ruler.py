@@ -17,13 +17,14 @@ from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.keys import FeaturesKey, FloorKey, Identity, KnownKey, RealFeaturesKey, digest_of_array
 from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.measuring import estimates_of, known_of, offers
-from collapse_lab.engine.payloads import features_of, features_to_payload, samples_of, take
+from collapse_lab.engine.payloads import features_of, features_to_payload, rows_of, take
 from collapse_lab.engine.plan import Step
 from collapse_lab.engine.stages import Stage
+from collapse_lab.engine.view import given
 from collapse_lab.errors import UserError
 from collapse_lab.seeds import Seeds
 from collapse_lab.storage.store import Payload
-from collapse_lab.types import Estimate, FeatureSet, GenerativeModel, Samples, Split, Subject, Task
+from collapse_lab.types import Estimate, FeatureSet, GenerativeModel, Probe, Rows, Samples, Split, Subject, Task
 
 SPLITS: tuple[Split, ...] = ("train", "reference")
 
@@ -153,10 +154,10 @@ class Ruler:
         out: dict[str, float] = {}
         model, previous = look(step), None if before is None else partial(look, before)
         for subset, sampled in step.samples.items():
-            rows = self._held_out(subset), samples_of(sampled.value())
-            models = model, partial(look, first)
-            subject = Subject(*models, *rows, partial(self._start, step.model), kept[subset], previous)
+            models, generated = (model, partial(look, first)), rows_of(sampled.value())
             for name, (probe, _) in self._lab.probes.items():
+                rows = self._held_out(subset, probe), given(probe, generated)
+                subject = Subject(*models, *rows, partial(self._start, step.model), kept[subset], previous)
                 for key, estimate in probe(subject, Seeds(0, 0, "real", f"probe/{name}").numpy()).items():
                     out |= flatten(f"{subset}/{key}", estimate)
         return out
@@ -168,12 +169,15 @@ class Ruler:
         model.to(self._lab.device)
         return model
 
-    def _held_out(self, subset: str) -> Samples:
-        """Return the reference rows of a prompt set, gathered once."""
-        if subset not in self._probed:
+    def _held_out(self, subset: str, probe: Probe) -> Samples:
+        """Return the reference rows of a prompt set, gathered once for all probes that take a tensor."""
+        held = self._probed.get(subset)
+        if held is None or getattr(probe, "gathers", False):
             rows = np.flatnonzero(self._lab.members_of(subset)[1])
-            self._probed[subset] = self._lab.real.reference.take(rows)
-        return self._probed[subset]
+            held = given(probe, self._lab.real.reference.take(rows))
+        if not getattr(probe, "gathers", False):
+            self._probed[subset] = held
+        return held
 
     def _metrics_of(self, name: str) -> list[str]:
         """Return the names of the metrics that are computed in one feature space."""
@@ -225,7 +229,8 @@ class Ruler:
 
     def _features(self, sampled: Stage, name: str) -> Stage:
         def produce() -> Payload:
-            return features_to_payload(self._extractors.get(name).extract(samples_of(sampled.value())))
+            extractor = self._extractors.get(name)
+            return features_to_payload(extractor.extract(given(extractor, rows_of(sampled.value()))))
 
         key = FeaturesKey(self._lab.extractors[name].identity)
         parents = [sampled, *self._extractors.parents(name)]
@@ -235,8 +240,9 @@ class Ruler:
         numbers = self._embedded[name, split]
 
         def produce() -> Payload:
-            rows: Samples = getattr(self._lab.real, split)
-            return features_to_payload(self._extractors.get(name).extract(rows.take(numbers)))
+            rows: Samples[Rows] = getattr(self._lab.real, split)
+            extractor = self._extractors.get(name)
+            return features_to_payload(extractor.extract(given(extractor, rows.take(numbers))))
 
         identity = self._lab.extractors[name].identity
         key = RealFeaturesKey(identity, self._lab.dataset.key, split, digest_of_array(numbers))

@@ -12,6 +12,7 @@ from collapse_lab.engine.lab import Lab, ModelComponent
 from collapse_lab.engine.oversampling import joined
 from collapse_lab.engine.payloads import samples_of, samples_to_payload
 from collapse_lab.engine.stages import Stage
+from collapse_lab.engine.view import given
 from collapse_lab.errors import Diverged
 from collapse_lab.seeds import Seeds
 from collapse_lab.storage.store import Payload
@@ -21,6 +22,7 @@ from collapse_lab.types import (
     FitRequest,
     GenerativeModel,
     Progress,
+    Rows,
     SampleRequest,
     Samples,
 )
@@ -38,7 +40,7 @@ class Work:
         component: ModelComponent,
         budget: Budget,
         seeds: Seeds,
-        view: Callable[[], Samples],
+        view: Callable[[], Samples[Rows]],
         warm: Stage | None,
     ) -> Callable[[], Payload]:
         """Return a function that builds the model, loads the weights it starts from, and fits it.
@@ -60,7 +62,7 @@ class Work:
                 model.load(warm.value().tensors)
             if component.validates:
                 model.validate_on(self._lab.validation)  # type: ignore[attr-defined]
-            rows = view()
+            rows = given(model, view())
             self._progress.start(seeds.generation, component.name, "fit", budget.steps)
             try:
                 self._lab.executor.fit(FitRequest(model, component.fit_identity, rows, budget, seeds, self._progress))
@@ -94,6 +96,7 @@ class Work:
                             seeds,
                             self._progress,
                             self._lab.training.arithmetic,
+                            self._lab.store.allocate,
                         )
                     )
                 )
@@ -120,7 +123,7 @@ class Work:
 
         def produce() -> Payload:
             eligible, _ = self._lab.members_of(self._lab.prompts.retrain)
-            real = self._lab.real.train.take(np.flatnonzero(eligible))
+            real = given(curation, self._lab.real.train.take(np.flatnonzero(eligible)))
             extractor = None if scorer is None else self._extractors.get(scorer)
             generated = joined([samples_of(stage.value()) for stage in sampled])
             return samples_to_payload(curation.apply(generated, real, extractor, seeds.numpy()))

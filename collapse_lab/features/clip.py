@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from collapse_lab.features.pretrained import PretrainedImages
-from collapse_lab.types import FeatureSet, Samples
+from collapse_lab.types import FeatureSet, Rows, Samples
 
 
 @dataclass(eq=False)
@@ -42,7 +42,7 @@ class Clip(PretrainedImages):
         projected: Tensor = self._network.get_image_features(pixel_values=images, return_dict=True).pooler_output
         return normalize(projected, dim=1)
 
-    def extract(self, samples: Samples) -> FeatureSet:
+    def extract(self, samples: Samples[Rows]) -> FeatureSet:
         """Return phi of `samples`, and the embeddings of their captions if they have any."""
         features = super().extract(samples)
         if not samples.captions.table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
@@ -20,7 +20,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.images import as_uint8
 from collapse_lab.storage.fetch import Package, obtain
 from collapse_lab.storage.files import checksum
-from collapse_lab.types import Count, FeatureSet, Samples, Spec
+from collapse_lab.types import Count, FeatureSet, Rows, Samples, Spec
 
 
 @dataclass(eq=False)
@@ -43,6 +43,7 @@ class FrozenImages(ABC):
     """
 
     version: ClassVar[int] = 1
+    gathers: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("torch", "pillow")  # the values depend on their versions
 
     spec: Spec
@@ -95,19 +96,18 @@ class FrozenImages(ABC):
         }
 
     @torch.inference_mode()
-    def extract(self, samples: Samples) -> FeatureSet:
+    def extract(self, samples: Samples[Rows]) -> FeatureSet:
         """Return phi of `samples`, one row each.
 
         Raises:
             UserError: no samples, or samples of another shape than the data set's.
         """
-        rows = as_uint8(samples.data)
+        rows = samples.data
         if tuple(rows.shape[1:]) != self.spec.shape or len(rows) == 0:
             raise UserError(f"features '{self.name}' expect images (n, *{self.spec.shape}), not {tuple(rows.shape)}")
         self.open()
-        rows = rows.cpu().expand(-1, 3, -1, -1)
         batches = prepared(rows, self.batch_size, self.prepare)
-        values = torch.cat([self.embed(batch.to(self.device)).float().cpu() for batch in batches])
+        values = stacked((self.embed(batch.to(self.device)).float().cpu() for batch in batches), len(rows))
         return FeatureSet(values, torch.from_numpy(samples.labels))
 
 
@@ -163,20 +163,31 @@ def releases(*libraries: str) -> dict[str, str]:
     return {name: ".".join(version(name).split(".")[:2]) for name in libraries}
 
 
-def prepared(rows: Tensor, size: int, prepare: Callable[[np.ndarray], Tensor]) -> Iterator[Tensor]:
-    """Yield the prepared rows in batches, while threads prepare the batch after the one in use.
+def stacked(batches: Iterable[Tensor], n: int) -> Float[Tensor, "n d"]:
+    """Return n rows that come in batches; they are held once, not in batches and as a whole."""
+    values, filled = torch.empty(0), 0
+    for batch in batches:
+        values = values if filled else torch.empty(n, *batch.shape[1:], dtype=batch.dtype)
+        values[filled : filled + len(batch)] = batch
+        filled += len(batch)
+    return values
+
+
+def prepared(rows: Rows, size: int, prepare: Callable[[np.ndarray], Tensor]) -> Iterator[Tensor]:
+    """Yield the prepared images in batches, while threads prepare the batch after the one in use.
 
     Args:
-        rows: one or more rows.
+        rows: one or more images, (n, c, h, w) with c of 1 or 3, uint8 or in [-1, 1].
         size: rows of one batch, 1 or more.
-        prepare: turns one row into a tensor.
+        prepare: turns one image of three channels, uint8, into a tensor.
     """
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
 
         def begin(batch: Tensor) -> list[Future[Tensor]]:
-            return [pool.submit(prepare, row) for row in batch.numpy()]
+            images = as_uint8(batch).cpu().expand(-1, 3, -1, -1)
+            return [pool.submit(prepare, image) for image in images.numpy()]
 
-        batches = iter(torch.split(rows, size))
+        batches = (rows[start : start + size] for start in range(0, len(rows), size))
         ahead = begin(next(batches))
         for batch in batches:
             current, ahead = ahead, begin(batch)

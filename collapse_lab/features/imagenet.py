@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from collapse_lab.errors import UserError
 from collapse_lab.features.frozen import PackagedImages
 from collapse_lab.storage.fetch import Package
-from collapse_lab.types import Samples
+from collapse_lab.types import Rows, Samples
 
 SIDE = 224  # pixels of the network's images
 # Expansion, channels, blocks and stride of each stage, as torchvision's MobileNetV2 takes them
@@ -73,7 +73,7 @@ class ImageNet(PackagedImages):
         return maps.mean((2, 3))
 
     @torch.inference_mode()
-    def logits(self, samples: Samples) -> Float[Tensor, "n 1000"]:
+    def logits(self, samples: Samples[Rows]) -> Float[Tensor, "n 1000"]:
         """Return the scores of ImageNet's 1,000 classes."""
         scores: Tensor = self._network.classifier(self.extract(samples).values.to(self.device)).cpu()
         return scores

@@ -9,7 +9,9 @@ import torch
 
 from collapse_lab.errors import UserError
 from collapse_lab.images import as_float
-from collapse_lab.types import Count, FeatureSet, Samples, Spec
+from collapse_lab.types import Count, FeatureSet, Rows, Samples, Spec
+
+ROWS = 1024  # images that are converted together
 
 
 class Pixels:
@@ -27,6 +29,7 @@ class Pixels:
     """
 
     version: ClassVar[int] = 1
+    gathers: ClassVar[bool] = True
 
     def __init__(self, spec: Spec, *, size: Count | None = None, name: str = "pixels") -> None:
         if spec.modality != "image" or len(spec.shape) != 3:
@@ -57,15 +60,21 @@ class Pixels:
         }
 
     @torch.inference_mode()
-    def extract(self, samples: Samples) -> FeatureSet:
+    def extract(self, samples: Samples[Rows]) -> FeatureSet:
         """Return the pixels of `samples`, one row each.
 
         Raises:
             UserError: images of another shape than the data set's.
         """
-        images = (as_float(samples.data) + 1) / 2
-        if tuple(images.shape[1:]) != self.spec.shape:
-            raise UserError(f"features '{self.name}' expect images {self.spec.shape}, not {tuple(images.shape[1:])}")
-        if self.size is not None:
-            images = torch.nn.functional.adaptive_avg_pool2d(images, self.size)
-        return FeatureSet(images.flatten(1), torch.from_numpy(samples.labels))
+        shape = tuple(samples.data.shape[1:])
+        if shape != self.spec.shape:
+            raise UserError(f"features '{self.name}' expect images {self.spec.shape}, not {shape}")
+        channels, height, width = shape if self.size is None else (shape[0], self.size, self.size)
+        # Because floats take four times the memory of bytes, fill the features batch by batch
+        values = torch.empty(len(samples), channels * height * width)
+        for start in range(0, len(samples), ROWS):
+            images = (as_float(samples.data[start : start + ROWS]) + 1) / 2
+            if self.size is not None:
+                images = torch.nn.functional.adaptive_avg_pool2d(images, self.size)
+            values[start : start + ROWS] = images.flatten(1)
+        return FeatureSet(values, torch.from_numpy(samples.labels))

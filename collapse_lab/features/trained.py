@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from collapse_lab.engine import fitting
 from collapse_lab.errors import UserError
+from collapse_lab.features.frozen import stacked
 from collapse_lab.features.network import FeatureNetwork, jittered
 from collapse_lab.images import as_float
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import Budget, Count, FeatureSet, Positive, Progress, RealData, Samples, Spec, Whole
+from collapse_lab.types import Budget, Count, FeatureSet, Positive, Progress, RealData, Rows, Samples, Spec, Whole
 
 ROWS = 1024  # rows of one batch of extraction
 
@@ -45,6 +46,7 @@ class TrainedClassifier(ABC):
     """
 
     version: ClassVar[int] = 1
+    gathers: ClassVar[bool] = True
     resize: ClassVar[str | None] = None
     provides: ClassVar[frozenset[str]] = frozenset({"predicted"})
 
@@ -80,7 +82,7 @@ class TrainedClassifier(ABC):
             classes: The number of classes.
         """
 
-    def fit(self, real: RealData, progress: Progress) -> None:
+    def fit(self, real: RealData[Rows], progress: Progress) -> None:
         """Train on `real.train`, then measure the accuracy on `real.reference`.
 
         Raises:
@@ -137,7 +139,7 @@ class TrainedClassifier(ABC):
             "torch": ".".join(torch.__version__.split(".")[:2]),
         }
 
-    def extract(self, samples: Samples) -> FeatureSet:
+    def extract(self, samples: Samples[Rows]) -> FeatureSet:
         """Return phi(x) of each sample, and the class that the network reads it as.
 
         Raises:
@@ -148,7 +150,7 @@ class TrainedClassifier(ABC):
         predicted = self._logits(values).argmax(1)
         return FeatureSet(values, torch.from_numpy(samples.labels), predicted)
 
-    def log_probabilities(self, samples: Samples) -> Float[Tensor, "n classes"]:
+    def log_probabilities(self, samples: Samples[Rows]) -> Float[Tensor, "n classes"]:
         """Return log p(class | x) for each sample and class.
 
         Raises:
@@ -163,21 +165,21 @@ class TrainedClassifier(ABC):
         return self.held_out_accuracy
 
     @torch.inference_mode()
-    def _embed(self, samples: Samples) -> Float[Tensor, "n d"]:
+    def _embed(self, samples: Samples[Rows]) -> Float[Tensor, "n d"]:
         if tuple(samples.data.shape[1:]) != self.spec.shape:
             raise UserError(
                 f"features '{self.name}' expect images {self.spec.shape}, not {tuple(samples.data.shape[1:])}"
             )
         self._network.eval()
-        batches = torch.split(samples.data, ROWS)
-        return torch.cat([self._network.embed(as_float(batch).to(self.device)).cpu() for batch in batches])
+        batches = (samples.data[start : start + ROWS] for start in range(0, len(samples), ROWS))
+        return stacked((self._network.embed(as_float(batch).to(self.device)).cpu() for batch in batches), len(samples))
 
     @torch.inference_mode()
     def _logits(self, values: Float[Tensor, "n d"]) -> Float[Tensor, "n classes"]:
         logits: Tensor = self._network.head(values.to(self.device)).cpu()
         return logits
 
-    def _accuracy(self, held_out: Samples) -> float:
+    def _accuracy(self, held_out: Samples[Rows]) -> float:
         labels = torch.from_numpy(held_out.labels)
         known = labels >= 0
         if not bool(known.any()):
@@ -185,14 +187,14 @@ class TrainedClassifier(ABC):
         hits = self._logits(self._embed(held_out)).argmax(1) == labels
         return float(hits[known].double().mean())
 
-    def _labelled(self, samples: Samples) -> tuple[Float[Tensor, "n c h w"], Int[Tensor, " n"]]:
+    def _labelled(self, samples: Samples[Rows]) -> tuple[Rows, Int[Tensor, " n"]]:
         labels = torch.from_numpy(samples.labels)
         known = labels >= 0
         if not bool(known.any()):
             raise UserError(f"features '{self.name}' need rows with labels, and no training row has one")
         if int(labels.max()) >= len(self.spec.classes):
             raise UserError(f"label {int(labels.max())} is none of the {len(self.spec.classes)} classes")
-        return as_float(samples.data[known]), labels[known]
+        return samples.data.index_select(0, torch.nonzero(known)[:, 0]), labels[known]
 
 
 class _Training(pl.LightningModule):
@@ -204,7 +206,7 @@ class _Training(pl.LightningModule):
     def __init__(
         self,
         network: FeatureNetwork,
-        images: Float[Tensor, "n c h w"],
+        images: Rows,
         labels: Int[Tensor, " n"],
         lr: float,
         steps: int,
@@ -221,7 +223,7 @@ class _Training(pl.LightningModule):
 
     def training_step(self, rows: Tensor) -> Tensor:
         """Return the loss of the rows with these numbers."""
-        logits = self.network(jittered(self.images[rows], self._jitter).to(self.device))
+        logits = self.network(jittered(as_float(self.images[rows]), self._jitter).to(self.device))
         return nn.functional.cross_entropy(logits, self._labels[rows].to(self.device), label_smoothing=0.05)
 
     def configure_optimizers(self) -> Any:

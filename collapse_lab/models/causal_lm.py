@@ -26,6 +26,7 @@ from collapse_lab.types import (
     Positive,
     Progress,
     ProperShare,
+    Rows,
     Samples,
     Spec,
     Weights,
@@ -76,6 +77,7 @@ class CausalLM(pl.LightningModule):
         {"num_beams", "do_sample", "temperature", "top_p", "repetition_penalty", "sampling_batch"}
     )
     finetuning_only: ClassVar[frozenset[str]] = frozenset({"optimisation.finetune_lr"})
+    gathers: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -127,7 +129,7 @@ class CausalLM(pl.LightningModule):
                 f"{positions}: give dataset.block={positions // 2} or less"
             )
 
-    def fit(self, data: Samples, budget: Budget, seeds: Seeds, progress: Progress) -> None:
+    def fit(self, data: Samples[Rows], budget: Budget, seeds: Seeds, progress: Progress) -> None:
         """Train the network on blocks of tokens, and keep the last weights or the best ones.
 
         Raises:
@@ -199,7 +201,7 @@ class CausalLM(pl.LightningModule):
         return n * self.spec.shape[0]
 
     @torch.no_grad()
-    def token_nlls(self, samples: Samples) -> Float[Tensor, "n length_less_1"]:
+    def token_nlls(self, samples: Samples[Rows]) -> Float[Tensor, "n length_less_1"]:
         """Return -log p(x_t | x_1 … x_t-1) of each token from the second on.
 
         Args:

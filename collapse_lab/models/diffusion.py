@@ -14,13 +14,14 @@ from torch import Tensor
 
 from collapse_lab.engine import fitting
 from collapse_lab.errors import Diverged, UserError
+from collapse_lab.nn.latents import normal
 from collapse_lab.nn.noising import Noising
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Denoiser, Sampler
 from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import Budget, Captions, Conditions, Progress, Samples, Spec, Weights
+from collapse_lab.types import Allocate, Budget, Captions, Conditions, Progress, Rows, Samples, Spec, Weights
 
 Loss = Literal["mse", "mae"]
 
@@ -66,6 +67,8 @@ class Diffusion(pl.LightningModule, ABC):
 
     sampling_only: ClassVar[frozenset[str]] = frozenset({"sampler", "sampling_batch"})
     finetuning_only: ClassVar[frozenset[str]] = frozenset({"optimisation.finetune_lr"})
+    gathers: ClassVar[bool] = True
+    allocates: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -113,7 +116,7 @@ class Diffusion(pl.LightningModule, ABC):
         embedded = self.embed(condition.to(self.device))
         return lambda x, t: self.predict(x, t, embedded)
 
-    def begin(self, data: Samples, budget: Budget, seeds: Seeds) -> None:
+    def begin(self, data: Samples[Rows], budget: Budget, seeds: Seeds) -> None:
         """Take the rows to fit, freeze what a warm fit leaves as it is, and open the fit's stream of random numbers."""
         self._data, self._condition = data, self.condition(data)
         self._noise, self._mirror = seeds.child("noise").torch(), seeds.child("mirror").torch()
@@ -121,7 +124,7 @@ class Diffusion(pl.LightningModule, ABC):
         for part in self.frozen:
             part.requires_grad_(not budget.warm)
 
-    def fit(self, data: Samples, budget: Budget, seeds: Seeds, progress: Progress) -> None:
+    def fit(self, data: Samples[Rows], budget: Budget, seeds: Seeds, progress: Progress) -> None:
         """Train the network, and keep the moving average of its weights."""
         self.begin(data, budget, seeds)
         self._average = self.optimisation.average(self.parameters())
@@ -164,7 +167,7 @@ class Diffusion(pl.LightningModule, ABC):
         return self.predict(self.noising.add_noise(x, noise, t), t, self.embed(condition)), target
 
     @torch.no_grad()
-    def denoising_losses(self, samples: Samples, times: Tensor, noise: Tensor) -> Tensor:
+    def denoising_losses(self, samples: Samples[Rows], times: Tensor, noise: Tensor) -> Tensor:
         """Return the mean squared error of each row, with its condition.
 
         Args:
@@ -205,18 +208,31 @@ class Diffusion(pl.LightningModule, ABC):
         return self.optimisation.adamw(parameters, self._budget, betas=(0.9, 0.99), fused=fused)
 
     @torch.no_grad()
-    def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples:
-        """Return one image for each condition, in the form that `pixels` says."""
+    def sample(
+        self, conditions: Conditions, seeds: Seeds, progress: Progress, allocate: Allocate = torch.empty
+    ) -> Samples:
+        """Return one image for each condition, in the form that `pixels` says.
+
+        Raises:
+            Diverged: an image is not finite.
+        """
         self.eval()
-        generator, condition = seeds.torch(), self.condition(conditions)
-        noise = torch.randn(len(conditions), *self.spec.shape, generator=generator)
-        images = torch.cat(
-            [
-                self._sample_batch(noise[span], condition[span], generator, progress)
-                for span in spans(len(conditions), self.sampling_batch)
-            ]
-        )
-        return self.published(images, conditions)
+        n, condition, shape = len(conditions), self.condition(conditions), self.spec.shape
+        later = seeds.torch()  # of what is drawn between the steps, which comes after the noise of all images
+        for _ in normal(n, shape, self.sampling_batch, later):
+            pass
+        images, bad = torch.empty(0), 0
+        noises = normal(n, shape, self.sampling_batch, seeds.torch())
+        for span, noise in zip(spans(n, self.sampling_batch), noises, strict=True):
+            batch = self._sample_batch(noise, condition[span], later, progress)
+            bad += _not_finite(batch)
+            if not bad:
+                rows = self.pixels.published(batch)
+                images = images if len(images) else allocate((n, *shape), dtype=rows.dtype)
+                images[span] = rows
+        if bad:
+            raise Diverged(f"{bad} samples are not finite")
+        return Samples(images, conditions.labels, conditions.captions)
 
     def published(self, images: Tensor, conditions: Conditions) -> Samples:
         """Return images in the network's range as samples with their conditions.
@@ -224,8 +240,8 @@ class Diffusion(pl.LightningModule, ABC):
         Raises:
             Diverged: an image is not finite.
         """
-        if not images.isfinite().all():
-            raise Diverged(f"{int((~images.isfinite()).flatten(1).any(1).sum())} samples are not finite")
+        if bad := _not_finite(images):
+            raise Diverged(f"{bad} samples are not finite")
         return Samples(self.pixels.published(images), conditions.labels, conditions.captions)
 
     def _sample_batch(self, noise: Tensor, condition: Tensor, generator: torch.Generator, progress: Progress) -> Tensor:
@@ -261,6 +277,11 @@ class Diffusion(pl.LightningModule, ABC):
         """
         if pretrained is not None:
             self.load(_read_weights(pretrained))
+
+
+def _not_finite(images: Tensor) -> int:
+    """Return how many of the images hold NaN or infinity."""
+    return 0 if images.isfinite().all() else int((~images.isfinite()).flatten(1).any(1).sum())
 
 
 def _read_weights(path: str) -> Mapping[str, Tensor]:

@@ -15,7 +15,19 @@ from collapse_lab.images import as_float, as_uint8
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import Budget, Conditions, Count, NonNegative, Progress, Samples, Spec, Weights, Width
+from collapse_lab.types import (
+    Allocate,
+    Budget,
+    Conditions,
+    Count,
+    NonNegative,
+    Progress,
+    Rows,
+    Samples,
+    Spec,
+    Weights,
+    Width,
+)
 
 
 class VAE(pl.LightningModule):
@@ -42,6 +54,8 @@ class VAE(pl.LightningModule):
     version: ClassVar[int] = 1
     sampling_only: ClassVar[frozenset[str]] = frozenset({"sampling_batch"})
     finetuning_only: ClassVar[frozenset[str]] = frozenset({"optimisation.finetune_lr"})
+    gathers: ClassVar[bool] = True
+    allocates: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -106,7 +120,7 @@ class VAE(pl.LightningModule):
         error = nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none")
         return error.flatten(1).sum(1), (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2
 
-    def fit(self, data: Samples, budget: Budget, seeds: Seeds, progress: Progress) -> None:
+    def fit(self, data: Samples[Rows], budget: Budget, seeds: Seeds, progress: Progress) -> None:
         """Train the encoder and the decoder."""
         self._rows, self._budget = data.data, budget
         self._noise = seeds.child("noise").torch()
@@ -138,14 +152,16 @@ class VAE(pl.LightningModule):
         return self.optimisation.scheduled(adam, self._budget)
 
     @torch.no_grad()
-    def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples:
+    def sample(
+        self, conditions: Conditions, seeds: Seeds, progress: Progress, allocate: Allocate = torch.empty
+    ) -> Samples:
         """Return one image for each condition, quantised to uint8."""
         self.eval()
         n = len(conditions)
         z = torch.randn(n, self.latent, generator=seeds.torch())
         # A training set whose rows are seen once has millions of rows, and floats take four times the memory of bytes,
         # so fill the bytes batch by batch
-        images = torch.empty(n, *self.spec.shape, dtype=torch.uint8)
+        images = allocate((n, *self.spec.shape), dtype=torch.uint8)
         for span in spans(n, self.sampling_batch):
             means = self.decode(z[span].to(self.device)).sigmoid()
             if not means.isfinite().all():
@@ -159,14 +175,14 @@ class VAE(pl.LightningModule):
         return n
 
     @torch.no_grad()
-    def posterior_means(self, samples: Samples) -> Float[Tensor, "n latent"]:
+    def posterior_means(self, samples: Samples[Rows]) -> Float[Tensor, "n latent"]:
         """Return mu(x) of each image, (n, latent)."""
         self.eval()
         batches = spans(len(samples), self.sampling_batch)
         return torch.cat([self.encode(self._pixels(samples.data[span]))[0].cpu() for span in batches])
 
     @torch.no_grad()
-    def elbos(self, samples: Samples, noise: Float[Tensor, "n latent"]) -> Float[Tensor, " n"]:
+    def elbos(self, samples: Samples[Rows], noise: Float[Tensor, "n latent"]) -> Float[Tensor, " n"]:
         """Return log p(x|z) - KL(q(z|x) || N(0, I)) of each image, at z = mu + sigma noise.
 
         Args:

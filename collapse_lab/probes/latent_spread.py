@@ -54,6 +54,7 @@ class LatentSpread:
     """
 
     version: ClassVar[int] = 1
+    gathers: ClassVar[bool] = True
 
     def __init__(self, images: Annotated[int, Ge(2)] = 100, bootstrap: Resamplings = 200) -> None:
         self.images, self.bootstrap = images, bootstrap

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from collapse_lab.errors import UserError
-from collapse_lab.types import Captions, Conditions, Samples, Spec
+from collapse_lab.types import Captions, Conditions, Rows, Samples, Spec
 
 PromptsByLabel = dict[int, list[str]]  # label -> its distinct prompts, [] where rows carry no caption
 
@@ -40,14 +40,14 @@ class Prompts(ABC):
         del spec
         return self
 
-    def member(self, samples: Samples) -> np.ndarray:
+    def member(self, samples: Samples[Rows]) -> np.ndarray:
         """Return a mask (n,) bool of the rows that belong to this set."""
         pairs, inverse = np.unique(_pairs(samples), axis=0, return_inverse=True)
         table = samples.captions.table
         belongs = [self.holds(int(label), table[text] if text >= 0 else None) for label, text in pairs]
         return np.array(belongs, bool)[inverse.reshape(-1)]
 
-    def conditions(self, n: int, train: Samples, spec: Spec) -> Conditions:
+    def conditions(self, n: int, train: Samples[Rows], spec: Spec) -> Conditions:
         """Return n conditions: the labels take turns, and so do the prompts of each label.
 
         So in every prefix, the counts of two labels differ by at most one, and so do the counts of two prompts of one
@@ -73,7 +73,7 @@ class Prompts(ABC):
             )
         return _take_turns(n, by_label)
 
-    def by_label(self, train: Samples, spec: Spec) -> PromptsByLabel:
+    def by_label(self, train: Samples[Rows], spec: Spec) -> PromptsByLabel:
         """Return the prompts of each label of the set.
 
         Args:
@@ -85,7 +85,7 @@ class Prompts(ABC):
         """
         return self._of_rows(train) or self._of_vocabulary(spec)
 
-    def _of_rows(self, train: Samples) -> PromptsByLabel:
+    def _of_rows(self, train: Samples[Rows]) -> PromptsByLabel:
         by_label: PromptsByLabel = {}
         table = train.captions.table
         for label, text in np.unique(_pairs(train), axis=0):
@@ -138,7 +138,7 @@ def shuffled(prompts: Iterable[str]) -> list[str]:
     return sorted(prompts, key=lambda text: hashlib.sha256(text.encode()).digest())
 
 
-def _pairs(samples: Samples) -> np.ndarray:
+def _pairs(samples: Samples[Rows]) -> np.ndarray:
     index = samples.captions.index if samples.captions.table else np.full(len(samples), -1, np.int64)
     return np.stack([samples.labels, index], axis=1)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from collapse_lab.errors import UserError
 from collapse_lab.prompts.base import Everything
-from collapse_lab.types import Captions, Conditions, Samples, Spec
+from collapse_lab.types import Captions, Conditions, Rows, Samples, Spec
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Continuation(Everything):
             )
         return self
 
-    def conditions(self, n: int, train: Samples, spec: Spec) -> Conditions:
+    def conditions(self, n: int, train: Samples[Rows], spec: Spec) -> Conditions:
         """Return conditions with the first n blocks as context, without labels or captions.
 
         Raises:

@@ -13,7 +13,7 @@ import numpy as np
 
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.prompts.base import Prompts, label_of
-from collapse_lab.types import Captions, Conditions, Samples, Spec
+from collapse_lab.types import Captions, Conditions, Rows, Samples, Spec
 
 SLOT = re.compile(r"\{(\w+)\}")
 
@@ -45,12 +45,12 @@ class File(Prompts):
         del label
         return caption in self._distinct
 
-    def member(self, samples: Samples) -> np.ndarray:
+    def member(self, samples: Samples[Rows]) -> np.ndarray:
         """Return a mask (n,) bool of the rows whose caption is in the file; all rows where there is no such row."""
         mask = super().member(samples)
         return mask if mask.any() else np.ones(len(samples), bool)
 
-    def conditions(self, n: int, train: Samples, spec: Spec) -> Conditions:
+    def conditions(self, n: int, train: Samples[Rows], spec: Spec) -> Conditions:
         """Return conditions with the first n prompts of the file, repeated from the start if n is larger.
 
         Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.prompts.base import Prompts, PromptsByLabel
-from collapse_lab.types import Samples, Spec
+from collapse_lab.types import Rows, Samples, Spec
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Labels(Prompts):
         del caption
         return label in self.numbers()
 
-    def by_label(self, train: Samples, spec: Spec) -> PromptsByLabel:
+    def by_label(self, train: Samples[Rows], spec: Spec) -> PromptsByLabel:
         """Return the prompts of every label; a label without training rows takes its prompts from the vocabulary.
 
         Raises:

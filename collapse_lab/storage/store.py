@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
 import time
@@ -16,9 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.storage.files import checksum, disk_is_full, full_disk_explained, locked, make_folder, sync
+from collapse_lab.storage.mapped import MappedFile, checksum_once, scratch
 from collapse_lab.types import Count, Executor
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 log = logging.getLogger(__name__)
@@ -27,6 +30,7 @@ Keep = Literal["all", "last", "metrics"]
 # What reading a damaged entry may raise; a folder in the place of a file is an OSError
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IsADirectoryError, NotADirectoryError)
 TENSORS, META, MANIFEST = "tensors.safetensors", "meta.json", "manifest.json"
+LARGE = 2**24  # bytes of tensors that are mapped from their file after it is written, instead of held
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,14 @@ class Payload:
         divergence: why the model gave no usable numbers, None where it did. A divergence is a result like any other:
             it is committed, and a second run finds it.
         seconds: how long the stage took; for a member of a pack, the wall time of the program divided by its members.
+        file: the file in which the tensors lie, mapped; None where they lie in memory.
     """
 
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
     divergence: str | None = None
     seconds: float = 0.0
+    file: MappedFile | None = field(default=None, compare=False)
 
     def sound(self) -> Payload:
         """Return this payload.
@@ -85,7 +91,7 @@ class Store:
             make_folder(self.root / name, "paths.store")
 
     def has(self, kind: str, key: str) -> bool:
-        """Return whether the stage is committed. Its checksums are verified when it is read."""
+        """Return whether the stage is committed. Its checksums are verified when it is first read."""
         return (self._entry(kind, key) / MANIFEST).exists()
 
     def commits(self, generation: int) -> bool:
@@ -107,7 +113,24 @@ class Store:
                 payload = produce()  # not `compute`, because a training step should be as few calls deep as can be
                 payload = replace(payload, seconds=self._executor.clock() - begun)
                 self._commit(kind, key, payload, describe)
+                payload = self._mapped(kind, key, payload)
             return payload
+
+    def allocate(self, shape: tuple[int, ...], /, *, dtype: torch.dtype) -> Tensor:
+        """Return room for a tensor: in memory, or where it is large in a file without a name, mapped.
+
+        The file is gone once nothing holds the tensor, also after a crash.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        import torch
+
+        size = math.prod(shape) * dtype.itemsize
+        if size < LARGE:
+            return torch.empty(shape, dtype=dtype)
+        with full_disk_explained(self.root):
+            return torch.frombuffer(scratch(self.root / ".tmp", size), dtype=dtype).reshape(shape)
 
     def compute(self, produce: Callable[[], Payload]) -> Payload:
         """Return what `produce` makes, timed and not committed."""
@@ -119,7 +142,8 @@ class Store:
         """Return the committed payload, or None.
 
         An entry is believed only if its manifest names this kind and key, and lists every file that is loaded with its
-        SHA-256 sum. Any other entry is set aside with a warning, and computed again.
+        SHA-256 sum. Any other entry is set aside with a warning, and computed again. The sum of a file is verified
+        once, and again if the file has changed since. The tensors lie in their file, mapped.
         """
         entry = self._entry(kind, key)
         if not entry.is_dir():
@@ -143,6 +167,13 @@ class Store:
 
     def _entry(self, kind: str, key: str) -> Path:
         return self.root / kind / key[:2] / key
+
+    def _mapped(self, kind: str, key: str, payload: Payload) -> Payload:
+        """Return a payload that was committed, with large tensors in their file instead of in memory."""
+        if sum(tensor.nbytes for tensor in payload.tensors.values()) < LARGE:
+            return payload
+        path = self._entry(kind, key) / TENSORS
+        return replace(payload, tensors=_tensors(path), file=MappedFile.of(path))
 
     def _commit(self, kind: str, key: str, payload: Payload, describe: Mapping[str, Any]) -> None:
         # We hold this key's lock, so a draft found here was left by a crashed process: delete it
@@ -183,20 +214,33 @@ def _verified(entry: Path, kind: str, key: str) -> Payload:
         ValueError, KeyError, TypeError, AttributeError, OSError: the entry is damaged, or is another stage's.
     """
     manifest = json.loads((entry / MANIFEST).read_bytes())
-    if (manifest["kind"], manifest["key"]) != (kind, key):
-        raise ValueError(f"its manifest names the stage {manifest['kind']} {manifest['key']}")
-    files = manifest["files"]
-    present = {path.name for path in entry.iterdir()} - {MANIFEST}
-    if META not in files or not present <= set(files):
-        raise ValueError(f"its manifest lists {sorted(files)}, and the folder holds {sorted(present)}")
+    files = _listed(manifest, entry, kind, key)
     for name, expected in files.items():
-        measured = checksum(entry / name)
+        measured = checksum_once(entry / name)
         if measured != expected["sha256"]:
             raise ValueError(f"{name} has SHA-256 {measured[:12]}…, its manifest says {expected['sha256'][:12]}…")
     meta, divergence, seconds = json.loads((entry / META).read_bytes()), manifest["divergence"], manifest["seconds"]
     if not isinstance(meta, dict) or not isinstance(divergence, str | None) or not isinstance(seconds, int | float):
         raise TypeError("its manifest or meta.json has values of other types")
-    return Payload(_tensors(entry / TENSORS) if TENSORS in files else {}, meta, divergence, seconds)
+    if TENSORS not in files:
+        return Payload({}, meta, divergence, seconds)
+    path = entry / TENSORS
+    return Payload(_tensors(path), meta, divergence, seconds, MappedFile.of(path))
+
+
+def _listed(manifest: Mapping[str, Any], entry: Path, kind: str, key: str) -> dict[str, dict[str, str]]:
+    """Return the files that the manifest of an entry lists.
+
+    Raises:
+        ValueError, KeyError, TypeError: the manifest is another stage's, or lists other files than there are.
+    """
+    if (manifest["kind"], manifest["key"]) != (kind, key):
+        raise ValueError(f"its manifest names the stage {manifest['kind']} {manifest['key']}")
+    files: dict[str, dict[str, str]] = manifest["files"]
+    present = {path.name for path in entry.iterdir()} - {MANIFEST}
+    if META not in files or not present <= set(files):
+        raise ValueError(f"its manifest lists {sorted(files)}, and the folder holds {sorted(present)}")
+    return files
 
 
 def _tensors(path: Path) -> Mapping[str, Tensor]:

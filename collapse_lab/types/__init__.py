@@ -5,13 +5,14 @@ from collapse_lab.types.data import (
     Conditions,
     Modality,
     RealData,
+    Rows,
     Samples,
     Spec,
     Split,
     Tokens,
     Weights,
 )
-from collapse_lab.types.execution import Executor, FitRequest, SampleRequest
+from collapse_lab.types.execution import Allocate, Executor, FitRequest, SampleRequest
 from collapse_lab.types.family import Arithmetic, Budget, GenerativeModel, Progress
 from collapse_lab.types.measures import Comparison, Estimate, FeatureSet, Prospect, Subject, Task
 from collapse_lab.types.protocols import (
@@ -49,6 +50,7 @@ __all__ = [
     "LARGEST",
     "REAL",
     "UNBORN",
+    "Allocate",
     "Arithmetic",
     "Budget",
     "Captions",
@@ -83,6 +85,7 @@ __all__ = [
     "RealData",
     "Record",
     "Resamplings",
+    "Rows",
     "RunInfo",
     "SampleRequest",
     "Samples",

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Generic, Literal, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:  # because torch takes seconds to import, and the report, --help and a refusal do without it
+    import torch
     from jaxtyping import Int
     from torch import Tensor
+    from typing_extensions import TypeVar
+
+    R = TypeVar("R", bound="Rows", covariant=True, default=Tensor)
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R")
 
 Modality = Literal["image", "points", "tokens"]
 Split = Literal["train", "reference"]
@@ -51,6 +59,39 @@ class Spec:
     tokens: Tokens | None = None
 
 
+class Rows(Protocol):
+    """Give rows of data when they are asked for: a tensor, or a view of rows that lie in files.
+
+    It is the part of a tensor that a family needs to train on a batch after another. What is asked for is a tensor;
+    only `index_select` gives rows that are still to be gathered, so that it copies nothing.
+    """
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """Return the shape (n, …) of all rows."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the type of the numbers."""
+        ...
+
+    @property
+    def ndim(self) -> int:
+        """Return the number of axes."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice | Tensor, /) -> Tensor:
+        """Return a run of rows, or the rows with these numbers, int64."""
+        ...
+
+    def index_select(self, dim: int, index: Tensor, /) -> Rows:
+        """Return the rows with these numbers, int64; `dim` is 0."""
+        ...
+
+
 @dataclass(frozen=True)
 class Captions:
     """Hold n captions as a table of distinct texts and an index into it.
@@ -66,8 +107,9 @@ class Captions:
     @classmethod
     def of(cls, texts: Sequence[str]) -> Captions:
         """Return the captions of n texts, in their order."""
-        table, index = np.unique(np.asarray(texts, dtype=object).astype(str), return_inverse=True)
-        return cls(tuple(map(str, table)), index.astype(np.int64))
+        # Because NumPy would store every text at the length of the longest one, number them by a dictionary
+        number = {text: place for place, text in enumerate(sorted({str(text) for text in texts}))}
+        return cls(tuple(number), np.fromiter((number[str(text)] for text in texts), np.int64, len(texts)))
 
     def take(self, rows: np.ndarray) -> Captions:
         """Return the captions of some rows, in the order of their numbers."""
@@ -79,8 +121,11 @@ class Captions:
 
 
 @dataclass(frozen=True)
-class Samples:
+class Samples(Generic[R]):
     """Hold rows of data with their conditions.
+
+    `Samples` alone means that the data are a tensor. `Samples[Rows]` may be rows that are gathered when they are asked
+    for; what says so in a class attribute `gathers` (True) is given such rows, and everything else a tensor.
 
     Attributes:
         data: (n, *shape). Images are uint8 in [0, 255], channel first, quantised as a published picture is; a family
@@ -91,22 +136,27 @@ class Samples:
         captions: of the n rows, or no captions.
     """
 
-    data: Tensor
+    data: R
     labels: np.ndarray
     captions: Captions = field(default_factory=Captions)
 
     def __len__(self) -> int:
         return int(self.data.shape[0])
 
-    def take(self, rows: np.ndarray) -> Samples:
+    def take(self, rows: np.ndarray) -> Samples[R]:
         """Return some rows, in the order of their numbers."""
         import torch
 
-        return Samples(self.data.index_select(0, torch.from_numpy(rows)), self.labels[rows], self.captions.take(rows))
+        chosen: R = self.data.index_select(0, torch.from_numpy(rows))  # type: ignore[assignment]
+        return Samples(chosen, self.labels[rows], self.captions.take(rows))
+
+    def gathered(self) -> Samples:
+        """Return the same rows as a tensor; rows that are one already, or one file as a whole, are not copied."""
+        return Samples(self.data[:], self.labels, self.captions)
 
 
 @dataclass(frozen=True)
-class RealData:
+class RealData(Generic[R]):
     """Hold a real data set in parts that never change: rows of `reference` are never trained on.
 
     Attributes:
@@ -115,9 +165,9 @@ class RealData:
         validation: The rows that a fit may choose its weights on, and never trains on; None where none were set apart.
     """
 
-    train: Samples
-    reference: Samples
-    validation: Samples | None = None
+    train: Samples[R]
+    reference: Samples[R]
+    validation: Samples[R] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,17 @@ from collapse_lab.types.data import Conditions, Samples
 from collapse_lab.types.family import Arithmetic, Budget, GenerativeModel, Progress
 
 if TYPE_CHECKING:
+    import torch
+
     from collapse_lab.seeds import Seeds
+
+
+class Allocate(Protocol):
+    """Make room for samples: `torch.empty`, or room in a mapped file where they are many."""
+
+    def __call__(self, shape: tuple[int, ...], /, *, dtype: torch.dtype) -> torch.Tensor:
+        """Return a tensor of this shape and type, whose numbers have no meaning yet."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +57,7 @@ class SampleRequest:
         seeds: where sampling takes its random numbers from.
         progress: told of every step.
         arithmetic: how a GPU computes (`engine.arithmetic.choose_arithmetic`).
+        allocate: makes room for the samples of a family that takes it; None means memory.
     """
 
     model: GenerativeModel
@@ -57,6 +68,7 @@ class SampleRequest:
     seeds: Seeds
     progress: Progress
     arithmetic: Arithmetic = "exact"
+    allocate: Allocate | None = None
 
 
 class Executor(Protocol):

@@ -71,6 +71,13 @@ class GenerativeModel(Protocol):
     A family that is not fitted to any number of rows may have an attribute or property `least_rows`, an integer: a run
     whose training sets are smaller is refused before anything is computed.
 
+    A family that reads rows by their numbers alone, batch after batch, may say so in a class attribute `gathers`, True.
+    Its `fit` is then given `Samples[Rows]`, rows that are gathered from their files when they are asked for.
+
+    A family that samples more rows than fit into the memory may say so in a class attribute `allocates`, True. Its
+    `sample` is then given a fourth argument, `allocate: Allocate`, and writes the rows batch after batch into the
+    tensor that it makes.
+
     A family that chooses its weights on validation rows has an attribute or property `validates`, a boolean, and a
     method `validate_on(rows: Samples)`, which is called before `fit`. A run whose data set has no such rows is refused.
     """

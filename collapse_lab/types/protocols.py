@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from collapse_lab.types.data import Conditions, RealData, Samples, Spec, Split, Weights
+from collapse_lab.types.data import Conditions, RealData, Rows, Samples, Spec, Split, Weights
 from collapse_lab.types.family import Progress
 from collapse_lab.types.measures import Estimate, FeatureSet, Subject
 from collapse_lab.types.provenance import DrawRequest, Provenance
@@ -20,7 +20,11 @@ from collapse_lab.types.records import Record, RunInfo
 
 
 class Dataset(Protocol):
-    """Provide real, immutable data."""
+    """Provide real, immutable data.
+
+    A data set whose rows lie in files that may be larger than the memory may have a method `open() -> RealData[Rows]`.
+    It returns the same rows as `load`, to be gathered when they are asked for, and a run calls it instead of `load`.
+    """
 
     @property
     def key(self) -> str:
@@ -48,11 +52,11 @@ class PromptSet(Protocol):
         """
         ...
 
-    def member(self, samples: Samples) -> np.ndarray:
+    def member(self, samples: Samples[Rows]) -> np.ndarray:
         """Return a boolean mask (n,): the real rows that belong to this set."""
         ...
 
-    def conditions(self, n: int, train: Samples, spec: Spec) -> Conditions:
+    def conditions(self, n: int, train: Samples[Rows], spec: Spec) -> Conditions:
         """Return n conditions, balanced over the set and the same at every call."""
         ...
 
@@ -62,6 +66,9 @@ class Extractor(Protocol):
 
     An extractor whose features hold more than values says so in a class attribute `provides`: a frozenset of
     "predicted" and "texts".
+
+    An extractor that reads rows batch after batch may say so in a class attribute `gathers`, True. It is then given
+    `Samples[Rows]`, rows that are gathered from their files when they are asked for.
     """
 
     version: ClassVar[int]
@@ -133,6 +140,9 @@ class Probe(Protocol):
     A probe is called for every prompt set, with the same random numbers in every generation, so that only the model
     changes. A name that it returns stands in the ledger behind the prompt set: `<subset>/<name>`.
 
+    A probe that reads rows batch after batch may say so in a class attribute `gathers`, True. The rows of its subject
+    are then gathered from their files when they are asked for.
+
     A probe that does not take any family and data set may have a method `check_run(prospect: Prospect) -> None`. It is
     called for every member and prompt set before anything is computed, and raises UserError where the probe would fail
     later.
@@ -170,6 +180,9 @@ class Curation(Protocol):
         version: raised whenever the same samples would be curated otherwise.
         changes_samples: whether `apply` does anything at all; where it is False no stage is made.
         needs_classifier: whether `apply` scores samples with a trained classifier.
+
+    A step that reads no real row, or reads them batch after batch, may say so in a class attribute `gathers`, True. The
+    real rows are then gathered from their files when it asks for them.
 
     A step that does not take any data may have a method `check_run(spec: Spec) -> None`, which raises UserError before
     anything is computed.

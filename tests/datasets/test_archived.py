@@ -27,6 +27,7 @@ from tests.datasets.archives import (
     write_flowers,
     write_tar,
 )
+from tests.stored import files
 
 
 def test_the_message_names_a_picture_that_cannot_be_decoded(root: Path) -> None:
@@ -136,12 +137,24 @@ def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:200])
 
 
+def pixels_of(path: Path) -> Path:
+    return path.with_suffix(".npy")
+
+
 def with_other_pictures(path: Path) -> None:
-    """Change a pixel and write the file anew, so that the checksums of the zip format agree with it."""
-    with np.load(path) as arrays:
-        changed = dict(arrays)
-    changed["images"][0, 0, 0, 0] ^= 1
-    np.savez(path, **changed)
+    """Change a pixel and write the file of pixels anew, so that its header agrees with it."""
+    changed = np.load(pixels_of(path))
+    changed[0, 0, 0, 0] ^= 1
+    np.save(pixels_of(path), changed)
+
+
+def with_fewer_pictures(path: Path) -> None:
+    raw = pixels_of(path).read_bytes()
+    pixels_of(path).write_bytes(raw[: len(raw) // 2])
+
+
+def without_pictures(path: Path) -> None:
+    pixels_of(path).unlink()
 
 
 def with_other_labels(path: Path) -> None:
@@ -176,6 +189,8 @@ def empty(path: Path) -> None:
 SPOILERS = [
     truncated,
     with_other_pictures,
+    with_fewer_pictures,
+    without_pictures,
     with_other_labels,
     of_an_earlier_version,
     with_a_pickle,
@@ -191,15 +206,18 @@ def test_cached_arrays_that_were_changed_are_noticed_and_made_anew(
     write_flowers(root)
     first = flowers(root).load()
     (cached,) = (root.parent / "cache" / "decoded").glob("*.npz")
-    intact = cached.read_bytes()
+    intact = files(cached.parent)
     spoil(cached)
-    assert cached.read_bytes() != intact
+    assert files(cached.parent) != intact
     again = flowers(root, templates=["{}"])
     assert len(again.spec.classes) == 102
     for rows, expected in ((again.load().train, first.train), (again.load().reference, first.reference)):
         assert (rows.data == expected.data).all()
         assert rows.labels.tolist() == expected.labels.tolist()
-    assert any(f"{cached} failed its check" in message for message in caplog.messages)
+    assert any(
+        f"{cached.with_suffix('')}.np" in message and "failed its check" in message for message in caplog.messages
+    )
+    assert files(cached.parent) == intact
     caplog.clear()
     flowers(root).load()
     assert caplog.messages == []
@@ -276,6 +294,17 @@ def test_a_second_process_waits_for_the_cached_arrays_and_says_so(
         return True
 
     with monkeypatch.context() as patch:
-        patch.setattr(archived.log, "filters", [finish])
+        patch.setattr(decoded.log, "filters", [finish])
         assert len(data.load().train) == 6
     assert caplog.messages == ["waiting for another process that is decoding the pictures of Flowers102"]
+
+
+def test_what_an_interrupted_decoding_left_is_written_over(root: Path) -> None:
+    write_flowers(root)
+    shelf = root.parent / "cache" / "decoded"
+    expected = flowers(root).load().train.data
+    (block,) = shelf.glob("*.npy")
+    block.with_name(f".{block.name}").write_bytes(b"a part")
+    block.unlink()
+    assert (flowers(root).load().train.data == expected).all()
+    assert sorted(path.suffix for path in shelf.iterdir()) == [".lock", ".npy", ".npz"]

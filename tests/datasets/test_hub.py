@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from collapse_lab.datasets import hub
 from collapse_lab.datasets.hub import Hub
 from collapse_lab.errors import UserError
 from tests.datasets.archives import encoded, header_of
@@ -34,7 +36,8 @@ def save(folder: Path, n: int = 12, split: bool = True) -> None:
 
 
 def hub_of(folder: Path, **changes: Any) -> Hub:
-    arguments: dict[str, Any] = {"name": str(folder), "caption_column": "text", "label_column": "label"}
+    cache = str(folder.with_name(f"{folder.name}-cache"))
+    arguments: dict[str, Any] = {"name": str(folder), "caption_column": "text", "label_column": "label", "cache": cache}
     return Hub(**(arguments | changes))
 
 
@@ -57,6 +60,20 @@ def test_one_split_is_divided_by_a_fraction(tmp_path: Path) -> None:
     assert set(real.train.captions.texts()) == {"a cat", "a dog"}
     assert data.spec.shape == (3, 10, 10)
     assert data.key == hub_of(tmp_path, reference_fraction=0.5, caption_column=None, templates=["{a}"]).key
+
+
+def test_pictures_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> np.ndarray:
+        raise AssertionError(f"decoded again: {args}")
+
+    save(tmp_path)
+    first = hub_of(tmp_path, reference_split="test", image_size=5).load()
+    monkeypatch.setattr(hub, "read_picture", fail)
+    again = hub_of(tmp_path, reference_split="test", image_size=5).load()
+    assert torch.equal(again.train.data, first.train.data)
+    assert again.reference.captions.texts() == first.reference.captions.texts()
+    with pytest.raises(AssertionError, match="decoded again"):
+        hub_of(tmp_path, reference_split="test", image_size=6).load()
 
 
 def test_a_folder_of_parquet_is_read_too(tmp_path: Path) -> None:

@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from collapse_lab.config.binding import bind
+from collapse_lab.datasets import imagefolder
 from collapse_lab.datasets.imagefolder import ImageFolder
+from collapse_lab.engine.view import View
 from collapse_lab.errors import UserError
 from tests.datasets.archives import encoded, header_of
 
@@ -45,7 +49,8 @@ def write_folder(folder: Path, form: str = "csv", n: int = 12) -> None:
 
 
 def folder_of(path: Path, **changes: Any) -> ImageFolder:
-    arguments: dict[str, Any] = {"root": str(path), "reference_fraction": 0.25, "label_column": "kind"}
+    cache = str(path.with_name(f"{path.name}-cache"))
+    arguments: dict[str, Any] = {"root": str(path), "reference_fraction": 0.25, "label_column": "kind", "cache": cache}
     return ImageFolder(**(arguments | changes))
 
 
@@ -96,6 +101,65 @@ def test_a_bad_picture_is_refused_or_left_out(tmp_path: Path) -> None:
     assert rows.captions is not None
     assert [int(t.split()[-1]) for t in rows.captions.texts()] == [0, 1, 2, 3, 4, 6, 8, 9, 10, 11]
     assert rows.labels.tolist() == [data.classes.index(WORDS[i % 4]) for i in (0, 1, 2, 3, 4, 6, 8, 9, 10, 11)]
+
+
+def fail(*args: object) -> np.ndarray:
+    raise AssertionError(f"decoded again: {args}")
+
+
+@pytest.mark.parametrize("on_bad", ["refuse", "skip"])
+def test_pictures_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_bad: str) -> None:
+    write_folder(tmp_path)
+    if on_bad == "skip":
+        (tmp_path / "sub" / "5.png").write_bytes(b"no picture")
+    first, settings = folder_of(tmp_path, on_bad=on_bad, image_size=8), {"on_bad": on_bad, "image_size": 8}
+    rows = first.load()
+    monkeypatch.setattr(imagefolder, "read_picture", fail)
+    again = folder_of(tmp_path, **settings)
+    assert torch.equal(again.load().train.data, rows.train.data)
+    assert again.load().train.captions.texts() == rows.train.captions.texts()
+    assert again.skipped == first.skipped
+    assert len(first.skipped) == (on_bad == "skip")
+    bare = folder_of(tmp_path, **settings, label_column=None, caption_column=None, reference_fraction=0.5, limit=2)
+    assert len(bare.load().train) == 2
+    with pytest.raises(AssertionError, match="decoded again"):
+        folder_of(tmp_path, **{**settings, "image_size": 9}).load()
+    os.utime(tmp_path / "sub" / "0.png", ns=(1, 1))
+    with pytest.raises(AssertionError, match="decoded again"):
+        folder_of(tmp_path, **settings).load()
+
+
+def test_rows_that_are_opened_are_those_that_are_loaded_and_copy_nothing(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    data = folder_of(tmp_path, only=["red", "blue"], limit=2)
+    opened, loaded = data.open(), data.load()
+    for view, rows in ((opened.train, loaded.train), (opened.reference, loaded.reference)):
+        assert torch.equal(view.data[:], rows.data)
+        assert view.labels.tolist() == rows.labels.tolist()
+        assert view.captions.texts() == rows.captions.texts()
+    train, reference = opened.train.data, opened.reference.data
+    assert isinstance(train, View)
+    assert isinstance(reference, View)
+    assert train.sources == reference.sources
+    (source,) = train.sources
+    assert source.file is not None
+    assert len(source.rows) == 12
+
+
+def test_decoded_pictures_that_change_under_a_run_are_refused_and_decoded_anew_by_the_next(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    data = folder_of(tmp_path)
+    expected, opened = data.load().train.data, data.open()
+    (block,) = Path(data.cache).glob("decoded/*.npy")
+    os.truncate(block, 200)
+    with pytest.raises(UserError, match=rf"{block} shrank from \d+ to 200 bytes while this run read it"):
+        opened.train.data[:]
+    assert torch.equal(folder_of(tmp_path).load().train.data, expected)
+
+
+def test_where_pictures_are_decoded_to_changes_no_signature(tmp_path: Path) -> None:
+    node = {"_target_": "collapse_lab.datasets.imagefolder.ImageFolder", "root": str(tmp_path)}
+    assert bind({**node, "cache": "<data>"}, "dataset") == bind(node, "dataset")
 
 
 def test_pictures_of_several_sizes_need_image_size(tmp_path: Path) -> None:

@@ -74,14 +74,15 @@ def test_unknown_and_repeated_classes_are_refused() -> None:
 
 def test_only_is_refused_for_a_data_set_without_classes(tmp_path: Path) -> None:
     write_folder(tmp_path)
-    data = ImageFolder(root=str(tmp_path), reference_fraction=0.25, only=["red"])
+    data = ImageFolder(root=str(tmp_path), cache=str(tmp_path / "cache"), reference_fraction=0.25, only=["red"])
     with pytest.raises(UserError, match="this data set has none"):
         _ = data.spec
 
 
 def test_a_split_with_an_empty_side_is_refused(tmp_path: Path) -> None:
     write_folder(tmp_path, n=8)
-    arguments = {"root": str(tmp_path), "label_column": "kind", "reference_fraction": 0.25}
+    arguments = {"root": str(tmp_path), "cache": str(tmp_path / "cache"), "label_column": "kind"}
+    arguments |= {"reference_fraction": 0.25}  # type: ignore[dict-item]
     for word in ("red", "green", "blue", "yellow"):
         data = ImageFolder(**arguments, only=[word])  # type: ignore[arg-type]
         reference = ImageFolder(**arguments).load().reference  # type: ignore[arg-type]
@@ -101,7 +102,13 @@ def test_the_key_without_only_is_that_of_older_releases() -> None:
 
 def test_the_users_own_captions_are_those_of_the_kept_rows(tmp_path: Path) -> None:
     write_folder(tmp_path)
-    data = ImageFolder(root=str(tmp_path), label_column="kind", reference_fraction=0.25, only=["red", "blue"])
+    data = ImageFolder(
+        root=str(tmp_path),
+        cache=str(tmp_path / "cache"),
+        label_column="kind",
+        reference_fraction=0.25,
+        only=["red", "blue"],
+    )
     real = data.load()
     texts = [*real.train.captions.texts(), *real.reference.captions.texts()]
     assert sorted(texts) == list(data.spec.vocabulary)

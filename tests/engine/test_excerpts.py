@@ -13,7 +13,7 @@ import torch
 
 from collapse_lab.engine.excerpts import EXAMPLES, LIMIT, LONGEST, histogram, shortened, write_excerpts
 from collapse_lab.prompts import Continuation, Everything
-from collapse_lab.types import Conditions, RealData, Samples, Spec, Tokens
+from collapse_lab.types import Conditions, RealData, Rows, Samples, Spec, Tokens
 from tests.standins import Chain
 
 
@@ -52,7 +52,7 @@ def test_examples_are_the_first_prompts_beside_their_continuations(tmp_path: Pat
 
 def test_samples_that_continue_nothing_have_empty_prompts(tmp_path: Path) -> None:
     class Plain(Everything):
-        def conditions(self, n: int, train: Samples, spec: Spec) -> Conditions:
+        def conditions(self, n: int, train: Samples[Rows], spec: Spec) -> Conditions:
             return Conditions(np.full(n, -1), train.captions)
 
     samples = Samples(torch.arange(8).reshape(2, 4), np.full(2, -1))

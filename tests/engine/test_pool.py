@@ -32,7 +32,7 @@ def pool_of(sizes: Sequence[int] = SIZES) -> Pool:
 
 @given(st.lists(st.integers(0, 11), min_size=1, max_size=30))
 def test_a_view_is_the_rows_in_the_order_asked_for(ids: list[int]) -> None:
-    samples = pool_of().view(np.array(ids))
+    samples = pool_of().view(np.array(ids)).gathered()
     expected = [[0, 1, 2, 3, 4, 10, 11, 12, 30, 31, 32, 33][i] for i in ids]
     assert samples.labels.tolist() == expected
     assert samples.data[:, 0, 1, 1].tolist() == expected
@@ -44,7 +44,7 @@ def test_nothing_is_loaded_until_rows_are_viewed_and_then_their_blocks_alone() -
 
     def load(number: int) -> Samples:
         loaded.append(number)
-        return block(number, 3).load()
+        return block(number, 3).load().gathered()
 
     pool = Pool()
     for number in range(3):
@@ -140,7 +140,7 @@ def test_rows_that_a_family_keeps_in_floats_mix_with_quantised_ones(ids: list[in
     pool = Pool()
     pool.append(block(0, 2, load=lambda: Samples(torch.tensor([0, 255], dtype=torch.uint8), np.arange(2))))
     pool.append(block(1, 2, load=lambda: Samples(torch.tensor([0.25, -0.5]), np.arange(2))))
-    data = pool.view(np.array(ids)).data
+    data = pool.view(np.array(ids)).gathered().data
     scaled = data.float() / 127.5 - 1 if data.dtype == torch.uint8 else data
     assert scaled.tolist() == [[-1.0, 1.0, 0.25, -0.5][i] for i in ids]
 

@@ -15,7 +15,7 @@ from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.ruler import flatten
 from collapse_lab.errors import UserError
 from collapse_lab.images import as_float
-from collapse_lab.types import Conditions, Estimate, FeatureSet, PromptSet, Samples, Spec, Split
+from collapse_lab.types import Conditions, Estimate, FeatureSet, PromptSet, Rows, Samples, Spec, Split
 from tests.engine.cases import Centred, Flat, Recorder, component, lab_with, laid_out, measured, no_model
 from tests.standins import DIGITS
 
@@ -40,11 +40,11 @@ class FirstReferenceRows:
     def bind(self, spec: Spec) -> PromptSet:
         return self
 
-    def member(self, samples: Samples) -> np.ndarray:
+    def member(self, samples: Samples[Rows]) -> np.ndarray:
         in_training_split = len(samples) == len(REAL.train)
         return np.arange(len(samples)) < (len(samples) if in_training_split else self.count)
 
-    def conditions(self, n: int, train: Samples, spec: Spec) -> Conditions:
+    def conditions(self, n: int, train: Samples[Rows], spec: Spec) -> Conditions:
         return Conditions(train.labels[:n], train.captions.take(np.arange(n)))
 
 

@@ -103,7 +103,7 @@ def test_the_executor_is_given_the_fit_of_each_generation(tmp_path: Path) -> Non
         assert request.progress is progress
         assert len(request.data) == 40
     assert len({id(request.model) for request, _ in executor.fits}) == 3
-    real = {row.numpy().tobytes() for row in lab.real.train.data}
+    real = {row.numpy().tobytes() for row in lab.real.train.data[:]}
     first = executor.fits[0][0].data
     assert {row.numpy().tobytes() for row in first.data} <= real
 
@@ -316,7 +316,7 @@ def test_curated_samples_are_a_stage_of_their_own(tmp_path: Path) -> None:
     assert scorer is None
     assert torch.equal(generated.data, samples_of(sampled.value()).data)
     assert torch.equal(kept.data, generated.data[::2])
-    assert torch.equal(real.data, lab.real.train.data)
+    assert torch.equal(real.data, lab.real.train.data[:])
     assert draw == Seeds(0, 1, "model", "curate").numpy().random()
 
 
