@@ -23,7 +23,9 @@ def age(folder: Path, seconds: float) -> None:
         os.utime(path, (stat.st_atime + seconds, stat.st_mtime + seconds))
 
 
-@pytest.mark.parametrize("off", [YEAR, -YEAR], ids=["ahead", "behind"])
+@pytest.mark.parametrize(
+    "off", [pytest.param(YEAR, id="ahead"), pytest.param(-YEAR, id="behind", marks=pytest.mark.slow)]
+)
 def test_a_run_that_is_killed_goes_on_with_a_clock_a_year_off(nursery: Nursery, tmp_path: Path, off: int) -> None:
     runs, plain = tmp_path / "runs", tmp_path / "plain"
     assert nursery.run([*ARGS, f"paths.runs={plain}"]).code == 0

@@ -28,7 +28,7 @@ LINE = [
 ]
 
 
-@pytest.mark.parametrize("stored", ["uint8", "float32"])
+@pytest.mark.parametrize("stored", [pytest.param("uint8", marks=pytest.mark.slow), "float32"])
 def test_a_chain_keeps_pixels_in_the_form_that_is_asked_for(stored: str, tmp_path: Path) -> None:
     line = [*LINE, "model.pixels.range=[0,1]", f"model.pixels.stored={stored}", f"paths.runs={tmp_path}"]
     experiment = prepare(compose(*line))

@@ -127,6 +127,7 @@ def run_with_killer(runs: Path, marks: Path, times: int) -> subprocess.Completed
     return run([*LOCAL, *killer, f"+sinks.killer.marks={marks}", f"paths.runs={runs}"])
 
 
+@pytest.mark.slow  # because the next test kills workers too, and tests what is said of it
 def test_a_killed_worker_costs_no_cell(tmp_path: Path, whole: Path) -> None:
     runs = tmp_path / "runs"
     done = run_with_killer(runs, tmp_path / "marks", 1)

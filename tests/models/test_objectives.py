@@ -44,7 +44,7 @@ def test_families_learn_with_every_objective(family: str, objective: str) -> Non
 def test_the_loss_of_ddim_is_the_one_configured() -> None:
     def loss(name: str) -> tuple[torch.Tensor, torch.Tensor]:
         model = small("ddim", loss=name)
-        model.fit(DATA.load().train, budget(0), place(), QUIET)  # takes the rows, and trains nothing
+        model.begin(DATA.load().train, budget(0), place())
         value = model.training_step(torch.arange(8))
         noise = place().child("noise").torch()
         x, t = as_float(DATA.load().train.data[:8]), model.noising.draw(8, noise)

@@ -106,6 +106,7 @@ def test_a_script_starts_an_array_of_jobs_and_overrides_win_over_its_own(
         assert job["CPUs/Task"] == "2"
 
 
+@pytest.mark.slow  # because the local launcher ends cells in the same way, and each job takes ten seconds to start
 def test_a_failing_cell_does_not_stop_the_other_cells(cluster: dict[str, str], tmp_path: Path) -> None:
     done = run(["-m", *TINY, "ratio=0.00001,0.5", "hydra/launcher=slurm", f"paths.runs={tmp_path}"], **cluster)
     assert done.returncode == 2, done.stderr + logs(tmp_path)
