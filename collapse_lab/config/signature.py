@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -65,6 +65,32 @@ def run_identity(plain: Mapping[str, Any]) -> dict[str, Any]:
     for group in NAMED_NODES:
         parts[group] = {name: bind(node, f"{group}.{name}", SPEC) for name, node in plain[group].items()}
     return parts
+
+
+def at_defaults(plain: Mapping[str, Any]) -> set[str]:
+    """Return the dotted names of the arguments that equal their defaults: a run without them is the same run.
+
+    Args:
+        plain: a configuration as `canonical` gives it.
+
+    Raises:
+        UserError: a node that cannot be bound to its constructor.
+    """
+    places = {name: (plain[name], bind(plain[name], name)) for name in NODES}
+    places["model"] = plain["model"], bind_model(plain["model"], "model")[0][0]
+    for group in NAMED_NODES:
+        for name, node in plain[group].items():
+            places[f"{group}.{name}"] = node, bind(node, f"{group}.{name}", SPEC)
+    return {name for place, (node, identity) in places.items() for name in _at_defaults(node, identity, place)}
+
+
+def _at_defaults(node: Mapping[str, Any], identity: Mapping[str, Any], place: str) -> Iterator[str]:
+    arguments = identity["arguments"]
+    for key, value in node.items():
+        if key not in arguments and key != "_target_":
+            yield f"{place}.{key}"
+        elif isinstance(value, Mapping) and "_target_" in value:
+            yield from _at_defaults(value, arguments[key], f"{place}.{key}")
 
 
 def bind_model(node: Mapping[str, Any], where: str) -> tuple[list[dict[str, Any]], dict[str, list[Any]]]:

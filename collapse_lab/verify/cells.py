@@ -33,17 +33,19 @@ class Cell:
         conditions: The names of the settings that make a run one of the group at any size: what its own overrides
             change or name, the family, the policy and the curation.
         free: The names of the settings that repeat the seed or the number of generations.
+        line: The overrides that make the configuration.
     """
 
     flat: Mapping[str, Any]
     conditions: frozenset[str]
     free: frozenset[str]
+    line: tuple[str, ...] = ()
 
     def differences(self, run: Run) -> list[str]:
         """Return the names of the settings, other than the free ones, in which a run differs from the cell.
 
         A feature space, a metric or a probe that only one of the two has is no difference: it changes no other number.
-        A setting that a run of an earlier version does not have counts as null.
+        A setting that a run of an earlier version does not have counts as its default, or else as null.
         """
         keys = dict.fromkeys((*self.flat, *run.flat))
         both = {_node(key) for key in self.flat} & {_node(key) for key in run.flat}
@@ -53,11 +55,22 @@ class Cell:
             if not self.is_free(run, key)
             and (key.partition(".")[0] not in _MEASURED or _node(key) in both)
             and not _equal(self.flat.get(key), run.flat.get(key))
+            and not self._is_default(run, key)
         ]
 
     def meets(self, run: Run) -> bool:
         """Return whether a run is one of the group, at the claim's setting or at another."""
-        return all(_equal(self.flat.get(key, ABSENT), run.flat.get(key, ABSENT)) for key in self.conditions)
+        return all(
+            _equal(self.flat.get(key, ABSENT), run.flat.get(key, ABSENT)) or self._is_default(run, key)
+            for key in self.conditions
+        )
+
+    def _is_default(self, run: Run, key: str) -> bool:
+        """Return whether a run lacks a setting that has its default here.
+
+        Defaults are looked up for such runs alone, because that imports the classes, and torch with them.
+        """
+        return key not in run.flat and key in self.flat and key in _defaults(*self.line)
 
     def is_free(self, run: Run, key: str) -> bool:
         """Return whether a setting of a run may be any, or only repeats its seed or its number of generations."""
@@ -91,17 +104,34 @@ def cells(claim: Claim) -> dict[str, Cell]:
             if value == _SEED or (key.endswith(".generations") and value == flat["generations"])
         }
         plain = {key: value for key, value in flat.items() if value != _SEED}
-        found[name] = Cell(plain, frozenset(changed - free | _METHOD & flat.keys()) - {"generations"}, frozenset(free))
+        conditions = frozenset(changed - free | _METHOD & flat.keys()) - {"generations"}
+        found[name] = Cell(plain, conditions, frozenset(free), tuple(line))
     return found
 
 
 @cache
-def _composed(*line: str) -> dict[str, Any]:
+def _configuration(*line: str) -> dict[str, Any]:
     # Because Hydra takes long to import, --help does without it
     from collapse_lab.config.composing import compose
     from collapse_lab.config.signature import canonical
 
-    return flattened(canonical(compose(*line, f"seed={_SEED}").cfg))
+    return canonical(compose(*line, f"seed={_SEED}").cfg)
+
+
+@cache
+def _composed(*line: str) -> dict[str, Any]:
+    return flattened(_configuration(*line))
+
+
+@cache
+def _defaults(*line: str) -> frozenset[str]:
+    """Return the names of the settings of a configuration that have their defaults, those of whole nodes included."""
+    from collapse_lab.config.signature import at_defaults
+
+    names = at_defaults(_configuration(*line))
+    return frozenset(
+        key for key in _composed(*line) if any(key == name or key.startswith(f"{name}.") for name in names)
+    )
 
 
 def _check_measured(claim: Claim, flat: Mapping[str, Any], where: str) -> None:

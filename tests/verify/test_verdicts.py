@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import DictConfig, OmegaConf
 
 from collapse_lab.results.collect import collect
 from collapse_lab.verify.claims import read
@@ -149,6 +150,23 @@ def test_a_cell_pins_whatever_the_claim_depends_on(tmp_path: Path, other: str) -
 def test_what_changes_no_number_may_differ(tmp_path: Path, other: str) -> None:
     sweep(tmp_path / "runs", {0: [1.0, 1.1, 1.0], 1: [4.0, 4.1, 4.0]}, other)
     assert judgement(tmp_path).verdict == "reproduced"
+
+
+@pytest.mark.parametrize(
+    ("key", "verdict"),
+    [("trainer.arithmetic", "reproduced"), ("model.pixels", "reproduced"), ("model.freeze", "not run")],
+)
+def test_a_setting_that_runs_of_an_earlier_version_lack_counts_as_its_default(
+    tmp_path: Path, key: str, verdict: str
+) -> None:
+    sweep(tmp_path / "runs", {0: [1.0, 1.1, 1.0], 1: [4.0, 4.1, 4.0]})
+    group, name = key.split(".")
+    for path in tmp_path.rglob("config.yaml"):
+        config = OmegaConf.load(path)
+        assert isinstance(config, DictConfig)
+        del config[group][name]
+        OmegaConf.save(config, path)
+    assert judgement(tmp_path).verdict == verdict
 
 
 def test_runs_of_another_policy_or_curation_are_no_other_size_of_a_claim(tmp_path: Path) -> None:
