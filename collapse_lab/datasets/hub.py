@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from collapse_lab.datasets.base import ImageDataset, LabelledImages
-from collapse_lab.datasets.columns import GatheredImages, OnBad, captions_column, ranked
-from collapse_lab.datasets.decoded import Arrays, DecodedPictures, Recipe, in_threads
+from collapse_lab.datasets.columns import captions_column, ranked
+from collapse_lab.datasets.listed import ListedPictures
 from collapse_lab.datasets.picture import BadPicture, as_bytes, pixels, read_picture
 from collapse_lab.errors import UserError, did_you_mean
-from collapse_lab.storage.mapped import MappedFile
-from collapse_lab.types import Captions
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(kw_only=True, eq=False)
-class Hub(ImageDataset):
+class Hub(ListedPictures):
     """Read the pictures of a data set by its name on the hub, or from a folder.
 
     The folder is one that `save_to_disk` or the user wrote. This class needs the extra `hub`. The licence is the data
@@ -59,28 +53,17 @@ class Hub(ImageDataset):
     split: str = "train"
     reference_split: str | None = None
     image_column: str = "image"
-    caption_column: str | None = None
-    label_column: str | None = None
-    channels: Literal[1, 3] = 3
-    on_bad: OnBad = "refuse"
-    cache: str = "~/.cache/collapse_lab"
 
     # A folder that was moved is the same data, so `name` is left out here; `contents` has the name or the file list
     location_arguments: ClassVar[frozenset[str]] = frozenset({"cache", "name"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.skipped: list[str] = []
         check_source(self.name, self.revision, self.reference_split, self.reference_fraction)
 
     def contents(self) -> Mapping[str, Any]:
         """Return the name on the hub, or the names, sizes and times of the files in the folder."""
         return listing(self.name)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Return the names of the labels, or their distinct values, sorted."""
-        return self._labelled[1]
 
     @cached_property
     def native_shape(self) -> tuple[int, int, int]:
@@ -94,38 +77,27 @@ class Hub(ImageDataset):
         raise UserError(f"{self.name} holds no picture that can be read: give another data set")
 
     @property
-    def vocabulary(self) -> tuple[str, ...]:
-        """Return every caption of the column, or of the templates and the labels."""
-        if self.caption_column is None:
-            return super().vocabulary
-        return tuple(sorted(set(np.asarray(self._texts, object)[self.keeps(self._labelled[0])])))
+    def where(self) -> str:
+        """Return the name of the data set."""
+        return self.name
 
-    def read(self) -> LabelledImages:
-        """Return the rows of `split`, then those of `reference_split`; they are decoded once."""
-        decoded = DecodedPictures(self.cache, type(self).__name__, self.decoded_from("caption_column", "label_column"))
-        images, (kept, skipped) = decoded.obtain(("kept", "skipped"), self._recipe)
-        self.skipped = skipped.tolist()
-        if self.skipped:
-            log.warning("%s: left out %d pictures: %s", self.name, len(self.skipped), "; ".join(self.skipped))
-        captions = None if self.caption_column is None else Captions.of(self._texts).take(kept)
-        test = None if self.reference_split is None else kept >= len(self._splits[0])
-        return LabelledImages(images, self._labelled[0][kept], captions, test, MappedFile.of(decoded.pixels))
+    @property
+    def listed(self) -> int:
+        """Return the number of rows of `split` and of `reference_split`."""
+        return sum(map(len, self._splits))
 
-    def _recipe(self) -> Recipe:
-        def fill(block: np.ndarray) -> tuple[int, Arrays]:
-            gathered = GatheredImages(self.on_bad, block)
-            cells = (cell for split in self._splits for cell in _cells(split, self.image_column))
-            for row, (_, image) in enumerate(in_threads(cells, self._image)):
-                gathered.add(row, f"of row {row} of {self.name}", image)
-            return gathered.finished(self.name)
+    def pictures(self) -> Iterator[tuple[str, Any]]:
+        """Yield the cells of `split`, then those of `reference_split`."""
+        cells = (cell for split in self._splits for cell in _cells(split, self.image_column))
+        return ((f"of row {row} of {self.name}", cell) for row, cell in enumerate(cells))
 
-        return Recipe((sum(map(len, self._splits)), *self.picture_shape), fill)
+    def decode(self, picture: Any) -> np.ndarray:
+        """Return the picture of a cell."""
+        return self._picture(picture, self.image_size)
 
-    def _image(self, cell: Any) -> np.ndarray | BadPicture:
-        try:
-            return self._picture(cell, self.image_size)
-        except BadPicture as error:
-            return error
+    def official_test(self, kept: np.ndarray) -> np.ndarray | None:
+        """Return a mask of the rows of `reference_split`."""
+        return None if self.reference_split is None else kept >= len(self._splits[0])
 
     @cached_property
     def _splits(self) -> list[Any]:
@@ -135,14 +107,15 @@ class Hub(ImageDataset):
         return [_undecoded(split, self.image_column) for split in splits]
 
     @cached_property
-    def _texts(self) -> list[str]:
+    def texts(self) -> list[str]:
+        """Return the captions of all rows."""
         return [text for split in self._splits for text in captions_column(split[self.caption_column])]
 
     @cached_property
-    def _labelled(self) -> tuple[np.ndarray, tuple[str, ...]]:
-        n = sum(len(split) for split in self._splits)
+    def labelled(self) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Return the labels of all rows, and the word of each label."""
         if self.label_column is None:
-            return np.full(n, -1, np.int64), ()
+            return np.full(self.listed, -1, np.int64), ()
         values = [value for split in self._splits for value in split[self.label_column]]
         names = getattr(self._splits[0].features[self.label_column], "names", None)
         if names is None:

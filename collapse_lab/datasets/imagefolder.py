@@ -5,32 +5,27 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
-from collapse_lab.datasets.base import ImageDataset, LabelledImages
-from collapse_lab.datasets.columns import GatheredImages, OnBad, captions_column, column, ranked
-from collapse_lab.datasets.decoded import Arrays, DecodedPictures, Recipe, in_threads
+from collapse_lab.datasets.columns import captions_column, column, ranked
+from collapse_lab.datasets.listed import ListedPictures
 from collapse_lab.datasets.picture import BadPicture, pixels, read_picture
 from collapse_lab.errors import UserError
 from collapse_lab.storage.files import checksum
-from collapse_lab.storage.mapped import MappedFile
-from collapse_lab.types import Captions
 
-log = logging.getLogger(__name__)
 FORMATS = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 
 @dataclass(kw_only=True, eq=False)
-class ImageFolder(ImageDataset):
+class ImageFolder(ListedPictures):
     """Read the pictures that metadata.csv, metadata.jsonl or metadata.parquet in `root` lists, one per row.
 
     They are decoded once: the pixels are kept in a file below `cache`, which is mapped.
@@ -57,16 +52,11 @@ class ImageFolder(ImageDataset):
 
     root: str
     caption_column: str | None = "text"
-    label_column: str | None = None
-    channels: Literal[1, 3] = 3
-    on_bad: OnBad = "refuse"
-    cache: str = "~/.cache/collapse_lab"
 
     unsigned: ClassVar[frozenset[str]] = frozenset({"cache"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.skipped: list[str] = []
         if not Path(self.root).expanduser().is_dir():
             raise UserError(f"root should be a folder of pictures, and {self.root} is not a folder: correct the path")
 
@@ -78,11 +68,6 @@ class ImageFolder(ImageDataset):
             listing.append([name, stat.st_size, stat.st_mtime_ns] if stat else [name])
         digest = hashlib.sha256(json.dumps(listing).encode()).hexdigest()
         return {"metadata": checksum(self._metadata), "files": digest}
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Return the distinct labels, sorted."""
-        return self._labelled[1]
 
     @cached_property
     def native_shape(self) -> tuple[int, int, int]:
@@ -96,36 +81,22 @@ class ImageFolder(ImageDataset):
         raise UserError(f"{self.root} holds no picture that can be read: give another folder")
 
     @property
-    def vocabulary(self) -> tuple[str, ...]:
-        """Return every caption of the metadata, or of the templates and the labels."""
-        if self.caption_column is None:
-            return super().vocabulary
-        return tuple(sorted(set(np.asarray(self._texts, object)[self.keeps(self._labelled[0])])))
+    def where(self) -> str:
+        """Return the folder."""
+        return self.root
 
-    def read(self) -> LabelledImages:
-        """Return the rows of the metadata, in its order; they are decoded once."""
-        decoded = DecodedPictures(self.cache, type(self).__name__, self.decoded_from("caption_column", "label_column"))
-        images, (kept, skipped) = decoded.obtain(("kept", "skipped"), self._recipe)
-        self.skipped = skipped.tolist()
-        if self.skipped:
-            log.warning("%s: left out %d pictures: %s", self.root, len(self.skipped), "; ".join(self.skipped))
-        captions = None if self.caption_column is None else Captions.of(self._texts).take(kept)
-        return LabelledImages(images, self._labelled[0][kept], captions, file=MappedFile.of(decoded.pixels))
+    @property
+    def listed(self) -> int:
+        """Return the number of rows of the metadata."""
+        return len(self._names)
 
-    def _recipe(self) -> Recipe:
-        def fill(block: np.ndarray) -> tuple[int, Arrays]:
-            gathered = GatheredImages(self.on_bad, block)
-            for row, (name, image) in enumerate(in_threads(self._names, self._image)):
-                gathered.add(row, name, image)
-            return gathered.finished(self.root)
+    def pictures(self) -> Iterator[tuple[str, str]]:
+        """Yield the names of the metadata."""
+        return zip(self._names, self._names, strict=True)
 
-        return Recipe((len(self._names), *self.picture_shape), fill)
-
-    def _image(self, name: str) -> np.ndarray | BadPicture:
-        try:
-            return read_picture(self._folder / name, lambda image: pixels(image, self.image_size, self.channels))
-        except BadPicture as error:
-            return error
+    def decode(self, picture: str) -> np.ndarray:
+        """Return the picture of a file."""
+        return read_picture(self._folder / picture, lambda image: pixels(image, self.image_size, self.channels))
 
     @cached_property
     def _folder(self) -> Path:
@@ -158,11 +129,13 @@ class ImageFolder(ImageDataset):
         return names
 
     @cached_property
-    def _texts(self) -> list[str]:
+    def texts(self) -> list[str]:
+        """Return the captions of all rows."""
         return captions_column(column(self._table, str(self.caption_column), str(self._metadata)))
 
     @cached_property
-    def _labelled(self) -> tuple[np.ndarray, tuple[str, ...]]:
+    def labelled(self) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Return the labels of all rows, and the word of each label."""
         if self.label_column is None:
             return np.full(len(self._names), -1, np.int64), ()
         where = str(self._metadata)

@@ -55,22 +55,23 @@ class Cell:
             if not self.is_free(run, key)
             and (key.partition(".")[0] not in _MEASURED or _node(key) in both)
             and not _equal(self.flat.get(key), run.flat.get(key))
-            and not self._is_default(run, key)
+            and not (self._is_missing(run, key) and key in _defaults(*self.line))
         ]
 
     def meets(self, run: Run) -> bool:
-        """Return whether a run is one of the group, at the claim's setting or at another."""
-        return all(
-            _equal(self.flat.get(key, ABSENT), run.flat.get(key, ABSENT)) or self._is_default(run, key)
-            for key in self.conditions
+        """Return whether a run is one of the group, at the claim's setting or at another.
+
+        Defaults are looked up last, for a run that is one of the group but for settings that it does not have, because
+        that imports the classes, and torch with them.
+        """
+        other = [key for key in self.conditions if not _equal(self.flat.get(key, ABSENT), run.flat.get(key, ABSENT))]
+        return all(self._is_missing(run, key) for key in other) and (
+            not other or _defaults(*self.line).issuperset(other)
         )
 
-    def _is_default(self, run: Run, key: str) -> bool:
-        """Return whether a run lacks a setting that has its default here.
-
-        Defaults are looked up for such runs alone, because that imports the classes, and torch with them.
-        """
-        return key not in run.flat and key in self.flat and key in _defaults(*self.line)
+    def _is_missing(self, run: Run, key: str) -> bool:
+        """Return whether the configuration has a setting that the run does not have."""
+        return key not in run.flat and key in self.flat
 
     def is_free(self, run: Run, key: str) -> bool:
         """Return whether a setting of a run may be any, or only repeats its seed or its number of generations."""
