@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from collapse_lab.cli.upload import upload
+from collapse_lab.cli.upload import run_id, upload
 from collapse_lab.errors import UserError
 
 MARKER = "collapse_lab.synced"
@@ -82,11 +82,11 @@ def _groups(mirrors: Sequence[Path]) -> list[list[Path]]:
     """Return the mirrors in groups that are uploaded together: those of one run come one after the other."""
     groups: list[dict[str, Path]] = []
     for mirror in mirrors:
-        name = next(mirror.glob("*.wandb")).name
-        free = next((group for group in groups if name not in group), None)
+        run = run_id(mirror)
+        free = next((group for group in groups if run not in group), None)
         if free is None:
             groups.append(free := {})
-        free[name] = mirror
+        free[run] = mirror
     return [list(group.values()) for group in groups]
 
 

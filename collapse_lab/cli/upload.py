@@ -23,7 +23,7 @@ def upload(mirrors: Sequence[Path], patience: float) -> dict[Path, str | None]:
     run's. Both are asked for, because wandb leaves the mark after some errors, and because its exit code is always 0.
 
     Args:
-        mirrors: folders of offline runs, no two of which have the same file name: wandb names a run by it in errors.
+        mirrors: folders of offline runs, no two of one run: wandb names a run by its id in errors.
         patience: after how many seconds without a word of wandb the upload is given up, because wandb itself tries to
             reach a server for days.
     """
@@ -41,22 +41,23 @@ def _attempt(mirrors: Sequence[Path], patience: float) -> dict[Path, str | None]
     for mark in (mark for mirror in mirrors for mark in mirror.glob("*.wandb.synced")):
         mark.unlink()
     said, silent = _said([*CLIENT, *map(str, mirrors)], patience)
-    names = {mirror: _name(mirror) for mirror in mirrors}
+    names = {mirror: run_id(mirror) for mirror in mirrors}
     sent = [mirror for mirror, name in names.items() if (mirror / f"run-{name}.wandb.synced").exists()]
     errors = [line.partition(FLAG)[2].strip() for line in said if FLAG in line]
     own = {mirror: error for mirror, name in names.items() for error in errors[::-1] if name in error}
     of_all = [error for error in errors if not any(name in error for name in names.values())]
     if own and not of_all:
         return own | {mirror: None for mirror in sent if mirror not in own}
-    if silent:
-        unsaid = f"wandb said nothing for {patience:g} seconds: the server does not answer"
+    if of_all:
+        reason = of_all[0]
+    elif silent:
+        reason = f"wandb said nothing for {patience:g} seconds: the server does not answer"
     else:
-        unsaid = said[-1] if said else "wandb said nothing and ended"
-    rest = {mirror: None if mirror in sent and not of_all else [*of_all, unsaid][0] for mirror in mirrors}
-    return rest | own
+        reason = said[-1] if said else "wandb said nothing and ended"
+    return {mirror: own.get(mirror, None if mirror in sent and not of_all else reason) for mirror in mirrors}
 
 
-def _name(mirror: Path) -> str:
+def run_id(mirror: Path) -> str:
     """Return the run's id, by which wandb names it."""
     return next(mirror.glob("*.wandb")).stem.removeprefix("run-")
 

@@ -76,11 +76,11 @@ def at_defaults(plain: Mapping[str, Any]) -> set[str]:
     Raises:
         UserError: a node that cannot be bound to its constructor.
     """
-    places = {name: (plain[name], bind(plain[name], name)) for name in NODES}
-    places["model"] = plain["model"], bind_model(plain["model"], "model")[0][0]
+    parts = run_identity(plain)
+    model = parts["model"][0] if isinstance(parts["model"], list) else parts["model"]
+    places = {name: (plain[name], parts[name]) for name in NODES} | {"model": (plain["model"], model)}
     for group in NAMED_NODES:
-        for name, node in plain[group].items():
-            places[f"{group}.{name}"] = node, bind(node, f"{group}.{name}", SPEC)
+        places |= {f"{group}.{name}": (node, parts[group][name]) for name, node in plain[group].items()}
     return {name for place, (node, identity) in places.items() for name in _at_defaults(node, identity, place)}
 
 

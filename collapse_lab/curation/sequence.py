@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from collapse_lab.engine.oversampling import enlarged
+from collapse_lab.engine.view import gathers
 from collapse_lab.types import Conditions, Curation, Extractor, Samples
 
 
@@ -35,7 +36,7 @@ class InOrder:
     @property
     def gathers(self) -> bool:
         """Return whether every step takes rows that are gathered when they are asked for."""
-        return all(getattr(step, "gathers", False) for step in self.steps)
+        return all(map(gathers, self.steps))
 
     @property
     def needs_classifier(self) -> bool:

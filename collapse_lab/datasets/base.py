@@ -166,7 +166,7 @@ class ImageDataset(ABC):
 
     @cached_property
     def _loaded(self) -> RealData:
-        return RealData(self._opened.train.gathered(), self._opened.reference.gathered())
+        return self._opened.map(Samples.gathered)
 
     @cached_property
     def _opened(self) -> RealData[Rows]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from collapse_lab.engine.lab import Lab
+from collapse_lab.engine.view import gathers
 from collapse_lab.errors import UserError
 from collapse_lab.memory import require
 from collapse_lab.sizes import Sizes, check_stages
@@ -70,7 +71,7 @@ def check_sizes(lab: Lab, mapped: bool = False) -> None:
 
 
 def _maps(model: GenerativeModel) -> bool:
-    return getattr(model, "gathers", False) and getattr(model, "allocates", False)
+    return gathers(model) and bool(getattr(model, "allocates", False))
 
 
 def refuse(plug: Any, where: str, known: Spec | Prospect | Comparison) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, TypeGuard
 
 from collapse_lab.engine.allocations import bounded
@@ -13,7 +14,7 @@ from collapse_lab.engine.stages import Stage
 from collapse_lab.engine.view import given
 from collapse_lab.errors import UserError
 from collapse_lab.storage.store import Payload
-from collapse_lab.types import Extractor, FittedExtractor, Progress, RealData
+from collapse_lab.types import Extractor, FittedExtractor, Progress
 
 SCORER = "curation's scorer"  # no feature space can have this name
 
@@ -91,11 +92,9 @@ class Extractors:
 
     def _stage(self, identity: Mapping[str, Any], extractor: FittedExtractor) -> Stage:
         def produce() -> Payload:
-            real = self._lab.real
-            train, reference = given(extractor, real.train), given(extractor, real.reference)
-            validation = None if real.validation is None else given(extractor, real.validation)
+            real = self._lab.real.map(partial(given, extractor))
             choose_arithmetic()
-            extractor.fit(RealData(train, reference, validation), self._progress)
+            extractor.fit(real, self._progress)
             return Payload(extractor.weights())
 
         return Stage(self._lab.store, ExtractorKey(identity, self._lab.dataset.key), produce)

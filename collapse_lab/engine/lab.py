@@ -156,9 +156,7 @@ class Lab:
             UserError: a row holds NaN or infinity.
         """
         opened: Callable[[], RealData[Rows]] = getattr(self.dataset, "open", self.dataset.load)
-        real = checked_data(opened(), type(self.dataset).__name__)
-        validation = None if real.validation is None else viewed(real.validation)
-        return RealData(viewed(real.train), viewed(real.reference), validation)
+        return checked_data(opened(), type(self.dataset).__name__).map(viewed)
 
     @cached_property
     def validation(self) -> Samples:

@@ -20,7 +20,7 @@ from collapse_lab.engine.measuring import estimates_of, known_of, offers
 from collapse_lab.engine.payloads import features_of, features_to_payload, rows_of, take
 from collapse_lab.engine.plan import Step
 from collapse_lab.engine.stages import Stage
-from collapse_lab.engine.view import given
+from collapse_lab.engine.view import gathers, given
 from collapse_lab.errors import UserError
 from collapse_lab.seeds import Seeds
 from collapse_lab.storage.store import Payload
@@ -56,7 +56,7 @@ class Ruler:
 
     def __init__(self, lab: Lab, extractors: Extractors) -> None:
         self._lab, self._extractors = lab, extractors
-        self._probed: dict[str, Samples] = {}
+        self._probed: dict[tuple[str, bool], Samples] = {}
         self._numbers_of: dict[tuple[str, Split], tuple[np.ndarray, np.ndarray]] = {}
         places = [(name, split) for name in extractors.names for split in SPLITS]
         self._embedded = {place: self._needed_rows(*place) for place in places}
@@ -171,13 +171,11 @@ class Ruler:
 
     def _held_out(self, subset: str, probe: Probe) -> Samples:
         """Return the reference rows of a prompt set, gathered once for all probes that take a tensor."""
-        held = self._probed.get(subset)
-        if held is None or getattr(probe, "gathers", False):
+        form = subset, gathers(probe)
+        if form not in self._probed:
             rows = np.flatnonzero(self._lab.members_of(subset)[1])
-            held = given(probe, self._lab.real.reference.take(rows))
-        if not getattr(probe, "gathers", False):
-            self._probed[subset] = held
-        return held
+            self._probed[form] = given(probe, self._lab.real.reference.take(rows))
+        return self._probed[form]
 
     def _metrics_of(self, name: str) -> list[str]:
         """Return the names of the metrics that are computed in one feature space."""

@@ -110,6 +110,11 @@ def viewed(samples: Samples[Rows]) -> Samples[Rows]:
     return Samples(View.of(samples.data), samples.labels, samples.captions)
 
 
+def gathers(plug: Any) -> bool:
+    """Return whether the class of an object says that it takes rows still to be gathered."""
+    return bool(getattr(plug, "gathers", False))
+
+
 def given(plug: Any, samples: Samples[Rows]) -> Samples:
     """Return samples in the form that an object takes: views where its class says `gathers`, else tensors.
 
@@ -119,4 +124,4 @@ def given(plug: Any, samples: Samples[Rows]) -> Samples:
         plug: a family, an extractor, a curation or a probe.
         samples: rows that may be still to be gathered.
     """
-    return samples if getattr(plug, "gathers", False) else samples.gathered()  # type: ignore[return-value]
+    return samples if gathers(plug) else samples.gathered()  # type: ignore[return-value]

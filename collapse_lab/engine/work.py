@@ -54,9 +54,8 @@ class Work:
         """
 
         def produce() -> Payload:
-            self._last = (
-                None  # because a GPU should not hold the model that was sampled last beside the one that is fitted
-            )
+            # Because a GPU should not hold the model that was sampled last beside the one that is fitted, let go of it
+            self._last = None
             model = self._lab.fresh(component, seeds)
             if warm is not None:
                 model.load(warm.value().tensors)

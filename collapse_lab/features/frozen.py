@@ -18,6 +18,7 @@ from torch import Tensor
 
 from collapse_lab.errors import UserError
 from collapse_lab.images import as_uint8
+from collapse_lab.nn.spans import spans
 from collapse_lab.storage.fetch import Package, obtain
 from collapse_lab.storage.files import checksum
 from collapse_lab.types import Count, FeatureSet, Rows, Samples, Spec
@@ -187,7 +188,7 @@ def prepared(rows: Rows, size: int, prepare: Callable[[np.ndarray], Tensor]) -> 
             images = as_uint8(batch).cpu().expand(-1, 3, -1, -1)
             return [pool.submit(prepare, image) for image in images.numpy()]
 
-        batches = (rows[start : start + size] for start in range(0, len(rows), size))
+        batches = (rows[span] for span in spans(len(rows), size))
         ahead = begin(next(batches))
         for batch in batches:
             current, ahead = ahead, begin(batch)

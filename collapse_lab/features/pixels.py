@@ -9,6 +9,7 @@ import torch
 
 from collapse_lab.errors import UserError
 from collapse_lab.images import as_float
+from collapse_lab.nn.spans import spans
 from collapse_lab.types import Count, FeatureSet, Rows, Samples, Spec
 
 ROWS = 1024  # images that are converted together
@@ -72,9 +73,9 @@ class Pixels:
         channels, height, width = shape if self.size is None else (shape[0], self.size, self.size)
         # Because floats take four times the memory of bytes, fill the features batch by batch
         values = torch.empty(len(samples), channels * height * width)
-        for start in range(0, len(samples), ROWS):
-            images = (as_float(samples.data[start : start + ROWS]) + 1) / 2
+        for span in spans(len(samples), ROWS):
+            images = (as_float(samples.data[span]) + 1) / 2
             if self.size is not None:
                 images = torch.nn.functional.adaptive_avg_pool2d(images, self.size)
-            values[start : start + ROWS] = images.flatten(1)
+            values[span] = images.flatten(1)
         return FeatureSet(values, torch.from_numpy(samples.labels))

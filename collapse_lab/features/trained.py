@@ -19,6 +19,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.features.frozen import stacked
 from collapse_lab.features.network import FeatureNetwork, jittered
 from collapse_lab.images import as_float
+from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import Budget, Count, FeatureSet, Positive, Progress, RealData, Rows, Samples, Spec, Whole
 
@@ -95,7 +96,6 @@ class TrainedClassifier(ABC):
         progress.start(0, self.name, "features", self.steps)
         fitting.fit(module, _WholeBatches(len(labels), budget, self._seeds), budget, progress)
         progress.stop()
-        del module.images  # because module and trainer refer to each other and would keep the rows after the fit
         self._network.to(self.device)  # because Lightning leaves a network on the CPU
         # The store holds float32, so round the accuracy to what will be read back
         self.held_out_accuracy = float(np.float32(self._accuracy(real.reference)))
@@ -171,7 +171,7 @@ class TrainedClassifier(ABC):
                 f"features '{self.name}' expect images {self.spec.shape}, not {tuple(samples.data.shape[1:])}"
             )
         self._network.eval()
-        batches = (samples.data[start : start + ROWS] for start in range(0, len(samples), ROWS))
+        batches = (samples.data[span] for span in spans(len(samples), ROWS))
         return stacked((self._network.embed(as_float(batch).to(self.device)).cpu() for batch in batches), len(samples))
 
     @torch.inference_mode()

@@ -96,19 +96,6 @@ def _centred(
     return near, squares
 
 
-def tile(a: Cloud, b: Cloud, rows: slice, columns: slice = slice(None)) -> Float[Tensor, "t m"]:
-    """Return |a_i - b_j|² of some rows of either, in units of the squared scale, in the precision of `near`.
-
-    Args:
-        a: the cloud of the rows i.
-        b: the cloud of the columns j.
-        rows: which rows of a.
-        columns: which rows of b.
-    """
-    distances = torch.addmm(b.norms[columns], a.near[rows], b.near[columns].T, alpha=-2)
-    return distances.add_(a.norms[rows, None])
-
-
 def exact(a: Cloud, b: Cloud, i: Int[Tensor, " p"], j: Int[Tensor, " p"]) -> Float[Tensor, " p"]:
     """Return |a_i - b_j|² of single pairs, in float64 from the rows as given; copies are at distance 0.
 
@@ -129,7 +116,7 @@ def exact(a: Cloud, b: Cloud, i: Int[Tensor, " p"], j: Int[Tensor, " p"]) -> Flo
 
 
 def double_tile(a: Cloud, b: Cloud, rows: Rows, slack: float = 0.0, columns: Rows = EVERY) -> Float[Tensor, "t m"]:
-    """Return what `tile` returns, in float64 from the rows as given, less `slack` (|a_i|² + |b_j|²).
+    """Return |a_i - b_j|² of a tile, in float64 from the rows as given, less `slack` (|a_i|² + |b_j|²).
 
     Args:
         a: the cloud of the rows i.
@@ -162,7 +149,7 @@ def pairs_within(
         a: the cloud of the rows i.
         b: the cloud of the columns j.
         rows: which rows of a the tile holds.
-        distances: `tile(a, b, rows, columns)`.
+        distances: |a_i - b_j|² of the tile, in the precision of `near` (`tiles.Tile.distances`).
         reach: squared radii in float64, of the rows (t, 1) or of the columns (1, m), in units of the squared scale.
         columns: which rows of b the tile holds.
 

@@ -9,55 +9,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from collapse_lab.errors import UserError
-from collapse_lab.metrics.clouds import Cloud, clouds, double_tile, exact
+from collapse_lab.metrics.clouds import Cloud, double_tile, exact
 from collapse_lab.metrics.tiles import TILE, Tile, walk
 
 SPARE = 5  # how many candidates are kept beyond the k that single precision finds nearest
-
-
-def nearest(x: Float[Tensor, "n d"], k: int) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
-    """Return the k nearest other rows of each row, nearest first: squared distances (float64) and indices.
-
-    Copies of a row count as other rows, at distance 0.
-
-    Args:
-        x: the rows (n, d).
-        k: the number of neighbours, in 1 … n - 1.
-
-    Raises:
-        UserError: k < 1 or k >= n.
-    """
-    (cloud,) = clouds(x)
-    check_neighbours(k, len(cloud))
-    candidates = Candidates(cloud, cloud, k)
-    walk(cloud, cloud, [candidates.take])
-    squares, index = candidates.nearest()
-    return squares * cloud.scale**2, index
-
-
-def nearest_in(
-    x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], k: int
-) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
-    """Return the k nearest rows of y of each row of x, nearest first.
-
-    Args:
-        x: the rows (n, d) that look for neighbours.
-        y: the rows (m, d) that may be neighbours.
-        k: the number of neighbours, in 1 … m.
-
-    Returns:
-        Squared distances (n, k) in float64, and indices (n, k) into y.
-
-    Raises:
-        UserError: k < 1 or k > m.
-    """
-    if not 1 <= k <= len(y):
-        raise UserError(f"k = {k} neighbours do not exist in a set of {len(y)} rows: give k in 1 … {len(y)}")
-    a, b = clouds(x, y)
-    candidates = Candidates(a, b, k)
-    walk(a, b, [candidates.take])
-    squares, index = candidates.nearest()
-    return squares * a.scale**2, index
 
 
 def kth_squared_distance(cloud: Cloud, k: int) -> Float[Tensor, " n"]:

@@ -143,7 +143,7 @@ class CausalLM(pl.LightningModule):
             fitting.fit(self, fitting.RandomRows(len(data), budget, seeds), budget, progress, watch)
         if self.validates and budget.steps:
             self.load(best.kept)
-        del self._rows  # because module and trainer refer to each other and would keep the rows after the fit
+        del self._rows  # because the model outlives the fit and would keep the rows
 
     def validate_on(self, rows: Samples) -> None:
         """Take the blocks on which the next fit chooses its weights."""

@@ -125,7 +125,7 @@ class VAE(pl.LightningModule):
         self._rows, self._budget = data.data, budget
         self._noise = seeds.child("noise").torch()
         fitting.fit(self, fitting.RandomRows(len(data), budget, seeds), budget, progress)
-        del self._rows  # because module and trainer refer to each other and would keep the rows after the fit
+        del self._rows  # because the model outlives the fit and would keep the rows
 
     def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
         """Return the row numbers as they are: the rows are on the CPU."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib as mpl
 from fontTools import subset  # type: ignore[import-untyped]
 from matplotlib import font_manager
+
+from collapse_lab.storage.files import write_whole
 
 # fontTools logs every table that it leaves out, so show its errors only.
 logging.getLogger("fontTools").setLevel(logging.ERROR)
@@ -50,6 +52,6 @@ def _cut(path: Path) -> None:
     for record in font["name"].names:
         if record.nameID in _NAMED:
             record.string = NAME if record.nameID != 6 else NAME.replace(" ", "")
-    draft = path.with_suffix(f".{os.getpid()}")  # because two processes may cut it at the same time
-    font.save(draft)
-    draft.replace(path)
+    content = BytesIO()
+    font.save(content)
+    write_whole(path, content.getvalue())

@@ -7,6 +7,7 @@ import logging
 import re
 import shutil
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -119,9 +120,8 @@ class Wandb:
             if number < sent:
                 self._records.append(record)
                 continue
-            for generation, model, subset, path in grids:
-                if (generation, model) == (record.generation, record.model):
-                    self._show(generation, model, subset, path)
+            for subset, path in grids[record.generation, record.model]:
+                self._show(record.generation, record.model, subset, path)
             self._log(record)
 
     @harmless
@@ -192,7 +192,10 @@ def _numbers(record: Record) -> dict[str, Any]:
     }
 
 
-def _grids(folder: Path) -> list[tuple[int, str, str, Path]]:
-    """Return (generation, model, subset, path) of each grid in a run folder, by generation."""
-    files = [(p, m) for p in (folder / "grids").glob("*/*.png") if (m := _GRID.fullmatch(p.name))]
-    return sorted((int(m["generation"]), m["model"], p.parent.name, p) for p, m in files)
+def _grids(folder: Path) -> defaultdict[tuple[int, str], list[tuple[str, Path]]]:
+    """Return (subset, path) of each grid in a run folder, by generation and model."""
+    found = defaultdict(list)
+    for path in sorted((folder / "grids").glob("*/*.png")):
+        if match := _GRID.fullmatch(path.name):
+            found[int(match["generation"]), match["model"]].append((path.parent.name, path))
+    return found

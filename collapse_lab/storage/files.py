@@ -69,12 +69,12 @@ def full_disk(folder: object) -> str:
     return f"the disk of {folder} is full. What is in the ledger is whole: make room, and give the same command again"
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a small file so that a reader, or a crash, finds either the old text or the new text, never a part."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a small file so that a reader, or a crash, finds either the old content or the new, never a part."""
     # Because threads share a process id, and hosts that share a folder may, give each draft a name of its own
     draft = path.with_name(f".{path.name}-{uuid4().hex}")
     try:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_bytes(content if isinstance(content, bytes) else content.encode())
         sync(draft)
         draft.replace(path)
     except BaseException:

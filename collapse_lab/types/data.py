@@ -15,10 +15,11 @@ if TYPE_CHECKING:  # because torch takes seconds to import, and the report, --he
     from typing_extensions import TypeVar
 
     R = TypeVar("R", bound="Rows", covariant=True, default=Tensor)
+    S = TypeVar("S", bound="Rows")
 else:
     from typing import TypeVar
 
-    R = TypeVar("R")
+    R, S = TypeVar("R"), TypeVar("S")
 
 Modality = Literal["image", "points", "tokens"]
 Split = Literal["train", "reference"]
@@ -168,6 +169,11 @@ class RealData(Generic[R]):
     train: Samples[R]
     reference: Samples[R]
     validation: Samples[R] | None = None
+
+    def map(self, change: Callable[[Samples[R]], Samples[S]]) -> RealData[S]:
+        """Return what a function makes of each part."""
+        validation = None if self.validation is None else change(self.validation)
+        return RealData(change(self.train), change(self.reference), validation)
 
 
 @dataclass(frozen=True)

@@ -241,13 +241,13 @@ def test_a_full_disk_is_one_clear_error(
     def body(patched: pytest.MonkeyPatch) -> None:
         with recording(run, [mirror], TEXT) as session:
             if when == "in the block and at its end":
-                patched.setattr(Path, "write_text", full)
+                patched.setattr(Path, "write_bytes", full)
             patched.setattr(os, "write", full)
             session.ledger.append(record(1))
 
     with monkeypatch.context() as patched, caplog.at_level(logging.WARNING):
         if when == "at the first file":
-            patched.setattr(Path, "write_text", full)
+            patched.setattr(Path, "write_bytes", full)
         with pytest.raises(UserError, match=r"the disk of .*run is full\. What is in the ledger is whole: make room"):
             body(patched)
     if when == "in the block":

@@ -8,6 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from collapse_lab.metrics.clouds import Cloud, clouds
+from collapse_lab.metrics.neighbours import Candidates
+from collapse_lab.metrics.tiles import walk
 from collapse_lab.types import FeatureSet
 
 
@@ -46,3 +49,20 @@ def features(values: Tensor, labels: Sequence[int] | None = None, predicted: Seq
 def rng(seed: int = 0) -> np.random.Generator:
     """Return a fresh generator of random numbers."""
     return np.random.default_rng(seed)
+
+
+def squared_distances(a: Cloud, b: Cloud) -> Tensor:
+    """Return the squared distances of the rows of two clouds, as tiles give them."""
+    found: list[Tensor] = []
+    walk(a, b, [lambda tile: found.append(tile.distances)])
+    return torch.cat(found)
+
+
+def neighbours(x: Tensor, y: Tensor | None, k: int) -> tuple[Tensor, Tensor]:
+    """Return squared distances and numbers of the k nearest rows of y, or of the k nearest other rows of x."""
+    sets = clouds(x) if y is None else clouds(x, y)
+    a, b = sets[0], sets[-1]
+    candidates = Candidates(a, b, k)
+    walk(a, b, [candidates.take])
+    squares, index = candidates.nearest()
+    return squares * a.scale**2, index

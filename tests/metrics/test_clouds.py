@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from collapse_lab.metrics.clouds import clouds, double_tile, exact, pairs_within, tile
-from tests.metrics.cases import modes, normal
+from collapse_lab.metrics.clouds import clouds, double_tile, exact, pairs_within
+from tests.metrics.cases import modes, normal, squared_distances
 
 SHAPES: dict[str, Callable[[int, int, torch.Generator], Tensor]] = {
     "normal": lambda n, d, g: torch.randn(n, d, generator=g),
@@ -22,7 +22,7 @@ SHAPES: dict[str, Callable[[int, int, torch.Generator], Tensor]] = {
 def test_the_error_is_at_most_a_quarter_of_the_doubt(shape: str, d: int) -> None:
     generator = torch.Generator().manual_seed(d)
     a, b = clouds(SHAPES[shape](600, d, generator), SHAPES[shape](500, d, generator))
-    error = (tile(a, b, slice(None)).double() - double_tile(a, b, slice(None))).abs()
+    error = (squared_distances(a, b).double() - double_tile(a, b, slice(None))).abs()
     assert float((error / (a.doubt[:, None] + b.doubt)).max()) < 0.26
 
 
@@ -46,7 +46,7 @@ def test_pairs_in_doubt_are_decided_in_double_precision(dense: int, monkeypatch:
     # Each row's reach ends just before, or exactly at, one of its distances
     reach = squares[torch.arange(80), torch.arange(80)][:, None]
     for change, included in ((0.0, True), (-1e-9, False)):
-        i, j = pairs_within(a, b, slice(None), tile(a, b, slice(None)), reach * (1 + change))
+        i, j = pairs_within(a, b, slice(None), squared_distances(a, b), reach * (1 + change))
         within = torch.zeros_like(squares, dtype=torch.bool)
         within[i, j] = True
         expected = squares <= reach * (1 + change) + (1e-13 if included else 0)

@@ -11,10 +11,9 @@ from prdc import compute_prdc
 from torch import Tensor
 
 from collapse_lab.metrics import tiles
-from collapse_lab.metrics.clouds import clouds, double_tile, exact, tile
-from collapse_lab.metrics.neighbours import nearest, nearest_in
+from collapse_lab.metrics.clouds import clouds, double_tile, exact
 from collapse_lab.metrics.prdc import PRDC, membership, prdc
-from tests.metrics.cases import features, modes, normal, rng, rotation
+from tests.metrics.cases import features, modes, neighbours, normal, rng, rotation, squared_distances
 
 
 def by_package(generated: Tensor, reference: Tensor, k: int) -> dict[str, float]:
@@ -100,16 +99,16 @@ def test_radii_and_distances_follow_the_definition(monkeypatch: pytest.MonkeyPat
     squares = torch.cdist(x, y) ** 2
     a, b = clouds(x, y)
     torch.testing.assert_close(double_tile(a, b, slice(None)) * a.scale**2, squares)
-    error = (tile(a, b, slice(None)).double() - squares / a.scale**2).abs()
+    error = (squared_distances(a, b).double() - squares / a.scale**2).abs()
     assert bool((error <= (a.doubt[:, None] + b.doubt)).all())
     i, j = torch.tensor([0, 5]), torch.tensor([3, 19])
     torch.testing.assert_close(exact(a, b, i, j) * a.scale**2, squares[i, j])
     own = (torch.cdist(x, x) ** 2).sort(1)
-    torch.testing.assert_close(nearest(x, 3)[0], own.values[:, 1:4])
-    assert torch.equal(nearest(x, 3)[1], own.indices[:, 1:4])
+    torch.testing.assert_close(neighbours(x, None, 3)[0], own.values[:, 1:4])
+    assert torch.equal(neighbours(x, None, 3)[1], own.indices[:, 1:4])
     across = squares.sort(1)
-    torch.testing.assert_close(nearest_in(x, y, 4)[0], across.values[:, :4])
-    assert torch.equal(nearest_in(x, y, 4)[1], across.indices[:, :4])
+    torch.testing.assert_close(neighbours(x, y, 4)[0], across.values[:, :4])
+    assert torch.equal(neighbours(x, y, 4)[1], across.indices[:, :4])
 
 
 @pytest.mark.parametrize(("n", "m"), [(200, 150), (7, 9), (6, 100)])
