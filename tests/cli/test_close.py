@@ -79,7 +79,7 @@ def test_the_first_error_of_a_cell_is_raised_where_its_outcome_cannot_be_written
 ) -> None:
     def fail() -> None:
         with monkeypatch.context() as patched, sweep.recorded(sweep.Cell(swept, 0, ("seed=0",))):
-            patched.setattr(Path, "write_text", full)
+            patched.setattr(Path, "write_bytes", full)
             raise UserError("the first error")
 
     with pytest.raises(UserError, match="the first error"):
@@ -89,7 +89,7 @@ def test_the_first_error_of_a_cell_is_raised_where_its_outcome_cannot_be_written
 
 
 def test_a_cell_that_cannot_begin_on_a_full_disk_says_so(swept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(UserError, match=r"the disk of .*sweeps/a is full"), sweep.recorded(sweep.Cell(swept, 0, ())):
         raise AssertionError("the cell began")
 
@@ -98,7 +98,7 @@ def test_a_report_that_cannot_be_written_hides_no_first_error(
     tmp_path: Path, swept: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     end_cell(swept, 0, write_run(tmp_path / "runs" / "0", generations=1, grids=False))
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(SystemExit) as end, exit_codes():
         raise UserError("the first error")
     assert end.value.code == 2
@@ -113,7 +113,7 @@ def test_a_report_that_cannot_be_written_is_a_failure_of_its_own(
     tmp_path: Path, swept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     end_cell(swept, 0, write_run(tmp_path / "runs" / "0", generations=1, grids=False))
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(SystemExit) as end, exit_codes():
         pass
     assert end.value.code == 2
