@@ -27,6 +27,8 @@ CHECKED: Sequence[str] = (
 )
 install_import_hook(CHECKED, f"{typecheck.__name__}.numeric")
 
+from tests.nursery import nursery as nursery  # noqa: E402 - a fixture, and it imports the package
+
 # A deadline is a timed assertion, and says more of the machine than of the code
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

@@ -15,7 +15,7 @@ import pytest
 from collapse_lab.cli import main as command
 from collapse_lab.config.searchpath import CONF
 from tests.e2e.command import EXPERIMENT, environment
-from tests.e2e.conftest import Nursery
+from tests.nursery import Nursery
 
 SCRIPT = Path(sys.executable).with_name("collapse-lab")
 SISTERS = ("report", "verify", "status", "sync")

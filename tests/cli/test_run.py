@@ -14,7 +14,7 @@ from collapse_lab.cli.run import INTERRUPTED, exit_codes
 from collapse_lab.engine.outcome import Outcome
 from collapse_lab.errors import UserError
 from tests.e2e.command import CHAIN, contents, ledger, only_run
-from tests.e2e.conftest import Nursery
+from tests.nursery import Nursery
 
 TINY = [
     "+experiment=recursive_gaussian",

@@ -13,7 +13,7 @@ from collapse_lab.cli.sweep import Cell, SweepStart, difference, name_run, recor
 from collapse_lab.engine.outcome import Outcome
 from tests.cli.test_run import NAME, TINY
 from tests.e2e.command import ledger
-from tests.e2e.conftest import Nursery
+from tests.nursery import Nursery
 from tests.report.run_folders import write_run
 
 

@@ -15,7 +15,8 @@ from collapse_lab.errors import UserError
 from collapse_lab.experiment import Experiment, prepare
 from collapse_lab.storage.formats import CONFIG, FORMAT, format_of, upgraded
 from tests.config.format1 import GAUSSIAN, GAUSSIAN_COMMAND, VAE, VAE_COMMAND
-from tests.e2e.command import contents, run
+from tests.e2e.command import contents
+from tests.nursery import Nursery
 
 ARGUMENTS = [*GAUSSIAN_COMMAND, "device=cpu", "sinks=[]"]
 OPTIMISATION = "collapse_lab.nn.optimisation.Optimisation"
@@ -41,11 +42,13 @@ def experiment(runs: Path, *overrides: str) -> Experiment:
     return prepare(compose(*ARGUMENTS, *overrides, f"paths.runs={runs}"))
 
 
-def test_the_same_command_is_refused_in_one_line_with_exit_code_2(older: Path, tmp_path: Path) -> None:
+def test_the_same_command_is_refused_in_one_line_with_exit_code_2(
+    older: Path, nursery: Nursery, tmp_path: Path
+) -> None:
     before = contents(older)
-    done = run([*ARGUMENTS, f"paths.runs={tmp_path}"])
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+    end = nursery.run([*ARGUMENTS, f"paths.runs={tmp_path}"])
+    assert end.code == 2
+    (line,) = end.err.splitlines()
     assert line.startswith(f"collapse_lab: {older} holds this run in format 1, which an earlier version")
     assert f"in format {FORMAT}, move that folder away or give another paths.runs" in line
     assert contents(older) == before

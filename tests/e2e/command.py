@@ -21,7 +21,9 @@ SMALL = [
     "trainer.steps=8",
     "trainer.finetune_steps=4",
     "model.sampler.steps=2",
-    "features.classifier.steps=20",
+    "model.channels=[8,16]",
+    "model.norm_groups=4",
+    "features.classifier.steps=5",
     "device=cpu",
 ]
 CHAIN = [*EXPERIMENT, *SMALL, "sinks=console"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import CHAIN, EXPERIMENT, contents, entries, ledger, only_run, tensors
-from tests.e2e.conftest import Nursery
+from tests.nursery import Nursery
 
 # What is given, and what the message must say: the nearest right name, the smallest value that works, the knob
 CASES: list[tuple[list[str], list[str]]] = [

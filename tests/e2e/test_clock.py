@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import CHAIN, only_run, timeless
-from tests.e2e.conftest import Nursery
+from tests.nursery import Nursery
 
 YEAR = 365 * 24 * 3600
 ARGS = [*CHAIN, "generations=2", "metrics=[fid]"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.e2e.command import CHAIN, entries, ledger, only_run, timeless
-from tests.e2e.conftest import Nursery
+from tests.nursery import Nursery
 
 ARGS = [*CHAIN, "metrics=[fid]"]
 

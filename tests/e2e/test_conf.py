@@ -31,7 +31,7 @@ from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec, Tokens
 from tests.e2e.command import environment
-from tests.e2e.conftest import Nursery
+from tests.nursery import Nursery
 
 FILES = sorted(path.relative_to(CONF) for path in CONF.glob("**/*.yaml") if path.parent != CONF)
 SUPPLIED = frozenset({"spec", "executor"})  # arguments that the program supplies, and no file

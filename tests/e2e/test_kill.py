@@ -11,7 +11,7 @@ import pytest
 
 from collapse_lab.storage.formats import ENVIRONMENT
 from tests.e2e.command import CHAIN, only_run, tensors, timeless
-from tests.e2e.conftest import Nursery
+from tests.nursery import Nursery
 
 # With a curated stage, so that every kind of stage is there; with few metrics, so that it is short
 ARGS = [*CHAIN, "ratio=0.5", "curation=histogram", "metrics=[fid,agreement]"]
@@ -40,7 +40,7 @@ def check_same(runs: Path, whole: Whole) -> None:
     assert (only_run(runs) / "report.html").read_text().rstrip().endswith("</html>")
 
 
-@pytest.mark.parametrize("wanted", [6, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("wanted", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_kill_9_at_random_moments(nursery: Nursery, whole: Whole, tmp_path: Path, wanted: int) -> None:
     moments = iter(np.random.default_rng(wanted).uniform(0, whole.seconds, 400))
     kills = trials = 0

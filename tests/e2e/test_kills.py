@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 from collapse_lab.cli.workers import LAUNCHER
-from tests.e2e.conftest import End, Nursery
 from tests.e2e.test_pack import CELLS as ONE_BY_ONE
 from tests.e2e.test_pack import PACK, check_equal
 from tests.e2e.test_processes import LOCAL, SWEEP, complete, wait_until_gone, workers
 from tests.e2e.test_processes import whole as whole
+from tests.nursery import End, Nursery
 
 pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes by /proc"),
@@ -31,7 +31,7 @@ pytestmark = [
 
 REVERSED = ["seed=2,1,0" if argument.startswith("seed=") else argument for argument in SWEEP]
 LATEST = 3.0  # seconds after the first cell has begun, by which a sweep of this size has ended
-QUICK = {"launcher": 1, "worker": 0, "pair": 1, "pack": 0}  # others kill workers and packs at chosen moments
+QUICK = {"launcher": 0, "worker": 0, "pair": 1, "pack": 0}  # others kill launchers, workers and packs at chosen moments
 ALL = {"launcher": 15, "worker": 15, "pair": 9, "pack": 12}  # and nine jobs of SLURM
 KILLS = {
     kind: [

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from collapse_lab.storage.formats import ENVIRONMENT, FORMAT
 from tests.e2e.command import CHAIN, EXPERIMENT, SMALL, contents, entries, ledger, only_run, run, timeless
-from tests.e2e.conftest import Nursery
+from tests.nursery import Nursery
 
 FIELDS = ["generation", "model", "counts", "metrics", "seconds", "status", "keys", "features", "sum"]
 TRAIN_ROWS = 1258  # of the 1,797 digits, less those kept for reference

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.e2e.command import entries, ledger, run
-from tests.e2e.conftest import Nursery
+from tests.nursery import Nursery
 
 ONE = [
     "+experiment=feedback",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import CHAIN, ROOT, environment, ledger, run, timeless
-from tests.e2e.conftest import Nursery
+from tests.nursery import Nursery
 
 # Because nearly all the time of a worker is its start, the cells themselves are short
 NAME = "recursive_gaussian"
@@ -127,7 +127,7 @@ def run_with_killer(runs: Path, marks: Path, times: int) -> subprocess.Completed
     return run([*LOCAL, *killer, f"+sinks.killer.marks={marks}", f"paths.runs={runs}"])
 
 
-@pytest.mark.slow  # because the next test kills workers too, and tests what is said of it
+@pytest.mark.slow  # because each of five workers takes ten seconds to start; tests/cli/test_workers.py has the rounds
 def test_a_killed_worker_costs_no_cell(tmp_path: Path, whole: Path) -> None:
     runs = tmp_path / "runs"
     done = run_with_killer(runs, tmp_path / "marks", 1)
@@ -139,6 +139,7 @@ def test_a_killed_worker_costs_no_cell(tmp_path: Path, whole: Path) -> None:
     assert "report of 3 cells" in done.stdout
 
 
+@pytest.mark.slow  # because of the same
 def test_a_cell_that_kills_its_worker_each_time_is_lost_alone(tmp_path: Path, whole: Path) -> None:
     runs, marks = tmp_path / "runs", tmp_path / "marks"
     done = run_with_killer(runs, marks, 99)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.datasets.archives import write_flowers
 from tests.e2e.command import CHAIN, ROOT, environment
-from tests.e2e.conftest import Nursery
+from tests.nursery import Nursery
 from tests.ordinary import as_nobody, why_impossible
 from tests.ordinary import common as common
 

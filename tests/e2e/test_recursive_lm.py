@@ -9,7 +9,7 @@ import pytest
 
 from collapse_lab.config.composing import compose
 from tests.e2e.command import ledger, only_run
-from tests.e2e.conftest import Nursery
+from tests.nursery import Nursery
 
 # The tiny twin, of a network that is smaller still
 LINE = ["+experiment=recursive_lm", "+scale=tiny", "model.width=32", "model.layers=2", "sinks=[console]"]

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from tests.e2e.command import CHAIN
-from tests.e2e.conftest import Nursery
+from tests.nursery import Nursery
 
 SECRET = "s3cret" + 34 * "0"  # as long as a key of W&B
 MORE = ["seed=0,1", "++hydra.job.env_set={OTHER_TOKEN: s3cret11}", "+sinks.own.token=s3cret33"]

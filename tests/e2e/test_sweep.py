@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from collapse_lab.config.composing import VERSION_BASE
 from collapse_lab.config.searchpath import CONF
 from tests.e2e.command import CHAIN, entries, ledger, run
-from tests.e2e.conftest import Nursery
+from tests.nursery import Nursery
 
 ARGS = ["-m", *CHAIN, "generations=1", "metrics=[fid]"]
 
@@ -31,14 +31,18 @@ def check_sweep(runs: Path, out: str) -> None:
     assert f"report of 4 cells: {page}" in out
 
 
-def test_one_after_another(nursery: Nursery, tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    end = nursery.run([*ARGS, "ratio=0,0.5", "seed=0,1", f"paths.runs={tmp_path / 'runs'}"], stages=log)
+def test_one_after_another_and_again(nursery: Nursery, tmp_path: Path) -> None:
+    log, line = tmp_path / "log", [*ARGS, "ratio=0,0.5", "seed=0,1", f"paths.runs={tmp_path / 'runs'}"]
+    end = nursery.run(line, stages=log)
     assert end.code == 0, end.err
     check_sweep(tmp_path / "runs", end.out)
     stages = log.read_text().splitlines()
     assert len(stages) == len(set(stages))
     assert sum(stage.startswith("fit/") for stage in stages) == 6
+    again = nursery.run(line, stages=tmp_path / "second")
+    assert again.code == 0, again.err
+    assert again.out.count("already complete") == 4
+    assert not (tmp_path / "second").exists()
 
 
 def test_side_by_side(tmp_path: Path) -> None:
@@ -60,15 +64,6 @@ def test_a_failing_cell_stops_no_other(nursery: Nursery, tmp_path: Path) -> None
     (good,) = [f for f in (tmp_path / "nepotistic").iterdir() if (f / "ledger.jsonl").exists()]
     assert good.name in page.read_text()
     assert [line["counts"]["synthetic"] for line in ledger(good)] == [0, 16]
-
-
-def test_the_same_sweep_again_computes_nothing(nursery: Nursery, tmp_path: Path) -> None:
-    args = [*ARGS, "ratio=0,0.5", "generations=0", f"paths.runs={tmp_path / 'runs'}"]
-    assert nursery.run(args, stages=tmp_path / "first").code == 0
-    end = nursery.run(args, stages=tmp_path / "second")
-    assert end.code == 0, end.err
-    assert end.out.count("already complete") == 2
-    assert not (tmp_path / "second").exists()
 
 
 def test_the_preset_for_slurm_reads_its_fields_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

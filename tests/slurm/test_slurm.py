@@ -18,12 +18,11 @@ import numpy as np
 import pytest
 
 from tests.e2e.command import CHAIN, ROOT, entries, environment, ledger, run, timeless
-from tests.e2e.conftest import Nursery, nursery
 from tests.e2e.test_processes import GONE, command_line, processes_with, start, wait_until_gone
+from tests.nursery import Nursery
 
 HERE = Path(__file__).resolve().parent
 TINY = [*CHAIN, "generations=1", "metrics=[fid]"]
-__all__ = ["nursery"]  # a fixture
 PRESET = {"PARTITION": "tests", "CPUS": "2", "MINUTES": "7"}
 
 
@@ -122,7 +121,8 @@ def test_a_failing_cell_does_not_stop_the_other_cells(cluster: dict[str, str], t
     assert succeeded.name in page.read_text()
 
 
-@pytest.mark.parametrize("number", [0, *(pytest.param(number, marks=pytest.mark.slow) for number in range(1, 9))])
+@pytest.mark.slow  # because each job takes ten seconds to start, and the store does not know who runs a cell
+@pytest.mark.parametrize("number", range(9))
 def test_a_job_that_is_killed_costs_no_other_cell(
     cluster: dict[str, str], nursery: Nursery, tmp_path: Path, number: int
 ) -> None:

@@ -1,3 +1,5 @@
+"""Commands in forked children of one process that has everything imported (`tests.e2e.nursery`)."""
+
 from __future__ import annotations
 
 import json
