@@ -1,0 +1,306 @@
+"""A text-to-image pipeline in diffusers' format: find its folder, check it, and read its parts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from collapse_lab.errors import UserError
+from collapse_lab.nn.noising import VariancePreserving
+from collapse_lab.quiet import quiet
+from collapse_lab.storage.files import checksum
+
+INDEX = "model_index.json"
+SCHEDULER = "scheduler/scheduler_config.json"
+# part -> (its class, the library of the class, the name of its weights without the ending)
+NETWORKS = {
+    "unet": ("UNet2DConditionModel", "diffusers", "diffusion_pytorch_model"),
+    "vae": ("AutoencoderKL", "diffusers", "diffusion_pytorch_model"),
+    "text_encoder": ("CLIPTextModel", "transformers", "model"),
+}
+PARTS = (*NETWORKS, "tokenizer", "scheduler")
+PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+# What is fetched from the hub; a second name before the ending marks weights of another type, such as fp16
+FETCHED = (INDEX, SCHEDULER, "tokenizer/*", "*/config.json", "*/*.safetensors", "*/*.safetensors.index.json")
+VARIANTS = ("*/*.fp16.*", "*/*.non_ema.*", "*/*.bf16.*")
+
+
+@dataclass(frozen=True)
+class PipelineFolder:
+    """Represent a folder that `save_pretrained` of diffusers wrote: Stable Diffusion 1.x or 2.x.
+
+    Its weights are safetensors. Pickles can run code, so they are not opened.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        UserError: it is no such folder, it lacks a part, it is a pipeline of another kind, or a part has pickled
+            weights alone.
+    """
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        named = self._json(INDEX, "it is no pipeline")
+        kind = named.get("_class_name")
+        lacking = [part for part in PARTS if not (named.get(part) or [None])[0] or not (self.path / part).is_dir()]
+        other = sorted(part for part in ("text_encoder_2", "transformer", "prior") if named.get(part))
+        if other:
+            raise UserError(
+                f"{self.path} is a {kind} with {', '.join(other)}, and model=stable_diffusion takes Stable Diffusion "
+                "1.x and 2.x, which have one text encoder and a U-Net: give another folder"
+            )
+        if lacking:
+            raise UserError(
+                f"{self.path} is a {kind} without {', '.join(lacking)}: write the whole pipeline by save_pretrained of "
+                "diffusers' StableDiffusionPipeline"
+            )
+        for part, (wanted, _, _) in NETWORKS.items():
+            if named[part][1] != wanted:
+                raise UserError(
+                    f"the {part} of {self.path} is a {named[part][1]}, and model=stable_diffusion takes a {wanted}: "
+                    "give another folder"
+                )
+            self._weights(part)
+        self._check_widths()
+
+    @cached_property
+    def unet_settings(self) -> dict[str, Any]:
+        """Return the configuration of the U-Net."""
+        return self._json("unet/config.json", "its U-Net cannot be built")
+
+    @cached_property
+    def vae_settings(self) -> dict[str, Any]:
+        """Return the configuration of the VAE."""
+        return self._json("vae/config.json", "its VAE cannot be built")
+
+    @cached_property
+    def text_settings(self) -> dict[str, Any]:
+        """Return the configuration of the text encoder."""
+        return self._json("text_encoder/config.json", "its text encoder cannot be built")
+
+    @property
+    def factor(self) -> int:
+        """Return by how much the VAE shrinks the sides of an image."""
+        return int(2 ** (len(self.vae_settings["block_out_channels"]) - 1))
+
+    @property
+    def scheduler(self) -> str:
+        """Return the class of the pipeline's own scheduler."""
+        return str(self._json(SCHEDULER, "nothing says how it samples")["_class_name"])
+
+    @cached_property
+    def checksum(self) -> str:
+        """Return the SHA-256 over the names and contents of all files that are read."""
+        digest = hashlib.sha256()
+        for file in self._files():
+            digest.update(f"{file.relative_to(self.path).as_posix()}\0{checksum(file)}\0".encode())
+        return digest.hexdigest()
+
+    def noising(self) -> VariancePreserving:
+        """Return the forward process that the U-Net was trained with, and what it predicts.
+
+        Latents are never clipped: `clip_sample` of an old configuration is overruled, as the pipeline itself does it,
+        and so is another `steps_offset` than 1.
+
+        Raises:
+            UserError: the U-Net predicts neither the noise nor the velocity.
+        """
+        from diffusers import DDPMScheduler
+
+        settings = self._json(SCHEDULER, "nothing says how it was trained")
+        predicts = settings.get("prediction_type", "epsilon")
+        if predicts not in ("epsilon", "v_prediction"):
+            raise UserError(
+                f"the U-Net of {self.path} predicts '{predicts}' (scheduler/scheduler_config.json), and "
+                "model=stable_diffusion trains epsilon and v_prediction: give another folder"
+            )
+        if "steps_offset" in settings:
+            settings["steps_offset"] = 1
+        return VariancePreserving(DDPMScheduler.from_config(settings | {"clip_sample": False}))
+
+    def network(self, part: str) -> Any:
+        """Return a network with the folder's weights, in float32 and not in training.
+
+        Args:
+            part: `unet`, `vae` or `text_encoder`.
+
+        Raises:
+            UserError: the weights are damaged, or some are missing, which would then be random.
+        """
+        kind, library, _ = NETWORKS[part]
+
+        def read(source: Any) -> tuple[nn.Module, dict[str, Any]]:
+            pair: tuple[nn.Module, dict[str, Any]] = source.from_pretrained(
+                self.path / part,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+                **{"torch_dtype" if library == "diffusers" else "dtype": torch.float32},
+            )
+            return pair
+
+        made, report = self._read(part, library, kind, read)
+        lacking = sorted(key for key in report["missing_keys"] if not key.endswith("position_ids"))
+        if lacking:
+            raise UserError(
+                f"{self.path / part} lacks weights of {kind} ({', '.join(lacking[:3])}, …): write the folder again by "
+                "save_pretrained"
+            )
+        return made.eval()
+
+    def tokenizer(self) -> Any:
+        """Return the tokenizer of the text encoder."""
+        return self._read(
+            "tokenizer",
+            "transformers",
+            "CLIPTokenizer",
+            lambda source: source.from_pretrained(self.path / "tokenizer", local_files_only=True),
+        )
+
+    def _read(self, part: str, library: str, kind: str, read: Callable[[Any], Any]) -> Any:
+        import importlib
+
+        with quiet():
+            try:
+                return read(getattr(importlib.import_module(library), kind))
+            except Exception as error:  # because safetensors, tokenizers and both libraries raise their own
+                reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+                raise UserError(
+                    f"{self.path / part} cannot be read by {library}' {kind} ({reason}): write the folder again by "
+                    "save_pretrained"
+                ) from error
+
+    def _check_widths(self) -> None:
+        """Refuse a U-Net that takes other latents than the VAE gives, or more than latents, times and texts."""
+        latent, taken = self.vae_settings["latent_channels"], self.unet_settings["in_channels"]
+        if latent != taken or self.unet_settings["out_channels"] != latent:
+            raise UserError(
+                f"the U-Net of {self.path} takes {taken} channels, and its VAE gives {latent}; models that paint "
+                "inside masks or depth maps are not trained here: give a text-to-image pipeline"
+            )
+        width, attended = self.text_settings["hidden_size"], self.unet_settings["cross_attention_dim"]
+        if width != attended:
+            raise UserError(
+                f"the U-Net of {self.path} attends to texts of width {attended}, and its text encoder gives {width}: "
+                "these parts are of different pipelines; give a whole one"
+            )
+        for setting in ("addition_embed_type", "class_embed_type", "time_cond_proj_dim"):
+            if self.unet_settings.get(setting) is not None:
+                raise UserError(
+                    f"the U-Net of {self.path} has {setting}={self.unet_settings[setting]}, a condition beside time "
+                    "and text that model=stable_diffusion does not give: give Stable Diffusion 1.x or 2.x"
+                )
+
+    def _weights(self, part: str) -> list[Path]:
+        """Return the files of a network's weights: one, or an index and its shards."""
+        folder, stem = self.path / part, NETWORKS[part][2]
+        whole, index = folder / f"{stem}.safetensors", folder / f"{stem}.safetensors.index.json"
+        if whole.is_file():
+            return [whole]
+        if index.is_file():
+            named = self._json(f"{part}/{index.name}", "its weights cannot be found").get("weight_map", {})
+            shards = [folder / name for name in sorted(set(named.values()))]
+            if shards and all(shard.is_file() for shard in shards):
+                return [index, *shards]
+        if any(path.suffix in PICKLES for path in folder.iterdir()):
+            raise UserError(
+                f"{folder} holds pickled weights alone, which can run code and are not opened: convert them where you "
+                'trust them, by python -c "from diffusers import StableDiffusionPipeline as P; '
+                f"P.from_pretrained('{self.path}', use_safetensors=False, safety_checker=None).save_pretrained('NEW')\""
+            )
+        raise UserError(
+            f"{folder} should hold {whole.name}, or its shards with {index.name}, and does not: write the folder by "
+            "save_pretrained, without a variant"
+        )
+
+    def _files(self) -> Iterator[Path]:
+        yield from (self.path / INDEX, self.path / SCHEDULER)
+        yield from sorted(file for file in (self.path / "tokenizer").iterdir() if file.is_file())
+        for part in NETWORKS:
+            yield from (self.path / part / "config.json", *self._weights(part))
+
+    def _json(self, name: str, otherwise: str) -> dict[str, Any]:
+        file = self.path / name
+        if not file.is_file():
+            raise UserError(
+                f"{self.path} has no {name}, so {otherwise}: give a folder that save_pretrained of diffusers' "
+                "StableDiffusionPipeline wrote"
+            )
+        try:
+            body = json.loads(file.read_text())
+        except ValueError as error:
+            raise UserError(f"{file} cannot be read ({error}): replace it by a fresh copy") from error
+        if not isinstance(body, dict):
+            raise UserError(f"{file} should hold a JSON object: replace it by a fresh copy")
+        return body
+
+
+def find_pipeline(pretrained: str | None, revision: str | None, download: bool, cache: str) -> PipelineFolder:
+    """Return the folder of a pipeline.
+
+    Args:
+        pretrained: A folder, or "owner/name" on the hub.
+        revision: The commit on the hub; None for a folder.
+        download: Whether files that are not in the cache are fetched from the hub.
+        cache: The folder whose subfolder `hub` holds files from the hub.
+
+    Raises:
+        UserError: nothing is given, there is no such folder, or the hub's files cannot be had.
+    """
+    if not pretrained:
+        raise UserError(
+            "model=stable_diffusion needs model.pretrained: a folder that save_pretrained of diffusers' "
+            "StableDiffusionPipeline wrote, of Stable Diffusion 1.x or 2.x"
+        )
+    path = Path(pretrained).expanduser()
+    if path.is_dir():
+        return PipelineFolder(path)
+    if path.is_file():
+        raise UserError(
+            f'model.pretrained={pretrained} is a file, and a folder is expected: convert it by python -c "from '
+            "diffusers import StableDiffusionPipeline as P; "
+            f"P.from_single_file('{pretrained}').save_pretrained('NEW')\""
+        )
+    if pretrained.count("/") != 1 or pretrained.startswith(("/", ".", "~")) or pretrained.endswith("/"):
+        raise UserError(
+            f"model.pretrained={pretrained} is no folder here: correct the path, or give a name on the hub as "
+            "owner/name"
+        )
+    if revision is None:
+        raise UserError(
+            f"model.pretrained={pretrained} is no folder here; a name on the hub needs model.revision: give the commit "
+            "from its page, so that the same weights come every time"
+        )
+    return PipelineFolder(_from_hub(pretrained, revision, download, cache))
+
+
+def _from_hub(name: str, revision: str, download: bool, cache: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                cache_dir=Path(cache).expanduser() / "hub",
+                allow_patterns=[*FETCHED],
+                ignore_patterns=[*VARIANTS],
+                local_files_only=not download,
+            )
+        )
+    except (OSError, ValueError) as error:  # because the hub's own errors derive from these two
+        remedy = "check name, revision and network" if download else "give model.download=true to fetch it"
+        raise UserError(
+            f"model.pretrained={name} at revision {revision} cannot be had ({type(error).__name__}): {remedy}, or give "
+            "a folder"
+        ) from error
