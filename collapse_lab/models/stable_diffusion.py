@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -15,19 +15,21 @@ from collapse_lab.errors import UserError
 from collapse_lab.models.diffusion import LabelledRows
 from collapse_lab.models.guided import GuidedDiffusion
 from collapse_lab.nn.encoders import Encoders
+from collapse_lab.nn.lora import adapted
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pipeline import PipelineFolder, find_pipeline
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Denoiser, Sampler
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import Budget, Count, ProperShare, Rows, Samples, Spec
+from collapse_lab.types import Budget, Count, Positive, ProperShare, Rows, Samples, Spec, Width
 
 
 class StableDiffusion(GuidedDiffusion):
     """min E ||target - U(a_t z + s_t eps, t, text)||^2, z = f (mean + deviation eps') of the VAE (arXiv:2112.10752).
 
     The target is eps or the velocity, as the pipeline's own scheduler says. The U-Net alone is trained, as in
-    arXiv:2311.12202; the VAE and the text encoder stay as they are, so a stored fit holds the U-Net and nothing else.
+    arXiv:2311.12202, or adapters of a low rank inside it (`lora_rank`). The VAE and the text encoder stay as they are,
+    and a stored fit holds nothing but what is trained.
     Every fit starts from the pretrained U-Net or from that of an earlier generation. Each picture and each distinct
     prompt is encoded once in a fit.
 
@@ -40,6 +42,9 @@ class StableDiffusion(GuidedDiffusion):
         download: Whether files that are not in the cache are fetched from the hub.
         prompt_dropout: The share of rows that are trained on with the empty prompt, in [0, 1).
         optimisation: The settings of AdamW and of the moving average of the weights.
+        lora_rank: The rank of the adapters that are trained while the U-Net stays as it is; None trains the U-Net.
+        lora_alpha: The adapters are multiplied by lora_alpha / lora_rank; None means by 1.
+        lora_targets: The layers with adapters, by the ends of their names.
         gradient_checkpointing: Whether activations are computed twice and not kept, which takes less memory and more
             time.
         guidance_scale: w in eps_uncond + w (eps_cond - eps_uncond); 1 is no guidance.
@@ -55,8 +60,8 @@ class StableDiffusion(GuidedDiffusion):
 
     Raises:
         UserError: the data set has no captions, or images of other channels or sides than the VAE takes; a prompt is
-            longer than the tokenizer takes; `pretrained` is refused; the sampler does not fit; `guidance_interval` or
-            `pixels.range` is wrong; `optimisation` has no moving average.
+            longer than the tokenizer takes; `pretrained` or the adapters are refused; the sampler does not fit;
+            `guidance_interval` or `pixels.range` is wrong; `optimisation` has no moving average.
     """
 
     version: ClassVar[int] = 1
@@ -75,6 +80,9 @@ class StableDiffusion(GuidedDiffusion):
         optimisation: Optimisation = Optimisation(
             lr=1e-5, lr_schedule="constant", weight_decay=0.01, warmup=0.0, ema_decay=0.9999, betas=(0.9, 0.999)
         ),
+        lora_rank: Width | None = None,
+        lora_alpha: Positive | None = None,
+        lora_targets: Sequence[str] = ("to_q", "to_k", "to_v", "to_out.0"),
         gradient_checkpointing: bool = False,
         guidance_scale: float = 7.5,
         guidance_interval: Sequence[float] = (0.0, 1.0),
@@ -106,9 +114,21 @@ class StableDiffusion(GuidedDiffusion):
         self.sampling_precision, self._latent_channels = sampling_precision, folder.vae_settings["latent_channels"]
         self._factor = folder.factor
         self.guide(prompt_dropout, guidance_scale, guidance_interval)
-        self.unet = folder.network("unet")
+        unet = folder.network("unet")
+        if lora_rank is None:
+            self.unet = unet
+        else:
+            self.adapters = adapted(unet, lora_rank, lora_alpha or lora_rank, lora_targets)
+            vars(self)["unet"] = unet  # past Module's own way, because the adapters alone are trained and stored
         if gradient_checkpointing:
             self.unet.enable_gradient_checkpointing()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> StableDiffusion:
+        """Move a U-Net that is no part of this module, beside which adapters are trained, together with them."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if "unet" in vars(self):
+            self.unet._apply(fn, recurse)
+        return self
 
     @staticmethod
     def checksum(pretrained: Path) -> str:
