@@ -149,7 +149,6 @@ class StableDiffusion(GuidedDiffusion):
         self.to(budget.device)
         super().begin(data, budget, seeds)
         self._latents = self.encoders.latents(data.data, self.device, self.pixels.mirrored)
-        self.encoders.empty(self.device)
         self.encoders.release()
         self.train()
 
