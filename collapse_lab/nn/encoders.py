@@ -106,7 +106,7 @@ class Encoders:
         Raises:
             UserError: a prompt has more tokens than the text encoder takes; the message has their numbers.
         """
-        counts = [len(ids) for ids in self._tokenizer(list(texts)).input_ids] if texts else []
+        counts = [len(ids) for ids in self._tokenizer(list(texts), verbose=False).input_ids] if texts else []
         longest = max(counts, default=0)
         if longest > self._length:
             text = texts[counts.index(longest)]
