@@ -28,16 +28,15 @@ class StableDiffusion(GuidedDiffusion):
     """min E ||target - U(a_t z + s_t eps, t, text)||^2, z = f (mean + deviation eps') of the VAE (arXiv:2112.10752).
 
     The target is eps or the velocity, as the pipeline's own scheduler says. The U-Net alone is trained, as in
-    arXiv:2311.12202, or adapters of a low rank inside it (`lora_rank`). The VAE and the text encoder stay as they are,
-    and a stored fit holds nothing but what is trained.
-    Every fit starts from the pretrained U-Net or from that of an earlier generation. Each picture and each distinct
-    prompt is encoded once in a fit.
+    arXiv:2311.12202, or adapters of a low rank inside it (`lora_rank`). The VAE and the text encoders stay as they are
+    in every generation, and a stored fit holds nothing but what is trained. A fit starts from the pretrained U-Net, or
+    from that of an earlier generation. Each picture and each distinct prompt is encoded once in a fit.
 
     Args:
         spec: The data set, of images with captions.
-        pretrained: A folder that `save_pretrained` of diffusers' StableDiffusionPipeline wrote, of Stable Diffusion 1.x
-            or 2.x, with safetensors; or "owner/name" on the hub. Its contents count for the identity of a fit, its
-            path does not.
+        pretrained: A folder that `save_pretrained` of diffusers wrote, of Stable Diffusion 1.x, 2.x or SDXL, with
+            safetensors; or "owner/name" on the hub. The contents of the folder are part of the identity of a fit, and
+            its path is not.
         revision: The commit of a name on the hub, which needs one.
         download: Whether files that are not in the cache are fetched from the hub.
         prompt_dropout: The share of rows that are trained on with the empty prompt, in [0, 1).
@@ -113,6 +112,7 @@ class StableDiffusion(GuidedDiffusion):
         self.encoders.check(spec.vocabulary)
         self.sampling_precision, self._latent_channels = sampling_precision, folder.vae_settings["latent_channels"]
         self._factor = folder.factor
+        self._pooled = folder.second_settings["projection_dim"] if folder.two_texts else None
         self.guide(prompt_dropout, guidance_scale, guidance_interval)
         unet = folder.network("unet")
         if lora_rank is None:
@@ -203,9 +203,18 @@ class StableDiffusion(GuidedDiffusion):
         return rounded
 
     def predict(self, x: Tensor, t: Tensor, embedded: Tensor) -> Tensor:
-        """Return the U-Net's prediction, of the shape of x."""
-        predicted: Tensor = self.unet(x, t, embedded, return_dict=False)[0]
-        return predicted
+        """Return the U-Net's prediction, of the shape of x.
+
+        That of SDXL takes the embedding of the whole prompt too, and the sizes of an image that is neither enlarged nor
+        cropped.
+        """
+        if self._pooled is None:
+            predicted: Tensor = self.unet(x, t, embedded, return_dict=False)[0]
+            return predicted
+        sizes = torch.tensor([*self.spec.shape[1:], 0, 0, *self.spec.shape[1:]], dtype=x.dtype, device=x.device)
+        added = {"text_embeds": embedded[:, -1, : self._pooled], "time_ids": sizes.expand(len(x), -1)}
+        guided: Tensor = self.unet(x, t, embedded[:, :-1], added_cond_kwargs=added, return_dict=False)[0]
+        return guided
 
 
 def _check_data(spec: Spec, folder: PipelineFolder) -> None:

@@ -75,7 +75,9 @@ class Encoders:
     def states(self, captions: Sequence[str], index: Shaped[Tensor, " n"], device: torch.device) -> View:
         """Return the text encoder's states (n, length, width) of n prompts, on the CPU, still to be gathered.
 
-        A prompt is encoded once, however often it is asked for.
+        Of two text encoders (SDXL) the states before the last layer stand side by side, and one more row, the last,
+        holds the second one's embedding of the whole prompt, filled up with 0. A prompt is encoded once, however often
+        it is asked for.
 
         Args:
             captions: The distinct prompts.
@@ -106,7 +108,10 @@ class Encoders:
         Raises:
             UserError: a prompt has more tokens than the text encoder takes; the message has their numbers.
         """
-        counts = [len(ids) for ids in self._tokenizer(list(texts), verbose=False).input_ids] if texts else []
+        if not texts:
+            return
+        tokens = [words(list(texts), verbose=False).input_ids for words in self._tokenizers]
+        counts = [max(map(len, ids)) for ids in zip(*tokens, strict=True)]
         longest = max(counts, default=0)
         if longest > self._length:
             text = texts[counts.index(longest)]
@@ -117,10 +122,10 @@ class Encoders:
             )
 
     def release(self) -> None:
-        """Move both networks to the CPU, so that a GPU has room for the U-Net."""
-        for name in ("_vae", "_text"):
-            if name in vars(self):
-                vars(self)[name].to("cpu")
+        """Move the networks to the CPU, so that a GPU has room for the U-Net."""
+        for net in [vars(self).get("_vae"), *vars(self).get("_texts", ())]:
+            if net is not None:
+                net.to("cpu")
 
     def _encode(self, texts: Sequence[str], device: torch.device) -> None:
         """Encode the prompts that are new, and the empty one before all others."""
@@ -129,18 +134,25 @@ class Encoders:
             return
         self.check(new)
         made = torch.cat([self._states, *self._batches(new, device)])
+        if not self._numbers and self._folder.empty_is_zero:
+            made[EMPTY] = 0
         self._numbers |= {text: len(self._numbers) + number for number, text in enumerate(new)}
         self._states, self.prompts = made, self.prompts + len(new)
 
     @torch.no_grad()
     def _batches(self, texts: Sequence[str], device: torch.device) -> Iterator[Tensor]:
-        net = self._text.to(device)
+        nets = [net.to(device) for net in self._texts]
         for span in spans(len(texts), self._batch):
-            tokens = self._tokenizer(
-                list(texts[span]), padding="max_length", max_length=self._length, return_tensors="pt"
-            ).to(device)
-            masked = getattr(net.config, "use_attention_mask", False)
-            states: Tensor = net(tokens.input_ids, attention_mask=tokens.attention_mask if masked else None)[0]
+            tokens = [
+                words(list(texts[span]), padding="max_length", max_length=self._length, return_tensors="pt").to(device)
+                for words in self._tokenizers
+            ]
+            if self._folder.two_texts:
+                yield _side_by_side(nets, tokens).cpu()
+                continue
+            masked = getattr(nets[0].config, "use_attention_mask", False)
+            mask = tokens[0].attention_mask if masked else None
+            states: Tensor = nets[0](tokens[0].input_ids, attention_mask=mask)[0]
             yield states.cpu()
 
     @cached_property
@@ -148,15 +160,24 @@ class Encoders:
         return self._folder.network("vae").requires_grad_(False)
 
     @cached_property
-    def _text(self) -> Any:
-        return self._folder.network("text_encoder").requires_grad_(False)
+    def _texts(self) -> list[Any]:
+        parts = [part for part in self._folder.networks if part.startswith("text_encoder")]
+        return [self._folder.network(part).requires_grad_(False) for part in parts]
 
     @cached_property
-    def _tokenizer(self) -> Any:
-        return self._folder.tokenizer()
+    def _tokenizers(self) -> list[Any]:
+        return [self._folder.tokenizer(part) for part in self._folder.tokenizers]
 
     @cached_property
     def _length(self) -> int:
         """Return the tokens of a prompt: as many as the tokenizer says and the text encoder has positions for."""
         positions = self._folder.text_settings["max_position_embeddings"]
-        return min(int(self._tokenizer.model_max_length), int(positions))
+        return min(int(positions), *(int(words.model_max_length) for words in self._tokenizers))
+
+
+def _side_by_side(nets: Sequence[Any], tokens: Sequence[Any]) -> Float[Tensor, "n rows width"]:
+    """Return the states of two text encoders side by side, and the second one's embedding of the prompt below them."""
+    first, second = (net(own.input_ids, output_hidden_states=True) for net, own in zip(nets, tokens, strict=True))
+    states = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], -1)
+    whole = torch.nn.functional.pad(second.text_embeds, (0, states.shape[-1] - second.text_embeds.shape[-1]))
+    return torch.cat([states, whole[:, None]], 1)

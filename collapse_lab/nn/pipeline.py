@@ -26,16 +26,17 @@ NETWORKS = {
     "vae": ("AutoencoderKL", "diffusers", "diffusion_pytorch_model"),
     "text_encoder": ("CLIPTextModel", "transformers", "model"),
 }
-PARTS = (*NETWORKS, "tokenizer", "scheduler")
+SECOND = "text_encoder_2"  # of SDXL, with a tokenizer of its own
+SECOND_TEXTS = ("CLIPTextModelWithProjection", "transformers", "model")
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 # What is fetched from the hub; a second name before the ending marks weights of another type, such as fp16
-FETCHED = (INDEX, SCHEDULER, "tokenizer/*", "*/config.json", "*/*.safetensors", "*/*.safetensors.index.json")
+FETCHED = (INDEX, SCHEDULER, "tokenizer*/*", "*/config.json", "*/*.safetensors", "*/*.safetensors.index.json")
 VARIANTS = ("*/*.fp16.*", "*/*.non_ema.*", "*/*.bf16.*")
 
 
 @dataclass(frozen=True)
 class PipelineFolder:
-    """Represent a folder that `save_pretrained` of diffusers wrote: Stable Diffusion 1.x or 2.x.
+    """Represent a folder that `save_pretrained` of diffusers wrote: Stable Diffusion 1.x or 2.x, or SDXL.
 
     Its weights are safetensors. Pickles can run code, so they are not opened.
 
@@ -50,21 +51,21 @@ class PipelineFolder:
     path: Path
 
     def __post_init__(self) -> None:
-        named = self._json(INDEX, "it is no pipeline")
+        named = self.index
         kind = named.get("_class_name")
-        lacking = [part for part in PARTS if not (named.get(part) or [None])[0] or not (self.path / part).is_dir()]
-        other = sorted(part for part in ("text_encoder_2", "transformer", "prior") if named.get(part))
+        lacking = [part for part in (*self.networks, *self.tokenizers, "scheduler") if not self._has(part)]
+        other = [part for part in ("text_encoder_3", "transformer", "prior") if named.get(part)]
         if other:
             raise UserError(
                 f"{self.path} is a {kind} with {', '.join(other)}, and model=stable_diffusion takes Stable Diffusion "
-                "1.x and 2.x, which have one text encoder and a U-Net: give another folder"
+                "1.x, 2.x and SDXL, whose U-Net is given texts of CLIP: give another folder"
             )
         if lacking:
             raise UserError(
                 f"{self.path} is a {kind} without {', '.join(lacking)}: write the whole pipeline by save_pretrained of "
-                "diffusers' StableDiffusionPipeline"
+                "its class in diffusers"
             )
-        for part, (wanted, _, _) in NETWORKS.items():
+        for part, (wanted, _, _) in self.networks.items():
             if named[part][1] != wanted:
                 raise UserError(
                     f"the {part} of {self.path} is a {named[part][1]}, and model=stable_diffusion takes a {wanted}: "
@@ -72,6 +73,31 @@ class PipelineFolder:
                 )
             self._weights(part)
         self._check_widths()
+
+    @cached_property
+    def index(self) -> dict[str, Any]:
+        """Return the names of the parts and their classes."""
+        return self._json(INDEX, "it is no pipeline")
+
+    @property
+    def two_texts(self) -> bool:
+        """Return whether there are two text encoders, as in SDXL."""
+        return bool((self.index.get(SECOND) or [None])[0])
+
+    @property
+    def empty_is_zero(self) -> bool:
+        """Return whether 0 stands for the states of the empty prompt, as SDXL's pipeline is told in its index."""
+        return self.two_texts and bool(self.index.get("force_zeros_for_empty_prompt", True))
+
+    @property
+    def networks(self) -> dict[str, tuple[str, str, str]]:
+        """Return the class, its library and the name of the weights of each network."""
+        return NETWORKS | ({SECOND: SECOND_TEXTS} if self.two_texts else {})
+
+    @property
+    def tokenizers(self) -> tuple[str, ...]:
+        """Return the names of the tokenizers, one for each text encoder."""
+        return ("tokenizer", "tokenizer_2") if self.two_texts else ("tokenizer",)
 
     @cached_property
     def unet_settings(self) -> dict[str, Any]:
@@ -87,6 +113,11 @@ class PipelineFolder:
     def text_settings(self) -> dict[str, Any]:
         """Return the configuration of the text encoder."""
         return self._json("text_encoder/config.json", "its text encoder cannot be built")
+
+    @cached_property
+    def second_settings(self) -> dict[str, Any]:
+        """Return the configuration of the second text encoder."""
+        return self._json(f"{SECOND}/config.json", "its second text encoder cannot be built")
 
     @property
     def factor(self) -> int:
@@ -132,12 +163,12 @@ class PipelineFolder:
         """Return a network with the folder's weights, in float32 and not in training.
 
         Args:
-            part: `unet`, `vae` or `text_encoder`.
+            part: `unet`, `vae`, `text_encoder` or `text_encoder_2`.
 
         Raises:
             UserError: the weights are damaged, or some are missing, which would then be random.
         """
-        kind, library, _ = NETWORKS[part]
+        kind, library, _ = self.networks[part]
 
         def read(source: Any) -> tuple[nn.Module, dict[str, Any]]:
             pair: tuple[nn.Module, dict[str, Any]] = source.from_pretrained(
@@ -158,13 +189,17 @@ class PipelineFolder:
             )
         return made.eval()
 
-    def tokenizer(self) -> Any:
-        """Return the tokenizer of the text encoder."""
+    def tokenizer(self, part: str) -> Any:
+        """Return a tokenizer.
+
+        Args:
+            part: `tokenizer` or `tokenizer_2`.
+        """
         return self._read(
-            "tokenizer",
+            part,
             "transformers",
             "CLIPTokenizer",
-            lambda source: source.from_pretrained(self.path / "tokenizer", local_files_only=True),
+            lambda source: source.from_pretrained(self.path / part, local_files_only=True),
         )
 
     def _read(self, part: str, library: str, kind: str, read: Callable[[Any], Any]) -> Any:
@@ -176,12 +211,16 @@ class PipelineFolder:
             except Exception as error:  # because safetensors, tokenizers and both libraries raise their own
                 reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
                 raise UserError(
-                    f"{self.path / part} cannot be read by {library}' {kind} ({reason}): write the folder again by "
+                    f"{self.path / part} cannot be read by {kind} of {library} ({reason}): write the folder again by "
                     "save_pretrained"
                 ) from error
 
+    def _has(self, part: str) -> bool:
+        """Return whether the index names a part, and its folder is there."""
+        return bool((self.index.get(part) or [None])[0]) and (self.path / part).is_dir()
+
     def _check_widths(self) -> None:
-        """Refuse a U-Net that takes other latents than the VAE gives, or more than latents, times and texts."""
+        """Refuse a U-Net that takes other latents than the VAE gives, or other conditions than are given here."""
         latent, taken = self.vae_settings["latent_channels"], self.unet_settings["in_channels"]
         if latent != taken or self.unet_settings["out_channels"] != latent:
             raise UserError(
@@ -189,21 +228,28 @@ class PipelineFolder:
                 "inside masks or depth maps are not trained here: give a text-to-image pipeline"
             )
         width, attended = self.text_settings["hidden_size"], self.unet_settings["cross_attention_dim"]
+        width += self.second_settings["hidden_size"] if self.two_texts else 0
         if width != attended:
             raise UserError(
                 f"the U-Net of {self.path} attends to texts of width {attended}, and its text encoder gives {width}: "
                 "these parts are of different pipelines; give a whole one"
             )
+        wanted = {"addition_embed_type": "text_time" if self.two_texts else None}
         for setting in ("addition_embed_type", "class_embed_type", "time_cond_proj_dim"):
-            if self.unet_settings.get(setting) is not None:
+            if self.unet_settings.get(setting) != wanted.get(setting):
                 raise UserError(
-                    f"the U-Net of {self.path} has {setting}={self.unet_settings[setting]}, a condition beside time "
-                    "and text that model=stable_diffusion does not give: give Stable Diffusion 1.x or 2.x"
+                    f"the U-Net of {self.path} has {setting}={self.unet_settings.get(setting)}, and model="
+                    f"stable_diffusion gives it {wanted.get(setting)}: give Stable Diffusion 1.x, 2.x or SDXL"
                 )
+        if self.vae_settings.get("latents_mean") is not None:
+            raise UserError(
+                f"the VAE of {self.path} has latents_mean, and latents are scaled by one number here: give Stable "
+                "Diffusion 1.x, 2.x or SDXL"
+            )
 
     def _weights(self, part: str) -> list[Path]:
         """Return the files of a network's weights: one, or an index and its shards."""
-        folder, stem = self.path / part, NETWORKS[part][2]
+        folder, stem = self.path / part, self.networks[part][2]
         whole, index = folder / f"{stem}.safetensors", folder / f"{stem}.safetensors.index.json"
         if whole.is_file():
             return [whole]
@@ -215,8 +261,8 @@ class PipelineFolder:
         if any(path.suffix in PICKLES for path in folder.iterdir()):
             raise UserError(
                 f"{folder} holds pickled weights alone, which can run code and are not opened: convert them where you "
-                'trust them, by python -c "from diffusers import StableDiffusionPipeline as P; '
-                f"P.from_pretrained('{self.path}', use_safetensors=False, safety_checker=None).save_pretrained('NEW')\""
+                'trust them, by python -c "from diffusers import DiffusionPipeline as P; '
+                f"P.from_pretrained('{self.path}', use_safetensors=False).save_pretrained('NEW')\""
             )
         raise UserError(
             f"{folder} should hold {whole.name}, or its shards with {index.name}, and does not: write the folder by "
@@ -225,8 +271,9 @@ class PipelineFolder:
 
     def _files(self) -> Iterator[Path]:
         yield from (self.path / INDEX, self.path / SCHEDULER)
-        yield from sorted(file for file in (self.path / "tokenizer").iterdir() if file.is_file())
-        for part in NETWORKS:
+        for part in self.tokenizers:
+            yield from sorted(file for file in (self.path / part).iterdir() if file.is_file())
+        for part in self.networks:
             yield from (self.path / part / "config.json", *self._weights(part))
 
     def _json(self, name: str, otherwise: str) -> dict[str, Any]:
@@ -234,7 +281,7 @@ class PipelineFolder:
         if not file.is_file():
             raise UserError(
                 f"{self.path} has no {name}, so {otherwise}: give a folder that save_pretrained of diffusers' "
-                "StableDiffusionPipeline wrote"
+                "StableDiffusionPipeline or StableDiffusionXLPipeline wrote"
             )
         try:
             body = json.loads(file.read_text())
@@ -259,8 +306,8 @@ def find_pipeline(pretrained: str | None, revision: str | None, download: bool, 
     """
     if not pretrained:
         raise UserError(
-            "model=stable_diffusion needs model.pretrained: a folder that save_pretrained of diffusers' "
-            "StableDiffusionPipeline wrote, of Stable Diffusion 1.x or 2.x"
+            "model=stable_diffusion needs model.pretrained: a folder that save_pretrained of diffusers wrote, of Stable "
+            "Diffusion 1.x, 2.x or SDXL, or a name on the hub with model.revision"
         )
     path = Path(pretrained).expanduser()
     if path.is_dir():

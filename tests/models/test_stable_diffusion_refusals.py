@@ -64,8 +64,12 @@ def without_a_weight(folder: Path) -> None:
         (lambda f: shutil.rmtree(f / "vae"), "a StableDiffusionPipeline without vae: write the whole pipeline"),
         (lambda f: settings(f / "model_index.json", tokenizer=[None, None]), "without tokenizer: write the whole"),
         (
+            lambda f: settings(f / "model_index.json", transformer=["diffusers", "SD3Transformer2DModel"]),
+            r"with transformer, and model=stable_diffusion takes Stable Diffusion 1\.x, 2\.x and SDXL",
+        ),
+        (
             lambda f: settings(f / "model_index.json", text_encoder_2=["transformers", "CLIPTextModelWithProjection"]),
-            r"with text_encoder_2, and model=stable_diffusion takes Stable Diffusion 1\.x and 2\.x",
+            "without text_encoder_2, tokenizer_2: write the whole pipeline",
         ),
         (
             lambda f: settings(f / "model_index.json", vae=["diffusers", "AutoencoderTiny"]),
@@ -73,14 +77,15 @@ def without_a_weight(folder: Path) -> None:
         ),
         (pickled, r"unet holds pickled weights alone, .* convert them where you trust them, by python -c"),
         (lambda f: (f / UNET).unlink(), r"unet should hold diffusion_pytorch_model\.safetensors, or its shards"),
-        (lambda f: (f / UNET).write_bytes(b"x"), r"unet cannot be read by diffusers' UNet2DConditionModel"),
+        (lambda f: (f / UNET).write_bytes(b"x"), r"unet cannot be read by UNet2DConditionModel of diffusers"),
         (without_a_weight, r"unet lacks weights of UNet2DConditionModel \(conv_in\.weight, …\)"),
         (lambda f: settings(f / "unet" / "config.json", in_channels=9), "takes 9 channels, and its VAE gives 4"),
         (lambda f: settings(f / "unet" / "config.json", cross_attention_dim=8), "attends to texts of width 8, and"),
         (
             lambda f: settings(f / "unet" / "config.json", addition_embed_type="text_time"),
-            "has addition_embed_type=text_time, a condition beside time and text",
+            "has addition_embed_type=text_time, and model=stable_diffusion gives it None",
         ),
+        (lambda f: settings(f / "vae" / "config.json", latents_mean=[0.0] * 4), "has latents_mean, and latents are"),
         (
             lambda f: settings(f / "scheduler" / "scheduler_config.json", prediction_type="sample"),
             "predicts 'sample' .* trains epsilon and v_prediction",

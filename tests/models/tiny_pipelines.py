@@ -9,7 +9,7 @@ from typing import Any, Literal
 import diffusers
 import torch
 import transformers
-from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
 
 FACTOR = 2  # by which the VAE shrinks sides
 LENGTH = 48  # tokens of a prompt, start and end included
@@ -21,26 +21,28 @@ transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
 
 
-def write_pipeline(folder: Path, kind: Literal["1.x", "2.x"] = "1.x", channels: int = 3) -> Path:
+def write_pipeline(folder: Path, kind: Literal["1.x", "2.x", "xl"] = "1.x", channels: int = 3) -> Path:
     """Write a pipeline and return its folder.
 
     Args:
         folder: where it is written.
-        kind: Stable Diffusion 1.x (epsilon, PNDM) or 2.x (v, DDIM, linear projections, heads of each resolution).
+        kind: Stable Diffusion 1.x (epsilon, PNDM), 2.x (v, DDIM, linear projections, heads of each resolution) or SDXL
+            (two text encoders, size conditions, Euler).
         channels: of the VAE's images.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        StableDiffusionPipeline(
-            vae=_vae(channels),
-            text_encoder=_text_encoder(kind),
-            tokenizer=tokenizer(),
-            unet=_unet(kind),
-            scheduler=_scheduler(kind),
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        ).save_pretrained(folder)
+        parts = {"vae": _vae(channels), "unet": _unet(kind), "scheduler": _scheduler(kind), "tokenizer": tokenizer()}
+        parts["text_encoder"] = transformers.CLIPTextModel(_texts(kind, 16))
+        if kind == "xl":
+            second = transformers.CLIPTextModelWithProjection(_texts(kind, 24))
+            StableDiffusionXLPipeline(
+                **parts, text_encoder_2=second, tokenizer_2=tokenizer(), add_watermarker=False
+            ).save_pretrained(folder)
+        else:
+            StableDiffusionPipeline(
+                **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+            ).save_pretrained(folder)
     return folder
 
 
@@ -68,13 +70,12 @@ def _vae(channels: int) -> AutoencoderKL:
     )
 
 
-def _text_encoder(kind: str) -> Any:
-    vocabulary = len(tokenizer())
-    config = transformers.CLIPTextConfig(
-        vocab_size=vocabulary,
-        hidden_size=16,
+def _texts(kind: str, width: int) -> Any:
+    return transformers.CLIPTextConfig(
+        vocab_size=len(tokenizer()),
+        hidden_size=width,
         intermediate_size=32,
-        projection_dim=16,
+        projection_dim=20,
         num_hidden_layers=2,
         num_attention_heads=2,
         max_position_embeddings=LENGTH,
@@ -83,7 +84,6 @@ def _text_encoder(kind: str) -> Any:
         eos_token_id=1,
         pad_token_id=1,
     )
-    return transformers.CLIPTextModel(config)
 
 
 def _unet(kind: str) -> UNet2DConditionModel:
@@ -96,16 +96,27 @@ def _unet(kind: str) -> UNet2DConditionModel:
         block_out_channels=(8, 16),
         layers_per_block=1,
         norm_num_groups=4,
-        cross_attention_dim=16,
+        cross_attention_dim=40 if kind == "xl" else 16,
         attention_head_dim=2 if kind == "1.x" else (2, 4),
-        use_linear_projection=kind == "2.x",
+        use_linear_projection=kind != "1.x",
+        **(SIZES if kind == "xl" else {}),
     )
+
+
+# What SDXL's U-Net is given beside texts: the embedding of the prompt (20) and six sizes, each by 8 numbers
+SIZES = {
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 8,
+    "projection_class_embeddings_input_dim": 20 + 6 * 8,
+}
 
 
 def _scheduler(kind: str) -> Any:
     betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
     if kind == "1.x":
         return diffusers.PNDMScheduler(**betas, skip_prk_steps=True, steps_offset=1)
+    if kind == "xl":
+        return diffusers.EulerDiscreteScheduler(**betas, steps_offset=1, timestep_spacing="leading")
     return diffusers.DDIMScheduler(
         **betas, clip_sample=False, set_alpha_to_one=False, steps_offset=1, prediction_type="v_prediction"
     )
