@@ -17,8 +17,9 @@ from collapse_lab.models.guided import GuidedDiffusion
 from collapse_lab.nn.encoders import Encoders
 from collapse_lab.nn.lora import adapted
 from collapse_lab.nn.optimisation import Optimisation
-from collapse_lab.nn.pipeline import PipelineFolder, find_pipeline
+from collapse_lab.nn.pipeline import PipelineFolder
 from collapse_lab.nn.pixels import Pixels
+from collapse_lab.nn.pretrained import find_pipeline
 from collapse_lab.nn.samplers import Denoiser, Sampler
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import Budget, Count, Positive, ProperShare, Rows, Samples, Spec, Width

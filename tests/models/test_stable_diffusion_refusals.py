@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub.utils import filter_repo_objects
 from safetensors.torch import load_file, save_file
 
 from collapse_lab.config.building import build
@@ -18,6 +19,7 @@ from collapse_lab.engine.executor import Alone
 from collapse_lab.errors import UserError
 from collapse_lab.models.stable_diffusion import StableDiffusion
 from collapse_lab.nn.pixels import Pixels
+from collapse_lab.nn.pretrained import FETCHED, VARIANTS
 from collapse_lab.types import Spec
 from tests.models.cases import built
 from tests.models.tiny_pipelines import LENGTH, write_pipeline
@@ -125,6 +127,16 @@ def test_a_name_on_the_hub_is_read_from_the_cache(whole: Path, tmp_path: Path) -
     shutil.copytree(whole, tmp_path / "hub" / "models--owner--sd" / "snapshots" / commit)
     model, other = sd("owner/sd", revision=commit, cache=str(tmp_path)), sd(whole)
     assert all(torch.equal(value, other.weights()[name]) for name, value in model.weights().items())
+
+
+def test_only_the_files_that_are_read_are_fetched_from_the_hub() -> None:
+    read = ["model_index.json", "scheduler/scheduler_config.json", "tokenizer/vocab.json", "tokenizer_2/merges.txt"]
+    read += ["unet/config.json", "unet/diffusion_pytorch_model.safetensors", "text_encoder_2/model.safetensors"]
+    read += ["unet/diffusion_pytorch_model.safetensors.index.json", "vae/diffusion_pytorch_model.safetensors"]
+    others = ["unet/diffusion_pytorch_model.bin", "unet/diffusion_pytorch_model.fp16.safetensors", "v1-5.safetensors"]
+    others += ["safety_checker/model.safetensors", "unet/diffusion_pytorch_model.non_ema.safetensors", "README.md"]
+    chosen = filter_repo_objects([*read, *others], allow_patterns=[*FETCHED], ignore_patterns=[*VARIANTS])
+    assert list(chosen) == read
 
 
 @pytest.mark.parametrize(
