@@ -198,8 +198,7 @@ def _model(
     identities, schedules = bind_model(masked, where)
     family = import_target(str(node["_target_"]), where)
     fresh = bind_model(without(masked, getattr(family, "finetuning_only", ())), where)[0][0]
-    for identity in [*identities, fresh]:
-        _read_files(identity, node, ["pretrained"])
+    _read_files([*identities, fresh], node, ["pretrained"], getattr(family, "checksum", checksum))
     check_protocol(family, GenerativeModel, where)  # now, because what acts after training is read off the class
     component = ModelComponent(
         name, _constructor(node, where), identities, family.sampling_only, schedules, fresh_identity=fresh
@@ -215,18 +214,25 @@ def _model(
 def _extractor(name: str, node: Mapping[str, Any], masked: Mapping[str, Any]) -> Component:
     where = f"features.{name}"
     identity = bind(masked, where, SPEC)
-    _read_files(identity, node, ["weights", "pretrained"])
+    _read_files([identity], node, ["weights", "pretrained"])
     target = import_target(str(node["_target_"]), where)
     check_protocol(target, FittedExtractor if callable(getattr(target, "fit", None)) else Extractor, where)
     return Component(_constructor(node, where), identity, frozenset(getattr(target, "provides", ())))
 
 
-def _read_files(identity: dict[str, Any], node: Mapping[str, Any], arguments: Sequence[str]) -> None:
+def _read_files(
+    identities: Iterable[dict[str, Any]],
+    node: Mapping[str, Any],
+    arguments: Sequence[str],
+    checksum_of: Callable[[Path], str] = checksum,
+) -> None:
     """Put checksums in the place of paths, because weights that are replaced at the same path are other weights."""
     for argument in arguments:
         path = Path(str(node.get(argument) or "")).expanduser()
         if path.name and path.exists():
-            identity["arguments"][argument] = checksum(path)
+            contents = checksum_of(path)  # once for all identities, because weights may be gigabytes
+            for identity in identities:
+                identity["arguments"][argument] = contents
 
 
 def _prompts(node: Mapping[str, Any], spec: Spec) -> PromptSets:

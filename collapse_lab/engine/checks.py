@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ def check_run(lab: Lab, models: Mapping[str, GenerativeModel]) -> None:
         masks = dict(zip(("train", "reference"), lab.members_of(subset), strict=True))
         _check_metrics(lab, subset, masks)
         for name, model in models.items():
+            _check_prompts(lab, subset, model)
             prospect = Prospect(lab.dataset.spec, model, int(masks["reference"].sum()), _least(lab.n_samples))
             for probe_name, (probe, _) in lab.probes.items():
                 where = f"probes.{probe_name} of prompt set '{subset}'"
@@ -87,6 +88,21 @@ def refuse(plug: Any, where: str, known: Spec | Prospect | Comparison) -> None:
         ask(known)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
+
+
+def _check_prompts(lab: Lab, subset: str, model: GenerativeModel) -> None:
+    """Ask a family that may refuse prompts (`check_prompts`) whether it takes those of a prompt set.
+
+    Raises:
+        UserError: it does not; the message begins with the prompt set.
+    """
+    ask: Callable[[Sequence[str]], None] | None = getattr(model, "check_prompts", None)
+    if ask is None:
+        return
+    try:
+        ask(lab.conditions(subset, _most(lab.n_samples)).captions.table)
+    except UserError as error:
+        raise UserError(f"prompt set '{subset}': {error}") from error
 
 
 def _check_metrics(lab: Lab, subset: str, masks: Mapping[str, np.ndarray]) -> None:

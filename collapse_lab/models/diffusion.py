@@ -69,6 +69,7 @@ class Diffusion(pl.LightningModule, ABC):
     finetuning_only: ClassVar[frozenset[str]] = frozenset({"optimisation.finetune_lr"})
     gathers: ClassVar[bool] = True
     allocates: ClassVar[bool] = True
+    packs: ClassVar[bool] = True  # whether fits and samplings of several cells may run as one program
 
     def __init__(
         self,
@@ -91,9 +92,22 @@ class Diffusion(pl.LightningModule, ABC):
         self.frozen: Sequence[torch.nn.Module] = ()
         self.norm = torch.nn.functional.mse_loss if loss == "mse" else torch.nn.functional.l1_loss
 
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Return the shape of what the network denoises for one row: that of the row, or of its latents."""
+        return self.spec.shape
+
     @abstractmethod
-    def condition(self, rows: LabelledRows) -> Tensor:
+    def condition(self, rows: LabelledRows) -> Rows:
         """Return what each row is conditioned on, (n, …) on the CPU."""
+
+    def encoded(self, rows: Tensor) -> Tensor:
+        """Return rows (n, …) as the network sees them."""
+        return self.pixels.scaled(rows)
+
+    def decoded(self, x: Tensor) -> Tensor:
+        """Return the images of what the sampler leaves."""
+        return x
 
     @abstractmethod
     def embed(self, condition: Tensor) -> Tensor:
@@ -173,7 +187,7 @@ class Diffusion(pl.LightningModule, ABC):
         Args:
             samples: n rows.
             times: The times (n,) of the process, in [0, 1).
-            noise: Standard normal noise (n, …), of the shape of the rows.
+            noise: Standard normal noise (n, *noise_shape).
 
         Returns:
             The errors (n,), float32 and 0 or more.
@@ -182,7 +196,7 @@ class Diffusion(pl.LightningModule, ABC):
         condition, t = self.condition(samples), self.noising.at(times)
         losses = []
         for span in spans(len(samples), self.sampling_batch):
-            x = self.pixels.scaled(samples.data[span])
+            x = self.encoded(samples.data[span])
             predicted, target = self._denoise(x, condition[span], t[span], noise[span])
             losses.append((predicted - target).square().flatten(1).mean(1).cpu())
         return torch.cat(losses)
@@ -219,10 +233,10 @@ class Diffusion(pl.LightningModule, ABC):
         self.eval()
         n, condition, shape = len(conditions), self.condition(conditions), self.spec.shape
         later = seeds.torch()  # of what is drawn between the steps, which comes after the noise of all images
-        for _ in normal(n, shape, self.sampling_batch, later):
+        for _ in normal(n, self.noise_shape, self.sampling_batch, later):
             pass
         images, bad = torch.empty(0), 0
-        noises = normal(n, shape, self.sampling_batch, seeds.torch())
+        noises = normal(n, self.noise_shape, self.sampling_batch, seeds.torch())
         for span, noise in zip(spans(n, self.sampling_batch), noises, strict=True):
             batch = self._sample_batch(noise, condition[span], later, progress)
             bad += _not_finite(batch)
@@ -252,7 +266,7 @@ class Diffusion(pl.LightningModule, ABC):
             generator,
             lambda: progress.advance(len(noise)),
         )
-        return x.cpu()
+        return self.decoded(x).cpu()
 
     def sampling_steps(self, n: int) -> int:
         """Return how often `sample` advances the progress for n conditions."""

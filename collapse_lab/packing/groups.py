@@ -86,6 +86,8 @@ def obstacle(request: FitRequest | SampleRequest) -> str | None:
     model, family = request.model, type(request.model).__name__
     if not isinstance(model, Diffusion):
         return f"{family} is no denoising model, and only denoising models can be packed"
+    if not model.packs:
+        return f"{family} trains on latents, and only models of pixels can be packed"
     if any(isinstance(module, nn.Dropout) and module.p > 0 for module in model.modules()):
         return f"{family} has dropout, which would draw from a random stream that is not the cell's own"
     if len(model.state_dict()) != len(list(model.parameters())):

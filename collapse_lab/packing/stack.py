@@ -185,7 +185,7 @@ def sample_together(requests: Sequence[SampleRequest]) -> list[Samples | Diverge
     stack, progress = StackedModels(models), Everyone([request.progress for request in requests])
     generators = [request.seeds.torch() for request in requests]
     condition = torch.stack(
-        [model.condition(request.conditions) for model, request in zip(models, requests, strict=True)]
+        [model.condition(request.conditions)[:] for model, request in zip(models, requests, strict=True)]
     )
     noise = torch.stack([torch.randn(n, *first.spec.shape, generator=generator) for generator in generators])
     images = [

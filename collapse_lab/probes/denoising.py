@@ -19,7 +19,10 @@ class Denoises(Protocol):
     """Describe a family that is trained by denoising."""
 
     def denoising_losses(self, samples: Samples, times: Tensor, noise: Tensor) -> Tensor:
-        """Return the training objective of each row, (n,), at times (n,) in [0, 1) and noise (n, *shape)."""
+        """Return the training objective of each row, (n,), at times (n,) in [0, 1) and noise (n, *shape).
+
+        The shape is that of a row, unless the family has a `noise_shape`, such as that of latents.
+        """
         ...
 
 
@@ -50,10 +53,11 @@ class DenoisingLoss:
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """Return `denoising_loss`, ≥ 0."""
         family, real = _denoiser(subject.model), subject.real
+        shape = (len(real), *getattr(family, "noise_shape", real.data.shape[1:]))
         losses = torch.zeros(len(real))
         for draw in range(self.draws):
             times = torch.from_numpy((rng.random(len(real)) + draw) / self.draws)
-            noise = torch.from_numpy(rng.standard_normal(real.data.shape, dtype=np.float32))
+            noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
             losses += family.denoising_losses(real, times, noise) / self.draws
         return {"denoising_loss": around(float(losses.mean()), [losses], rng, self.bootstrap, low=0.0)}
 

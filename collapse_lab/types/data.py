@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, Literal, Protocol
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -60,6 +60,7 @@ class Spec:
     tokens: Tokens | None = None
 
 
+@runtime_checkable
 class Rows(Protocol):
     """Give rows of data when they are asked for: a tensor, or a view of rows that lie in files.
 

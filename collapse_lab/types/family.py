@@ -78,6 +78,13 @@ class GenerativeModel(Protocol):
     `sample` is then given a fourth argument, `allocate: Allocate`, and writes the rows batch after batch into the
     tensor that it makes.
 
+    A family that reads some files alone of the folder `pretrained` may have a static method `checksum(path: Path)`,
+    which returns a text that is equal for equal contents. It stands in the identity in the place of the path; without
+    the method, the names and contents of all files do.
+
+    A family that does not take every prompt may have a method `check_prompts(texts: Sequence[str])`, which raises
+    `UserError`. It is asked before anything is computed, with the prompts of every prompt set.
+
     A family that chooses its weights on validation rows has an attribute or property `validates`, a boolean, and a
     method `validate_on(rows: Samples)`, which is called before `fit`. A run whose data set has no such rows is refused.
     """

@@ -9,6 +9,7 @@ from tests.benchmarks import (
     bench_recursion,
     bench_sampling,
     bench_sharing,
+    bench_stable_diffusion,
     bench_startup,
 )
 
@@ -16,6 +17,7 @@ ALL = (
     bench_startup,
     bench_phases,
     bench_sampling,
+    bench_stable_diffusion,
     bench_decoding,
     bench_sharing,
     bench_pack,

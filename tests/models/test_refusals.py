@@ -22,6 +22,7 @@ FAMILIES = {
     "kde": "collapse_lab.models.kde.KDE",
     "linear_regression": "collapse_lab.models.linear_regression.LinearRegression",
     "rkhs": "collapse_lab.models.rkhs.RKHS",
+    "stable_diffusion": "collapse_lab.models.stable_diffusion.StableDiffusion",
     "text2image": "collapse_lab.models.text2image.Text2Image",
     "vae": "collapse_lab.models.vae.VAE",
 }
@@ -87,6 +88,13 @@ def node(**changes: Any) -> dict[str, Any]:
         ("linear_regression", {"noise": float("inf")}, r"model\.noise takes a finite number; got inf"),
         ("linear_regression", {"inputs": "new"}, r"model\.inputs is one of same, fresh; got 'new'"),
         ("rkhs", {"ridge": 0.0}, r"model\.ridge is above 0; got 0\.0"),
+        ("stable_diffusion", {"prompt_dropout": 1.0}, r"model\.prompt_dropout is in \[0, 1\); got 1\.0"),
+        ("stable_diffusion", {"encoding_batch": 0}, r"model\.encoding_batch is 1 or more; got 0"),
+        (
+            "stable_diffusion",
+            {"sampling_precision": "bf16"},
+            r"model\.sampling_precision is one of 32-true, bf16-mixed; got 'bf16': did you mean 'bf16-mixed'",
+        ),
         ("text2image", {"prompt_dropout": 1.0}, r"model\.prompt_dropout is in \[0, 1\); got 1\.0"),
         ("text2image", {"sampling_batch": 0}, r"model\.sampling_batch is 1 or more; got 0"),
         (
@@ -106,7 +114,7 @@ def test_a_value_outside_of_its_annotation_is_refused(family: str, arguments: di
         bound(family, **arguments)
 
 
-@pytest.mark.parametrize("family", ["causal_lm", "ddim", "ddpm", "text2image", "vae"])
+@pytest.mark.parametrize("family", ["causal_lm", "ddim", "ddpm", "stable_diffusion", "text2image", "vae"])
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -128,7 +136,7 @@ def test_wrong_settings_of_the_optimisation_are_refused(family: str, changes: di
         bound(family, optimisation=node(**changes))
 
 
-@pytest.mark.parametrize("family", ["causal_lm", "ddim", "ddpm", "text2image", "vae"])
+@pytest.mark.parametrize("family", ["causal_lm", "ddim", "ddpm", "stable_diffusion", "text2image", "vae"])
 def test_the_optimisation_is_part_of_an_identity_unless_it_is_the_default(family: str) -> None:
     parameters = inspect.signature(import_target(FAMILIES[family], "model")).parameters
     default: Optimisation = parameters["optimisation"].default

@@ -96,9 +96,13 @@ def test_a_request_that_cannot_be_packed_has_a_reason() -> None:
     network.extra = torch.nn.Dropout(0.1)
     network = holding.model
     network.register_buffer("seen", torch.zeros(1))
+    latent = fit("ddim", 0)
+    network = latent.model
+    network.packs = False  # as Stable Diffusion says
     for request, reason in (
         (dropping, "dropout"),
         (holding, "buffers"),
+        (latent, "trains on latents"),
         (fit("ddim", 0, budget(precision="bf16-mixed")), "bf16-mixed"),
         (sampling("ddpm", 0, sampler=Sampler(steps=2, options={"thresholding": True})), "thresholding"),
     ):
