@@ -78,6 +78,10 @@ class GenerativeModel(Protocol):
     `sample` is then given a fourth argument, `allocate: Allocate`, and writes the rows batch after batch into the
     tensor that it makes.
 
+    A family whose fit can go on from a checkpoint may say so in a class attribute `resumes`, True. Its `fit` is then
+    given a fifth argument, `checkpoint: Checkpointing | None`, and hands it to `engine.fitting.fit`. The module that is
+    fitted is an `engine.checkpoint.Resumable`, which names the family's random streams.
+
     A family that chooses its weights on validation rows has an attribute or property `validates`, a boolean, and a
     method `validate_on(rows: Samples)`, which is called before `fit`. A run whose data set has no such rows is refused.
     """
