@@ -96,7 +96,7 @@ def kept_at(folder: Path, minutes: float = NEVER, key: str = "a" * 32) -> Checkp
     return Checkpointing(folder / ".checkpoints" / f"fit-{key}.safetensors", key, minutes)
 
 
-def fit(name: str, kept: Checkpointing | None, steps: Steps | None = None, **changes: Any) -> tuple[Weights, int]:
+def fit(name: str, kept: Checkpointing | None, progress: Steps | None = None, **changes: Any) -> tuple[Weights, int]:
     """Fit a fresh model, and return its weights and how many training steps were computed."""
     case = CASES[name]
     with place().child("init").scoped():
@@ -111,7 +111,7 @@ def fit(name: str, kept: Checkpointing | None, steps: Steps | None = None, **cha
 
     model.training_step = counted
     budget = replace(Budget(STEPS, BATCH, rows=20, **case.settings), **changes)
-    model.fit(case.rows(), budget, place(), steps or Steps(), checkpoint=kept)
+    model.fit(case.rows(), budget, place(), progress or Steps(), checkpoint=kept)
     return {key: value.clone() for key, value in model.weights().items()}, computed
 
 
