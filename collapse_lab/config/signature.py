@@ -29,7 +29,8 @@ def canonical(cfg: DictConfig) -> dict[str, Any]:
     for name in masked.paths:
         masked.paths[name] = f"<{name}>"
     masked.device = MASKED
-    masked.get("trainer", {}).pop("pack", None)  # because how many cells share a program changes no result
+    for name in ("pack", "checkpoint_minutes"):  # because programs that cells share, and checkpoints, change no result
+        masked.get("trainer", {}).pop(name, None)
     return resolved(masked)
 
 

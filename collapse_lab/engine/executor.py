@@ -21,7 +21,10 @@ class Alone:
     def fit(self, request: FitRequest) -> None:
         """Fit a model in place."""
         choose_arithmetic(request.budget.arithmetic)
-        request.model.fit(request.data, request.budget, request.seeds, request.progress)
+        fit: Callable[..., None] = request.model.fit
+        if request.checkpoint is not None and getattr(request.model, "resumes", False):
+            fit = partial(fit, checkpoint=request.checkpoint)
+        fit(request.data, request.budget, request.seeds, request.progress)
 
     def sample(self, request: SampleRequest) -> Samples:
         """Return what a fitted model samples."""

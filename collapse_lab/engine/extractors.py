@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeGuard
 
@@ -91,13 +91,16 @@ class Extractors:
         )
 
     def _stage(self, identity: Mapping[str, Any], extractor: FittedExtractor) -> Stage:
-        def produce() -> Payload:
+        def produce(key: str) -> Payload:
             real = self._lab.real.map(partial(given, extractor))
             choose_arithmetic()
-            extractor.fit(real, self._progress)
+            fit: Callable[..., None] = extractor.fit
+            if getattr(extractor, "resumes", False):
+                fit = partial(fit, checkpoint=self._lab.checkpoint(ExtractorKey.kind, key))
+            fit(real, self._progress)
             return Payload(extractor.weights())
 
-        return Stage(self._lab.store, ExtractorKey(identity, self._lab.dataset.key), produce)
+        return Stage(self._lab.store, ExtractorKey(identity, self._lab.dataset.key), produce, keyed=True)
 
 
 def seed_of(extractor: Extractor) -> int | None:

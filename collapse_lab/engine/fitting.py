@@ -7,16 +7,19 @@ import math
 import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from collapse_lab.engine.checkpoint import Checkpoint, Resumable
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import LARGEST, Arithmetic, Budget, Count, Natural, Positive, Progress
+from collapse_lab.types import LARGEST, Arithmetic, Budget, Checkpointing, Count, Natural, Positive, Progress
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
@@ -41,6 +44,11 @@ class Training:
         arithmetic: how a GPU computes in float32. `exact` is float32 with all its bits, and the same bits each time;
             `fast` rounds the factors of products to TF32 and takes the fastest kernels.
         pack: how many cells of a sweep are fitted and sampled as one program. Results do not depend on it.
+        checkpoint_minutes: the time between two checkpoints of a fit, None for none at all. A fit that was stopped goes
+            on from its last checkpoint: on a CPU its weights are those of a fit that was not stopped, bit for bit.
+            There is one more checkpoint where SIGTERM, SIGINT or SIGUSR2 stops the fit, so that SIGKILL alone costs
+            steps. Results do not depend on it. Cells that are fitted as one program (`pack`) have no checkpoints, and
+            neither has the time of a fit: its seconds in the ledger count from its last start.
     """
 
     steps: Natural
@@ -51,6 +59,7 @@ class Training:
     gradient_clip: Positive | None = 1.0
     arithmetic: Arithmetic = "exact"
     pack: Count = 1
+    checkpoint_minutes: Positive | None = 10.0
 
     def budget(self, warm: bool, rows: int, device: str) -> Budget:
         """Return the budget of one fit.
@@ -158,15 +167,32 @@ def fit(
     budget: Budget,
     progress: Progress,
     watch: Callable[[Progress], Watch] = Watch,
+    checkpoint: Checkpointing | None = None,
 ) -> None:
-    """Run the module's training_step over the batches of row numbers.
+    """Run the module's training_step over the batches of row numbers, from the fit's checkpoint on if there is one.
+
+    Args:
+        module: what is fitted; a `Resumable` where there is a checkpoint.
+        rows: one batch for each step. It gives the same batches whenever it is iterated over.
+        budget: steps and precision.
+        progress: told of every step, and at once of those that are not computed again.
+        watch: makes what looks after each step.
+        checkpoint: where and how often the fit is checkpointed; None writes no checkpoint.
 
     Raises:
         Diverged: the loss is not finite.
-        KeyboardInterrupt: the user pressed Ctrl-C, which Lightning by itself takes for a graceful end.
+        KeyboardInterrupt: the user pressed Ctrl-C, or the process was asked to end by SIGTERM. Lightning by itself
+            takes both for a graceful end.
     """
     if budget.steps == 0:
         return
+    kept = None
+    if checkpoint is not None:
+        assert isinstance(module, Resumable)
+        kept = Checkpoint(checkpoint, module, budget)
+        rows = kept.rest_of(rows)
+        if kept.done:
+            progress.advance(kept.done)
     trainer = pl.Trainer(
         max_steps=budget.steps,
         accelerator="gpu" if budget.device == "cuda" else "cpu",
@@ -177,18 +203,18 @@ def fit(
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[watch(progress)],
+        callbacks=[watch(progress)] if kept is None else [watch(progress), kept],
         # Because Lightning would otherwise find SLURM by itself, and requeue the job beside submitit
-        plugins=[LightningEnvironment()],
+        plugins=[LightningEnvironment()] if kept is None else [LightningEnvironment(), kept.files],
     )
     handler = signal.getsignal(signal.SIGINT)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), nullcontext() if kept is None else kept.listening():
             warnings.simplefilter("ignore")
-            trainer.fit(module, train_dataloaders=rows)
+            trainer.fit(module, train_dataloaders=rows, ckpt_path=None if kept is None else kept.path)
     except SystemExit as end:
-        if not trainer.interrupted:
-            raise
+        if not isinstance(end, SIGTERMException) and not isinstance(end.__context__, KeyboardInterrupt):
+            raise  # because the handler of a signal ends the process in its own way
         # Because Lightning ignores Ctrl-C from here on, and leaves with the exit code of a failure
         signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from end

@@ -19,6 +19,7 @@ from collapse_lab.seeds import Seeds
 from collapse_lab.sizes import Sizes, size_at
 from collapse_lab.storage.store import Store
 from collapse_lab.types import (
+    Checkpointing,
     Conditions,
     Curation,
     Dataset,
@@ -184,6 +185,11 @@ class Lab:
         """Return the model of a fit as it is before the fit: with pretrained weights, or with random ones."""
         with seeds.child("init").scoped():
             return component.build(self.dataset.spec, seeds.generation)
+
+    def checkpoint(self, kind: str, key: str) -> Checkpointing | None:
+        """Return where and how often the fit of a stage is checkpointed, None where it is not."""
+        minutes = self.training.checkpoint_minutes
+        return None if minutes is None else Checkpointing(self.store.checkpoint(kind, key), key, minutes)
 
     def sampled_by(self, generation: int) -> int:
         """Return how many samples a generation makes for each prompt set, which the next one may train on."""

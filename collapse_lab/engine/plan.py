@@ -194,7 +194,7 @@ class Planner:
         produce = self._work.fitting(model, budget, seeds, lambda: self._pool.view(ids), warm)
         parents = [self._sources[source] for source in self._pool.keys(ids) if source in self._sources]
         parents = [warm, *parents] if warm else parents
-        return Stage(lab.store, key, produce, parents, lab.store.commits(generation))
+        return Stage(lab.store, key, produce, parents, lab.store.commits(generation), keyed=True)
 
     def _sample(
         self,

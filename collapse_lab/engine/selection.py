@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytorch_lightning as pl
 from torch import Tensor
@@ -70,6 +71,14 @@ class Best(Watch):
         if loss < self._smallest:
             self._smallest = loss
             self._kept = {name: value.clone() for name, value in self._weights().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best weights so far and their loss, as a checkpoint of the fit holds them."""
+        return {"smallest": self._smallest, "kept": self._kept}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self._smallest, self._kept = state_dict["smallest"], state_dict["kept"]
 
     @property
     def kept(self) -> Weights:

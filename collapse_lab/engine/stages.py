@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from collapse_lab.engine.keys import StageKey
 from collapse_lab.storage.store import Payload, Store
@@ -17,22 +18,25 @@ class Stage:
     Args:
         store: where the stage is committed.
         depends_on: the facts that it depends on besides its parents.
-        produce: computes the payload.
+        produce: computes the payload. It is called with the key of the stage if `keyed`.
         parents: the stages that it reads.
         persist: whether the store commits it. If not, it lives in memory until `release`.
+        keyed: whether `produce` takes the key, under which a fit keeps its checkpoint.
     """
 
     def __init__(
         self,
         store: Store,
         depends_on: StageKey,
-        produce: Callable[[], Payload],
+        produce: Callable[..., Payload],
         parents: Sequence[Stage] = (),
         persist: bool = True,
+        keyed: bool = False,
     ) -> None:
         self.kind, self.parents, self.persist = depends_on.kind, list(parents), persist
         self.key: str = depends_on.digest([parent.key for parent in parents])
-        self._store, self._produce, self._facts = store, produce, depends_on.facts()
+        self._store, self._facts = store, depends_on.facts()
+        self._produce: Callable[[], Payload] = partial(produce, self.key) if keyed else produce
         self._payload: Payload | None = None
 
     @property
@@ -63,7 +67,7 @@ class Stage:
                 described = {"fields": stage._facts, "parents": [parent.key for parent in stage.parents]}
                 stage._payload = stage._store.obtain(stage.kind, stage.key, stage._produce, described)
             elif stage._payload is None:
-                stage._payload = stage._store.read(stage.kind, stage.key) or stage._store.compute(stage._produce)
+                stage._payload = stage._store.compute(stage.kind, stage.key, stage._produce)
         assert self._payload is not None
         return self._payload
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from collapse_lab.engine.extractors import Extractors
-from collapse_lab.engine.keys import CuratedKey
+from collapse_lab.engine.keys import CuratedKey, FitKey
 from collapse_lab.engine.lab import Lab, ModelComponent
 from collapse_lab.engine.oversampling import joined
 from collapse_lab.engine.payloads import samples_of, samples_to_payload
@@ -42,8 +42,8 @@ class Work:
         seeds: Seeds,
         view: Callable[[], Samples[Rows]],
         warm: Stage | None,
-    ) -> Callable[[], Payload]:
-        """Return a function that builds the model, loads the weights it starts from, and fits it.
+    ) -> Callable[[str], Payload]:
+        """Return a function of the stage's key that builds the model, loads the weights it starts from, and fits it.
 
         Args:
             component: the family.
@@ -53,7 +53,7 @@ class Work:
             warm: the fit whose weights this one starts from, None for fresh weights.
         """
 
-        def produce() -> Payload:
+        def produce(key: str) -> Payload:
             # Because a GPU should not hold the model that was sampled last beside the one that is fitted, let go of it
             self._last = None
             model = self._lab.fresh(component, seeds)
@@ -62,9 +62,12 @@ class Work:
             if component.validates:
                 model.validate_on(self._lab.validation)  # type: ignore[attr-defined]
             rows = given(model, view())
+            checkpoint = self._lab.checkpoint(FitKey.kind, key)
             self._progress.start(seeds.generation, component.name, "fit", budget.steps)
             try:
-                self._lab.executor.fit(FitRequest(model, component.fit_identity, rows, budget, seeds, self._progress))
+                self._lab.executor.fit(
+                    FitRequest(model, component.fit_identity, rows, budget, seeds, self._progress, checkpoint)
+                )
             except Diverged as diverged:
                 return Payload(divergence=str(diverged))
             finally:

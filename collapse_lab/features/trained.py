@@ -9,19 +9,31 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from collapse_lab.engine import fitting
+from collapse_lab.engine.checkpoint import Resumable
 from collapse_lab.errors import UserError
 from collapse_lab.features.frozen import stacked
 from collapse_lab.features.network import FeatureNetwork, jittered
 from collapse_lab.images import as_float
 from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import Budget, Count, FeatureSet, Positive, Progress, RealData, Rows, Samples, Spec, Whole
+from collapse_lab.types import (
+    Budget,
+    Checkpointing,
+    Count,
+    FeatureSet,
+    Positive,
+    Progress,
+    RealData,
+    Rows,
+    Samples,
+    Spec,
+    Whole,
+)
 
 ROWS = 1024  # rows of one batch of extraction
 
@@ -48,6 +60,7 @@ class TrainedClassifier(ABC):
 
     version: ClassVar[int] = 1
     gathers: ClassVar[bool] = True
+    resumes: ClassVar[bool] = True
     resize: ClassVar[str | None] = None
     provides: ClassVar[frozenset[str]] = frozenset({"predicted"})
 
@@ -83,7 +96,7 @@ class TrainedClassifier(ABC):
             classes: The number of classes.
         """
 
-    def fit(self, real: RealData[Rows], progress: Progress) -> None:
+    def fit(self, real: RealData[Rows], progress: Progress, checkpoint: Checkpointing | None = None) -> None:
         """Train on `real.train`, then measure the accuracy on `real.reference`.
 
         Raises:
@@ -94,7 +107,8 @@ class TrainedClassifier(ABC):
         module = _Training(self._network, images, labels, self.lr, self.steps, self._seeds)
         budget = Budget(self.steps, self.batch_size, gradient_clip=None, device=torch.device(self.device).type)
         progress.start(0, self.name, "features", self.steps)
-        fitting.fit(module, _WholeBatches(len(labels), budget, self._seeds), budget, progress)
+        batches = _WholeBatches(len(labels), budget, self._seeds)
+        fitting.fit(module, batches, budget, progress, checkpoint=checkpoint)
         progress.stop()
         self._network.to(self.device)  # because Lightning leaves a network on the CPU
         # The store holds float32, so round the accuracy to what will be read back
@@ -197,7 +211,7 @@ class TrainedClassifier(ABC):
         return samples.data.index_select(0, torch.nonzero(known)[:, 0]), labels[known]
 
 
-class _Training(pl.LightningModule):
+class _Training(Resumable):
     """Train a network to classify augmented images, by AdamW under a one-cycle schedule of the learning rate.
 
     The optimisation is fixed and part of an extractor's `version`: it measures, and no experiment changes it.
@@ -216,6 +230,10 @@ class _Training(pl.LightningModule):
         self.network = network.train()
         self.images, self._labels, self._lr, self._steps = images, labels, lr, steps
         self._jitter = seeds.child("augmentation").torch()
+
+    def streams(self) -> dict[str, torch.Generator]:
+        """Return the generator of the augmentation."""
+        return {"augmentation": self._jitter}
 
     def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
         """Return the row numbers as they are: the rows are on the CPU."""

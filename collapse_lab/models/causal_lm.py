@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-import pytorch_lightning as pl
 import torch
 from annotated_types import Ge, Gt, Le
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from collapse_lab.engine import fitting
+from collapse_lab.engine.checkpoint import Resumable, global_streams
 from collapse_lab.engine.selection import Best, Times
 from collapse_lab.errors import UserError
 from collapse_lab.nn import decoding
@@ -20,6 +20,7 @@ from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import (
     Budget,
+    Checkpointing,
     Conditions,
     Count,
     Layers,
@@ -36,7 +37,7 @@ from collapse_lab.types import (
 Mass = Annotated[float, Gt(0), Le(1)]
 
 
-class CausalLM(pl.LightningModule):
+class CausalLM(Resumable):
     """min E -log p(x_t | x_1 … x_t-1), the mean over a block's tokens from the second on.
 
     A sample is a block of tokens that continues the context it is given: by beam search, or token by token at random
@@ -78,6 +79,7 @@ class CausalLM(pl.LightningModule):
     )
     finetuning_only: ClassVar[frozenset[str]] = frozenset({"optimisation.finetune_lr"})
     gathers: ClassVar[bool] = True
+    resumes: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -129,7 +131,14 @@ class CausalLM(pl.LightningModule):
                 f"{positions}: give dataset.block={positions // 2} or less"
             )
 
-    def fit(self, data: Samples[Rows], budget: Budget, seeds: Seeds, progress: Progress) -> None:
+    def fit(
+        self,
+        data: Samples[Rows],
+        budget: Budget,
+        seeds: Seeds,
+        progress: Progress,
+        checkpoint: Checkpointing | None = None,
+    ) -> None:
         """Train the network on blocks of tokens, and keep the last weights or the best ones.
 
         Raises:
@@ -140,10 +149,14 @@ class CausalLM(pl.LightningModule):
         best = Best(progress, Times(self.validate_every, len(data), budget), self._validation_loss, self.weights)
         watch = (lambda _: best) if self.validates else fitting.Watch
         with seeds.child("dropout").scoped(budget.device):
-            fitting.fit(self, fitting.RandomRows(len(data), budget, seeds), budget, progress, watch)
+            fitting.fit(self, fitting.RandomRows(len(data), budget, seeds), budget, progress, watch, checkpoint)
         if self.validates and budget.steps:
             self.load(best.kept)
         del self._rows  # because the model outlives the fit and would keep the rows
+
+    def streams(self) -> dict[str, torch.Generator]:
+        """Return the generators of dropout."""
+        return global_streams(self._budget.device)
 
     def validate_on(self, rows: Samples) -> None:
         """Take the blocks on which the next fit chooses its weights."""

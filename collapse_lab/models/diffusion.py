@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from collapse_lab.engine import fitting
+from collapse_lab.engine.checkpoint import Resumable, global_streams
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.nn.latents import normal
 from collapse_lab.nn.noising import Noising
@@ -21,7 +21,18 @@ from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Denoiser, Sampler
 from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import Allocate, Budget, Captions, Conditions, Progress, Rows, Samples, Spec, Weights
+from collapse_lab.types import (
+    Allocate,
+    Budget,
+    Captions,
+    Checkpointing,
+    Conditions,
+    Progress,
+    Rows,
+    Samples,
+    Spec,
+    Weights,
+)
 
 Loss = Literal["mse", "mae"]
 
@@ -42,7 +53,7 @@ class LabelledRows(Protocol):
     def __len__(self) -> int: ...
 
 
-class Diffusion(pl.LightningModule, ABC):
+class Diffusion(Resumable, ABC):
     """min E ||target - prediction(x_t, t, condition)||, x_t and the target from `noising` (arXiv:2006.11239, eq. 14).
 
     A fit keeps the exponential moving average of the weights. Samples are drawn from that average, and a later
@@ -70,6 +81,7 @@ class Diffusion(pl.LightningModule, ABC):
     gathers: ClassVar[bool] = True
     allocates: ClassVar[bool] = True
     packs: ClassVar[bool] = True  # whether fits and samplings of several cells may run as one program
+    resumes: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -138,12 +150,20 @@ class Diffusion(pl.LightningModule, ABC):
         for part in self.frozen:
             part.requires_grad_(not budget.warm)
 
-    def fit(self, data: Samples[Rows], budget: Budget, seeds: Seeds, progress: Progress) -> None:
+    def fit(
+        self,
+        data: Samples[Rows],
+        budget: Budget,
+        seeds: Seeds,
+        progress: Progress,
+        checkpoint: Checkpointing | None = None,
+    ) -> None:
         """Train the network, and keep the moving average of its weights."""
         self.begin(data, budget, seeds)
         self._average = self.optimisation.average(self.parameters())
         with seeds.child("dropout").scoped(budget.device):
-            fitting.fit(self, fitting.RandomRows(len(data), budget, seeds), budget, progress)
+            rows = fitting.RandomRows(len(data), budget, seeds)
+            fitting.fit(self, rows, budget, progress, checkpoint=checkpoint)
         self._average.copy_to(self.parameters())
         del self._average
         self.end()
@@ -151,6 +171,20 @@ class Diffusion(pl.LightningModule, ABC):
     def end(self) -> None:
         """Let go of the rows and of the streams that `begin` took."""
         del self._data, self._condition, self._noise, self._mirror
+
+    def streams(self) -> dict[str, torch.Generator]:
+        """Return the generators of noise, of mirrored rows, and of dropout."""
+        return {"noise": self._noise, "mirror": self._mirror, **global_streams(self._budget.device)}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the moving average of the weights."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["average"] = self._average.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over the moving average of the weights."""
+        super().on_load_checkpoint(checkpoint)
+        self._average.load_state_dict(checkpoint["average"])
 
     def on_fit_start(self) -> None:
         """Move the average to the device of the fit."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from collapse_lab.engine import fitting
+from collapse_lab.engine.checkpoint import Resumable
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.images import as_float, as_uint8
 from collapse_lab.nn.optimisation import Optimisation
@@ -18,6 +18,7 @@ from collapse_lab.seeds import Seeds
 from collapse_lab.types import (
     Allocate,
     Budget,
+    Checkpointing,
     Conditions,
     Count,
     NonNegative,
@@ -30,7 +31,7 @@ from collapse_lab.types import (
 )
 
 
-class VAE(pl.LightningModule):
+class VAE(Resumable):
     """min E_q(z|x) [-log p(x|z)] + beta KL(q(z|x) || N(0, I)), q(z|x) = N(mu(x), diag sigma^2(x)).
 
     log p(x|z) = sum over pixels of x log y + (1 - x) log(1 - y), y the decoder's mean and x in [0, 1] (arXiv:1312.6114,
@@ -56,6 +57,7 @@ class VAE(pl.LightningModule):
     finetuning_only: ClassVar[frozenset[str]] = frozenset({"optimisation.finetune_lr"})
     gathers: ClassVar[bool] = True
     allocates: ClassVar[bool] = True
+    resumes: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -120,12 +122,24 @@ class VAE(pl.LightningModule):
         error = nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none")
         return error.flatten(1).sum(1), (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2
 
-    def fit(self, data: Samples[Rows], budget: Budget, seeds: Seeds, progress: Progress) -> None:
+    def fit(
+        self,
+        data: Samples[Rows],
+        budget: Budget,
+        seeds: Seeds,
+        progress: Progress,
+        checkpoint: Checkpointing | None = None,
+    ) -> None:
         """Train the encoder and the decoder."""
         self._rows, self._budget = data.data, budget
         self._noise = seeds.child("noise").torch()
-        fitting.fit(self, fitting.RandomRows(len(data), budget, seeds), budget, progress)
+        rows = fitting.RandomRows(len(data), budget, seeds)
+        fitting.fit(self, rows, budget, progress, checkpoint=checkpoint)
         del self._rows  # because the model outlives the fit and would keep the rows
+
+    def streams(self) -> dict[str, torch.Generator]:
+        """Return the generator of noise."""
+        return {"noise": self._noise}
 
     def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
         """Return the row numbers as they are: the rows are on the CPU."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.storage.files import checksum, disk_is_full, full_disk_explained, locked, make_folder, sync
 from collapse_lab.storage.mapped import MappedFile, checksum_once, scratch
+from collapse_lab.storage.snapshots import remove_snapshot
 from collapse_lab.types import Count, Executor
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 Keep = Literal["all", "last", "metrics"]
 # What reading a damaged entry may raise; a folder in the place of a file is an OSError
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IsADirectoryError, NotADirectoryError)
+CHECKPOINTS, SUFFIX = ".checkpoints", ".safetensors"
 TENSORS, META, MANIFEST = "tensors.safetensors", "meta.json", "manifest.json"
 LARGE = 2**24  # bytes of tensors that are mapped from their file after it is written, instead of held
 
@@ -82,13 +84,17 @@ class Store:
         self.root, self.keep, self.every, self._executor = Path(root), keep, every, executor
 
     def open(self) -> None:
-        """Make the folders.
+        """Make the folders, and remove checkpoints of stages that were committed by a process that then died.
 
         Raises:
             UserError: the store cannot be written to.
         """
         for name in (".tmp", ".locks"):
             make_folder(self.root / name, "paths.store")
+        for path in (self.root / CHECKPOINTS).glob(f"*{SUFFIX}"):
+            kind, _, key = path.name.removesuffix(SUFFIX).partition("-")
+            if self.has(kind, key):
+                remove_snapshot(path)
 
     def has(self, kind: str, key: str) -> bool:
         """Return whether the stage is committed. Its checksums are verified when it is first read."""
@@ -132,11 +138,22 @@ class Store:
         with full_disk_explained(self.root):
             return torch.frombuffer(scratch(self.root / ".tmp", size), dtype=dtype).reshape(shape)
 
-    def compute(self, produce: Callable[[], Payload]) -> Payload:
-        """Return what `produce` makes, timed and not committed."""
-        begun = self._executor.clock()
-        payload = produce()
-        return replace(payload, seconds=self._executor.clock() - begun)
+    def compute(self, kind: str, key: str, produce: Callable[[], Payload]) -> Payload:
+        """Return the stage's payload: read if another run has committed it, else produced, timed and not committed."""
+        payload = self.read(kind, key)
+        if payload is None:
+            begun = self._executor.clock()
+            payload = produce()
+            payload = replace(payload, seconds=self._executor.clock() - begun)
+            remove_snapshot(self.checkpoint(kind, key))
+        return payload
+
+    def checkpoint(self, kind: str, key: str) -> Path:
+        """Return the file in which a stage that is being computed keeps its checkpoint.
+
+        It lies beside the stages, is none itself, and is removed when its stage is complete.
+        """
+        return self.root / CHECKPOINTS / f"{kind}-{key}{SUFFIX}"
 
     def read(self, kind: str, key: str) -> Payload | None:
         """Return the committed payload, or None.
@@ -186,6 +203,7 @@ class Store:
             final.parent.mkdir(parents=True, exist_ok=True)
             draft.rename(final)
             sync(final.parent)
+            remove_snapshot(self.checkpoint(kind, key))
         except BaseException as error:
             shutil.rmtree(draft, ignore_errors=True)
             if disk_is_full(error):

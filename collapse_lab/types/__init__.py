@@ -12,7 +12,7 @@ from collapse_lab.types.data import (
     Tokens,
     Weights,
 )
-from collapse_lab.types.execution import Allocate, Executor, FitRequest, SampleRequest
+from collapse_lab.types.execution import Allocate, Checkpointing, Executor, FitRequest, SampleRequest
 from collapse_lab.types.family import Arithmetic, Budget, GenerativeModel, Progress
 from collapse_lab.types.measures import Comparison, Estimate, FeatureSet, Prospect, Subject, Task
 from collapse_lab.types.protocols import (
@@ -54,6 +54,7 @@ __all__ = [
     "Arithmetic",
     "Budget",
     "Captions",
+    "Checkpointing",
     "Comparison",
     "Conditions",
     "Count",

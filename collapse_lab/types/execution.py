@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from collapse_lab.types.data import Conditions, Samples
@@ -23,6 +24,21 @@ class Allocate(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Checkpointing:
+    """Say where a fit keeps its checkpoint, and how often it is written (`engine.checkpoint`).
+
+    Attributes:
+        path: the file; there is none before the first checkpoint.
+        key: the key of the fit. The checkpoint of another fit is never used.
+        minutes: the time between two checkpoints, above 0.
+    """
+
+    path: Path
+    key: str
+    minutes: float
+
+
 @dataclass(frozen=True, eq=False)
 class FitRequest:
     """Ask for the fit of a model that holds the weights it starts from.
@@ -34,6 +50,8 @@ class FitRequest:
         budget: steps, batch size and precision.
         seeds: where the fit takes its random numbers from; they name the generation and the model.
         progress: told of every step.
+        checkpoint: the checkpoint of the fit; None writes none. Families that do not go on from one leave it out, and
+            so do fits that are executed together.
     """
 
     model: GenerativeModel
@@ -42,6 +60,7 @@ class FitRequest:
     budget: Budget
     seeds: Seeds
     progress: Progress
+    checkpoint: Checkpointing | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -85,6 +85,10 @@ class GenerativeModel(Protocol):
     A family that does not take every prompt may have a method `check_prompts(texts: Sequence[str])`, which raises
     `UserError`. It is asked before anything is computed, with the prompts of every prompt set.
 
+    A family whose fit can go on from a checkpoint may say so in a class attribute `resumes`, True. Its `fit` is then
+    given a fifth argument, `checkpoint: Checkpointing | None`, and hands it to `engine.fitting.fit`. The module that is
+    fitted is an `engine.checkpoint.Resumable`, which names the family's random streams.
+
     A family that chooses its weights on validation rows has an attribute or property `validates`, a boolean, and a
     method `validate_on(rows: Samples)`, which is called before `fit`. A run whose data set has no such rows is refused.
     """

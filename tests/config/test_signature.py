@@ -30,6 +30,8 @@ def composed(*overrides: str) -> DictConfig:
         "device=cpu",
         "dry_run=true",
         "trainer.pack=2",
+        "trainer.checkpoint_minutes=1",
+        "trainer.checkpoint_minutes=null",
     ],
 )
 def test_what_cannot_change_a_result_is_no_part_of_the_signature(override: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGINT, SIGKILL
+from signal import SIGINT, SIGKILL, SIGTERM, SIGUSR2
 
 import numpy as np
 import pytest
@@ -42,17 +42,18 @@ def check_same(runs: Path, whole: Whole) -> None:
 
 @pytest.mark.parametrize("wanted", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_kill_9_at_random_moments(nursery: Nursery, whole: Whole, tmp_path: Path, wanted: int) -> None:
+    command = [*ARGS, "trainer.checkpoint_minutes=0.0005"]  # so that kills fall between checkpoints and amidst them
     moments = iter(np.random.default_rng(wanted).uniform(0, whole.seconds, 400))
     kills = trials = 0
     while kills < wanted:
-        end = nursery.run([*ARGS, f"paths.runs={tmp_path / str(trials)}"], kill_after=next(moments))
+        end = nursery.run([*command, f"paths.runs={tmp_path / str(trials)}"], kill_after=next(moments))
         if end.code == 0:  # it got there in spite of its kills: the next kills are another trial's
             check_same(tmp_path / str(trials), whole)
             trials += 1
         else:
             assert end.code == -SIGKILL, end.err
             kills += 1
-    end = nursery.run([*ARGS, f"paths.runs={tmp_path / str(trials)}"])
+    end = nursery.run([*command, f"paths.runs={tmp_path / str(trials)}"])
     assert end.code == 0, end.err
     check_same(tmp_path / str(trials), whole)
 
@@ -106,4 +107,36 @@ def test_ctrl_c_ends_cleanly_and_goes_on(nursery: Nursery, whole: Whole, tmp_pat
         assert "the same command goes on" in end.err
     end = nursery.run([*ARGS, f"paths.runs={tmp_path}"])
     assert end.code == 0, end.err
+    check_same(tmp_path, whole)
+
+
+def checkpoints(runs: Path) -> list[str]:
+    """Return the kinds of the stages that have a checkpoint."""
+    return [path.name.partition("-")[0] for path in (runs / ".store" / ".checkpoints").glob("*")]
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "minutes"),
+    [
+        pytest.param(SIGTERM, 130, "10", id="SIGTERM"),
+        pytest.param(SIGINT, 130, "10", id="SIGINT", marks=pytest.mark.slow),
+        pytest.param(SIGUSR2, -SIGUSR2, "10", id="SIGUSR2", marks=pytest.mark.slow),
+        pytest.param(SIGKILL, -SIGKILL, "1e-9", id="SIGKILL after a checkpoint of the clock"),
+    ],
+)
+def test_a_fit_that_is_stopped_goes_on_at_its_step(
+    nursery: Nursery, whole: Whole, tmp_path: Path, number: int, code: int, minutes: str
+) -> None:
+    command = [*ARGS, f"paths.runs={tmp_path}", f"trainer.checkpoint_minutes={minutes}"]
+    # The first process ends amidst the 20 steps of the classifier. The second one is told of those that are done at
+    # once, and of the rest one by one, and ends amidst the 8 steps of generation 0
+    for kind, call in [("extractor", 12), ("fit", 13)]:
+        end = nursery.run(command, signal_at=(number, "advance", call))
+        assert end.code == code, end.err
+        assert checkpoints(tmp_path) == [kind], end.out
+        assert not any((tmp_path / ".store" / kind).rglob("manifest.json"))
+    end = nursery.run(command)
+    assert end.code == 0, end.err
+    assert "a fit goes on from its checkpoint at step" in end.out
+    assert checkpoints(tmp_path) == []
     check_same(tmp_path, whole)

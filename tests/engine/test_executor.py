@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from collapse_lab.errors import Diverged
 from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.storage.files import locked
-from collapse_lab.types import Budget, Conditions, FitRequest, Progress, SampleRequest, Samples
+from collapse_lab.types import Budget, Checkpointing, Conditions, FitRequest, Progress, SampleRequest, Samples
 from tests.standins import DIGITS, Gaussian
 
 PLACE = Seeds(0, 2, "model", "fit")
@@ -52,6 +53,23 @@ def test_a_fit_is_done_at_once_in_this_thread_with_what_the_request_holds() -> N
     request = fit_request(Noting(calls))
     Alone().fit(request)
     assert calls == [(request.data, request.budget, request.seeds, request.progress)]
+
+
+def test_only_a_family_that_goes_on_from_checkpoints_is_given_one() -> None:
+    class Resuming(Noting):
+        resumes = True
+
+        def fit(self, data: Samples, budget: Budget, seeds: Seeds, progress: Progress, checkpoint: Any = None) -> None:
+            self._calls.append((checkpoint,))
+
+    kept = Checkpointing(Path("nowhere"), "key", 10.0)
+    given: list[tuple[Any, ...]] = []
+    for checkpoint in (kept, None):
+        Alone().fit(replace(fit_request(Resuming(given)), checkpoint=checkpoint))
+        plain: list[tuple[Any, ...]] = []
+        Alone().fit(replace(fit_request(Noting(plain)), checkpoint=checkpoint))
+        assert len(plain) == 1
+    assert given == [(kept,), (None,)]
 
 
 def test_sampling_returns_what_the_model_samples_for_the_request() -> None:

@@ -6,6 +6,7 @@ import gc
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from collapse_lab.engine import fitting
 from collapse_lab.models.diffusion import Diffusion
 from collapse_lab.nn.optimisation import Optimisation
+from collapse_lab.types import Checkpointing
 from tests.models.cases import DATA, QUIET, budget, draw, fitted, place, same, tiny
 
 PRECISIONS = ["32-true", "bf16-mixed"]
@@ -48,12 +50,16 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[Any]]:
     return seen
 
 
-def test_nothing_of_a_fit_outlives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_nothing_of_a_fit_outlives_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, checkpointed: bool) -> None:
+    kept = Checkpointing(tmp_path / "fit.safetensors", "key", 1e-9) if checkpointed else None
+    if kept is not None:  # so that the fit below goes on from the checkpoint of this one
+        tiny().fit(DATA.load().train.take(np.arange(20)), budget(2), place(), QUIET, kept)
     seen = watched(monkeypatch)
     rows, model = DATA.load().train.take(np.arange(20)), tiny()  # a copy, because the data set keeps its own rows
     with no_collector():
         images = weakref.ref(rows.data)
-        model.fit(rows, budget(2), place(), QUIET)
+        model.fit(rows, budget(2), place(), QUIET, kept)
         assert len(seen) == 2
         assert [reference() for reference in seen] == [None, None]
         del rows

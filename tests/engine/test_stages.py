@@ -43,7 +43,7 @@ def stage(
     number: int = 0,
     parents: Sequence[Stage] = (),
     key: type[NumberedFit] = NumberedFit,
-    produce: Callable[[], Payload] = Payload,
+    produce: Callable[..., Payload] = Payload,
     **changes: Any,
 ) -> Stage:
     return Stage(store, key(number), produce, parents, **changes)
@@ -160,3 +160,16 @@ def test_a_chain_of_thousands_of_stages_does_not_overflow_the_stack(store: Store
 
         last = stage(store, number, [before], produce=produce, persist=False)
     assert last.value().meta == {"depth": 5000}
+
+
+@pytest.mark.parametrize("persist", [True, False])
+def test_a_keyed_stage_is_produced_with_its_key(store: Store, persist: bool) -> None:
+    given: list[str] = []
+
+    def produce(key: str) -> Payload:
+        given.append(key)
+        return Payload()
+
+    made = stage(store, produce=produce, persist=persist, keyed=True)
+    made.value()
+    assert given == [made.key]

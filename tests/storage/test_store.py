@@ -14,6 +14,7 @@ from collapse_lab.config.building import EXECUTOR
 from collapse_lab.engine.executor import Alone
 from collapse_lab.errors import UserError
 from collapse_lab.storage.files import make_folder
+from collapse_lab.storage.snapshots import write_snapshot
 from collapse_lab.storage.store import MANIFEST, META, TENSORS, Payload, Store
 from tests.stored import KEY, OTHER, drafts, entry, opened, put
 
@@ -175,3 +176,44 @@ def test_a_folder_is_made_though_another_thread_deletes_the_probe(
 
 def test_opening_a_store_leaves_no_file(store: Store) -> None:
     assert [path for path in store.root.rglob("*") if path.is_file()] == []
+
+
+def checkpointed(store: Store, key: str = KEY) -> Path:
+    path = store.checkpoint("fit", key)
+    write_snapshot(path, [1], {})
+    return path
+
+
+def test_a_checkpoint_is_no_stage_and_goes_when_its_stage_is_committed(store: Store) -> None:
+    path, other = checkpointed(store), checkpointed(store, OTHER)
+    assert not store.has("fit", KEY)
+    assert store.read("fit", KEY) is None
+    put(store)
+    assert not path.exists()
+    assert other.exists()
+
+
+def test_a_checkpoint_stays_where_its_stage_fails(store: Store) -> None:
+    path = checkpointed(store)
+
+    def fail() -> Payload:
+        raise KeyboardInterrupt
+
+    for attempt in (store.compute, lambda kind, key, produce: store.obtain(kind, key, produce, {})):
+        with pytest.raises(KeyboardInterrupt):
+            attempt("fit", KEY, fail)
+    assert path.exists()
+
+
+def test_a_checkpoint_goes_with_a_stage_that_is_not_committed(store: Store) -> None:
+    path = checkpointed(store)
+    assert store.compute("fit", KEY, Payload).tensors == {}
+    assert not path.exists()
+
+
+def test_a_store_that_is_opened_removes_checkpoints_of_committed_stages(store: Store) -> None:
+    put(store)  # by a process that was killed before it removed the checkpoint
+    path, other = checkpointed(store), checkpointed(store, OTHER)
+    store.open()
+    assert not path.exists()
+    assert other.exists()
