@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from queue import Queue
+from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
 
@@ -30,7 +31,9 @@ from collapse_lab.sinks.silent import Silent
 from collapse_lab.storage.snapshots import HEADER, draft_of
 from collapse_lab.types import Budget, Checkpointing, RealData, Samples, Weights
 from tests.models import test_causal_lm as texts
+from tests.models import test_stable_diffusion as diffusion
 from tests.models.cases import DATA, built, place, same, small
+from tests.models.tiny_pipelines import write_pipeline
 
 STEPS, BATCH, STOP = 7, 8, 4  # an epoch ends inside a batch, before the stop and after it
 NEVER, ALWAYS = 1e6, 1e-9  # minutes between checkpoints
@@ -65,6 +68,18 @@ def best_of_validation() -> Any:
     return model
 
 
+@cache
+def pipeline() -> TemporaryDirectory[str]:
+    """Return a folder with a tiny pipeline of Stable Diffusion, which is removed with the process."""
+    folder = TemporaryDirectory()
+    write_pipeline(Path(folder.name) / "1.x", "1.x")
+    return folder
+
+
+def stable_diffusion(**changes: Any) -> Any:
+    return diffusion.sd(Path(pipeline().name) / "1.x", pixels=Pixels(mirrored=True), **changes)
+
+
 def words() -> Samples:
     return texts.counting(20)
 
@@ -75,6 +90,8 @@ CASES = {
     "text2image": Case(text2image, images, {}),
     "text2image in bfloat16": Case(text2image, images, {"precision": "bf16-mixed"}),
     "vae": Case(lambda: built(VAE, DATA.spec, {"channels": 4, "latent": 3}), images, {"gradient_clip": None}),
+    "stable_diffusion": Case(stable_diffusion, lambda: diffusion.rows(20), {}),
+    "stable_diffusion, adapters": Case(lambda: stable_diffusion(lora_rank=2), lambda: diffusion.rows(20), {}),
     "causal_lm": Case(lambda: texts.built(dropout=0.3), words, {}),
     "causal_lm, best weights": Case(best_of_validation, words, {}),
 }
