@@ -128,9 +128,9 @@ def test_a_fit_that_is_stopped_goes_on_at_its_step(
     nursery: Nursery, whole: Whole, tmp_path: Path, number: int, code: int, minutes: str
 ) -> None:
     command = [*ARGS, f"paths.runs={tmp_path}", f"trainer.checkpoint_minutes={minutes}"]
-    # The first process ends amidst the 20 steps of the classifier. The second one is told of those that are done at
+    # The first process ends amidst the 5 steps of the classifier. The second one is told of those that are done at
     # once, and of the rest one by one, and ends amidst the 8 steps of generation 0
-    for kind, call in [("extractor", 12), ("fit", 13)]:
+    for kind, call in [("extractor", 3), ("fit", 7)]:
         end = nursery.run(command, signal_at=(number, "advance", call))
         assert end.code == code, end.err
         assert checkpoints(tmp_path) == [kind], end.out

@@ -27,19 +27,13 @@ from tests.nursery import End, Nursery
 pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes by /proc"),
     pytest.mark.timeout(1800),
+    pytest.mark.slow,  # because tests/e2e/test_kill.py kills cells at the moments that count, within a minute
 ]
 
 REVERSED = ["seed=2,1,0" if argument.startswith("seed=") else argument for argument in SWEEP]
 LATEST = 3.0  # seconds after the first cell has begun, by which a sweep of this size has ended
-QUICK = {"launcher": 0, "worker": 0, "pair": 1, "pack": 0}  # others kill launchers, workers and packs at chosen moments
 ALL = {"launcher": 15, "worker": 15, "pair": 9, "pack": 12}  # and nine jobs of SLURM
-KILLS = {
-    kind: [
-        pytest.param(number, id=f"{number + 1}", marks=[] if number < QUICK[kind] else pytest.mark.slow)
-        for number in range(n)
-    ]
-    for kind, n in ALL.items()
-}
+KILLS = {kind: [pytest.param(number, id=f"{number + 1}") for number in range(n)] for kind, n in ALL.items()}
 
 
 @pytest.fixture(scope="module")

@@ -80,6 +80,7 @@ def test_packed_cells_come_out_as_if_each_had_run_alone(nursery: Nursery, tmp_pa
     assert not (tmp_path / "again").exists()
 
 
+@pytest.mark.slow  # because tests/e2e/test_kill.py kills cells, and members of a pack write the same stages
 def test_killed_and_given_again(nursery: Nursery, tmp_path: Path, alone: Path) -> None:
     command = [*PACK, f"paths.runs={tmp_path}"]
     # In the fit of generation 1; one cell has yet to begin
