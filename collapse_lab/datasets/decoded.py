@@ -22,7 +22,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from collapse_lab.errors import UserError
-from collapse_lab.storage.files import checksum, make_folder, sync
+from collapse_lab.storage.files import checksum, make_folder, sync, whole
 from collapse_lab.storage.mapped import checksum_once, reserve
 
 log = logging.getLogger(__name__)
@@ -233,13 +233,8 @@ def write_arrays(path: Path, identity: str, arrays: Mapping[str, np.ndarray]) ->
         arrays: name -> array of numbers or texts.
     """
     sums = np.array([f"{name} {_sum(identity, name, array)}" for name, array in arrays.items()])
-    draft = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
+    with whole(path, path.with_name(f".{os.getpid()}-{path.name}")) as draft:
         np.savez(draft, **{SUMS: sums, **arrays})  # type: ignore[arg-type]
-        sync(draft)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def read_arrays(path: Path, identity: str, names: tuple[str, ...]) -> list[np.ndarray]:

@@ -111,13 +111,10 @@ class Hub(ListedPictures):
         """Return the captions of all rows."""
         return [text for split in self._splits for text in captions_column(split[self.caption_column])]
 
-    @cached_property
-    def labelled(self) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Return the labels of all rows, and the word of each label."""
-        if self.label_column is None:
-            return np.full(self.listed, -1, np.int64), ()
-        values = [value for split in self._splits for value in split[self.label_column]]
-        names = getattr(self._splits[0].features[self.label_column], "names", None)
+    def ranks(self, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Return the labels of all rows by the column of a name, and the word of each label."""
+        values = [value for split in self._splits for value in split[name]]
+        names = getattr(self._splits[0].features[name], "names", None)
         if names is None:
             return ranked(values, self.name)
         return np.array([-1 if value is None else value for value in values], np.int64), tuple(names)

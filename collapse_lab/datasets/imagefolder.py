@@ -133,13 +133,10 @@ class ImageFolder(ListedPictures):
         """Return the captions of all rows."""
         return captions_column(column(self._table, str(self.caption_column), str(self._metadata)))
 
-    @cached_property
-    def labelled(self) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Return the labels of all rows, and the word of each label."""
-        if self.label_column is None:
-            return np.full(len(self._names), -1, np.int64), ()
+    def ranks(self, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Return the labels of all rows by the column of a name, and the word of each label."""
         where = str(self._metadata)
-        return ranked(column(self._table, self.label_column, where), where)
+        return ranked(column(self._table, name, where), where)
 
 
 def _leaves(folder: str, name: str) -> bool:

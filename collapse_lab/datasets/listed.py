@@ -6,7 +6,8 @@ import logging
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 
@@ -41,9 +42,6 @@ class ListedPictures(ImageDataset):
     on_bad: OnBad = "refuse"
     cache: str = "~/.cache/collapse_lab"
 
-    # These arguments act on decoded pictures alone
-    applied_later: ClassVar[frozenset[str]] = frozenset({"caption_column", "label_column"})
-
     def __post_init__(self) -> None:
         super().__post_init__()
         self.skipped: list[str] = []
@@ -75,10 +73,16 @@ class ListedPictures(ImageDataset):
     def texts(self) -> list[str]:
         """Return the captions of all rows."""
 
-    @property
     @abstractmethod
+    def ranks(self, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Return the labels of all rows by the column of a name, (n,) int64, and the word of each label."""
+
+    @cached_property
     def labelled(self) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Return the labels of all rows, (n,) int64, and the word of each label."""
+        """Return the labels of all rows, (n,) int64, -1 where a row has none, and the word of each label."""
+        if self.label_column is None:
+            return np.full(self.listed, -1, np.int64), ()
+        return self.ranks(self.label_column)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -94,7 +98,9 @@ class ListedPictures(ImageDataset):
 
     def read(self) -> LabelledImages:
         """Return the rows of the table that can be read, in its order."""
-        decoded = DecodedPictures(self.cache, type(self).__name__, self.decoded_from(*self.applied_later))
+        # Because these arguments act on decoded pictures alone
+        identity = self.decoded_from("caption_column", "label_column")
+        decoded = DecodedPictures(self.cache, type(self).__name__, identity)
         images, (kept, skipped) = decoded.obtain(("kept", "skipped"), self._recipe)
         self.skipped = skipped.tolist()
         if self.skipped:

@@ -11,6 +11,7 @@ import logging
 import signal
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -33,16 +34,16 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 BATCHES, STREAMS = "batches", "streams"  # what is ours among the entries of Lightning's checkpoint
 
 
-class Resumable(pl.LightningModule):
+class Resumable(pl.LightningModule, ABC):
     """Be a module whose fit can go on from a checkpoint.
 
     A family that keeps more than weights and random streams from step to step extends `on_save_checkpoint` and
     `on_load_checkpoint`. Dictionaries, lists, tuples, tensors, numbers and texts can be saved.
     """
 
+    @abstractmethod
     def streams(self) -> Mapping[str, torch.Generator]:
         """Return by name every generator that a step draws random numbers from."""
-        raise NotImplementedError
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the states of the random streams."""

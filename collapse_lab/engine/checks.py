@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,8 @@ def check_run(lab: Lab, models: Mapping[str, GenerativeModel]) -> None:
         masks = dict(zip(("train", "reference"), lab.members_of(subset), strict=True))
         _check_metrics(lab, subset, masks)
         for name, model in models.items():
-            _check_prompts(lab, subset, model)
+            prompts = lab.conditions(subset, _most(lab.n_samples)).captions.table
+            _ask(model, "check_prompts", f"prompt set '{subset}'", prompts)
             prospect = Prospect(lab.dataset.spec, model, int(masks["reference"].sum()), _least(lab.n_samples))
             for probe_name, (probe, _) in lab.probes.items():
                 where = f"probes.{probe_name} of prompt set '{subset}'"
@@ -81,28 +82,22 @@ def refuse(plug: Any, where: str, known: Spec | Prospect | Comparison) -> None:
     Raises:
         UserError: it does not; the message begins with `where`.
     """
-    ask: Callable[[Any], None] | None = getattr(plug, "check_run", None)
+    _ask(plug, "check_run", where, known)
+
+
+def _ask(plug: Any, method: str, where: str, known: Any) -> None:
+    """Call an optional method of an object, and put `where` before its refusal.
+
+    Raises:
+        UserError: the method refuses.
+    """
+    ask: Callable[[Any], None] | None = getattr(plug, method, None)
     if ask is None:
         return
     try:
         ask(known)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
-
-
-def _check_prompts(lab: Lab, subset: str, model: GenerativeModel) -> None:
-    """Ask a family that may refuse prompts (`check_prompts`) whether it takes those of a prompt set.
-
-    Raises:
-        UserError: it does not; the message begins with the prompt set.
-    """
-    ask: Callable[[Sequence[str]], None] | None = getattr(model, "check_prompts", None)
-    if ask is None:
-        return
-    try:
-        ask(lab.conditions(subset, _most(lab.n_samples)).captions.table)
-    except UserError as error:
-        raise UserError(f"prompt set '{subset}': {error}") from error
 
 
 def _check_metrics(lab: Lab, subset: str, masks: Mapping[str, np.ndarray]) -> None:

@@ -6,9 +6,10 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from collapse_lab.engine.arithmetic import choose_arithmetic
-from collapse_lab.types import FitRequest, SampleRequest, Samples
+from collapse_lab.types import Checkpointing, FitRequest, SampleRequest, Samples
 
 log = logging.getLogger(__name__)
 
@@ -21,9 +22,7 @@ class Alone:
     def fit(self, request: FitRequest) -> None:
         """Fit a model in place."""
         choose_arithmetic(request.budget.arithmetic)
-        fit: Callable[..., None] = request.model.fit
-        if request.checkpoint is not None and getattr(request.model, "resumes", False):
-            fit = partial(fit, checkpoint=request.checkpoint)
+        fit = fitting_from(request.model, request.checkpoint)
         fit(request.data, request.budget, request.seeds, request.progress)
 
     def sample(self, request: SampleRequest) -> Samples:
@@ -43,3 +42,11 @@ class Alone:
         if not attempt(PATIENCE):
             log.warning("waiting for another process that is computing %s", work)
             attempt(-1)
+
+
+def fitting_from(plug: Any, checkpoint: Checkpointing | None) -> Callable[..., None]:
+    """Return the method `fit` of a family or an extractor, told of its checkpoint where it can go on from one."""
+    fit: Callable[..., None] = plug.fit
+    if checkpoint is None or not getattr(plug, "resumes", False):
+        return fit
+    return partial(fit, checkpoint=checkpoint)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, TypeGuard
 
 from collapse_lab.engine.allocations import bounded
 from collapse_lab.engine.arithmetic import choose_arithmetic
+from collapse_lab.engine.executor import fitting_from
 from collapse_lab.engine.keys import ExtractorKey
 from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.stages import Stage
@@ -94,9 +95,7 @@ class Extractors:
         def produce(key: str) -> Payload:
             real = self._lab.real.map(partial(given, extractor))
             choose_arithmetic()
-            fit: Callable[..., None] = extractor.fit
-            if getattr(extractor, "resumes", False):
-                fit = partial(fit, checkpoint=self._lab.checkpoint(ExtractorKey.kind, key))
+            fit = fitting_from(extractor, self._lab.checkpoint(ExtractorKey.kind, key))
             fit(real, self._progress)
             return Payload(extractor.weights())
 

@@ -7,7 +7,7 @@ import math
 import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -186,11 +186,17 @@ def fit(
     """
     if budget.steps == 0:
         return
-    kept = None
+    callbacks: list[pl.Callback] = [watch(progress)]
+    # Because Lightning would otherwise find SLURM by itself, and requeue the job beside submitit
+    plugins: list[Any] = [LightningEnvironment()]
+    listening: AbstractContextManager[None] = nullcontext()
+    begins_at = None
     if checkpoint is not None:
         assert isinstance(module, Resumable)
         kept = Checkpoint(checkpoint, module, budget)
-        rows = kept.rest_of(rows)
+        callbacks.append(kept)
+        plugins.append(kept.files)
+        rows, listening, begins_at = kept.rest_of(rows), kept.listening(), kept.path
         if kept.done:
             progress.advance(kept.done)
     trainer = pl.Trainer(
@@ -203,15 +209,14 @@ def fit(
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[watch(progress)] if kept is None else [watch(progress), kept],
-        # Because Lightning would otherwise find SLURM by itself, and requeue the job beside submitit
-        plugins=[LightningEnvironment()] if kept is None else [LightningEnvironment(), kept.files],
+        callbacks=callbacks,
+        plugins=plugins,
     )
     handler = signal.getsignal(signal.SIGINT)
     try:
-        with warnings.catch_warnings(), nullcontext() if kept is None else kept.listening():
+        with warnings.catch_warnings(), listening:
             warnings.simplefilter("ignore")
-            trainer.fit(module, train_dataloaders=rows, ckpt_path=None if kept is None else kept.path)
+            trainer.fit(module, train_dataloaders=rows, ckpt_path=begins_at)
     except SystemExit as end:
         if not isinstance(end, SIGTERMException) and not isinstance(end.__context__, KeyboardInterrupt):
             raise  # because the handler of a signal ends the process in its own way

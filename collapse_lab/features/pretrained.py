@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
@@ -17,7 +16,7 @@ from torch import Tensor
 from collapse_lab.errors import UserError
 from collapse_lab.features.frozen import FrozenImages
 from collapse_lab.quiet import quiet
-from collapse_lab.storage.files import checksum
+from collapse_lab.storage.files import checksum_of
 
 # The files of a repository that are fetched and read. Pickles can run code, so they are neither fetched nor opened.
 READ = ("*.json", "*.txt", "*.model", "*.safetensors")
@@ -164,10 +163,7 @@ class PretrainedFolder:
     @cached_property
     def checksum(self) -> str:
         """Return the SHA-256 over the names and contents of the files that are read."""
-        digest = hashlib.sha256()
-        for path in sorted({path for pattern in READ for path in self.folder.glob(pattern)}):
-            digest.update(f"{path.name}\0{checksum(path)}\0".encode())
-        return digest.hexdigest()
+        return checksum_of(sorted({path for pattern in READ for path in self.folder.glob(pattern)}), self.folder)
 
     def network(self, architecture: str) -> Any:
         """Return the model of an architecture with these weights, in float32.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -53,7 +53,7 @@ class LabelledRows(Protocol):
     def __len__(self) -> int: ...
 
 
-class Diffusion(Resumable, ABC):
+class Diffusion(Resumable):
     """min E ||target - prediction(x_t, t, condition)||, x_t and the target from `noising` (arXiv:2006.11239, eq. 14).
 
     A fit keeps the exponential moving average of the weights. Samples are drawn from that average, and a later

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from torch import nn
 from collapse_lab.errors import UserError
 from collapse_lab.nn.noising import VariancePreserving
 from collapse_lab.quiet import quiet
-from collapse_lab.storage.files import checksum
+from collapse_lab.storage.files import checksum_of
 
 INDEX = "model_index.json"
 SCHEDULER = "scheduler/scheduler_config.json"
@@ -129,10 +128,7 @@ class PipelineFolder:
     @cached_property
     def checksum(self) -> str:
         """Return the SHA-256 over the names and contents of all files that are read."""
-        digest = hashlib.sha256()
-        for file in self._files():
-            digest.update(f"{file.relative_to(self.path).as_posix()}\0{checksum(file)}\0".encode())
-        return digest.hexdigest()
+        return checksum_of(self._files(), self.path)
 
     def noising(self) -> VariancePreserving:
         """Return the forward process that the U-Net was trained with, and what it predicts.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
@@ -72,9 +72,22 @@ def full_disk(folder: object) -> str:
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a small file so that a reader, or a crash, finds either the old content or the new, never a part."""
     # Because threads share a process id, and hosts that share a folder may, give each draft a name of its own
-    draft = path.with_name(f".{path.name}-{uuid4().hex}")
-    try:
+    with whole(path, path.with_name(f".{path.name}-{uuid4().hex}")) as draft:
         draft.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+@contextmanager
+def whole(path: Path, draft: Path) -> Iterator[Path]:
+    """Give what the block wrote to a draft the name of a file, after it is on disk.
+
+    A reader, or a crash, finds either the old file or the new, never a part.
+
+    Args:
+        path: the file.
+        draft: what the block writes to, in the same folder. It is removed where the block fails.
+    """
+    try:
+        yield draft
         sync(draft)
         draft.replace(path)
     except BaseException:
@@ -89,9 +102,14 @@ def checksum(path: Path) -> str:
     if not path.is_dir():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+    return checksum_of(sorted(file for file in path.rglob("*") if file.is_file()), path)
+
+
+def checksum_of(files: Iterable[Path], folder: Path) -> str:
+    """Return SHA-256, in hex, over the names and contents of files below a folder, in the order that is given."""
     digest = hashlib.sha256()
-    for file_path in sorted(p for p in path.rglob("*") if p.is_file()):
-        digest.update(f"{file_path.relative_to(path).as_posix()}\0{checksum(file_path)}\0".encode())
+    for file in files:
+        digest.update(f"{file.relative_to(folder).as_posix()}\0{checksum(file)}\0".encode())
     return digest.hexdigest()
 
 

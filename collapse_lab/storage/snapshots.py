@@ -10,7 +10,7 @@ from pathlib import Path
 from stat import S_IMODE
 from typing import TYPE_CHECKING, Any
 
-from collapse_lab.storage.files import sync
+from collapse_lab.storage.files import sync, whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,22 +53,14 @@ def write_snapshot(path: Path, state: Any, facts: Mapping[str, Any]) -> None:
     tensors: dict[str, Tensor] = {}
     tree = _plain(state, "", tensors, {})
     header = {"format": FORMAT, "facts": facts, "state": tree, "sha256": _digest(tensors, tree)}
-    draft = draft_of(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with whole(path, draft_of(path)) as draft:
         draft.touch()
         mode = S_IMODE(draft.stat().st_mode)
         save_file(tensors, draft, {HEADER: json.dumps(header)})
         # Because safetensors gives its file to its owner alone, take the mode of a file that follows the umask
         draft.chmod(mode)
-        sync(draft)
-        draft.replace(path)
-        sync(path.parent)
-    except BaseException:
-        # Because a full disk has taken a part of the draft, give the room back; what stopped the write is raised
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise
+    sync(path.parent)
 
 
 def read_snapshot(path: Path, facts: Mapping[str, Any]) -> Any:

@@ -100,7 +100,8 @@ def _lines() -> Iterator[Any]:
         without_value = words.partition("; got ")[0]
         without_knob = re.sub(r"^(\S+: )?\S+ (takes|is) ", r"\2 ", without_value)
         kind = base, re.sub(r"-?\d+(\.\d+)?", "#", without_knob)
-        yield pytest.param(base, line, words, id=f"{base}: {line}"[:90], marks=[pytest.mark.slow] * (kind in known))
+        marks = pytest.mark.slow if kind in known else ()
+        yield pytest.param(base, line, words, id=f"{base}: {line}"[:90], marks=marks)
         known.add(kind)
 
 
