@@ -78,11 +78,11 @@ def _sentence(collection: Collection, name: Name) -> str:
 def _of_chain(collection: Collection, name: Name, what: str) -> str:
     runs = collection.seed_groups[0].runs
     generations = sorted({record.generation for run in runs for record in run.records if name.key in record.metrics})
-    first, last = (point(runs, name.key, generation)[0] for generation in (generations[0], generations[-1]))
+    first, last = (point(runs, name.key, generation) for generation in (generations[0], generations[-1]))
     if len(generations) == 1:
-        return f"{what} was {number(first)} at generation {generations[0]}{_floor(collection, name)}."
-    change = f"from {number(first)} to {number(last)} over {_count(generations[-1] - generations[0], 'generation')}"
-    return f"{what} {_verb(first, last)} {change}{_floor(collection, name)}."
+        return f"{what} was {number(first[0])} at generation {generations[0]}{_floor(collection, name)}."
+    span = _count(generations[-1] - generations[0], "generation")
+    return f"{what} {_change(first, last)} over {span}{_floor(collection, name)}."
 
 
 def _of_dose(collection: Collection, name: Name, what: str, knob: str) -> str:
@@ -108,10 +108,18 @@ def _of_sweep(collection: Collection, name: Name, what: str) -> str:
     return f"{what} ranged {span}{_floor(collection, name)}."
 
 
-def _verb(first: float, last: float) -> str:
-    if abs(last - first) <= FLAT * abs(first):
-        return "stayed flat,"
-    return "rose" if last > first else "fell"
+def _change(first: tuple[float, float, float], last: tuple[float, float, float]) -> str:
+    """Return in words how a value changed between two points, each (value, lo, hi).
+
+    Two values whose 95 % intervals overlap are said to be not told apart. A value without an interval is taken as it
+    is.
+    """
+    ends = f"from {number(first[0])} to {number(last[0])}"
+    if first[1] <= last[2] and last[1] <= first[2]:  # which is false where an end is not known
+        return f"went {ends}, which their intervals do not tell apart,"
+    if abs(last[0] - first[0]) <= FLAT * abs(first[0]):
+        return f"stayed flat, {ends}"
+    return f"{'rose' if last[0] > first[0] else 'fell'} {ends}"
 
 
 def _floor(collection: Collection, name: Name) -> str:

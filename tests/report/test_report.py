@@ -111,8 +111,30 @@ def test_the_headline_is_computed_from_the_ledgers(tmp_path: Path, sweep: Path) 
     assert headline(run)[0] == f"FID on seen prompts {change}."
     assert headline(run)[1].startswith("Recall on seen prompts fell from")
     assert headline(collect([sweep]))[0].startswith("At generation 5, FID on seen prompts was")
-    flat = collect([write_run(tmp_path / "flat", ratio=0.0)])
-    assert any("stayed flat" in sentence for sentence in headline(flat))
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "words"),
+    [
+        ((1.07, 1.0, 1.14), (0.9, 0.8, 0.99), "fell from 1.07 to 0.9 over"),
+        ((1.07, 0.9, 1.2), (0.9, 0.8, 1.0), "went from 1.07 to 0.9, which their intervals do not tell apart, over"),
+        ((1.0, 0.99, 1.01), (1.04, 1.03, 1.05), "stayed flat, from 1 to 1.04 over"),
+        ((1.0, None, None), (1.04, None, None), "stayed flat, from 1 to 1.04 over"),
+        ((1.0, None, None), (2.0, None, None), "rose from 1 to 2 over"),
+        ((1.0, 0.5, 1.5), (2.0, None, None), "rose from 1 to 2 over"),
+    ],
+)
+def test_the_headline_tells_a_change_only_where_the_intervals_allow_it(
+    tmp_path: Path, first: tuple[float | None, ...], last: tuple[float | None, ...], words: str
+) -> None:
+    collection = collect([write_run(tmp_path / "run")])
+    key = "seen/classifier/fid"
+    for record, values in zip(collection.runs[0].records, (first, *[last] * 5), strict=True):
+        for name, value in zip((key, f"{key}_lo", f"{key}_hi"), values, strict=True):
+            record.metrics.pop(name)
+            if value is not None:
+                record.metrics[name] = value
+    assert headline(collection)[0].startswith(f"FID on seen prompts {words} 5 generations")
 
 
 def test_diverged_and_unfinished_runs_are_marked(tmp_path: Path) -> None:
