@@ -156,7 +156,10 @@ def _section(collection: Collection, title: str, names: list[Name], folded: bool
         for name in names[:MOST_PANELS]
     ]
     columns = max(len(_of_all_subsets(name, names)) for name in names)
-    return Section.of_plots(title, plots, _note(collection, len(names)), legend, columns, folded)
+    note = _note(collection, len(names))
+    if folded:
+        note += " collapse-lab report --figures FOLDER writes them as PDF as well."
+    return Section.of_plots(title, plots, note, legend, columns, folded)
 
 
 def _note(collection: Collection, n_metrics: int) -> str:

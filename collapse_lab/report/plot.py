@@ -7,6 +7,7 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -82,7 +83,7 @@ class Plot:
         row: Plots of the same row stand side by side in the page.
         inline: An <svg> element for the page, without title and legend, because the page writes these itself.
         svg: The SVG file with title and legend, in the colours for white paper.
-        pdf: The same as a PDF file, its text set in embedded TrueType.
+        figure: The figure that the PDF file is made of.
     """
 
     caption: Caption
@@ -90,7 +91,18 @@ class Plot:
     row: str
     inline: str
     svg: str = field(repr=False)
-    pdf: bytes = field(repr=False)
+    figure: Figure = field(repr=False)
+
+    @cached_property
+    def pdf(self) -> bytes:
+        """Return the same as a PDF file, its text set in embedded TrueType.
+
+        It is made when it is first asked for, because it takes as long as all the rest of the plot.
+        """
+        pdf = io.BytesIO()
+        with styled():
+            self.figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Creator": "collapse_lab"})
+        return pdf.getvalue()
 
     @property
     def pdf_uri(self) -> str:
@@ -129,14 +141,13 @@ def plot(
         _caption(figure, caption)
         if legend.entries:
             _legend(figure, legend, height)
-        svg, pdf = io.StringIO(), io.BytesIO()
+        svg = io.StringIO()
         figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": "collapse_lab"})
-        figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Creator": "collapse_lab"})
     shown = (0.0, 72 * TITLE, 72 * WIDTH, 72 * height)
     inline = themed(svg.getvalue(), caption.line, shown)
     # Because our font exists in this process alone, name fonts in the file that readers have.
     svg_file = svg.getvalue().replace(f"'{NAME}'", "'DejaVu Sans', Arial, sans-serif")
-    return Plot(caption, stem, row, inline, svg_file, pdf.getvalue())
+    return Plot(caption, stem, row, inline, svg_file, figure)
 
 
 def inches(figure: Figure, left: float, bottom: float, right: float, top: float) -> tuple[float, float, float, float]:

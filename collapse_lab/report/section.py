@@ -63,6 +63,8 @@ class Section:
             "legend_title": legend.title,
             "columns": max(columns, 2),
             "rows": columns > 1,
+            # Because PDF files take half of the time and room of a page, the plots that few readers open have none
+            "pdf": not folded,
         }
         return cls(title, "panels.html.j2", context, note, folded, plots)
 
