@@ -25,7 +25,7 @@ image = pipeline(num_inference_steps={steps}, eta={eta}).images[0]"""
 OWN_CALL = """from diffusers import DiffusionPipeline
 
 # The class of the pipeline lies in the folder: read it before you trust it
-pipeline = DiffusionPipeline.from_pretrained("FOLDER", custom_pipeline="FOLDER", trust_remote_code=True)
+pipeline = DiffusionPipeline.from_pretrained("FOLDER", trust_remote_code=True)
 image = pipeline({call}).images[0]"""
 LATENT_CALL = """from diffusers import {kind}
 

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from collapse_lab.config.signature import MASKED
 from collapse_lab.engine.outcome import Outcome
 from collapse_lab.errors import UserError
 from collapse_lab.results.run import Run, read_run
@@ -72,12 +74,13 @@ def configuration_of(run: Run, changes: Sequence[str]) -> DictConfig:
     given = dict(map(_pair, changes))
     paths = _paths(run.folder) | {key[6:]: value for key, value in given.items() if key.startswith("paths.")}
     plain = {key: value for key, value in run.config.items() if key != MARK} | {name: {} for name in UNUSED}
-    unmasked = _unmasked(plain, {f"<{name}>": path for name, path in paths.items()} | {"<device>": "cpu"})
-    cfg: DictConfig = OmegaConf.create(unmasked)
+    # Because a key is made of the masks, every other node has to refer to the paths, and not to hold them
+    referring = _unmasked(plain, {f"<{name}>": f"${{paths.{name}}}" for name in paths} | {MASKED: "${device}"})
+    cfg: DictConfig = OmegaConf.create(referring | {"paths": paths, "device": "cpu"})
     for key, value in given.items():
-        if not _has(unmasked, key):
+        if not _has(plain, key):
             raise UserError(f"the run has no setting '{key}': give what lies elsewhere on this machine, as {ELSEWHERE}")
-        OmegaConf.update(cfg, key, value)
+        OmegaConf.update(cfg, key, value if key.startswith("paths.") else _read(value))
     return cfg
 
 
@@ -101,6 +104,13 @@ def _pair(change: str) -> tuple[str, str]:
     return key, value
 
 
+def _read(value: str) -> Any:
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+
+
 def _has(settings: Any, key: str) -> bool:
     for part in key.split("."):
         if not isinstance(settings, Mapping) or part not in settings:
@@ -110,7 +120,7 @@ def _has(settings: Any, key: str) -> bool:
 
 
 def _unmasked(value: Any, real: Mapping[str, str]) -> Any:
-    """Return a value of a configuration with real paths and devices in the place of their masks."""
+    """Return a value of a configuration with what stands for the masks of paths and of the device in their places."""
     if isinstance(value, Mapping):
         return {key: _unmasked(item, real) for key, item in value.items()}
     if isinstance(value, list):
