@@ -129,8 +129,9 @@ def _whole(folder: Path) -> Iterator[Path]:
     """Give a folder to fill, and put it in the place of another at the end, so that a failure leaves nothing."""
     from collapse_lab.storage.files import full_disk_explained, make_folder
 
-    make_folder(folder.absolute().parent, "--to")
-    draft = folder.absolute().parent / f".{folder.name}-{uuid4().hex}"
+    place = folder.absolute()
+    make_folder(place.parent, "--to")
+    draft = place.parent / f".{place.name}-{uuid4().hex}"
     draft.mkdir()
     try:
         with full_disk_explained(folder):
@@ -140,7 +141,11 @@ def _whole(folder: Path) -> Iterator[Path]:
             for file in draft.rglob("*"):
                 if file.is_file():
                     file.chmod(mode)
-            draft.replace(folder)
+            if folder.is_dir():  # because it may be a file system of its own
+                for part in draft.iterdir():
+                    shutil.move(part, folder / part.name)
+            else:
+                draft.replace(folder)
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error}): give another folder with --to") from error
     finally:

@@ -31,7 +31,7 @@ LATENT_CALL = """from diffusers import {kind}
 
 pipeline = {kind}.from_pretrained("FOLDER")
 image = pipeline(
-    "{prompt}", height={height}, width={width}, num_inference_steps={steps}, guidance_scale={scale}{more}
+    {prompt}, height={height}, width={width}, num_inference_steps={steps}, guidance_scale={scale}{more}
 ).images[0]"""
 TEXT_CALL = """from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -107,7 +107,7 @@ def export_pixels(
     )
     write_pipeline(folder, pipeline)
     prompts, classes = "tokenizer" in conditioning, conditioning.get("classes")
-    call = f'"{_a_prompt(spec)}"' if prompts else "labels=[0]" if classes else "batch_size=1"
+    call = _a_prompt(spec) if prompts else "labels=[0]" if classes else "batch_size=1"
     task = "text-to-image" if prompts else "unconditional-image-generation"
     return Exported("diffusers", task, OWN_CALL.format(call=call))
 
@@ -193,7 +193,8 @@ def export_language(folder: Path, net: Any, tokens: Tokens) -> Exported:
 
 
 def _a_prompt(spec: Spec) -> str:
-    return spec.vocabulary[0].replace('"', "'").replace("\n", " ")
+    """Return a prompt as Python spells it."""
+    return json.dumps(spec.vocabulary[0], ensure_ascii=False)
 
 
 def _copied(kind: type, folder: Path) -> str:

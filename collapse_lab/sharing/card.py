@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from collapse_lab.results.names import Name, base_names
-from collapse_lab.results.settings import shown
+from collapse_lab.results.settings import flattened, labelled, shown
 from collapse_lab.sharing.chosen import Chosen, Kind
 from collapse_lab.types import Exported, Record
 
@@ -110,6 +110,8 @@ def _origin(chosen: Chosen, facts: Mapping[str, Any]) -> Iterator[tuple[str, str
     settings = ", ".join(f"{key}={value}" for key, value in plain.items() if not value.startswith(("/", "~", "<")))
     yield "run", f"`{facts['experiment']}/{facts['signature']}`"
     yield "generation", f"{facts['generation']} of 0 to {facts['generations']}"
+    if changes := config["population"]["members"].get(facts["member"]):
+        yield "member", f"{facts['member']}: {labelled(flattened(changes))}"
     yield "ratio", f"{facts['ratio']:g} (the synthetic share that was asked for; mixing {facts['mixing']})"
     yield "trained on", f"{rows['real']:,} real and {rows['synthetic']:,} synthetic rows"
     yield "data set", f"{facts['dataset']}" + (f" ({settings})" if settings else "")

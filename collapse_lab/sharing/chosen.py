@@ -66,17 +66,11 @@ class Chosen:
         Raises:
             UserError: the entry is damaged, or the model diverged.
         """
-        store, generation = self.lab.store, self.step.generation
-        try:
-            payload = store.read(kind, key)
-        except OSError as error:
-            raise UserError(f"{store.root} cannot be read ({error.strerror}): change its permissions") from error
-        if payload is None:
-            raise UserError(f"the entry {kind} {key} of generation {generation} is damaged in {store.root}: {AGAIN}")
+        payload = self.lab.store.look_up(kind, key)
         if payload.divergence is not None:
             raise UserError(
-                f"generation {generation} diverged ({payload.divergence}), so that there is nothing to export: give an "
-                "earlier one with --generation"
+                f"generation {self.step.generation} diverged ({payload.divergence}), so that there is nothing to "
+                "export: give an earlier one with --generation"
             )
         return payload
 

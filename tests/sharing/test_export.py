@@ -165,6 +165,7 @@ def test_one_member_of_a_population_is_exported_by_its_name(place: Path, capsys:
     )
     index = json.loads((exported(both, place / "bold", "--member", "bold") / "model_index.json").read_text())
     assert index["guidance_scale"] == 4
+    assert "| member | bold: guidance_scale 4 |" in (place / "bold" / "README.md").read_text()
     assert not (place / "none").exists()
 
 
@@ -246,9 +247,13 @@ def test_what_the_store_lacks_is_not_computed_and_the_others_are_named(
     assert "give --generation with one that is there: 0, 2" in said
     tensors = store / "fit" / keys[2][:2] / keys[2] / "tensors.safetensors"
     tensors.write_bytes(tensors.read_bytes()[:-1] + b"!")
-    assert "of generation 2 is damaged" in refused(
-        capsys, str(run), elsewhere, "--generation", "2", "--to", str(tmp_path / "to")
-    )
+    manifest = tensors.with_name("manifest.json")
+    said = refused(capsys, str(run), elsewhere, "--generation", "2", "--to", str(tmp_path / "to"))
+    assert f"{tensors.parent} is damaged or cannot be read (tensors.safetensors has SHA-256" in said
+    shutil.copyfile(run.parents[1] / ".store" / tensors.relative_to(store), tensors)
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"divergence": "the loss is NaN"}))
+    said = refused(capsys, str(run), elsewhere, "--generation", "2", "--to", str(tmp_path / "to"))
+    assert "generation 2 diverged (the loss is NaN), so that there is nothing to export: give an earlier one" in said
     lines = (run / "ledger.jsonl").read_text().splitlines(keepends=True)
     begun = Path(shutil.copytree(run, tmp_path / "runs" / "nepotistic" / run.name))
     (begun / "ledger.jsonl").write_text("".join(lines[:1]))
