@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -14,6 +15,7 @@ from collapse_lab.engine.checkpoint import Resumable, global_streams
 from collapse_lab.engine.selection import Best, Times
 from collapse_lab.errors import UserError
 from collapse_lab.nn import decoding
+from collapse_lab.nn.exporting import export_language
 from collapse_lab.nn.language import Architecture, from_scratch, pretrained_for
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.spans import spans
@@ -23,6 +25,7 @@ from collapse_lab.types import (
     Checkpointing,
     Conditions,
     Count,
+    Exported,
     Layers,
     Positive,
     Progress,
@@ -244,6 +247,11 @@ class CausalLM(Resumable):
         with torch.no_grad():
             for name, parameter in self.net.named_parameters():
                 parameter.copy_(weights[name])
+
+    def export(self, folder: Path) -> Exported:
+        """Write a causal language model of transformers, with the tokenizer of the data set."""
+        assert self.spec.tokens is not None  # because the constructor has refused a data set without tokens
+        return export_language(folder, self.net, self.spec.tokens)
 
 
 def _check_decoding(num_beams: int, do_sample: bool, temperature: float, top_p: float) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from collapse_lab.models.diffusion import Diffusion, LabelledRows, Loss
+from collapse_lab.nn.exporting import export_pixels
 from collapse_lab.nn.noising import Objective, cosine_betas, noising
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.nn.unet import check_unet, unet
-from collapse_lab.types import Count, Layers, Spec, Times, Width
+from collapse_lab.types import Count, Exported, Layers, Spec, Times, Width
 
 
 class DDIM(Diffusion):
@@ -98,3 +100,7 @@ class DDIM(Diffusion):
         del embedded
         predicted: Tensor = self.unet(x, t, return_dict=False)[0]
         return predicted
+
+    def export(self, folder: Path) -> Exported:
+        """Write diffusers' `DDIMPipeline`, or a pipeline with its class where that would draw other images."""
+        return export_pixels(folder, self.spec, self.unet, self.sampler, self.noising.config, self.pixels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -11,12 +12,13 @@ from torch import Tensor
 from collapse_lab.errors import UserError
 from collapse_lab.models.diffusion import LabelledRows
 from collapse_lab.models.guided import GuidedDiffusion
+from collapse_lab.nn.exporting import export_pixels
 from collapse_lab.nn.noising import NoiseSchedule, Objective, noising
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.nn.unet import check_unet, unet
-from collapse_lab.types import Count, Layers, ProperShare, Spec, Times, Width
+from collapse_lab.types import Count, Exported, Layers, ProperShare, Spec, Times, Width
 
 
 class DDPM(GuidedDiffusion):
@@ -134,3 +136,17 @@ class DDPM(GuidedDiffusion):
         """Return the U-Net's prediction, of the shape of x."""
         predicted: Tensor = self.unet(x, t, embedded, return_dict=False)[0]
         return predicted
+
+    def export(self, folder: Path) -> Exported:
+        """Write a pipeline of diffusers that draws classes, with its class beside the weights."""
+        classes = {str(number): word for number, word in enumerate(self.spec.classes)}
+        return export_pixels(
+            folder,
+            self.spec,
+            self.unet,
+            self.sampler,
+            self.noising.config,
+            self.pixels,
+            classes=classes,
+            **self.guiding,
+        )

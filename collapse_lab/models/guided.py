@@ -37,6 +37,12 @@ class GuidedDiffusion(Diffusion):
         """
         self.dropout, self.guidance_scale, self.guidance_interval = dropout, scale, interval(bounds)
 
+    @property
+    def guiding(self) -> dict[str, float]:
+        """Return how sampling is guided, in the names of an exported pipeline."""
+        low, high = self.guidance_interval
+        return {"guidance_scale": float(self.guidance_scale), "guided_from": float(low), "guided_to": float(high)}
+
     @abstractmethod
     def nothing(self, condition: Tensor) -> Tensor:
         """Return the condition that stands for "no condition", in the shape of `condition`."""

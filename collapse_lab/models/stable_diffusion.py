@@ -15,14 +15,15 @@ from collapse_lab.errors import UserError
 from collapse_lab.models.diffusion import LabelledRows
 from collapse_lab.models.guided import GuidedDiffusion
 from collapse_lab.nn.encoders import Encoders
-from collapse_lab.nn.lora import adapted
+from collapse_lab.nn.exporting import export_latent
+from collapse_lab.nn.lora import adapted, merged
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pipeline import PipelineFolder
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.pretrained import find_pipeline
 from collapse_lab.nn.samplers import Denoiser, Sampler
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import Budget, Count, Positive, ProperShare, Rows, Samples, Spec, Width
+from collapse_lab.types import Budget, Count, Exported, Positive, ProperShare, Rows, Samples, Spec, Width
 
 
 class StableDiffusion(GuidedDiffusion):
@@ -110,6 +111,7 @@ class StableDiffusion(GuidedDiffusion):
         )
         # No part of this module: what it registers is trained, averaged and stored
         self.encoders = Encoders(folder, encoding_batch)
+        self._source = folder
         self.encoders.check(spec.vocabulary)
         self.sampling_precision, self._latent_channels = sampling_precision, folder.vae_settings["latent_channels"]
         self._factor = folder.factor
@@ -216,6 +218,22 @@ class StableDiffusion(GuidedDiffusion):
         added = {"text_embeds": embedded[:, -1, : self._pooled], "time_ids": sizes.expand(len(x), -1)}
         guided: Tensor = self.unet(x, t, embedded[:, :-1], added_cond_kwargs=added, return_dict=False)[0]
         return guided
+
+    def export(self, folder: Path) -> Exported:
+        """Write the whole pipeline in diffusers' format, adapters merged into the U-Net."""
+        weights = merged(self.unet) if "unet" in vars(self) else self.unet.state_dict()
+        made = export_latent(folder, self.spec, self._source, weights, self.sampler, self.guidance_scale)
+        notes = ["The pipeline has no safety checker, and its scheduler is the one that the run sampled by."]
+        if "unet" in vars(self):
+            notes.append("The adapters (LoRA) are merged into the U-Net.")
+        if tuple(self.guidance_interval) != (0, 1):
+            low, high = self.guidance_interval
+            notes.append(
+                f"The run guided between the noise levels {low:g} and {high:g}; this pipeline guides throughout."
+            )
+        if self.sampling_precision != "32-true":
+            notes.append("The run sampled with products in bfloat16; the weights are in float32.")
+        return replace(made, notes=tuple(notes))
 
 
 def _check_data(spec: Spec, folder: PipelineFolder) -> None:

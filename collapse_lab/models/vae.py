@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +13,7 @@ from collapse_lab.engine import fitting
 from collapse_lab.engine.checkpoint import Resumable
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.images import as_float, as_uint8
+from collapse_lab.nn.exporting import export_prior
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
@@ -21,6 +23,7 @@ from collapse_lab.types import (
     Checkpointing,
     Conditions,
     Count,
+    Exported,
     NonNegative,
     Progress,
     Rows,
@@ -220,6 +223,10 @@ class VAE(Resumable):
     def load(self, weights: Weights) -> None:
         """Take over what `weights` returned."""
         self.load_state_dict(dict(weights))
+
+    def export(self, folder: Path) -> Exported:
+        """Write a pipeline of diffusers that samples from the prior, with its classes beside the weights."""
+        return export_prior(folder, self.spec, self._code[2] // 2, self.latent, self.weights())
 
     def _pixels(self, data: Tensor) -> Tensor:
         """Return stored images as floats in [0, 1] on the model's device."""

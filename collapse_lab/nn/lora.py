@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from collapse_lab.errors import UserError
 
@@ -53,3 +54,13 @@ def adapted(net: nn.Module, rank: int, alpha: float, targets: Sequence[str]) -> 
             for name, layer in found.items()
         }
     )
+
+
+def merged(net: nn.Module) -> dict[str, Tensor]:
+    """Return the weights of a network that `adapted` changed, W + (alpha/r) B A under the names without adapters."""
+    kept = {name: value for name, value in net.state_dict().items() if ".lora_" not in name}
+    summed = {name.replace(".base_layer.", "."): value for name, value in kept.items()}
+    layers: dict[str, Any] = {name: layer for name, layer in net.named_modules() if hasattr(layer, "lora_A")}
+    for name, layer in layers.items():
+        summed[f"{name}.weight"] = summed[f"{name}.weight"] + layer.get_delta_weight("default")
+    return {name: value.detach() for name, value in summed.items()}

@@ -76,7 +76,7 @@ class Sampler:
             on_step: Called after each call of the network.
         """
         scheduler = self.prepared(training)
-        extra = {name: value for name, value in self._options.items() if name in self._of_step}
+        extra: dict[str, Any] = dict(self.step_options)
         if "generator" in _parameters(scheduler.step):
             extra["generator"] = generator
         scaled = hasattr(scheduler, "scale_model_input")  # schedulers of flow matching have no scale
@@ -109,7 +109,7 @@ class Sampler:
         if "lambda_min_clipped" in takes and training.get("beta_schedule") == "squaredcos_cap_v2":
             # The cosine schedule ends at a log-SNR of minus infinity, so a solver in log-SNR has to begin above it
             options.setdefault("lambda_min_clipped", -5.1)
-        evenly = "sigmas" in _parameters(self._kind.set_timesteps) and flow and "use_flow_sigmas" not in takes
+        evenly = self.spaces_evenly(training)
         try:
             known = {name: value for name, value in training.items() if name in takes or not flow}
             scheduler = self._kind.from_config(known, **options)
@@ -126,6 +126,24 @@ class Sampler:
         if flow and float(scheduler.sigmas[-1]) > 0:
             raise self._misfit(flow)
         return scheduler
+
+    def spaces_evenly(self, training: Mapping[str, Any]) -> bool:
+        """Return whether the scheduler is given noise levels that lie evenly between 1 and 1 / steps.
+
+        Args:
+            training: The `config` of the noising that the network was trained with.
+        """
+        flow = training["prediction_type"] == FLOW
+        return (
+            flow
+            and "sigmas" in _parameters(self._kind.set_timesteps)
+            and "use_flow_sigmas" not in _parameters(self._kind)
+        )
+
+    @property
+    def step_options(self) -> Mapping[str, Any]:
+        """Return the options that are arguments of the scheduler's step."""
+        return {name: value for name, value in self._options.items() if name in self._of_step}
 
     @property
     def _kind(self) -> Any:

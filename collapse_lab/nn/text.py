@@ -51,6 +51,11 @@ class WordTokenizer:
             tokens[row, 1 : 1 + len(ids)] = torch.tensor(ids, dtype=torch.int64)
         return tokens
 
+    def serialised(self) -> str:
+        """Return the words as JSON of the library `tokenizers`, without [START], padding and cutting."""
+        text: str = self._tokenizer.to_str()
+        return text
+
 
 class TextEncoder(nn.Module):
     """Turn tokens (n, length) into states (n, length, width) by a pre-norm transformer.

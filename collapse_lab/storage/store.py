@@ -175,6 +175,19 @@ class Store:
             self._set_aside(entry, str(broken) or type(broken).__name__)
         return None
 
+    def look_up(self, kind: str, key: str) -> Payload:
+        """Return the committed payload, verified as `read` does it. A damaged entry stays where it is.
+
+        Raises:
+            UserError: there is no such entry, it is damaged, or it cannot be read.
+        """
+        entry = self._entry(kind, key)
+        try:
+            return _verified(entry, kind, key)
+        except (OSError, *_DAMAGE) as broken:
+            reason = " ".join(str(broken).split()) or type(broken).__name__
+            raise UserError(f"{entry} is damaged or cannot be read ({reason}): restore it, or remove it") from broken
+
     def forget(self, kind: str, key: str) -> None:
         """Remove a committed stage; a process that has it open keeps its mapping."""
         grave = self.root / ".tmp" / f"forgotten-{kind}-{key}-{os.getpid()}-{time.time_ns()}"

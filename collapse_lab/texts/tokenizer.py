@@ -60,7 +60,7 @@ class Tokenizer:
     @property
     def tokens(self) -> Tokens:
         """Return how the rows of a data set with this tokenizer read, as its `Spec` holds it."""
-        return Tokens(self.size, self.identity, self.decode)
+        return Tokens(self.size, self.identity, self.decode, self.backend.to_str, self.backend.id_to_token(self.end))
 
     def __post_init__(self) -> None:
         self.backend.encode_special_tokens = True  # so a mark that is spelt out in a text is encoded as text

@@ -13,7 +13,7 @@ from collapse_lab.types.data import (
     Weights,
 )
 from collapse_lab.types.execution import Allocate, Checkpointing, Executor, FitRequest, SampleRequest
-from collapse_lab.types.family import Arithmetic, Budget, GenerativeModel, Progress
+from collapse_lab.types.family import Arithmetic, Budget, Exported, GenerativeModel, Progress
 from collapse_lab.types.measures import Comparison, Estimate, FeatureSet, Prospect, Subject, Task
 from collapse_lab.types.protocols import (
     Curation,
@@ -63,6 +63,7 @@ __all__ = [
     "DrawRequest",
     "Estimate",
     "Executor",
+    "Exported",
     "Extended",
     "Extractor",
     "FeatureSet",

@@ -34,11 +34,15 @@ class Tokens:
         size: the number of tokens; ids lie in [0, size).
         identity: SHA-256 of the serialised tokenizer. A pretrained model has to have the same one.
         decode: a function from rows of tokens (n, length) to n texts.
+        serialised: a function that returns the tokenizer as JSON of the library `tokenizers`; None where it has none.
+        end: the token between one document and the next, None where there is none.
     """
 
     size: int
     identity: str
     decode: Callable[[Tensor], list[str]]
+    serialised: Callable[[], str] | None = None
+    end: str | None = None
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,23 @@ class Progress(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Exported:
+    """Say how a folder that holds an exported model is opened.
+
+    Attributes:
+        library: the library that opens it, as its name stands in an import.
+        task: what the model does, as the hub names it, such as `text-to-image`.
+        usage: lines of Python that open the folder `FOLDER` and draw a sample.
+        notes: sentences about what differs from how the run sampled.
+    """
+
+    library: str
+    task: str
+    usage: str
+    notes: tuple[str, ...] = ()
+
+
 class GenerativeModel(Protocol):
     """Be one model of one generation, built afresh for it.
 
@@ -91,6 +108,9 @@ class GenerativeModel(Protocol):
 
     A family that chooses its weights on validation rows has an attribute or property `validates`, a boolean, and a
     method `validate_on(rows: Samples)`, which is called before `fit`. A run whose data set has no such rows is refused.
+
+    A family whose models another library can open may have a method `export(folder: Path) -> Exported`. It writes the
+    model with its present weights into the folder, which is there and empty.
     """
 
     version: ClassVar[int]

@@ -1,0 +1,73 @@
+"""Write the samples of a generation: pictures with their captions, or texts, as `datasets.load_dataset` takes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from collapse_lab.engine.payloads import samples_of
+from collapse_lab.images import as_uint8
+from collapse_lab.sharing.chosen import Chosen
+from collapse_lab.types import Exported, Samples, Spec
+
+IMAGES_CALL = """from datasets import load_dataset
+
+images = load_dataset("imagefolder", data_dir="FOLDER", split="train")"""
+TEXTS_CALL = """from datasets import load_dataset
+
+texts = load_dataset("json", data_files="FOLDER/texts.jsonl", split="train")"""
+
+
+def export_samples(chosen: Chosen, folder: Path) -> Exported:
+    """Write the samples of every prompt set, before any curation.
+
+    Images lie in a subfolder for each prompt set, and `metadata.jsonl` has a line for each: `file_name`, `prompts` (the
+    prompt set), and, where the samples have them, `text`, `label` and `class`. Texts lie in `texts.jsonl`, a line each.
+
+    Args:
+        chosen: the generation.
+        folder: an empty folder.
+
+    Raises:
+        UserError: the store's entry is damaged, or the model diverged.
+    """
+    spec = chosen.lab.dataset.spec
+    pictures = spec.modality == "image"
+    lines = []
+    for name, stage in chosen.step.samples.items():
+        samples = samples_of(chosen.stored("sample", stage.key))
+        rows = _images(samples, folder, name) if pictures else _texts(samples, spec)
+        conditions = _conditions(samples, spec)
+        lines += [{**row, "prompts": name, **condition} for row, condition in zip(rows, conditions, strict=True)]
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    (folder / ("metadata.jsonl" if pictures else "texts.jsonl")).write_text(text)
+    task, call = ("unconditional-image-generation", IMAGES_CALL) if pictures else ("text-generation", TEXTS_CALL)
+    return Exported("datasets", task, call)
+
+
+def _images(samples: Samples, folder: Path, name: str) -> Iterator[dict[str, Any]]:
+    (folder / name).mkdir()
+    for number, image in enumerate(samples.data):
+        pixels = as_uint8(image).permute(1, 2, 0).contiguous().numpy()
+        file = f"{name}/{number:06d}.png"
+        Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(folder / file)
+        yield {"file_name": file}
+
+
+def _texts(samples: Samples, spec: Spec) -> Iterator[dict[str, Any]]:
+    assert spec.tokens is not None  # because rows are tokens
+    return ({"text": text} for text in spec.tokens.decode(samples.data))
+
+
+def _conditions(samples: Samples, spec: Spec) -> Iterator[dict[str, Any]]:
+    """Yield the caption and the label of each sample, where there are any; a text has no caption beside itself."""
+    captions = samples.captions.texts() if spec.modality == "image" else []
+    for number, label in enumerate(samples.labels.tolist()):
+        condition: dict[str, Any] = {"text": captions[number]} if captions else {}
+        if label >= 0:
+            condition |= {"label": label} | ({"class": spec.classes[label]} if spec.classes else {})
+        yield condition
