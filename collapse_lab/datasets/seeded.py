@@ -7,22 +7,22 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import torch
 
 from collapse_lab.datasets.base import ImageDataset, LabelledImages
 from collapse_lab.datasets.captions import captions_of
 from collapse_lab.datasets.decoded import Arrays, DecodedPictures, Recipe
 from collapse_lab.datasets.imagefolder import ImageFolder
 from collapse_lab.errors import UserError
-from collapse_lab.nn.image_to_image import ImageToImage
-from collapse_lab.nn.pipeline import PipelineFolder
-from collapse_lab.nn.pretrained import find_pipeline
 from collapse_lab.seeds import Seeds
 from collapse_lab.storage.mapped import MappedFile
 from collapse_lab.types import Captions, Count, Positive, Share, Whole
+
+if TYPE_CHECKING:
+    from collapse_lab.nn.image_to_image import ImageToImage
+    from collapse_lab.nn.pipeline import PipelineFolder
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,8 @@ class Seeded(ImageDataset):
 
     The sources of a group are drawn without replacement; where there are fewer than `per_group`, they take turns, each
     time with other noise. The prompt of a picture is the caption of its source. Pictures are made once: they lie in
-    files below `cache`, a group after the other, so that a run that is stopped keeps the groups that are done.
+    files below `cache`, a group after the other, so that a run that is stopped keeps the groups that are done. The
+    licence is that of the user's pictures and of the pipeline.
 
     Args:
         root: folder of the sources with a table, as `ImageFolder` takes it.
@@ -153,6 +154,8 @@ class Seeded(ImageDataset):
 
     @cached_property
     def _pipeline(self) -> PipelineFolder:
+        from collapse_lab.nn.pretrained import find_pipeline
+
         folder = find_pipeline(self.pretrained, self.revision, self.download, self.cache, "dataset=seeded")
         _, height, width = self.picture_shape
         if height % folder.factor or width % folder.factor:
@@ -203,10 +206,16 @@ class Seeded(ImageDataset):
 
     @cached_property
     def _image_to_image(self) -> ImageToImage:
+        import torch
+
+        from collapse_lab.nn.image_to_image import ImageToImage
+
         device = self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
         return ImageToImage(self._pipeline, self.strength, self.steps, self.guidance_scale, device)
 
     def _recipe(self, group: list[Seeding]) -> Recipe:
+        import torch
+
         pipeline, sources = self._image_to_image, self._source.read().images
 
         def fill(block: np.ndarray) -> tuple[int, Arrays]:
