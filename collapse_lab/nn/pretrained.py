@@ -13,9 +13,7 @@ FETCHED = (INDEX, SCHEDULER, "tokenizer*/*", *(f"{part}/{file}" for part in (*NE
 VARIANTS = ("*/*.fp16.*", "*/*.non_ema.*", "*/*.bf16.*")
 
 
-def find_pipeline(
-    pretrained: str | None, revision: str | None, download: bool, cache: str, user: str = "model=stable_diffusion"
-) -> PipelineFolder:
+def find_pipeline(pretrained: str | None, revision: str | None, download: bool, cache: str) -> PipelineFolder:
     """Return the folder of a pipeline.
 
     Args:
@@ -23,40 +21,38 @@ def find_pipeline(
         revision: The commit on the hub; None for a folder.
         download: Whether files that are not in the cache are fetched from the hub.
         cache: The folder whose subfolder `hub` holds files from the hub.
-        user: The node that asks for it, as on a command line, which messages name.
 
     Raises:
         UserError: nothing is given, there is no such folder, or the hub's files cannot be had.
     """
-    node = user.partition("=")[0]
     if not pretrained:
         raise UserError(
-            f"{user} needs {node}.pretrained: a folder that save_pretrained of diffusers wrote, of "
-            f"Stable Diffusion 1.x, 2.x or SDXL, or a name on the hub with {node}.revision"
+            "model=stable_diffusion needs model.pretrained: a folder that save_pretrained of diffusers wrote, of "
+            "Stable Diffusion 1.x, 2.x or SDXL, or a name on the hub with model.revision"
         )
     path = Path(pretrained).expanduser()
     if path.is_dir():
         return PipelineFolder(path)
     if path.is_file():
         raise UserError(
-            f'{node}.pretrained={pretrained} is a file, and a folder is expected: convert it by python -c "from '
+            f'model.pretrained={pretrained} is a file, and a folder is expected: convert it by python -c "from '
             "diffusers import StableDiffusionPipeline as P; "
             f"P.from_single_file('{pretrained}').save_pretrained('NEW')\""
         )
     if pretrained.count("/") != 1 or pretrained.startswith(("/", ".", "~")) or pretrained.endswith("/"):
         raise UserError(
-            f"{node}.pretrained={pretrained} is no folder here: correct the path, or give a name on the hub as "
+            f"model.pretrained={pretrained} is no folder here: correct the path, or give a name on the hub as "
             "owner/name"
         )
     if revision is None:
         raise UserError(
-            f"{node}.pretrained={pretrained} is no folder here; a name on the hub needs {node}.revision: give the "
-            "commit from its page, so that the same weights come every time"
+            f"model.pretrained={pretrained} is no folder here; a name on the hub needs model.revision: give the commit "
+            "from its page, so that the same weights come every time"
         )
-    return PipelineFolder(_from_hub(node, pretrained, revision, download, cache))
+    return PipelineFolder(_from_hub(pretrained, revision, download, cache))
 
 
-def _from_hub(node: str, name: str, revision: str, download: bool, cache: str) -> Path:
+def _from_hub(name: str, revision: str, download: bool, cache: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
@@ -71,8 +67,8 @@ def _from_hub(node: str, name: str, revision: str, download: bool, cache: str) -
             )
         )
     except (OSError, ValueError) as error:  # because the hub's own errors derive from these two
-        remedy = "check name, revision and network" if download else f"give {node}.download=true to fetch it"
+        remedy = "check name, revision and network" if download else "give model.download=true to fetch it"
         raise UserError(
-            f"{node}.pretrained={name} at revision {revision} cannot be had ({type(error).__name__}): {remedy}, or "
-            "give a folder"
+            f"model.pretrained={name} at revision {revision} cannot be had ({type(error).__name__}): {remedy}, or give "
+            "a folder"
         ) from error

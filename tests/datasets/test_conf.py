@@ -18,7 +18,7 @@ FILES = sorted(
 
 
 def resolved(path: Path, cache: str) -> dict[str, Any]:
-    config = OmegaConf.create({"paths": {"data": cache}, "device": "cpu", "dataset": OmegaConf.load(path)})
+    config = OmegaConf.create({"paths": {"data": cache}, "dataset": OmegaConf.load(path)})
     node = OmegaConf.to_container(config, resolve=True)
     assert isinstance(node, dict)
     arguments: dict[str, Any] = node["dataset"]
@@ -62,7 +62,6 @@ def test_importing_the_modules_imports_no_heavy_library() -> None:
         "flowers102",
         "hub",
         "imagefolder",
-        "seeded",
     ]
     imports = "; ".join(f"import collapse_lab.datasets.{name}" for name in [*modules, "mnist"])
     heavy = "{'torch', 'torchvision', 'sklearn', 'scipy', 'pandas', 'pyarrow', 'datasets', 'PIL'} & set(sys.modules)"
