@@ -18,7 +18,7 @@ from collapse_lab.nn.latents import normal
 from collapse_lab.nn.noising import Noising
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pixels import Pixels
-from collapse_lab.nn.samplers import Denoiser, Sampler
+from collapse_lab.nn.samplers import Denoiser, Sampler, Start
 from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import (
@@ -272,7 +272,8 @@ class Diffusion(Resumable):
         images, bad = torch.empty(0), 0
         noises = normal(n, self.noise_shape, self.sampling_batch, seeds.torch())
         for span, noise in zip(spans(n, self.sampling_batch), noises, strict=True):
-            batch = self._sample_batch(noise, condition[span], later, progress)
+            start = self.start_of(conditions, span)
+            batch = self._sample_batch(noise, condition[span], later, progress, start)
             bad += _not_finite(batch)
             if not bad:
                 rows = self.pixels.published(batch)
@@ -292,13 +293,21 @@ class Diffusion(Resumable):
             raise Diverged(f"{bad} samples are not finite")
         return Samples(self.pixels.published(images), conditions.labels, conditions.captions)
 
-    def _sample_batch(self, noise: Tensor, condition: Tensor, generator: torch.Generator, progress: Progress) -> Tensor:
+    def start_of(self, conditions: Conditions, span: slice) -> Start | None:
+        """Return what the samples of some conditions start from, None for noise alone."""
+        del conditions, span
+        return None
+
+    def _sample_batch(
+        self, noise: Tensor, condition: Tensor, generator: torch.Generator, progress: Progress, start: Start | None
+    ) -> Tensor:
         x = self.sampler.run(
             self.denoiser(condition),
             noise.to(self.device),
             self.noising.config,
             generator,
             lambda: progress.advance(len(noise)),
+            start,
         )
         return self.decoded(x).cpu()
 

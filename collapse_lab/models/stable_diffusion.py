@@ -21,9 +21,21 @@ from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pipeline import PipelineFolder
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.pretrained import find_pipeline
-from collapse_lab.nn.samplers import Denoiser, Sampler
+from collapse_lab.nn.samplers import Denoiser, Sampler, Start, whole_steps
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import Budget, Count, Exported, Positive, ProperShare, Rows, Samples, Spec, Width
+from collapse_lab.types import (
+    Budget,
+    Conditions,
+    Count,
+    Exported,
+    Positive,
+    ProperShare,
+    Rows,
+    Samples,
+    Share,
+    Spec,
+    Width,
+)
 
 
 class StableDiffusion(GuidedDiffusion):
@@ -50,6 +62,8 @@ class StableDiffusion(GuidedDiffusion):
             time.
         guidance_scale: w in eps_uncond + w (eps_cond - eps_uncond); 1 is no guidance.
         guidance_interval: The part of the process that is guided, [low, high] from data (0) to noise (1).
+        strength: The share of the process that a sample goes through where the prompt set gives pictures to start from
+            (prompts=pictures), above 0 and at most 1. 1 starts from noise alone, so that it is text-to-image.
         sampler: The reverse process; None means `Sampler()`.
         own_scheduler: Whether the pipeline's own scheduler takes the place of `sampler.scheduler`. The steps are those
             of `sampler`; its options have to be arguments of that scheduler.
@@ -62,11 +76,15 @@ class StableDiffusion(GuidedDiffusion):
     Raises:
         UserError: the data set has no captions, or images of other channels or sides than the VAE takes; a prompt is
             longer than the tokenizer takes; `pretrained` or the adapters are refused; the sampler does not fit;
-            `guidance_interval` or `pixels.range` is wrong; `optimisation` has no moving average.
+            `strength` leaves no step; `guidance_interval` or `pixels.range` is wrong; `optimisation` has no moving average.
     """
 
     version: ClassVar[int] = 1
-    sampling_only: ClassVar[frozenset[str]] = GuidedDiffusion.sampling_only | {"own_scheduler", "sampling_precision"}
+    sampling_only: ClassVar[frozenset[str]] = GuidedDiffusion.sampling_only | {
+        "own_scheduler",
+        "sampling_precision",
+        "strength",
+    }
     unsigned: ClassVar[frozenset[str]] = frozenset({"download", "gradient_checkpointing", "encoding_batch", "cache"})
     packs: ClassVar[bool] = False
 
@@ -87,6 +105,7 @@ class StableDiffusion(GuidedDiffusion):
         gradient_checkpointing: bool = False,
         guidance_scale: float = 7.5,
         guidance_interval: Sequence[float] = (0.0, 1.0),
+        strength: Share = 1.0,
         sampler: Sampler | None = None,
         own_scheduler: bool = False,
         sampling_precision: Literal["32-true", "bf16-mixed"] = "32-true",
@@ -100,6 +119,10 @@ class StableDiffusion(GuidedDiffusion):
         if tuple(pixels.range) != (-1, 1):
             raise UserError(f"a VAE takes pixels in [-1, 1]; give model.pixels.range=[-1,1], not {list(pixels.range)}")
         sampler = sampler or Sampler()
+        if whole_steps(sampler.steps, strength) < 1:
+            raise UserError(
+                f"model.strength={strength} of model.sampler.steps={sampler.steps} leaves no step: raise one of them"
+            )
         super().__init__(
             spec,
             family="stable_diffusion",
@@ -114,7 +137,7 @@ class StableDiffusion(GuidedDiffusion):
         self._source = folder
         self.encoders.check(spec.vocabulary)
         self.sampling_precision, self._latent_channels = sampling_precision, folder.vae_settings["latent_channels"]
-        self._factor = folder.factor
+        self._factor, self.strength = folder.factor, strength
         self._pooled = folder.second_settings["projection_dim"] if folder.two_texts else None
         self.guide(prompt_dropout, guidance_scale, guidance_interval)
         unet = folder.network("unet")
@@ -175,6 +198,12 @@ class StableDiffusion(GuidedDiffusion):
     def encoded(self, rows: Tensor) -> Tensor:
         """Return the mean of the latents of images (n, c, h, w), scaled as the U-Net takes them."""
         return self.encoders.scale * self.encoders.latents(rows, self.device)[:, 0]
+
+    def start_of(self, conditions: Conditions, span: slice) -> Start | None:
+        """Return the latents of the pictures that the conditions give, None where samples start from noise alone."""
+        if conditions.context is None or self.strength == 1:
+            return None
+        return Start(self.encoded(conditions.context[span]), self.strength)
 
     def decoded(self, x: Tensor) -> Tensor:
         """Return the images of latents; black is near -1 and white near 1."""

@@ -23,6 +23,38 @@ OURS = {"model_output", "timestep", "sample", "generator", "variance_noise", "re
 
 
 @dataclass(frozen=True)
+class Start:
+    """Say what samples start from in image-to-image (arXiv:2108.01073).
+
+    Attributes:
+        x: The data (n, …), in the range that the network was trained in.
+        strength: The share of the steps that is computed, in (0, 1]. The data get the noise of the first of them.
+    """
+
+    x: Tensor
+    strength: float
+
+    def noised(self, scheduler: Any, noise: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+        """Return the times of the steps that are computed, and the data with the noise of the first one.
+
+        Args:
+            scheduler: A scheduler with its times set.
+            noise: Standard normal noise (n, …).
+            steps: The number of steps that the scheduler was set to. It may have more times than steps.
+        """
+        first = (steps - whole_steps(steps, self.strength)) * getattr(scheduler, "order", 1)
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(first)
+        times: Tensor = scheduler.timesteps[first:]
+        return times, scheduler.add_noise(self.x, noise, times[:1].expand(len(noise)))
+
+
+def whole_steps(steps: int, strength: float) -> int:
+    """Return how many of the steps image-to-image of a strength computes, as diffusers counts them."""
+    return min(int(steps * strength), steps)
+
+
+@dataclass(frozen=True)
 class Sampler:
     """Sample by a scheduler of diffusers, with a number of steps and the scheduler's own options.
 
@@ -64,8 +96,9 @@ class Sampler:
         training: Mapping[str, Any],
         generator: torch.Generator | list[torch.Generator],
         on_step: Callable[[], None],
+        start: Start | None = None,
     ) -> Float[Tensor, "n ..."]:
-        """Return samples that start from noise at the highest level, of the shape of the noise.
+        """Return samples that start from noise at the highest level, or from data with less noise.
 
         Args:
             denoise: The map from (x_t, t) to the prediction that `training` names; t lies where the noise does.
@@ -73,17 +106,23 @@ class Sampler:
             training: The `config` of the noising that the network was trained with.
             generator: The generator of the noise between the steps; or a list of one generator for each entry of the
                 noise's first axis, each of which draws what it would draw for that entry alone.
-            on_step: Called after each call of the network.
+            on_step: Called after each call of the network, and at once for each step that `start` leaves out.
+            start: The data that the samples start from; None starts from noise alone.
         """
         scheduler = self.prepared(training)
         extra: dict[str, Any] = dict(self.step_options)
         if "generator" in _parameters(scheduler.step):
             extra["generator"] = generator
         scaled = hasattr(scheduler, "scale_model_input")  # schedulers of flow matching have no scale
-        x: Tensor = noise * getattr(scheduler, "init_noise_sigma", 1.0)
+        if start is None:
+            times, x = scheduler.timesteps, noise * getattr(scheduler, "init_noise_sigma", 1.0)
+        else:
+            times, x = start.noised(scheduler, noise, self.steps)
+            for _ in range(len(scheduler.timesteps) - len(times)):
+                on_step()
         # The network takes the times where its images are, all copied at once, because a copy for each step would wait
         # for the GPU; the scheduler looks its coefficients up by times on the CPU
-        for t, there in zip(scheduler.timesteps, scheduler.timesteps.to(noise.device), strict=True):
+        for t, there in zip(times, times.to(noise.device), strict=True):
             predicted = denoise(scheduler.scale_model_input(x, t) if scaled else x, there)
             x = scheduler.step(predicted, t, x, **extra).prev_sample
             on_step()

@@ -10,7 +10,7 @@ import numpy as np
 
 if TYPE_CHECKING:  # because torch takes seconds to import, and the report, --help and a refusal do without it
     import torch
-    from jaxtyping import Int
+    from jaxtyping import Int, UInt8
     from torch import Tensor
     from typing_extensions import TypeVar
 
@@ -188,12 +188,13 @@ class Conditions:
     Attributes:
         labels: (n,) int64, -1 for none.
         captions: the n prompts, or no captions.
-        context: (n, length) tokens that each sample continues, where samples are tokens.
+        context: what each sample begins with, None for nothing: tokens (n, length) that it continues, or pictures
+            (n, c, h, w), uint8, that it is drawn from (image-to-image).
     """
 
     labels: np.ndarray
     captions: Captions
-    context: Int[Tensor, "n length"] | None = None
+    context: Int[Tensor, n * shape] | UInt8[Tensor, n * shape] | None = None
 
     def __len__(self) -> int:
         return int(self.labels.shape[0])
