@@ -42,7 +42,14 @@ class Dataset(Protocol):
 
 
 class PromptSet(Protocol):
-    """Name a set of prompts: which real rows belong to it, and which prompts are sampled for it."""
+    """Name a set of prompts: which real rows belong to it, and which prompts are sampled for it.
+
+    A set that lists its prompts may have an attribute `prompts`, a sequence of texts. None of them may be in the set
+    that is retrained on and in another one too.
+
+    A set may have a method `has_reference(real: RealData[Rows]) -> bool`. Where it returns False, and the set is not
+    the one that is retrained on, samples are compared with those of generation 0 and not with real rows.
+    """
 
     def bind(self, spec: Spec) -> PromptSet:
         """Return this set, checked against the words of a data set.
