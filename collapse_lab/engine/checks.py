@@ -114,6 +114,10 @@ def _check_metrics(lab: Lab, subset: str, masks: Mapping[str, np.ndarray]) -> No
         raise UserError(too_few(subset, count))
     for name, (metric, _) in lab.metrics.items():
         real, other = (masks[metric.against], masks["train" if metric.against == "reference" else "reference"])
+        if lab.drifts(subset) and metric.against == "reference":
+            n = _least(lab.n_samples)
+            refuse(metric, f"metrics.{name} of prompt set '{subset}'", Comparison(n, n, varied=True))
+            continue
         varied = callable(getattr(metric, "check_run", None)) and _varied(lab, metric.against, real)
         sizes = [_least(lab.n_samples), *([min(_least(lab.n_samples), int(other.sum()))] if metric.floored else [])]
         for generated in sizes:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from collapse_lab.engine.arithmetic import choose_arithmetic
 from collapse_lab.engine.checks import too_few
+from collapse_lab.engine.drift import Drift, compares
 from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.keys import FeaturesKey, FloorKey, Identity, KnownKey, RealFeaturesKey, digest_of_array
 from collapse_lab.engine.lab import Lab
@@ -52,10 +53,12 @@ class Ruler:
     The floor of a metric is its value between n real rows of the training split and the reference, n being the number
     of generated rows (fewer where the split holds fewer; `n_floor` in the ledger says how many). For a metric against
     the training split, the n rows are of the reference.
+
+    A prompt set without real rows is compared with generation 0 (`Drift`).
     """
 
     def __init__(self, lab: Lab, extractors: Extractors) -> None:
-        self._lab, self._extractors = lab, extractors
+        self._lab, self._extractors, self._drift = lab, extractors, Drift(lab, self._features)
         self._probed: dict[tuple[str, bool], Samples] = {}
         self._numbers_of: dict[tuple[str, Split], tuple[np.ndarray, np.ndarray]] = {}
         places = [(name, split) for name in extractors.names for split in SPLITS]
@@ -66,14 +69,14 @@ class Ruler:
             for subset in lab.prompts.sets
             for name in extractors.names
             for metric in self._metrics_of(name)
-            if offers(lab.metrics[metric][0], "of_real")
+            if offers(lab.metrics[metric][0], "of_real") and not self._drift.takes(subset, lab.metrics[metric][0])
         }
         self._floors = {
             (subset, name, metric): self._floor_stage(subset, name, metric)
             for subset in lab.prompts.sets
             for name in extractors.names
             for metric in self._metrics_of(name)
-            if lab.metrics[metric][0].floored
+            if lab.metrics[metric][0].floored and not self._drift.takes(subset, lab.metrics[metric][0])
         }
 
     @property
@@ -98,8 +101,10 @@ class Ruler:
             stage.value()
 
     def features_of(self, step: Step) -> list[Stage]:
-        """Return the stages that embed the samples of one step."""
-        return [self._features(stage, name) for stage in step.samples.values() for name in self._extractors.names]
+        """Return the stages that embed the samples of one step, and those of the floors that rest on them."""
+        names = self._extractors.names
+        stages = [self._features(stage, name) for stage in step.samples.values() for name in names]
+        return stages + [stage for name in names for stage in self._drift.stages_of(step, name, self._metrics_of(name))]
 
     def measure(
         self, step: Step, look: Callable[[Step], GenerativeModel], first: Step, before: Step | None = None
@@ -118,29 +123,41 @@ class Ruler:
         for subset, sampled in step.samples.items():
             for name in self._extractors.names:
                 generated = features_of(self._features(sampled, name).value())
-                metrics |= self._compare(step, subset, name, generated)
+                metrics |= self._compare(step, first, subset, name, generated)
         kept: dict[str, dict[str, np.ndarray]] = {subset: {} for subset in step.samples}
         if self._lab.probes:
             metrics |= self._probe(step, look, first, before, kept)
         features = {name: self._fingerprint(name) for name in self._extractors.names}
         return Reading(metrics, features, self._lab.executor.clock() - start, kept)
 
-    def _compare(self, step: Step, subset: str, name: str, generated: FeatureSet) -> dict[str, float]:
+    def _compare(self, step: Step, first: Step, subset: str, name: str, generated: FeatureSet) -> dict[str, float]:
         out: dict[str, float] = {}
         chosen = {key: self._lab.metrics[key][0] for key in self._metrics_of(name)}
-        real = {split: self._real_rows(subset, name, split) for split in {metric.against for metric in chosen.values()}}
-        tasks = {}
+        real: dict[str, FeatureSet] = {}  # of each split once, because metrics share the work on one object
+        tasks, floors = {}, {}
         for metric_name, metric in chosen.items():
+            known: Mapping[str, Tensor] | None = None
+            if not self._drift.takes(subset, metric):
+                if metric.against not in real:
+                    real[metric.against] = self._real_rows(subset, name, metric.against)
+                rows, known = real[metric.against], self._known_of(subset, name, metric_name)
+                floors[metric_name] = self._floors.get((subset, name, metric_name))
+            elif step.generation or not compares(metric):
+                rows = self._drift.reference(first, subset, name)
+                stage = self._drift.known(first, subset, name, metric_name)
+                known = None if stage is None else stage.value().tensors
+                floors[metric_name] = self._drift.floor(first, subset, name, metric_name)
+            else:
+                continue
             place = Seeds(self._lab.seed, step.generation, step.model, f"metric/{subset}/{name}/{metric_name}")
-            known = self._known_of(subset, name, metric_name)
-            tasks[metric_name] = Task(metric, generated, real[metric.against], place.numpy(), known)
+            tasks[metric_name] = Task(metric, generated, rows, place.numpy(), known)
         for metric_name, estimates in zip(tasks, estimates_of(list(tasks.values())), strict=True):
-            floor = self._floors.get((subset, name, metric_name))
-            floors = {} if floor is None else floor.value().meta
+            floor = floors[metric_name]
+            values = {} if floor is None else floor.value().meta
             for key, estimate in estimates.items():
                 out |= flatten(f"{subset}/{name}/{key}", estimate)
-                if key in floors:
-                    out[f"{subset}/{name}/{key}_floor"] = floors[key]
+                if key in values:
+                    out[f"{subset}/{name}/{key}_floor"] = values[key]
         return out
 
     def _probe(
@@ -186,6 +203,9 @@ class Ruler:
     def _fingerprint(self, name: str) -> dict[str, Any]:
         sizes = {}
         for subset in self._lab.prompts.sets:
+            if self._drift.has(subset):
+                sizes[subset] = self._drift.fingerprint()
+                continue
             real, floor = (len(rows) for rows in self._numbers(subset, "reference"))
             sizes[subset] = {"n": self._lab.n_samples, "n_reference": real, "n_floor": floor}
         metrics = {metric: settings(self._lab.metrics[metric][1]) for metric in self._metrics_of(name)}
@@ -221,8 +241,10 @@ class Ruler:
         large network embeds about a thousand rows a minute.
         """
         parts = [np.zeros(0, np.int64)]
-        for against in {self._lab.metrics[key][0].against for key in self._metrics_of(name)}:
-            parts += [self._numbers(subset, against)[int(split != against)] for subset in self._lab.prompts.sets]
+        for key in self._metrics_of(name):
+            metric = self._lab.metrics[key][0]
+            subsets = [subset for subset in self._lab.prompts.sets if not self._drift.takes(subset, metric)]
+            parts += [self._numbers(subset, metric.against)[int(split != metric.against)] for subset in subsets]
         return np.unique(np.concatenate(parts))
 
     def _features(self, sampled: Stage, name: str) -> Stage:

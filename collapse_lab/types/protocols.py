@@ -123,6 +123,10 @@ class Metric(Protocol):
     A metric that is empty without `predicted` or `texts` of the features says so in a class attribute `needs`: one of
     the two words. A run in which no feature space provides it is refused.
 
+    A metric whose value says nothing of the rows that it is given beside the generated ones, such as the variety of
+    the generated ones, says so in a class attribute `compares`, False. It then has a value in generation 0 also where
+    samples are compared with those of generation 0, because no real row has such a prompt.
+
     A metric that does not take any number of rows may have a method `check_run(comparison: Comparison) -> None`. It is
     called for every prompt set before anything is computed, and raises UserError where the metric would fail later.
 

@@ -136,7 +136,7 @@ def test_the_template_of_the_paper_has_thirty_groups() -> None:
 
 
 RUN = ["device=cpu", "sinks=[]", "features=[pixels]", "metrics=[fid]", "n_train=20", "n_samples=20"]
-RUN += ["trainer.epochs=null", "trainer.steps=1"]
+RUN += ["trainer.epochs=null", "trainer.steps=1", "ratio=0.5"]
 
 
 def test_words_are_the_other_half_of_their_captions(tmp_path: Path) -> None:
