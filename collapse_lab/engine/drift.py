@@ -28,10 +28,13 @@ class Drift:
     Args:
         lab: what the run is made of.
         embed: returns the stage of the features of a stage of samples, in a feature space.
+        grouped: returns features of the samples of a prompt set with their groups.
     """
 
-    def __init__(self, lab: Lab, embed: Callable[[Stage, str], Stage]) -> None:
-        self._lab, self._embed = lab, embed
+    def __init__(
+        self, lab: Lab, embed: Callable[[Stage, str], Stage], grouped: Callable[[str, FeatureSet], FeatureSet]
+    ) -> None:
+        self._lab, self._embed, self._grouped = lab, embed, grouped
         self._subsets = frozenset(name for name in lab.prompts.sets if lab.drifts(name))
         self._stages: dict[tuple[str, ...], Stage] = {}
 
@@ -62,7 +65,7 @@ class Drift:
 
         def produce() -> Payload:
             place, known = Seeds(0, 0, "real", f"floor/{metric_name}"), self.known(first, subset, name, metric_name)
-            again, reference = (features_of(stage.value()) for stage in stages)
+            again, reference = (self._grouped(subset, features_of(stage.value())) for stage in stages)
             tensors = None if known is None else known.value().tensors
             (estimates,) = estimates_of([Task(metric, again, reference, place.numpy(), tensors)])
             return Payload(meta={key: e.value for key, e in estimates.items() if math.isfinite(e.value)})

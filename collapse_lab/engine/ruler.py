@@ -15,6 +15,7 @@ from collapse_lab.engine.arithmetic import choose_arithmetic
 from collapse_lab.engine.checks import too_few
 from collapse_lab.engine.drift import Drift, compares
 from collapse_lab.engine.extractors import Extractors
+from collapse_lab.engine.groups import Groups, is_grouped
 from collapse_lab.engine.keys import FeaturesKey, FloorKey, Identity, KnownKey, RealFeaturesKey, digest_of_array
 from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.measuring import estimates_of, known_of, offers
@@ -58,7 +59,9 @@ class Ruler:
     """
 
     def __init__(self, lab: Lab, extractors: Extractors) -> None:
-        self._lab, self._extractors, self._drift = lab, extractors, Drift(lab, self._features)
+        self._lab, self._extractors, self._drift = lab, extractors, Drift(lab, self._features, self._grouped)
+        grouped = any(is_grouped(metric) for metric, _ in lab.metrics.values())
+        self._groups = {subset: Groups(lab, subset, lab.sampled_by(0)) for subset in lab.prompts.sets if grouped}
         self._probed: dict[tuple[str, bool], Samples] = {}
         self._numbers_of: dict[tuple[str, Split], tuple[np.ndarray, np.ndarray]] = {}
         places = [(name, split) for name in extractors.names for split in SPLITS]
@@ -123,7 +126,7 @@ class Ruler:
         for subset, sampled in step.samples.items():
             for name in self._extractors.names:
                 generated = features_of(self._features(sampled, name).value())
-                metrics |= self._compare(step, first, subset, name, generated)
+                metrics |= self._compare(step, first, subset, name, self._grouped(subset, generated))
         kept: dict[str, dict[str, np.ndarray]] = {subset: {} for subset in step.samples}
         if self._lab.probes:
             metrics |= self._probe(step, look, first, before, kept)
@@ -143,7 +146,7 @@ class Ruler:
                 rows, known = real[metric.against], self._known_of(subset, name, metric_name)
                 floors[metric_name] = self._floors.get((subset, name, metric_name))
             elif step.generation or not compares(metric):
-                rows = self._drift.reference(first, subset, name)
+                rows = self._grouped(subset, self._drift.reference(first, subset, name))
                 stage = self._drift.known(first, subset, name, metric_name)
                 known = None if stage is None else stage.value().tensors
                 floors[metric_name] = self._drift.floor(first, subset, name, metric_name)
@@ -201,13 +204,15 @@ class Ruler:
         ]
 
     def _fingerprint(self, name: str) -> dict[str, Any]:
-        sizes = {}
+        sizes: dict[str, dict[str, Any]] = {}
         for subset in self._lab.prompts.sets:
             if self._drift.has(subset):
                 sizes[subset] = self._drift.fingerprint()
-                continue
-            real, floor = (len(rows) for rows in self._numbers(subset, "reference"))
-            sizes[subset] = {"n": self._lab.n_samples, "n_reference": real, "n_floor": floor}
+            else:
+                real, floor = (len(rows) for rows in self._numbers(subset, "reference"))
+                sizes[subset] = {"n": self._lab.n_samples, "n_reference": real, "n_floor": floor}
+            if subset in self._groups and self._groups[subset].prompts:
+                sizes[subset]["groups"] = self._groups[subset].named
         metrics = {metric: settings(self._lab.metrics[metric][1]) for metric in self._metrics_of(name)}
         made = {"dataset": self._lab.dataset.key, "metrics": metrics}
         return {**self._extractors.get(name).fingerprint, **made, **sizes}
@@ -223,16 +228,22 @@ class Ruler:
 
     def _real_rows(self, subset: str, name: str, against: Split) -> FeatureSet:
         """Return features of the real rows that generated ones are compared with."""
-        return self._real_features(name, against, self._numbers(subset, against)[0])
+        return self._real_features(subset, name, against, self._numbers(subset, against)[0])
 
     def _floor_rows(self, subset: str, name: str, against: Split) -> FeatureSet:
         """Return features of the real rows that stand in for generated ones."""
         other: Split = "train" if against == "reference" else "reference"
-        return self._real_features(name, other, self._numbers(subset, against)[1])
+        return self._real_features(subset, name, other, self._numbers(subset, against)[1])
 
-    def _real_features(self, name: str, split: Split, rows: np.ndarray) -> FeatureSet:
+    def _real_features(self, subset: str, name: str, split: Split, rows: np.ndarray) -> FeatureSet:
         embedded = features_of(self._real[name, split].value())
-        return take(embedded, np.searchsorted(self._embedded[name, split], rows))
+        features = take(embedded, np.searchsorted(self._embedded[name, split], rows))
+        real: Samples[Rows] = getattr(self._lab.real, split)
+        return self._groups[subset].of_rows(features, real.take(rows)) if subset in self._groups else features
+
+    def _grouped(self, subset: str, generated: FeatureSet) -> FeatureSet:
+        """Return features of samples with their groups, where a metric asks for groups."""
+        return self._groups[subset].of_samples(generated) if subset in self._groups else generated
 
     def _needed_rows(self, name: str, split: Split) -> np.ndarray:
         """Return the numbers of the rows of a split that some metric in a feature space needs, rising.
@@ -279,7 +290,8 @@ class Ruler:
 
         masks = tuple(digest_of_array(mask) for mask in self._lab.members_of(subset))
         parents = [self._real[name, "train"], self._real[name, "reference"]]
-        return Stage(self._lab.store, FloorKey(identity, masks, self._lab.n_samples), produce, parents)
+        groups = self._groups[subset].digest if is_grouped(metric) else ""
+        return Stage(self._lab.store, FloorKey(identity, masks, self._lab.n_samples, groups), produce, parents)
 
     def _known_stage(self, subset: str, name: str, metric_name: str) -> Stage:
         metric, identity = self._lab.metrics[metric_name]

@@ -15,6 +15,9 @@ Range = tuple[float | None, float | None]
 
 # The ledger has one quantity per class, such as `class_share_3`.
 CLASS_SHARE = "class_share_"
+# The ledger has one quantity per group of prompts, such as `group_recall_3`.
+GROUP_RECALL = "group_recall_"
+GROUP_KID = "group_kid_"
 # The ledger has one quantity per quantile in percent, such as `generated_perplexity_q05`.
 PERPLEXITY_QUANTILE = "generated_perplexity_q"
 
@@ -73,6 +76,8 @@ METRIC_QUANTITIES: tuple[Quantity, ...] = (
     _share("authenticity", "Authenticity", compares=False),
     _share("near_copies", "Share of near copies", "lower", compares=False),
     _share("agreement", "Prompt agreement", compares=False),
+    _share("groups_surviving", "Share of groups that survive"),
+    _share("group_recall_lowest", "Recall of the worst group"),
     Quantity("clip_score", "CLIP score", "higher", (0.0, 100.0), compares=False),
 )
 PROBE_QUANTITIES: tuple[Quantity, ...] = (
@@ -109,6 +114,10 @@ def describe(name: str) -> Quantity | None:
     """
     if name.startswith(CLASS_SHARE):
         return _share(name, f"Share of class {name.removeprefix(CLASS_SHARE)}", "none", compares=False)
+    if name.startswith(GROUP_RECALL) and name not in CATALOGUE:
+        return _share(name, f"Recall of group {name.removeprefix(GROUP_RECALL)}")
+    if name.startswith(GROUP_KID):
+        return Quantity(name, f"Kernel distance (KID) of group {name.removeprefix(GROUP_KID)}", "lower")
     if name.startswith(PERPLEXITY_QUANTILE):
         percent = name.removeprefix(PERPLEXITY_QUANTILE).lstrip("0")
         title = f"{percent} % quantile of the perplexity of generated text under generation 0"

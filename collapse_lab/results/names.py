@@ -6,7 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from collapse_lab.metrics.catalogue import CLASS_SHARE, PERPLEXITY_QUANTILE, Quantity, describe
+from collapse_lab.metrics.catalogue import (
+    CATALOGUE,
+    CLASS_SHARE,
+    GROUP_KID,
+    GROUP_RECALL,
+    PERPLEXITY_QUANTILE,
+    Quantity,
+    describe,
+)
 
 THEORY = "_theory"  # the suffix of the value that theory expects, which stands beside the measured one
 SUFFIXES = ("_lo", "_hi", "_floor", THEORY)
@@ -50,9 +58,15 @@ class Name:
         return self.metric.startswith(CLASS_SHARE)
 
     @property
+    def is_group_recall(self) -> bool:
+        """Return whether it is the recall of one group; the group is `metric.removeprefix(GROUP_RECALL)`."""
+        return self.metric.startswith(GROUP_RECALL) and self.metric not in CATALOGUE
+
+    @property
     def is_part(self) -> bool:
         """Return whether it is drawn in one picture with others, and so has no panel of its own."""
-        return self.metric.startswith((CLASS_SHARE, PERPLEXITY_QUANTILE))
+        parts = (CLASS_SHARE, GROUP_RECALL, GROUP_KID, PERPLEXITY_QUANTILE)
+        return self.metric.startswith(parts) and self.metric not in CATALOGUE
 
     @property
     def title(self) -> str:

@@ -127,6 +127,9 @@ class Metric(Protocol):
     the generated ones, says so in a class attribute `compares`, False. It then has a value in generation 0 also where
     samples are compared with those of generation 0, because no real row has such a prompt.
 
+    A metric that looks at each group of a prompt set says so in a class attribute `grouped`, True. It is then given
+    feature sets whose `groups` are filled in where the groups are prompts and not labels.
+
     A metric that does not take any number of rows may have a method `check_run(comparison: Comparison) -> None`. It is
     called for every prompt set before anything is computed, and raises UserError where the metric would fail later.
 

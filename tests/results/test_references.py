@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from collapse_lab.errors import UserError
-from collapse_lab.report import curves, summary, tables
+from collapse_lab.report import classes, curves, summary, tables
 from collapse_lab.results.collect import Collection, gathered
 from collapse_lab.results.comparable import comparable_groups, require_comparable
 from tests.results.memory_runs import PRINT, run
@@ -57,3 +57,19 @@ def test_numbers_of_the_two_kinds_are_not_compared() -> None:
     assert len(comparable_groups(runs)) == 2
     with pytest.raises(UserError, match="unseen: reference none against generation 0"):
         require_comparable(runs, FID)
+
+
+def test_groups_have_one_heat_map_and_no_curves_of_their_own() -> None:
+    prints = {**PRINT, "unseen": {"n": 600, "groups": ["a hen", "a cow"]}}
+    recalls = {f"unseen/classifier/group_recall_{g}": [0.8, 0.8 - 0.5 * g] for g in (0, 1)}
+    others = {"unseen/classifier/group_kid_0": [0.0, 0.1], "unseen/classifier/groups_surviving": [1.0, 0.5]}
+    both = gathered([run({**recalls, **others}, 0, {"classifier": prints})])
+    section = classes.section_of_groups(both)
+    assert section is not None
+    (drawn,) = section.plots
+    assert drawn.caption.title == "Recall of each group"
+    assert all(word in drawn.svg for word in ("a hen", "a cow", "0.30"))
+    assert classes.section(both) is None
+    rest = curves.other_section(both) or curves.first_section(both)
+    assert rest is not None
+    assert not any("group-" in plot.stem for plot in rest.plots)
