@@ -1,4 +1,4 @@
-"""One command: `collapse-lab run|report|verify|sync|status`; without a word it is `run`."""
+"""One command: `collapse-lab run|report|verify|sync|status|prefetch`; without a word it is `run`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ COMMANDS = {
     "verify": "collapse_lab.verify.__main__",
     "sync": "collapse_lab.cli.sync",
     "status": "collapse_lab.cli.status",
+    "prefetch": "collapse_lab.cli.prefetch",
 }
 
 

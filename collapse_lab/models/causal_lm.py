@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -14,7 +15,7 @@ from collapse_lab.engine.checkpoint import Resumable, global_streams
 from collapse_lab.engine.selection import Best, Times
 from collapse_lab.errors import UserError
 from collapse_lab.nn import decoding
-from collapse_lab.nn.language import Architecture, from_scratch, pretrained_for
+from collapse_lab.nn.language import Architecture, from_scratch, needs_of, pretrained_for
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
@@ -24,6 +25,7 @@ from collapse_lab.types import (
     Conditions,
     Count,
     Layers,
+    Need,
     Positive,
     Progress,
     ProperShare,
@@ -130,6 +132,12 @@ class CausalLM(Resumable):
                 f"a block of {block} tokens that follows another takes {2 * block} positions, and {pretrained} has "
                 f"{positions}: give dataset.block={positions // 2} or less"
             )
+
+    @staticmethod
+    def prefetch(arguments: Mapping[str, Any]) -> list[Need]:
+        """Return the weights and the tokenizer of the pretrained model; none for a model from scratch."""
+        pretrained = arguments["pretrained"]
+        return [] if pretrained is None else needs_of(pretrained, arguments["root"])
 
     def fit(
         self,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -19,10 +19,10 @@ from collapse_lab.nn.lora import adapted
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pipeline import PipelineFolder
 from collapse_lab.nn.pixels import Pixels
-from collapse_lab.nn.pretrained import find_pipeline
+from collapse_lab.nn.pretrained import find_pipeline, need_of
 from collapse_lab.nn.samplers import Denoiser, Sampler
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import Budget, Count, Positive, ProperShare, Rows, Samples, Spec, Width
+from collapse_lab.types import Budget, Count, Need, Positive, ProperShare, Rows, Samples, Spec, Width
 
 
 class StableDiffusion(GuidedDiffusion):
@@ -130,6 +130,11 @@ class StableDiffusion(GuidedDiffusion):
         if "unet" in vars(self):
             self.unet._apply(fn, recurse)
         return self
+
+    @staticmethod
+    def prefetch(arguments: Mapping[str, Any]) -> list[Need]:
+        """Return the pipeline."""
+        return [need_of(arguments["pretrained"], arguments["revision"], arguments["cache"])]
 
     @staticmethod
     def checksum(pretrained: Path) -> str:

@@ -24,6 +24,9 @@ class Dataset(Protocol):
 
     A data set whose rows lie in files that may be larger than the memory may have a method `open() -> RealData[Rows]`.
     It returns the same rows as `load`, to be gathered when they are asked for, and a run calls it instead of `load`.
+
+    A data set that takes files from elsewhere may have a method `prefetch() -> Sequence[Need]`, which names them for
+    the command `collapse-lab prefetch`. It makes no request; `Need.obtain` does.
     """
 
     @property
@@ -76,6 +79,10 @@ class Extractor(Protocol):
 
     An extractor that reads rows batch after batch may say so in a class attribute `gathers`, True. It is then given
     `Samples[Rows]`, rows that are gathered from their files when they are asked for.
+
+    A class of extractors, of families or of probes that takes weights from elsewhere may have a static method
+    `prefetch(arguments: Mapping[str, Any]) -> Sequence[Need]`. It is given the configured arguments, because an object
+    may not be constructed before its weights are there.
     """
 
     version: ClassVar[int]
