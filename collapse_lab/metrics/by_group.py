@@ -99,7 +99,7 @@ class ByGroup:
         if not found:
             raise UserError(
                 f"no group has more than k={self.k} generated rows and more than {self.k} real ones; raise n_samples, "
-                "give a larger data set, or leave by_group out of metrics=[…]"
+                "give real rows with the classes or the prompts as captions, or leave by_group out of metrics=[…]"
             )
         recalls = [estimates[GROUP_RECALL] for estimates in found.values()]
         summary = {

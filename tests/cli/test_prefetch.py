@@ -167,7 +167,12 @@ def test_a_data_set_of_the_hub_is_opened_once(
     line: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(hub, "open_splits", lambda name, *others: opened.append(name) or [])
+
+    def open_splits(name: str, *others: Any) -> list[Any]:
+        opened.append(name)
+        return []
+
+    monkeypatch.setattr(hub, "open_splits", open_splits)
     given = [*line, "dataset=hub", "dataset.name=a/pictures", f"dataset.revision={COMMIT}"]
     assert main(given) == 0
     assert main(given) == 0
