@@ -1,4 +1,4 @@
-"""One command: `collapse-lab run|report|verify|sync|status|export`; without a word it is `run`."""
+"""One command: `collapse-lab run|report|verify|sync|status|export|prefetch`; without a word it is `run`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ COMMANDS = {
     "sync": "collapse_lab.cli.sync",
     "status": "collapse_lab.cli.status",
     "export": "collapse_lab.cli.export",
+    "prefetch": "collapse_lab.cli.prefetch",
 }
 
 

@@ -240,7 +240,24 @@ def _prompts(node: Mapping[str, Any], spec: Spec) -> PromptSets:
     for role in ("retrain", "base"):
         if node[role] is not None and node[role] not in sets:
             raise UserError(f"prompts.{role} names no prompt set: '{node[role]}'; {did_you_mean(node[role], sets)}")
+    _refuse_shared_prompts(sets, str(node["retrain"]))
     return PromptSets(sets, node["retrain"], node["base"])
+
+
+def _refuse_shared_prompts(sets: Mapping[str, PromptSet], retrain: str) -> None:
+    """Refuse a prompt that is listed in the set that is retrained on, and in another one too.
+
+    Raises:
+        UserError: there is such a prompt, which would be measured as one that is not retrained on.
+    """
+    listed: dict[str, Sequence[str]] = {name: getattr(prompts, "prompts", ()) for name, prompts in sets.items()}
+    for name, prompts in listed.items():
+        shared = sorted(set(prompts) & set(listed[retrain])) if name != retrain else []
+        if shared:
+            raise UserError(
+                f"the prompt '{shared[0]}' is in the sets '{retrain}', which is retrained on, and '{name}' "
+                f"({len(shared)} prompts are in both): remove it from one of them"
+            )
 
 
 def _with_identities(

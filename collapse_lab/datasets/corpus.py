@@ -17,8 +17,8 @@ from annotated_types import Ge, Le
 
 from collapse_lab.errors import UserError
 from collapse_lab.texts.checkpoints import identity
-from collapse_lab.texts.tokenizer import LEAST, Tokenizer, tokenizer
-from collapse_lab.types import Count, RealData, Samples, Spec, Whole
+from collapse_lab.texts.tokenizer import LEAST, Tokenizer, need_of_tokenizer, tokenizer
+from collapse_lab.types import Count, Need, RealData, Samples, Spec, Whole
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,10 @@ class Corpus(ABC):
     def load(self) -> RealData:
         """Return training, reference and, where asked for, validation blocks; this object cuts them once."""
         return self._real
+
+    def prefetch(self) -> list[Need]:
+        """Return the language model whose tokenizer is taken; none for a tokenizer that is learnt here."""
+        return [] if self.tokenizer == "bpe" else [need_of_tokenizer(self.tokenizer, self.cache)]
 
     @cached_property
     def _real(self) -> RealData:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +16,8 @@ from collapse_lab.datasets.columns import captions_column, ranked
 from collapse_lab.datasets.listed import ListedPictures
 from collapse_lab.datasets.picture import BadPicture, as_bytes, pixels, read_picture
 from collapse_lab.errors import UserError, did_you_mean
+from collapse_lab.storage.files import make_folder
+from collapse_lab.types import Need
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -75,6 +79,10 @@ class Hub(ListedPictures):
                 continue
             return (image.shape[0], image.shape[1], image.shape[2])
         raise UserError(f"{self.name} holds no picture that can be read: give another data set")
+
+    def prefetch(self) -> list[Need]:
+        """Return the data set."""
+        return [need_of(self.name, self.subset, self.revision, self.cache, lambda: self._splits)]
 
     @property
     def where(self) -> str:
@@ -179,6 +187,34 @@ def listing(name: str) -> Mapping[str, Any]:
     files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("cache-"))
     stats = [(p.relative_to(folder).as_posix(), p.stat()) for p in files]
     return {"files": [[path, stat.st_size, stat.st_mtime_ns] for path, stat in stats]}
+
+
+def need_of(name: str, subset: str | None, revision: str | None, cache: str, open_it: Callable[[], object]) -> Need:
+    """Return a data set of the hub as something that a run takes from elsewhere.
+
+    Because the library `datasets` makes requests also for what its cache holds, a file beside the cache tells that a
+    data set was opened once.
+
+    Args:
+        name: "owner/name" on the hub, or a folder.
+        subset: the configuration.
+        revision: a commit, tag or branch.
+        cache: folder where downloads are kept.
+        open_it: opens the splits.
+    """
+    if _folder(name) is not None:
+        return Need(f"data set {name}", True, open_it)
+    digest = hashlib.sha256(json.dumps([name, subset, revision]).encode()).hexdigest()[:16]
+    mark = Path(cache).expanduser() / "hub" / f"opened-{digest}"
+    held = mark.is_file()
+
+    def obtain() -> None:
+        if not held:
+            open_it()
+            make_folder(mark.parent, "paths.data")
+            mark.touch()
+
+    return Need(f"data set {' '.join(filter(None, (name, subset)))} at {revision}", held, obtain)
 
 
 def open_splits(

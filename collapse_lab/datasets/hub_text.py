@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from collapse_lab.datasets.corpus import Corpus, Documents, without_nul
-from collapse_lab.datasets.hub import check_source, listing, open_splits
+from collapse_lab.datasets.hub import check_source, listing, need_of, open_splits
 from collapse_lab.errors import UserError
+from collapse_lab.types import Need
 
 
 @dataclass(kw_only=True, eq=False)
@@ -53,6 +54,10 @@ class HubText(Corpus):
                 f"give validation_split={self.validation_split} or validation_fraction={self.validation_fraction}, not "
                 "both: set the other to null"
             )
+
+    def prefetch(self) -> list[Need]:
+        """Return the data set, and the language model whose tokenizer is taken."""
+        return [need_of(self.name, self.subset, self.revision, self.cache, self.documents), *super().prefetch()]
 
     def contents(self) -> Mapping[str, Any]:
         """Return the name on the hub, or the names, sizes and times of the files in the folder."""

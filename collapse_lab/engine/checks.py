@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from collapse_lab.engine.groups import Groups, is_grouped
 from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.view import gathers
 from collapse_lab.errors import UserError
@@ -109,11 +110,16 @@ def _check_metrics(lab: Lab, subset: str, masks: Mapping[str, np.ndarray]) -> No
         raise UserError(too_few(subset, count))
     for name, (metric, _) in lab.metrics.items():
         real, other = (masks[metric.against], masks["train" if metric.against == "reference" else "reference"])
+        groups = Groups(lab, subset, _least(lab.n_samples)).count if is_grouped(metric) else 1
+        if lab.drifts(subset) and metric.against == "reference":
+            n = _least(lab.n_samples)
+            refuse(metric, f"metrics.{name} of prompt set '{subset}'", Comparison(n, n, True, groups))
+            continue
         varied = callable(getattr(metric, "check_run", None)) and _varied(lab, metric.against, real)
         sizes = [_least(lab.n_samples), *([min(_least(lab.n_samples), int(other.sum()))] if metric.floored else [])]
         for generated in sizes:
             where = f"metrics.{name} of prompt set '{subset}'"
-            refuse(metric, where, Comparison(generated, int(real.sum()), varied))
+            refuse(metric, where, Comparison(generated, int(real.sum()), varied, groups))
 
 
 def too_few(subset: str, count: int) -> str:

@@ -175,6 +175,7 @@ class FloorKey(StageKey):
         metric: the identity of the metric.
         rows: digests of the masks of the prompt set in the train and in the reference split.
         n: how many real rows stand in for generated ones.
+        groups: a digest of the prompts that a metric takes as groups, in their order; empty where it takes none.
     """
 
     kind: ClassVar[str] = "floor"
@@ -182,6 +183,7 @@ class FloorKey(StageKey):
     metric: Identity
     rows: tuple[str, ...]
     n: Any
+    groups: str = ""
 
 
 @dataclass(frozen=True)

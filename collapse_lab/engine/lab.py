@@ -199,6 +199,14 @@ class Lab:
         """Return n conditions of one prompt set."""
         return self.prompts.sets[subset].conditions(n, self.real.train, self.dataset.spec)
 
+    def drifts(self, subset: str) -> bool:
+        """Return whether samples of a prompt set are compared with those of generation 0, for want of real rows.
+
+        The sets that models are trained on are compared with the real rows that they are trained on.
+        """
+        ask = getattr(self.prompts.sets[subset], "has_reference", None)
+        return ask is not None and subset not in (self.prompts.retrain, self.prompts.base) and not ask(self.real)
+
     def members_of(self, subset: str) -> tuple[np.ndarray, np.ndarray]:
         """Return masks of the train and of the reference rows that belong to one prompt set."""
         prompts = self.prompts.sets[subset]

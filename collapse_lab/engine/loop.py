@@ -49,7 +49,7 @@ class Loop:
     def _advance(self, step: Step, first: Step, before: Step | None) -> Record:
         """Compute, measure and record one step; `first` and `before` are the same member's, of earlier generations."""
         try:
-            for stage in [step.fit, *step.samples.values(), *step.grids.values(), *step.more]:
+            for stage in step.computed:
                 stage.value().sound()
             reading = self.ruler.measure(step, self._look, first, before)
             record = _record(step, reading, "ok")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
@@ -47,6 +47,8 @@ class Step:
         curated: the stage of the samples that enter the pool.
         more: the stage of the samples that curation needs beside those of the retrained prompts, so that as many are
             left; none where it needs no more.
+        again: prompt set -> the stage of a second draw of generation 0, where later generations are compared with the
+            first one.
     """
 
     generation: int
@@ -57,12 +59,17 @@ class Step:
     grids: Mapping[str, Stage]
     curated: Stage
     more: Sequence[Stage] = ()
+    again: Mapping[str, Stage] = field(default_factory=dict)
+
+    @property
+    def computed(self) -> list[Stage]:
+        """Return the stages of the fit and of all samples, in the order in which they are computed."""
+        return [self.fit, *self.samples.values(), *self.grids.values(), *self.more, *self.again.values()]
 
     @property
     def stages(self) -> list[Stage]:
         """Return every stage of the step, in the order in which they are computed."""
-        curated = [] if self.curated in self.samples.values() else [self.curated]
-        return [self.fit, *self.samples.values(), *self.grids.values(), *self.more, *curated]
+        return [*self.computed, *([] if self.curated in self.samples.values() else [self.curated])]
 
     @property
     def keys(self) -> dict[str, Any]:
@@ -127,6 +134,13 @@ class Planner:
         """Return the digest of the validation rows, which are the same in every generation."""
         return digest_of_array(self._lab.validation.data.numpy())
 
+    @cached_property
+    def _drifting(self) -> list[str]:
+        """Return the prompt sets with a floor between two draws of generation 0."""
+        lab = self._lab
+        floored = any(metric.floored and metric.against == "reference" for metric, _ in lab.metrics.values())
+        return [name for name in lab.prompts.sets if lab.extractors and floored and lab.drifts(name)]
+
     def _base(self, past: Generations) -> list[Step]:
         """Return the steps whose weights the next generation starts from; none where it starts from others."""
         place = {"previous": -1, "first": 0}.get(self._lab.population.lineage)
@@ -151,7 +165,11 @@ class Planner:
         place = f"sample/{retrained}/more"
         beside = [self._sample(generation, generation, model, fit, place, (more, digest))] if len(more) else []
         curated = self._work.curate(generation, model.name, [samples[retrained], *beside])
-        return Step(generation, model.name, self._pool.counts(ids), fit, samples, grids, curated, beside)
+        again = {
+            name: self._sample(0, 0, model, fit, f"sample/{name}/again", self._conditions_of(name, n))
+            for name in (self._drifting if generation == 0 else ())
+        }
+        return Step(generation, model.name, self._pool.counts(ids), fit, samples, grids, curated, beside, again)
 
     def _draw(self, generation: int, number: int) -> np.ndarray:
         lab, name = self._lab, self._lab.models[number].name

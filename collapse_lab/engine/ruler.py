@@ -13,7 +13,9 @@ from torch import Tensor
 
 from collapse_lab.engine.arithmetic import choose_arithmetic
 from collapse_lab.engine.checks import too_few
+from collapse_lab.engine.drift import Drift, compares
 from collapse_lab.engine.extractors import Extractors
+from collapse_lab.engine.groups import Groups, is_grouped
 from collapse_lab.engine.keys import FeaturesKey, FloorKey, Identity, KnownKey, RealFeaturesKey, digest_of_array
 from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.measuring import estimates_of, known_of, offers
@@ -52,10 +54,14 @@ class Ruler:
     The floor of a metric is its value between n real rows of the training split and the reference, n being the number
     of generated rows (fewer where the split holds fewer; `n_floor` in the ledger says how many). For a metric against
     the training split, the n rows are of the reference.
+
+    A prompt set without real rows is compared with generation 0 (`Drift`).
     """
 
     def __init__(self, lab: Lab, extractors: Extractors) -> None:
-        self._lab, self._extractors = lab, extractors
+        self._lab, self._extractors, self._drift = lab, extractors, Drift(lab, self._features, self._grouped)
+        grouped = any(is_grouped(metric) for metric, _ in lab.metrics.values())
+        self._groups = {subset: Groups(lab, subset, lab.sampled_by(0)) for subset in lab.prompts.sets if grouped}
         self._probed: dict[tuple[str, bool], Samples] = {}
         self._numbers_of: dict[tuple[str, Split], tuple[np.ndarray, np.ndarray]] = {}
         places = [(name, split) for name in extractors.names for split in SPLITS]
@@ -66,14 +72,14 @@ class Ruler:
             for subset in lab.prompts.sets
             for name in extractors.names
             for metric in self._metrics_of(name)
-            if offers(lab.metrics[metric][0], "of_real")
+            if offers(lab.metrics[metric][0], "of_real") and not self._drift.takes(subset, lab.metrics[metric][0])
         }
         self._floors = {
             (subset, name, metric): self._floor_stage(subset, name, metric)
             for subset in lab.prompts.sets
             for name in extractors.names
             for metric in self._metrics_of(name)
-            if lab.metrics[metric][0].floored
+            if lab.metrics[metric][0].floored and not self._drift.takes(subset, lab.metrics[metric][0])
         }
 
     @property
@@ -98,8 +104,10 @@ class Ruler:
             stage.value()
 
     def features_of(self, step: Step) -> list[Stage]:
-        """Return the stages that embed the samples of one step."""
-        return [self._features(stage, name) for stage in step.samples.values() for name in self._extractors.names]
+        """Return the stages that embed the samples of one step, and those of the floors that rest on them."""
+        names = self._extractors.names
+        stages = [self._features(stage, name) for stage in step.samples.values() for name in names]
+        return stages + [stage for name in names for stage in self._drift.stages_of(step, name, self._metrics_of(name))]
 
     def measure(
         self, step: Step, look: Callable[[Step], GenerativeModel], first: Step, before: Step | None = None
@@ -118,29 +126,41 @@ class Ruler:
         for subset, sampled in step.samples.items():
             for name in self._extractors.names:
                 generated = features_of(self._features(sampled, name).value())
-                metrics |= self._compare(step, subset, name, generated)
+                metrics |= self._compare(step, first, subset, name, self._grouped(subset, generated))
         kept: dict[str, dict[str, np.ndarray]] = {subset: {} for subset in step.samples}
         if self._lab.probes:
             metrics |= self._probe(step, look, first, before, kept)
         features = {name: self._fingerprint(name) for name in self._extractors.names}
         return Reading(metrics, features, self._lab.executor.clock() - start, kept)
 
-    def _compare(self, step: Step, subset: str, name: str, generated: FeatureSet) -> dict[str, float]:
+    def _compare(self, step: Step, first: Step, subset: str, name: str, generated: FeatureSet) -> dict[str, float]:
         out: dict[str, float] = {}
         chosen = {key: self._lab.metrics[key][0] for key in self._metrics_of(name)}
-        real = {split: self._real_rows(subset, name, split) for split in {metric.against for metric in chosen.values()}}
-        tasks = {}
+        real: dict[str, FeatureSet] = {}  # of each split once, because metrics share the work on one object
+        tasks, floors = {}, {}
         for metric_name, metric in chosen.items():
+            known: Mapping[str, Tensor] | None = None
+            if not self._drift.takes(subset, metric):
+                if metric.against not in real:
+                    real[metric.against] = self._real_rows(subset, name, metric.against)
+                rows, known = real[metric.against], self._known_of(subset, name, metric_name)
+                floors[metric_name] = self._floors.get((subset, name, metric_name))
+            elif step.generation or not compares(metric):
+                rows = self._grouped(subset, self._drift.reference(first, subset, name))
+                stage = self._drift.known(first, subset, name, metric_name)
+                known = None if stage is None else stage.value().tensors
+                floors[metric_name] = self._drift.floor(first, subset, name, metric_name)
+            else:
+                continue
             place = Seeds(self._lab.seed, step.generation, step.model, f"metric/{subset}/{name}/{metric_name}")
-            known = self._known_of(subset, name, metric_name)
-            tasks[metric_name] = Task(metric, generated, real[metric.against], place.numpy(), known)
+            tasks[metric_name] = Task(metric, generated, rows, place.numpy(), known)
         for metric_name, estimates in zip(tasks, estimates_of(list(tasks.values())), strict=True):
-            floor = self._floors.get((subset, name, metric_name))
-            floors = {} if floor is None else floor.value().meta
+            floor = floors[metric_name]
+            values = {} if floor is None else floor.value().meta
             for key, estimate in estimates.items():
                 out |= flatten(f"{subset}/{name}/{key}", estimate)
-                if key in floors:
-                    out[f"{subset}/{name}/{key}_floor"] = floors[key]
+                if key in values:
+                    out[f"{subset}/{name}/{key}_floor"] = values[key]
         return out
 
     def _probe(
@@ -184,10 +204,15 @@ class Ruler:
         ]
 
     def _fingerprint(self, name: str) -> dict[str, Any]:
-        sizes = {}
+        sizes: dict[str, dict[str, Any]] = {}
         for subset in self._lab.prompts.sets:
-            real, floor = (len(rows) for rows in self._numbers(subset, "reference"))
-            sizes[subset] = {"n": self._lab.n_samples, "n_reference": real, "n_floor": floor}
+            if self._drift.has(subset):
+                sizes[subset] = self._drift.fingerprint()
+            else:
+                real, floor = (len(rows) for rows in self._numbers(subset, "reference"))
+                sizes[subset] = {"n": self._lab.n_samples, "n_reference": real, "n_floor": floor}
+            if subset in self._groups and self._groups[subset].prompts:
+                sizes[subset]["groups"] = self._groups[subset].named
         metrics = {metric: settings(self._lab.metrics[metric][1]) for metric in self._metrics_of(name)}
         made = {"dataset": self._lab.dataset.key, "metrics": metrics}
         return {**self._extractors.get(name).fingerprint, **made, **sizes}
@@ -203,16 +228,22 @@ class Ruler:
 
     def _real_rows(self, subset: str, name: str, against: Split) -> FeatureSet:
         """Return features of the real rows that generated ones are compared with."""
-        return self._real_features(name, against, self._numbers(subset, against)[0])
+        return self._real_features(subset, name, against, self._numbers(subset, against)[0])
 
     def _floor_rows(self, subset: str, name: str, against: Split) -> FeatureSet:
         """Return features of the real rows that stand in for generated ones."""
         other: Split = "train" if against == "reference" else "reference"
-        return self._real_features(name, other, self._numbers(subset, against)[1])
+        return self._real_features(subset, name, other, self._numbers(subset, against)[1])
 
-    def _real_features(self, name: str, split: Split, rows: np.ndarray) -> FeatureSet:
+    def _real_features(self, subset: str, name: str, split: Split, rows: np.ndarray) -> FeatureSet:
         embedded = features_of(self._real[name, split].value())
-        return take(embedded, np.searchsorted(self._embedded[name, split], rows))
+        features = take(embedded, np.searchsorted(self._embedded[name, split], rows))
+        real: Samples[Rows] = getattr(self._lab.real, split)
+        return self._groups[subset].of_rows(features, real.take(rows)) if subset in self._groups else features
+
+    def _grouped(self, subset: str, generated: FeatureSet) -> FeatureSet:
+        """Return features of samples with their groups, where a metric asks for groups."""
+        return self._groups[subset].of_samples(generated) if subset in self._groups else generated
 
     def _needed_rows(self, name: str, split: Split) -> np.ndarray:
         """Return the numbers of the rows of a split that some metric in a feature space needs, rising.
@@ -221,8 +252,10 @@ class Ruler:
         large network embeds about a thousand rows a minute.
         """
         parts = [np.zeros(0, np.int64)]
-        for against in {self._lab.metrics[key][0].against for key in self._metrics_of(name)}:
-            parts += [self._numbers(subset, against)[int(split != against)] for subset in self._lab.prompts.sets]
+        for key in self._metrics_of(name):
+            metric = self._lab.metrics[key][0]
+            subsets = [subset for subset in self._lab.prompts.sets if not self._drift.takes(subset, metric)]
+            parts += [self._numbers(subset, metric.against)[int(split != metric.against)] for subset in subsets]
         return np.unique(np.concatenate(parts))
 
     def _features(self, sampled: Stage, name: str) -> Stage:
@@ -257,7 +290,8 @@ class Ruler:
 
         masks = tuple(digest_of_array(mask) for mask in self._lab.members_of(subset))
         parents = [self._real[name, "train"], self._real[name, "reference"]]
-        return Stage(self._lab.store, FloorKey(identity, masks, self._lab.n_samples), produce, parents)
+        groups = self._groups[subset].digest if is_grouped(metric) else ""
+        return Stage(self._lab.store, FloorKey(identity, masks, self._lab.n_samples, groups), produce, parents)
 
     def _known_stage(self, subset: str, name: str, metric_name: str) -> Stage:
         metric, identity = self._lab.metrics[metric_name]

@@ -30,6 +30,7 @@ class Clip(PretrainedImages):
     """
 
     architecture: ClassVar[str] = "CLIPModel"
+    reads: ClassVar[tuple[str, ...]] = ("AutoImageProcessor", "AutoTokenizer")
     kind: ClassVar[str | None] = "clip"
     example: ClassVar[str] = "openai/clip-vit-base-patch32"
     provides: ClassVar[frozenset[str]] = frozenset({"texts"})

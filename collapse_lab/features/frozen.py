@@ -19,9 +19,9 @@ from torch import Tensor
 from collapse_lab.errors import UserError
 from collapse_lab.images import as_uint8
 from collapse_lab.nn.spans import spans
-from collapse_lab.storage.fetch import Package, obtain
+from collapse_lab.storage.fetch import Package, need_of, obtain
 from collapse_lab.storage.files import checksum
-from collapse_lab.types import Count, FeatureSet, Rows, Samples, Spec
+from collapse_lab.types import Count, FeatureSet, Need, Rows, Samples, Spec
 
 
 @dataclass(eq=False)
@@ -128,6 +128,11 @@ class PackagedImages(FrozenImages):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_weights()
+
+    @classmethod
+    def prefetch(cls, arguments: Mapping[str, Any]) -> list[Need]:
+        """Return the package of the weights; none where the user gives a file."""
+        return [need_of(cls.package, arguments["cache"])] if arguments["weights"] is None else []
 
     def check_weights(self) -> None:
         """Refuse a path without a file.

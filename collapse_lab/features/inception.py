@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -20,6 +20,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.features.frozen import PackagedImages
 from collapse_lab.storage.fetch import Package
 from collapse_lab.storage.files import checksum
+from collapse_lab.types import Need
 
 SIDE = 299  # pixels of the network's images
 DOWNLOAD = "download"  # the value of `weights` that fetches StyleGAN's file
@@ -91,6 +92,14 @@ class Inception(PackagedImages):
             super().check_weights()
             if self.weights is not None:  # because it is refused at once, before anything is computed
                 _ = self.file
+
+    @classmethod
+    def prefetch(cls, arguments: Mapping[str, Any]) -> list[Need]:
+        """Return the package of the weights, or StyleGAN's file; none where the user gives a file."""
+        if arguments["weights"] != DOWNLOAD:
+            return super().prefetch(arguments)
+        cache = Path(arguments["cache"]).expanduser()
+        return [Need(f"file {OFFICIAL}", (cache / "clean-fid" / OFFICIAL).is_file(), partial(downloaded, cache))]
 
     @cached_property
     def file(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.features.frozen import FrozenImages
 from collapse_lab.quiet import quiet
 from collapse_lab.storage.files import checksum_of
+from collapse_lab.types import Need
 
 # The files of a repository that are fetched and read. Pickles can run code, so they are neither fetched nor opened.
 READ = ("*.json", "*.txt", "*.model", "*.safetensors")
@@ -42,6 +44,7 @@ class PretrainedImages(FrozenImages):
     libraries: ClassVar[tuple[str, ...]] = ("torch", "torchvision", "transformers")
     example: ClassVar[str]  # a repository that messages name as an example
     architecture: ClassVar[str] = "AutoModel"
+    reads: ClassVar[tuple[str, ...]] = ("AutoImageProcessor",)  # what is read beside the network
     kind: ClassVar[str | None] = None  # the `model_type` that config.json has to name
 
     _: KW_ONLY
@@ -50,12 +53,22 @@ class PretrainedImages(FrozenImages):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.pretrained is None:
+        self._folder = self._place(self.name, self.pretrained, self.revision, self.cache)
+
+    @classmethod
+    def prefetch(cls, arguments: Mapping[str, Any]) -> list[Need]:
+        """Return the model."""
+        folder = cls._place(*(arguments[name] for name in ("name", "pretrained", "revision", "cache")))
+        return [need_of(folder, cls.architecture, cls.reads)]
+
+    @classmethod
+    def _place(cls, name: str, pretrained: str | None, revision: str | None, cache: str) -> PretrainedFolder:
+        if pretrained is None:
             raise UserError(
-                f"features '{self.name}' need features.{self.name}.pretrained: a folder that save_pretrained wrote, or "
-                f"a name on the hub such as {self.example}, with its revision"
+                f"features '{name}' need features.{name}.pretrained: a folder that save_pretrained wrote, or "
+                f"a name on the hub such as {cls.example}, with its revision"
             )
-        self._folder = PretrainedFolder(self.name, self.pretrained, self.revision, self.cache, self.kind)
+        return PretrainedFolder(name, pretrained, revision, cache, cls.kind)
 
     @cached_property
     def checksum(self) -> str:
@@ -129,22 +142,37 @@ class PretrainedFolder:
         Raises:
             UserError: the files cannot be fetched, or are not of this kind.
         """
-        from huggingface_hub import snapshot_download
-
         try:
-            fetched = snapshot_download(
-                self.source,
-                revision=self.revision,
-                cache_dir=Path(self.cache).expanduser() / "hub",
-                allow_patterns=[*READ],
-                ignore_patterns=["*/*"],
-            )
+            fetched = self._snapshot(local=False)
         except (OSError, ValueError) as error:  # because the hub's own errors derive from these two
             raise UserError(
                 f"{self._setting} cannot be fetched ({type(error).__name__}: {error}): check name, revision and "
                 "network, or give a folder"
             ) from error
-        return self._checked(Path(fetched))
+        return self._checked(fetched)
+
+    def find(self) -> bool:
+        """Return whether the files are here, and take them from here then; no request is made."""
+        if "folder" not in vars(self):
+            try:
+                self.folder = self._checked(self._snapshot(local=True))
+            except (OSError, ValueError, UserError):  # because the hub's own errors derive from the first two
+                return False
+        return True
+
+    def _snapshot(self, local: bool) -> Path:
+        from huggingface_hub import snapshot_download
+
+        return Path(
+            snapshot_download(
+                self.source,
+                revision=self.revision,
+                cache_dir=Path(self.cache).expanduser() / "hub",
+                allow_patterns=[*READ],
+                ignore_patterns=["*/*"],
+                local_files_only=local,
+            )
+        )
 
     def _checked(self, folder: Path) -> Path:
         if not (folder / "config.json").is_file() or not [*folder.glob("*.safetensors")]:
@@ -204,3 +232,31 @@ class PretrainedFolder:
                     f"{self.folder} cannot be read by transformers' {what} ({type(error).__name__}: {error}): write it "
                     "by save_pretrained, model, processor and tokenizer"
                 ) from error
+
+
+def need_of(folder: PretrainedFolder, architecture: str, others: Sequence[str]) -> Need:
+    """Return a model of transformers as something that a run takes from elsewhere.
+
+    Args:
+        folder: where its files are.
+        architecture: the class of its network.
+        others: the classes of what is read beside the network, such as "AutoTokenizer".
+    """
+    of_user, held = "folder" in vars(folder), folder.find()
+
+    def check() -> None:
+        folder.network(architecture)
+        for what in others:
+            folder.read(what)
+
+    def obtain() -> None:
+        try:
+            check()
+        except UserError:
+            if of_user or not held:
+                raise
+            del folder.folder  # because an interrupted download has left a part of the files
+            check()
+
+    what = " at ".join(filter(None, (f"model {folder.source}", folder.revision)))
+    return Need(what, held, obtain)

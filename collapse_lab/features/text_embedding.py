@@ -15,9 +15,10 @@ from torch.nn.functional import normalize
 
 from collapse_lab.errors import UserError
 from collapse_lab.features.frozen import releases
-from collapse_lab.features.pretrained import PretrainedFolder
+from collapse_lab.features.pretrained import PretrainedFolder, need_of
 from collapse_lab.storage.fetch import Package, obtain
-from collapse_lab.types import Count, FeatureSet, Samples, Spec
+from collapse_lab.storage.fetch import need_of as need_of_package
+from collapse_lab.types import Count, FeatureSet, Need, Samples, Spec
 
 
 @dataclass(eq=False)
@@ -79,6 +80,14 @@ class TextEmbedding:
             )
         if self.pretrained is not None:
             _ = self._folder  # so a folder of the user is checked at once; only fetching waits until it is needed
+
+    @classmethod
+    def prefetch(cls, arguments: Mapping[str, Any]) -> list[Need]:
+        """Return the package of the model, or the model that the user names."""
+        name, pretrained, revision, cache = (arguments[key] for key in ("name", "pretrained", "revision", "cache"))
+        if pretrained is None:
+            return [need_of_package(cls.package, cache)]
+        return [need_of(PretrainedFolder(name, pretrained, revision, cache), "AutoModel", ("AutoTokenizer",))]
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:

@@ -26,6 +26,7 @@ class Agreement:
 
     version: ClassVar[int] = 1
     floored: ClassVar[bool] = True
+    compares: ClassVar[bool] = False
     against: ClassVar[Split] = "reference"
     needs: ClassVar[str] = "predicted"
     features: Sequence[str] | None = None

@@ -15,6 +15,9 @@ Range = tuple[float | None, float | None]
 
 # The ledger has one quantity per class, such as `class_share_3`.
 CLASS_SHARE = "class_share_"
+# The ledger has one quantity per group of prompts, such as `group_recall_3`.
+GROUP_RECALL = "group_recall_"
+GROUP_KID = "group_kid_"
 # The ledger has one quantity per quantile in percent, such as `generated_perplexity_q05`.
 PERPLEXITY_QUANTILE = "generated_perplexity_q"
 
@@ -35,6 +38,8 @@ class Quantity:
         abbreviation: a short name for tables and sentences, such as "FID"; where it is empty, `short` returns the name
             with spaces.
         whole_axis: whether plots show an axis up to the greatest value of the range even where all values are small.
+        compares: whether it compares generated samples with reference rows. Variety, or what images show of their
+            captions, does not; nor does a comparison with training rows.
     """
 
     name: str
@@ -43,6 +48,7 @@ class Quantity:
     range: Range = UNBOUNDED
     abbreviation: str = ""
     whole_axis: bool = False
+    compares: bool = True
 
     @property
     def short(self) -> str:
@@ -50,8 +56,8 @@ class Quantity:
         return self.abbreviation or self.name.replace("_", " ")
 
 
-def _share(name: str, title: str, better: Direction = "higher") -> Quantity:
-    return Quantity(name, title, better, UNIT, whole_axis=True)
+def _share(name: str, title: str, better: Direction = "higher", compares: bool = True) -> Quantity:
+    return Quantity(name, title, better, UNIT, whole_axis=True, compares=compares)
 
 
 METRIC_QUANTITIES: tuple[Quantity, ...] = (
@@ -63,14 +69,16 @@ METRIC_QUANTITIES: tuple[Quantity, ...] = (
     _share("recall", "Recall"),
     Quantity("density", "Density", "higher", NOT_NEGATIVE),
     _share("coverage", "Coverage"),
-    Quantity("vendi", "Vendi score (effective number of samples)", "higher", (1.0, None)),
-    Quantity("pairwise_distance", "Mean distance between samples", "higher", NOT_NEGATIVE),
-    _share("mode_coverage", "Share of classes generated"),
-    Quantity("class_entropy", "Entropy of the class histogram", "higher", NOT_NEGATIVE),
-    _share("authenticity", "Authenticity"),
-    _share("near_copies", "Share of near copies", "lower"),
-    _share("agreement", "Prompt agreement"),
-    Quantity("clip_score", "CLIP score", "higher", (0.0, 100.0)),
+    Quantity("vendi", "Vendi score (effective number of samples)", "higher", (1.0, None), compares=False),
+    Quantity("pairwise_distance", "Mean distance between samples", "higher", NOT_NEGATIVE, compares=False),
+    _share("mode_coverage", "Share of classes generated", compares=False),
+    Quantity("class_entropy", "Entropy of the class histogram", "higher", NOT_NEGATIVE, compares=False),
+    _share("authenticity", "Authenticity", compares=False),
+    _share("near_copies", "Share of near copies", "lower", compares=False),
+    _share("agreement", "Prompt agreement", compares=False),
+    _share("groups_surviving", "Share of groups that survive"),
+    _share("group_recall_lowest", "Recall of the worst group"),
+    Quantity("clip_score", "CLIP score", "higher", (0.0, 100.0), compares=False),
 )
 PROBE_QUANTITIES: tuple[Quantity, ...] = (
     _share("accuracy", "Accuracy"),
@@ -105,7 +113,11 @@ def describe(name: str) -> Quantity | None:
         name: the last part of a name in the ledger, such as `fid`, `class_share_3` or `generated_perplexity_q05`.
     """
     if name.startswith(CLASS_SHARE):
-        return _share(name, f"Share of class {name.removeprefix(CLASS_SHARE)}", "none")
+        return _share(name, f"Share of class {name.removeprefix(CLASS_SHARE)}", "none", compares=False)
+    if name.startswith(GROUP_RECALL) and name not in CATALOGUE:
+        return _share(name, f"Recall of group {name.removeprefix(GROUP_RECALL)}")
+    if name.startswith(GROUP_KID):
+        return Quantity(name, f"Kernel distance (KID) of group {name.removeprefix(GROUP_KID)}", "lower")
     if name.startswith(PERPLEXITY_QUANTILE):
         percent = name.removeprefix(PERPLEXITY_QUANTILE).lstrip("0")
         title = f"{percent} % quantile of the perplexity of generated text under generation 0"

@@ -127,6 +127,7 @@ class Classes:
 
     version: ClassVar[int] = 1
     floored: ClassVar[bool] = True
+    compares: ClassVar[bool] = False
     against: ClassVar[Split] = "reference"
     needs: ClassVar[str] = "predicted"
     features: Sequence[str] | None = None

@@ -59,6 +59,7 @@ class CLIPScore:
 
     version: ClassVar[int] = 1
     floored: ClassVar[bool] = True
+    compares: ClassVar[bool] = False
     against: ClassVar[Split] = "reference"
     needs: ClassVar[str] = "texts"
     features: Sequence[str] | None = None

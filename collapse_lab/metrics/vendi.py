@@ -142,6 +142,7 @@ class Vendi:
 
     version: ClassVar[int] = 1
     floored: ClassVar[bool] = True
+    compares: ClassVar[bool] = False
     against: ClassVar[Split] = "reference"
     features: Sequence[str] | None = None
     bootstrap: Resamplings = 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -16,7 +17,7 @@ from collapse_lab.engine.selection import Best, Times
 from collapse_lab.errors import UserError
 from collapse_lab.nn import decoding
 from collapse_lab.nn.exporting import export_language
-from collapse_lab.nn.language import Architecture, from_scratch, pretrained_for
+from collapse_lab.nn.language import Architecture, from_scratch, needs_of, pretrained_for
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
@@ -27,6 +28,7 @@ from collapse_lab.types import (
     Count,
     Exported,
     Layers,
+    Need,
     Positive,
     Progress,
     ProperShare,
@@ -133,6 +135,12 @@ class CausalLM(Resumable):
                 f"a block of {block} tokens that follows another takes {2 * block} positions, and {pretrained} has "
                 f"{positions}: give dataset.block={positions // 2} or less"
             )
+
+    @staticmethod
+    def prefetch(arguments: Mapping[str, Any]) -> list[Need]:
+        """Return the weights and the tokenizer of the pretrained model; none for a model from scratch."""
+        pretrained = arguments["pretrained"]
+        return [] if pretrained is None else needs_of(pretrained, arguments["root"])
 
     def fit(
         self,

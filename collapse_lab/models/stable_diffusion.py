@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from collapse_lab.nn.lora import adapted, merged
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pipeline import PipelineFolder
 from collapse_lab.nn.pixels import Pixels
-from collapse_lab.nn.pretrained import find_pipeline
+from collapse_lab.nn.pretrained import find_pipeline, need_of
 from collapse_lab.nn.samplers import Denoiser, Sampler, Start, whole_steps
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import (
@@ -28,6 +28,7 @@ from collapse_lab.types import (
     Conditions,
     Count,
     Exported,
+    Need,
     Positive,
     ProperShare,
     Rows,
@@ -76,7 +77,8 @@ class StableDiffusion(GuidedDiffusion):
     Raises:
         UserError: the data set has no captions, or images of other channels or sides than the VAE takes; a prompt is
             longer than the tokenizer takes; `pretrained` or the adapters are refused; the sampler does not fit;
-            `strength` leaves no step; `guidance_interval` or `pixels.range` is wrong; `optimisation` has no moving average.
+            `strength` leaves no step; `guidance_interval` or `pixels.range` is wrong; `optimisation` has no moving
+            average.
     """
 
     version: ClassVar[int] = 1
@@ -155,6 +157,11 @@ class StableDiffusion(GuidedDiffusion):
         if "unet" in vars(self):
             self.unet._apply(fn, recurse)
         return self
+
+    @staticmethod
+    def prefetch(arguments: Mapping[str, Any]) -> list[Need]:
+        """Return the pipeline."""
+        return [need_of(arguments["pretrained"], arguments["revision"], arguments["cache"])]
 
     @staticmethod
     def checksum(pretrained: Path) -> str:

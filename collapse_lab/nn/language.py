@@ -12,9 +12,9 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, OPTConfi
 
 from collapse_lab.errors import UserError
 from collapse_lab.quiet import quiet
-from collapse_lab.texts.checkpoints import checkpoint
-from collapse_lab.texts.tokenizer import tokenizer
-from collapse_lab.types import Tokens
+from collapse_lab.texts.checkpoints import checkpoint, need_of
+from collapse_lab.texts.tokenizer import need_of_tokenizer, tokenizer
+from collapse_lab.types import Need, Tokens
 
 Architecture = Literal["gpt2", "opt", "llama"]
 
@@ -76,6 +76,18 @@ def pretrained_for(tokens: Tokens, name: str, root: str) -> nn.Module:
             f"the data set's tokenizer ({tokens.size} tokens) is not the tokenizer of model.pretrained={name} ({size} "
             f"tokens), so the same numbers would be other words; give dataset.tokenizer={name}"
         )
+    return _weights(name, root)
+
+
+def needs_of(name: str, root: str) -> list[Need]:
+    """Return the weights and the tokenizer of a checkpoint as what a run takes from elsewhere."""
+    return [
+        need_of(name, root, "weights", lambda local: _weights(name, root, local)),
+        need_of_tokenizer(name, root),
+    ]
+
+
+def _weights(name: str, root: str, local: bool = False) -> nn.Module:
     try:
         with quiet():
             net: nn.Module = AutoModelForCausalLM.from_pretrained(
@@ -83,6 +95,7 @@ def pretrained_for(tokens: Tokens, name: str, root: str) -> nn.Module:
                 dtype=torch.float32,
                 attn_implementation="sdpa",
                 cache_dir=Path(root).expanduser() / "hub",
+                local_files_only=local,
             )
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())  # because the hub's messages have many lines

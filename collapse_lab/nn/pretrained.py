@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from collapse_lab.errors import UserError
 from collapse_lab.nn.pipeline import INDEX, NETWORKS, SCHEDULER, SECOND, PipelineFolder
+from collapse_lab.types import Need
 
 # What is fetched from the hub: the parts that are read. A name before the ending marks other weights, such as fp16
 READ = ("config.json", "*.safetensors", "*.safetensors.index.json")
@@ -50,6 +52,21 @@ def find_pipeline(pretrained: str | None, revision: str | None, download: bool, 
             "from its page, so that the same weights come every time"
         )
     return PipelineFolder(_from_hub(pretrained, revision, download, cache))
+
+
+def need_of(pretrained: str | None, revision: str | None, cache: str) -> Need:
+    """Return a pipeline as something that a run takes from elsewhere; the arguments are those of `find_pipeline`."""
+    find = partial(find_pipeline, pretrained, revision, cache=cache)
+    if not pretrained or revision is None or Path(pretrained).expanduser().exists():
+        find(download=False)  # because a wrong path or name is bad input
+        return Need(f"pipeline {pretrained}", True, partial(find, download=False))
+    try:
+        find(download=False)
+        held = True
+    except UserError:
+        held = False  # the files are not there, or not all of them
+    what = " at ".join(filter(None, (f"pipeline {pretrained}", revision)))
+    return Need(what, held, partial(find, download=not held))
 
 
 def _from_hub(name: str, revision: str, download: bool, cache: str) -> Path:

@@ -5,7 +5,20 @@ from collapse_lab.prompts.continuation import Continuation
 from collapse_lab.prompts.file import File
 from collapse_lab.prompts.held_out import HeldOut
 from collapse_lab.prompts.labels import Labels
+from collapse_lab.prompts.listed import Listed
 from collapse_lab.prompts.pictures import Pictures
+from collapse_lab.prompts.template import Template
 from collapse_lab.prompts.words import Words
 
-__all__ = ["Continuation", "Everything", "File", "HeldOut", "Labels", "Pictures", "Prompts", "Words"]
+__all__ = [
+    "Continuation",
+    "Everything",
+    "File",
+    "HeldOut",
+    "Labels",
+    "Listed",
+    "Pictures",
+    "Prompts",
+    "Template",
+    "Words",
+]

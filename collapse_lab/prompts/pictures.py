@@ -29,7 +29,8 @@ class Pictures(Everything):
         """
         if spec.modality != "image":
             raise UserError(
-                f"prompts=pictures needs a data set of images, not one of {spec.modality} {spec.shape}: give prompts=all"
+                f"prompts=pictures needs a data set of images, not one of {spec.modality} {spec.shape}: give "
+                "prompts=all"
             )
         return self
 

@@ -87,18 +87,19 @@ def draw(ax: Axes, collection: Collection, name: Name, inks: Sequence[tuple[str,
         pad = 0.045 * ((last - first) or 1)
         ax.set_xlim(first - pad, last + pad)
     if span is not None:
-        mark_floor(ax, span)
+        mark_floor(ax, span, name.floor_of[0])
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     ax.yaxis.set_major_locator(MaxNLocator(nbins=5))
     ax.set_xlabel("generation")
 
 
-def mark_floor(ax: Axes, span: tuple[float, float]) -> None:
+def mark_floor(ax: Axes, span: tuple[float, float], label: str) -> None:
     """Draw the floor as a dashed line with a band over all runs, and its label where fewest lines pass.
 
     Args:
         ax: The axes to draw on.
-        span: The (smallest, largest) value for real against real.
+        span: The (smallest, largest) value of the floor.
+        label: What the floor lies between, such as "real vs real".
     """
     level = sum(span) / 2
     if span[1] > span[0]:
@@ -106,7 +107,7 @@ def mark_floor(ax: Axes, span: tuple[float, float]) -> None:
     right, above = _clear_corner(ax, level)
     ax.axhline(level, color=MUTED, linestyle=(0, (4, 3)), linewidth=1)
     ax.annotate(
-        "real vs real",
+        label,
         (1 if right else 0, level),
         xycoords=("axes fraction", "data"),
         xytext=(0 if right else 3, 2 if above else -2),

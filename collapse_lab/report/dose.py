@@ -115,7 +115,7 @@ def _draw(ax: Axes, collection: Collection, name: Name, knob: str, lines: Lines,
     if values:
         ax.set_ylim(*limits(values, name.top))
     if span is not None:
-        mark_floor(ax, span)
+        mark_floor(ax, span, name.floor_of[0])
     ticks = _labelled_doses(place)
     ax.set_xticks([place[dose] for dose in ticks], [f"{dose:g}" for dose in ticks])
     ax.set_xlabel(short(knob))

@@ -39,6 +39,7 @@ SECTIONS: tuple[Callable[[Collection], Section | None], ...] = (
     grids.section,
     texts.examples,
     classes.section,
+    classes.section_of_groups,
     perplexities.section,
     texts.histograms,
     curves.key_section,

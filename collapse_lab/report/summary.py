@@ -124,7 +124,7 @@ def _change(first: tuple[float, float, float], last: tuple[float, float, float])
 
 def _floor(collection: Collection, name: Name) -> str:
     span = floor(collection, name.key)
-    return f" (real against real: {number(sum(span) / 2)})" if span else ""
+    return f" ({name.floor_of[1]}: {number(sum(span) / 2)})" if span else ""
 
 
 def _dose(group: SeedGroup) -> str:

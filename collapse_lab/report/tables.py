@@ -47,7 +47,7 @@ def runs(collection: Collection) -> Section:
     rows = [[*knob_fields(group.knobs), *_line(run, names)] for group in collection.seed_groups for run in group.runs]
     floors = [floor(collection, name.key) for name in names]
     foot = [
-        "real vs real",
+        " | ".join(dict.fromkeys(name.floor_of[0] for name, span in zip(names, floors, strict=True) if span)),
         *[""] * (len(knobs) + 2),
         *(number(sum(span) / 2) if span else "" for span in floors),
         "",
@@ -134,4 +134,5 @@ def _sum_text(counted: dict[str, int] | None) -> str:
 
 
 def _heading(name: Name) -> str:
-    return " ".join(filter(None, (name.short, name.where and name.subset)))
+    prompts = "" if name.subset == "all" else name.subset
+    return " ".join(filter(None, (name.short, prompts, name.reference and f"against {name.reference}")))

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from collapse_lab.metrics.catalogue import CLASS_SHARE, PERPLEXITY_QUANTILE, Quantity, describe
+from collapse_lab.metrics.catalogue import (
+    CATALOGUE,
+    CLASS_SHARE,
+    GROUP_KID,
+    GROUP_RECALL,
+    PERPLEXITY_QUANTILE,
+    Quantity,
+    describe,
+)
 
 THEORY = "_theory"  # the suffix of the value that theory expects, which stands beside the measured one
 SUFFIXES = ("_lo", "_hi", "_floor", THEORY)
@@ -23,12 +31,15 @@ class Name:
         subset: the prompt set, `all` where the name has none.
         features: the feature space, empty for a quantity of a probe.
         metric: the name of the quantity, as `metrics.catalogue` has it.
+        reference: what it compares with, such as "generation 0"; empty for real rows. It stands in the fingerprints
+            of a run, and not in the name.
     """
 
     key: str
     subset: str
     features: str
     metric: str
+    reference: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, key: str) -> Name:
@@ -47,9 +58,15 @@ class Name:
         return self.metric.startswith(CLASS_SHARE)
 
     @property
+    def is_group_recall(self) -> bool:
+        """Return whether it is the recall of one group; the group is `metric.removeprefix(GROUP_RECALL)`."""
+        return self.metric.startswith(GROUP_RECALL) and self.metric not in CATALOGUE
+
+    @property
     def is_part(self) -> bool:
         """Return whether it is drawn in one picture with others, and so has no panel of its own."""
-        return self.metric.startswith((CLASS_SHARE, PERPLEXITY_QUANTILE))
+        parts = (CLASS_SHARE, GROUP_RECALL, GROUP_KID, PERPLEXITY_QUANTILE)
+        return self.metric.startswith(parts) and self.metric not in CATALOGUE
 
     @property
     def title(self) -> str:
@@ -74,7 +91,15 @@ class Name:
     @property
     def where(self) -> str:
         """Return the prompt set in words, such as "seen prompts"; empty for the subset `all`."""
-        return "" if self.subset == "all" else f"{self.subset} prompts"
+        prompts = "" if self.subset == "all" else f"{self.subset} prompts"
+        return " ".join(filter(None, (prompts, self.reference and f"against {self.reference}")))
+
+    @property
+    def floor_of(self) -> tuple[str, str]:
+        """Return what its floor lies between: briefly for plots, and in words for sentences."""
+        if self.reference:
+            return f"{self.reference}, drawn twice", f"two draws of {self.reference}"
+        return "real vs real", "real against real"
 
     @property
     def space(self) -> str:

@@ -19,6 +19,7 @@ from typing import Literal
 from collapse_lab.errors import UserError
 from collapse_lab.storage.archives import copy_bounded, copy_members
 from collapse_lab.storage.files import checksum
+from collapse_lab.types import Need
 
 LIMIT_SECONDS = 1800  # of one download
 
@@ -83,6 +84,13 @@ def obtain(package: Package, cache: str | Path) -> dict[str, Path]:
         mend = f"delete the folder {target} and run again, or give `root`"
         _check(target / name, digest, mend)
     return {name: target / name for name in package.files}
+
+
+def need_of(package: Package, cache: str | Path) -> Need:
+    """Return a package as something that a run takes from elsewhere."""
+    held = (Path(cache).expanduser() / "packages" / package.folder).exists()
+    name = " ".join(filter(None, (package.name, package.version)))
+    return Need(f"package {name}", held, lambda: obtain(package, cache))
 
 
 def _check(path: Path, expected: str, mend: str) -> None:

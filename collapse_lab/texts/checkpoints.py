@@ -16,6 +16,7 @@ from collapse_lab.quiet import quiet
 from collapse_lab.storage.fetch import Package, obtain
 from collapse_lab.storage.files import checksum, locked, make_folder, sync
 from collapse_lab.texts import gguf, llama2c
+from collapse_lab.types import Need
 
 TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model")
 
@@ -72,6 +73,38 @@ def checkpoint(name: str, root: str) -> str:
             f"{did_you_mean(name, PACKAGED)}; a name on the hub is written owner/name, as in facebook/opt-125m"
         )
     return name
+
+
+def need_of(name: str, root: str, part: str, read: Callable[[bool], object]) -> Need:
+    """Return a part of a language model as something that a run takes from elsewhere.
+
+    Args:
+        name: as `checkpoint` takes it.
+        root: the cache (paths.data).
+        part: what is read of it, such as "tokenizer".
+        read: reads the part; its argument says whether nothing may be fetched.
+    """
+    what = f"{part} of {name}"
+    if name in PACKAGED:
+        return Need(
+            what, (Path(root).expanduser() / "checkpoints" / PACKAGED[name].folder).is_dir(), lambda: read(True)
+        )
+    if Path(checkpoint(name, root)).is_dir():
+        return Need(what, True, lambda: read(True))
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, "config.json", cache_dir=Path(root).expanduser() / "hub")
+    held = isinstance(found, str)
+
+    def obtain() -> None:
+        try:
+            read(held)
+        except UserError:
+            if not held:
+                raise
+            read(False)  # because an interrupted download has left a part of the files
+
+    return Need(what, held, obtain)
 
 
 def identity(name: str) -> Mapping[str, Any]:

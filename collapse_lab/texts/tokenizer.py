@@ -16,8 +16,8 @@ import numpy as np
 from collapse_lab.errors import UserError
 from collapse_lab.quiet import quiet
 from collapse_lab.storage.files import make_folder, write_whole
-from collapse_lab.texts.checkpoints import checkpoint
-from collapse_lab.types import Tokens
+from collapse_lab.texts.checkpoints import checkpoint, need_of
+from collapse_lab.types import Need, Tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -148,13 +148,20 @@ def _read(path: Path) -> Any:
         raise UserError(f"{path} is damaged ({error}): delete it, and it will be learnt again") from error
 
 
-def _pretrained(name: str, root: str) -> Tokenizer:
+def need_of_tokenizer(name: str, root: str) -> Need:
+    """Return the tokenizer of a language model as something that a run takes from elsewhere."""
+    return need_of(name, root, "tokenizer", lambda local: _pretrained(name, root, local))
+
+
+def _pretrained(name: str, root: str, local: bool = False) -> Tokenizer:
     from transformers import AutoTokenizer
 
     source = checkpoint(name, root)
     try:
         with quiet():
-            pretrained = AutoTokenizer.from_pretrained(source, cache_dir=Path(root).expanduser() / "hub")
+            pretrained = AutoTokenizer.from_pretrained(
+                source, cache_dir=Path(root).expanduser() / "hub", local_files_only=local
+            )
     except Exception as error:  # because the hub, tokenizers and transformers each raise classes of their own
         reason = " ".join(f"{type(error).__name__}: {error}".split())  # because the hub's messages have many lines
         raise UserError(

@@ -15,6 +15,7 @@ from collapse_lab.types.data import (
 from collapse_lab.types.execution import Allocate, Checkpointing, Executor, FitRequest, SampleRequest
 from collapse_lab.types.family import Arithmetic, Budget, Exported, GenerativeModel, Progress
 from collapse_lab.types.measures import Comparison, Estimate, FeatureSet, Prospect, Subject, Task
+from collapse_lab.types.needs import Need
 from collapse_lab.types.protocols import (
     Curation,
     Dataset,
@@ -76,6 +77,7 @@ __all__ = [
     "MixingPolicy",
     "Modality",
     "Natural",
+    "Need",
     "NonNegative",
     "Positive",
     "Probe",

@@ -25,12 +25,15 @@ class FeatureSet:
         labels: (n,) int64, the labels asked for.
         predicted: (n,) int64, the class read off each sample where the extractor is a classifier, else None.
         texts: (n, d), each sample's caption embedded in the same space where the extractor does so, else None.
+        groups: (n,) int64, the number of each sample's prompt among those of its set, -1 for another prompt; given to
+            metrics that ask for groups, where these are not the labels.
     """
 
     values: Float[Tensor, "n d"]
     labels: Int[Tensor, " n"]
     predicted: Int[Tensor, " n"] | None = None
     texts: Float[Tensor, "n d"] | None = None
+    groups: Int[Tensor, " n"] | None = None
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
@@ -113,8 +116,10 @@ class Comparison:
         generated: the number of generated rows, or of the real rows that stand for them in a floor.
         real: the number of real rows that they are compared with.
         varied: whether these real rows differ at all.
+        groups: the number of groups of the generated rows: classes, or prompts without a class.
     """
 
     generated: int
     real: int
     varied: bool
+    groups: int = 1

@@ -24,6 +24,9 @@ class Dataset(Protocol):
 
     A data set whose rows lie in files that may be larger than the memory may have a method `open() -> RealData[Rows]`.
     It returns the same rows as `load`, to be gathered when they are asked for, and a run calls it instead of `load`.
+
+    A data set that takes files from elsewhere may have a method `prefetch() -> Sequence[Need]`, which names them for
+    the command `collapse-lab prefetch`. It makes no request; `Need.obtain` does.
     """
 
     @property
@@ -42,7 +45,14 @@ class Dataset(Protocol):
 
 
 class PromptSet(Protocol):
-    """Name a set of prompts: which real rows belong to it, and which prompts are sampled for it."""
+    """Name a set of prompts: which real rows belong to it, and which prompts are sampled for it.
+
+    A set that lists its prompts may have an attribute `prompts`, a sequence of texts. None of them may be in the set
+    that is retrained on and in another one too.
+
+    A set may have a method `has_reference(real: RealData[Rows]) -> bool`. Where it returns False, and the set is not
+    the one that is retrained on, samples are compared with those of generation 0 and not with real rows.
+    """
 
     def bind(self, spec: Spec) -> PromptSet:
         """Return this set, checked against the words of a data set.
@@ -69,6 +79,10 @@ class Extractor(Protocol):
 
     An extractor that reads rows batch after batch may say so in a class attribute `gathers`, True. It is then given
     `Samples[Rows]`, rows that are gathered from their files when they are asked for.
+
+    A class of extractors, of families or of probes that takes weights from elsewhere may have a static method
+    `prefetch(arguments: Mapping[str, Any]) -> Sequence[Need]`. It is given the configured arguments, because an object
+    may not be constructed before its weights are there.
     """
 
     version: ClassVar[int]
@@ -115,6 +129,13 @@ class Metric(Protocol):
 
     A metric that is empty without `predicted` or `texts` of the features says so in a class attribute `needs`: one of
     the two words. A run in which no feature space provides it is refused.
+
+    A metric whose value says nothing of the rows that it is given beside the generated ones, such as the variety of
+    the generated ones, says so in a class attribute `compares`, False. It then has a value in generation 0 also where
+    samples are compared with those of generation 0, because no real row has such a prompt.
+
+    A metric that looks at each group of a prompt set says so in a class attribute `grouped`, True. It is then given
+    feature sets whose `groups` are filled in where the groups are prompts and not labels.
 
     A metric that does not take any number of rows may have a method `check_run(comparison: Comparison) -> None`. It is
     called for every prompt set before anything is computed, and raises UserError where the metric would fail later.

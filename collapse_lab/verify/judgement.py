@@ -9,6 +9,8 @@ from typing import Any
 
 from collapse_lab.errors import UserError
 from collapse_lab.results.comparable import require_comparable
+from collapse_lab.results.names import Name
+from collapse_lab.results.references import with_reference
 from collapse_lab.results.run import Run
 from collapse_lab.verify import statistics
 from collapse_lab.verify.claims import Claim, Test
@@ -138,7 +140,7 @@ def _judge_candidate(claim: Claim, candidate: Candidate) -> Judgement:
         for metric in (metric for test in claim.tests for metric in test.metrics):
             for runs in candidate.groups.values():  # a statistic checks the groups that it compares with each other
                 require_comparable(runs, metric)
-        measured, *condition = (_measure(test, candidate) for test in claim.tests)
+        measured, *condition = (_measured(test, candidate) for test in claim.tests)
     except UserError as error:
         none = Measured(None)
         return Judgement(claim, "inconclusive", str(error), none, setting=candidate.setting, runs=signatures)
@@ -154,8 +156,14 @@ def _judge_candidate(claim: Claim, candidate: Candidate) -> Judgement:
     return Judgement(claim, verdict, reason, measured, p, None, candidate.setting, signatures)
 
 
-def _measure(test: Test, candidate: Candidate) -> Measured:
-    return statistics.known()[test.statistic](candidate.groups, **test.arguments)
+def _measured(test: Test, candidate: Candidate) -> Measured:
+    """Return what a test measures; its note names a reference that is not the real rows."""
+    measured: Measured = statistics.known()[test.statistic](candidate.groups, **test.arguments)
+    if measured.value is None:
+        return measured
+    names = [with_reference(Name.of(metric), candidate.runs) for metric in test.metrics]
+    against = dict.fromkeys(f"against {name.reference}" for name in names if name.reference)
+    return replace(measured, note=", ".join(filter(None, (measured.note, *against))))
 
 
 def _described(test: Test) -> str:

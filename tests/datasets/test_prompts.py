@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,7 @@ from hypothesis import strategies as st
 from collapse_lab.datasets.captions import fill, vocabulary_of
 from collapse_lab.datasets.digits import WORDS, Digits
 from collapse_lab.errors import UserError
-from collapse_lab.prompts import Everything, File, HeldOut, Labels, Prompts, Words
+from collapse_lab.prompts import Everything, HeldOut, Labels, Prompts, Words
 from collapse_lab.types import Captions, Conditions, Samples, Spec
 
 CLASSES = ("cat", "dog", "sea bird")
@@ -118,38 +116,6 @@ def test_held_out_captions_are_prompts_that_no_training_row_has() -> None:
     conditions = held.conditions(20, train, SPEC)
     assert not set(conditions.captions.texts()) & set(train.captions.texts())
     assert all(CLASSES[k] in t for k, t in zip(conditions.labels, conditions.captions.texts(), strict=True))
-
-
-def test_prompts_of_a_text_file_come_in_its_order(tmp_path: Path) -> None:
-    path = tmp_path / "prompts.txt"
-    path.write_text("# mine\na photo of a dog\n\na red car\na cat at night\n")
-    conditions = File(str(path)).conditions(4, TRAIN, SPEC)
-    assert conditions.captions.texts() == ["a photo of a dog", "a red car", "a cat at night", "a photo of a dog"]
-    assert conditions.labels.tolist() == [1, -1, 0, 1]
-    mask = File(str(path)).member(TRAIN)
-    texts = [text for text, kept in zip(TRAIN.captions.texts(), mask, strict=True) if kept]
-    assert set(texts) <= {"a photo of a dog", "a cat at night"}
-    assert mask.any()
-    path.write_text("a red car\n")
-    assert File(str(path)).member(TRAIN).all()
-
-
-def test_templates_of_a_file_are_filled_with_every_combination(tmp_path: Path) -> None:
-    path = tmp_path / "prompts.yaml"
-    path.write_text('templates: ["a {colour} {thing}", "the {thing}"]\nslots: {colour: [red, 1], thing: [car, bus]}')
-    expected = ("a red car", "a red bus", "a 1 car", "a 1 bus", "the car", "the bus")
-    assert File(str(path)).prompts == expected
-    for wrong, message in [
-        ('templates: ["a {color}"]\nslots: {colour: [red]}', "did you mean 'colour'"),
-        ("templates: word", "should hold lists"),
-        ("templates: [", "is not yaml"),
-        ("templates: []", "holds none"),
-    ]:
-        path.write_text(wrong)
-        with pytest.raises(UserError, match=message):
-            _ = File(str(path)).prompts
-    with pytest.raises(UserError, match="correct the path"):
-        File(str(tmp_path / "absent.txt")).conditions(1, TRAIN, SPEC)
 
 
 @pytest.mark.parametrize("prompts", [Everything(), Labels([0])])

@@ -81,7 +81,7 @@ KINDS: list[tuple[type[StageKey], dict[str, Any], dict[str, Any]]] = [
     (
         FloorKey,
         {"metric": identity(), "rows": ("ab", "cd"), "n": 40},
-        {"metric": identity(k=5), "rows": ("cd", "ab"), "n": 41},
+        {"metric": identity(k=5), "rows": ("cd", "ab"), "n": 41, "groups": "ef"},
     ),
     (KnownKey, {"metric": identity(), "rows": "ab"}, {"metric": identity(k=5), "rows": "cd"}),
 ]

@@ -21,6 +21,8 @@ from collapse_lab.metrics.accumulated import AccumulatedRows, Comparison, Variet
 from collapse_lab.metrics.catalogue import (
     CATALOGUE,
     CLASS_SHARE,
+    GROUP_KID,
+    GROUP_RECALL,
     METRIC_QUANTITIES,
     PERPLEXITY_QUANTILE,
     PROBE_QUANTITIES,
@@ -84,10 +86,21 @@ def test_every_quantity_that_a_metric_returns_has_an_entry_and_lies_in_its_range
             assert high is None or value <= high, key
 
 
+@pytest.mark.parametrize("name", configured())
+def test_the_catalogue_and_the_metric_agree_on_whether_it_compares_with_reference_rows(name: str) -> None:
+    path, _ = configured()[name]
+    module, _, class_name = path.rpartition(".")
+    metric = getattr(import_module(module), class_name)
+    compares = getattr(metric, "compares", True) and metric.against == "reference"
+    quantities = [describe(key) for key in returned(name)]
+    assert {quantity.compares for quantity in quantities if quantity is not None} == {compares}
+
+
 def test_every_metric_entry_is_returned_by_some_metric() -> None:
     every = {key for name in configured() for key in returned(name)}
     entries = {quantity.name for quantity in METRIC_QUANTITIES}
-    assert entries == {key for key in every if not key.startswith(CLASS_SHARE)}
+    of_one_class_or_group = (CLASS_SHARE, GROUP_RECALL, GROUP_KID)
+    assert entries == {key for key in every if key in CATALOGUE or not key.startswith(of_one_class_or_group)}
 
 
 @pytest.mark.parametrize("name", ["agreement", "fid", "kid", "prdc", "vendi"])
@@ -110,7 +123,9 @@ def test_entries_are_complete_and_consistent() -> None:
 
 
 def test_quantities_of_classes_and_quantiles_are_described_by_their_prefix() -> None:
-    assert describe(f"{CLASS_SHARE}3") == Quantity("class_share_3", "Share of class 3", "none", (0.0, 1.0), "", True)
+    assert describe(f"{CLASS_SHARE}3") == Quantity(
+        "class_share_3", "Share of class 3", "none", (0.0, 1.0), "", True, False
+    )
     quantile = describe(f"{PERPLEXITY_QUANTILE}05")
     assert quantile is not None
     assert quantile.title == "5 % quantile of the perplexity of generated text under generation 0"

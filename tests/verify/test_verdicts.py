@@ -99,6 +99,12 @@ def test_a_generation_without_a_record_is_not_run(tmp_path: Path) -> None:
     assert judged.reason == f"no pair of runs has {FID} at generation 5"
 
 
+def test_a_judgement_says_what_its_numbers_are_against(tmp_path: Path) -> None:
+    prints = {**PRINT, "seen": {"n": 600, "reference": "generation 0"}}
+    sweep(tmp_path / "runs", {0: [1.0, 1.05, 0.95], 1: [4.0, 4.2, 3.8]}, prints=prints)
+    assert judgement(tmp_path).measured.note == "against generation 0"
+
+
 def test_runs_with_different_features_are_inconclusive_and_the_reason_names_the_difference(tmp_path: Path) -> None:
     sweep(tmp_path / "runs", {0: [1.0, 1.1, 1.0]})
     sweep(tmp_path / "runs", {1: [4.0, 4.1, 4.0]}, prints={**PRINT, "weights": "9a8b7c6d5e4f3a2b"})

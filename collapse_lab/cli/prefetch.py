@@ -1,0 +1,55 @@
+"""`collapse-lab prefetch +experiment=…`: download and check all that a run takes from elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from collapse_lab.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fetch what a configuration needs: data sets, networks of features, pipelines, language models, tokenizers.
+
+    Args:
+        arguments: the command line without the program's name; None takes that of this process.
+
+    Returns:
+        Exit code 0 when everything is there, 1 when something cannot be had, 2 for bad input.
+    """
+    parser = argparse.ArgumentParser(
+        prog="collapse-lab prefetch",
+        description="Download and check the data sets, networks, pipelines and tokenizers that a run needs, on a node "
+        "with network. What is there already is checked, and no request is made for it.",
+        epilog="Exit code: 0 everything is there; 1 something cannot be had, and why is listed; 2 bad input.",
+    )
+    parser.add_argument("overrides", nargs="+", metavar="KEY=VALUE", help="as of the run: +experiment=nepotistic …")
+    options = parser.parse_args(arguments)
+    from collapse_lab.config.composing import compose
+    from collapse_lab.config.needs import needs_of
+
+    try:
+        needs = list(needs_of(compose(*options.overrides).cfg))
+    except UserError as error:
+        print(f"collapse_lab: {error}", file=sys.stderr)
+        return 2
+    missing = 0
+    for where, need in needs:
+        print(f"{where}: {need.what}: {'here, is checked' if need.held else 'is fetched'} …", flush=True)
+        try:
+            need.obtain()
+        except (UserError, OSError) as error:
+            missing += 1
+            print(f"{where}: {need.what}: cannot be had: {' '.join(str(error).split())}", file=sys.stderr)
+    fetched = sum(not need.held for _, need in needs)
+    if missing:
+        print(f"{missing} of {len(needs)} things that the run needs cannot be had", file=sys.stderr)
+        return 1
+    if fetched:
+        print(f"{fetched} of {len(needs)} things that the run needs were fetched, and the others were here")
+    elif needs:
+        print(f"everything that the run needs is here ({len(needs)} things are checked); no request was made")
+    else:
+        print("the run needs nothing from elsewhere; no request was made")
+    return 0

@@ -1,0 +1,153 @@
+"""Measure which groups of a prompt set survive: its classes, or its prompts where a prompt belongs to no class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from collapse_lab.errors import UserError
+from collapse_lab.metrics.catalogue import GROUP_KID, GROUP_RECALL
+from collapse_lab.metrics.intervals import Z, around, error_of_subsets, share, subsets
+from collapse_lab.metrics.validation import validated
+from collapse_lab.types import Comparison, Count, Estimate, FeatureSet, Resamplings, Share, Split
+
+
+def surviving(recalls: Sequence[Estimate], least: float) -> Estimate:
+    """Return the mean over the groups of 1[recall >= least], with an interval for new draws of the rows.
+
+    A group whose recall r has the standard error s is found at or above `least` with the probability
+    p = 1 - Phi((least - r) / s), each group by itself. So the interval is the mean ± 1.96 sqrt(sum p (1 - p)) / groups,
+    clipped to [0, 1]. It has no width where every group lies far from `least`.
+
+    Args:
+        recalls: the recall of each group, one or more; s is a quarter of the interval's width over 0.98.
+        least: the recall from which on a group counts as surviving.
+
+    Returns:
+        A share in [0, 1]; without an interval where a recall has none.
+    """
+    value = sum(recall.value >= least for recall in recalls) / len(recalls)
+    chances = []
+    for recall in recalls:
+        if recall.lo is None or recall.hi is None:
+            return Estimate(value)
+        error = (recall.hi - recall.lo) / (2 * Z)
+        away = (recall.value - least) / (math.sqrt(2) * error) if error > 0 else math.inf
+        chances.append(0.5 * (1 + math.erf(away)))
+    half = Z * math.sqrt(sum(p * (1 - p) for p in chances)) / len(recalls)
+    return Estimate(value, max(0.0, value - half), min(1.0, value + half))
+
+
+@dataclass
+class ByGroup:
+    """Measure recall and the kernel distance of each group of a prompt set, and the share of groups that survive.
+
+    The group of a row is its class, or its prompt where some prompt of the set belongs to no class. The generated rows
+    that were asked for as a group are compared with the real rows of this group alone. So a group vanishes both where
+    its images become alike, and where they become those of other groups. Groups with too few rows for k on either
+    side are left out.
+
+    Args:
+        features: names of the feature spaces to compute it in; None means all of them.
+        bootstrap: the number of subsets behind the intervals; below 2 there are none.
+        k: the ball of a row reaches to its k-th nearest other row of its group, below the number of rows of a group.
+        least: the recall from which on a group counts as surviving.
+        most: the most groups of which each has numbers of its own in the ledger; of more groups, only their summary
+            has.
+    """
+
+    version: ClassVar[int] = 1
+    floored: ClassVar[bool] = True
+    grouped: ClassVar[bool] = True
+    against: ClassVar[Split] = "reference"
+    features: Sequence[str] | None = None
+    bootstrap: Resamplings = 40
+    k: Count = 3
+    least: Share = 0.1
+    most: Count = 32
+
+    def check_run(self, comparison: Comparison) -> None:
+        """Refuse a k that no group of generated rows admits."""
+        each = -(-comparison.generated // comparison.groups)
+        if each <= self.k:
+            raise UserError(
+                f"{comparison.generated} samples of {comparison.groups} groups are {each} a group, and k={self.k} "
+                f"takes {self.k + 1} or more; raise n_samples to {comparison.groups * (self.k + 1)}, or lower k"
+            )
+
+    def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
+        """Return `groups_surviving`, `group_recall_lowest`, and of each group g `group_recall_<g>` and `group_kid_<g>`.
+
+        Raises:
+            UserError: as `validated`, or no group has more than k rows on both sides.
+        """
+        validated(generated.values, real.values)
+        of_generated, of_real = groups_of(generated), groups_of(real)
+        found: dict[int, Mapping[str, Estimate]] = {}
+        for group in torch.unique(of_generated[of_generated >= 0]).tolist():
+            x, y = generated.values[of_generated == group].double(), real.values[of_real == group].double()
+            if min(len(x), len(y)) > self.k:
+                recall, kid = _recall(x, y, self.k, rng, self.bootstrap), _kid(x, y, rng, self.bootstrap)
+                found[group] = {GROUP_RECALL: recall, GROUP_KID: kid}
+        if not found:
+            raise UserError(
+                f"no group has more than k={self.k} generated rows and more than {self.k} real ones; raise n_samples, "
+                "give real rows with the classes or the prompts as captions, or leave by_group out of metrics=[…]"
+            )
+        recalls = [estimates[GROUP_RECALL] for estimates in found.values()]
+        summary = {
+            "groups_surviving": surviving(recalls, self.least),
+            "group_recall_lowest": min(recalls, key=lambda recall: recall.value),
+        }
+        if len(found) > self.most:
+            return summary
+        return summary | {f"{name}{g}": e for g, estimates in found.items() for name, e in estimates.items()}
+
+
+def groups_of(features: FeatureSet) -> Tensor:
+    """Return the group (n,) of each row: what the engine numbered, or else its label; below 0 it has none."""
+    return features.labels if features.groups is None else features.groups
+
+
+def _recall(
+    x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], k: int, rng: np.random.Generator, bootstrap: int
+) -> Estimate:
+    """Return the share of rows of y in the ball of some row of x, which reaches to its k-th nearest other row of x.
+
+    It is the recall of `prdc`. A group has tens of rows, so all distances are held, in double precision.
+    """
+    among, across = (torch.cdist(x, rows, compute_mode="donot_use_mm_for_euclid_dist") for rows in (x, y))
+
+    def reached(of_x: Tensor, of_y: Tensor) -> float:
+        # The nearest row is the row itself
+        radii = among[of_x][:, of_x].kthvalue(k + 1, dim=1).values
+        return float((across[of_x][:, of_y] <= radii[:, None]).any(0).double().mean())
+
+    value = reached(torch.arange(len(x)), torch.arange(len(y)))
+    if bootstrap < 2:
+        return Estimate(value)
+    sizes = len(x), len(y)
+    drawn = [map(torch.from_numpy, rows) for rows in subsets(sizes, rng, bootstrap, least=k + 1)]
+    error = error_of_subsets(np.array([[reached(*rows)] for rows in drawn]), sizes)
+    return share(value, len(y), float(error[0]))
+
+
+def _kid(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], rng: np.random.Generator, bootstrap: int) -> Estimate:
+    """Return `kernel_distance` of x and y, with an interval from what each row contributes."""
+
+    def means(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        kernel = ((a @ b.T) / a.shape[1] + 1) ** 3
+        if a is b:
+            kernel.fill_diagonal_(0)
+        return kernel.sum(1) / (len(b) - (a is b)), kernel.sum(0) / len(a)
+
+    xx, yy, (xy, yx) = means(x, x)[0], means(y, y)[0], means(x, y)
+    value = float(xx.mean() + yy.mean() - 2 * xy.mean())
+    return around(value, [2 * (xx - xy), 2 * (yy - yx)], rng, bootstrap)
