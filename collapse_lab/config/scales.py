@@ -10,13 +10,8 @@ from collapse_lab.errors import UserError
 
 PAPER = "paper"  # the scale of which every experiment has its own file, conf/scale/paper/<experiment>.yaml
 
-# What the experiments need at their paper's size that nobody can give them here
-ABSENT = dict.fromkeys(
-    ("nepotistic", "nepotistic_healing"),
-    "needs Stable Diffusion 2.1, which no family here is, and the paper's 900 faces, and arXiv:2311.12202 gives no "
-    "learning rate, steps or guidance; leave the scale out, or take its sizes for images of your own: n_train=900 "
-    "n_samples=900 dataset=imagefolder dataset.root=FOLDER",
-)
+# The experiments that are another one at their paper's size, and the line that is that one
+LARGER = {"nepotistic": "", "nepotistic_healing": " mixing=heal_evenly generations=10"}
 
 
 def at_scale(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
@@ -38,8 +33,12 @@ def at_scale(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
         return list(overrides)
     others = [override for override in overrides if override != written]
     experiments = [override.partition("=")[2] for override in others if override.startswith("+experiment=")]
-    if len(experiments) == 1 and experiments[0] in ABSENT:
-        raise UserError(f"{written} of +experiment={experiments[0]} {ABSENT[experiments[0]]}")
+    if len(experiments) == 1 and experiments[0] in LARGER:
+        raise UserError(
+            f"{written} of +experiment={experiments[0]} is an experiment of its own, because the paper retrains Stable "
+            f"Diffusion 2.1 on faces; leave the scale out, or give +experiment=nepotistic_faces {written}"
+            f"{LARGER[experiments[0]]} model.pretrained=FOLDER dataset.root=FACES"
+        )
     known = options_of(f"scale/{PAPER}", folders)
     if len(experiments) != 1 or experiments[0] not in known:
         given = ", ".join(f"+experiment={name}" for name in experiments) or "no experiment"

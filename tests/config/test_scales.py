@@ -33,12 +33,14 @@ def test_the_scale_stands_behind_the_experiment(line: list[str], folder: Path) -
 @pytest.mark.parametrize("experiment", ["nepotistic", "nepotistic_healing"])
 def test_a_paper_whose_model_and_data_are_not_here_is_refused_with_what_can_be_run(experiment: str) -> None:
     line = [f"+experiment={experiment}", "+scale=paper"]
-    message = rf"^\+scale=paper of \+experiment={experiment} needs Stable Diffusion 2\.1.* leave the scale out, or .*"
+    message = rf"^\+scale=paper of \+experiment={experiment} is an experiment of its own.* leave the scale out, or .*"
     with pytest.raises(UserError, match=message) as refused:
         compose(*line)
     assert "\n" not in str(refused.value)
-    remedy = str(refused.value).partition("of your own: ")[2].replace("FOLDER", "/nowhere").split()
-    assert compose(line[0], *remedy).root.n_train == 900
+    remedy = str(refused.value).partition("or give ")[2].replace("FOLDER", "/nowhere").replace("FACES", "/no").split()
+    composed = compose(*remedy)
+    assert (composed.root.name, composed.root.n_train) == ("nepotistic_faces", 900)
+    assert composed.root.generations == (10 if experiment == "nepotistic_healing" else 5)
 
 
 @pytest.mark.parametrize(

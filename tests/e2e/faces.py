@@ -1,0 +1,34 @@
+"""What +experiment=nepotistic_faces needs at the smallest size: a folder of pictures of groups, and a tiny pipeline."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.models.tiny_pipelines import write_pipeline
+
+GROUPS = ("old man", "young woman")
+
+
+def write_faces(folder: Path, each: int) -> Path:
+    """Write `each` pictures of each group with their table, and return the folder."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    with (folder / "metadata.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["file_name", "text", "group"])
+        for number in range(each):
+            for level, group in enumerate(GROUPS):
+                name = f"{level}-{number}.png"
+                Image.fromarray(rng.integers(100 * level, 100 * level + 156, (8, 8, 3), np.uint8)).save(folder / name)
+                table.writerow([name, f"a photo of a {group}", group])
+    return folder
+
+
+def needed(folder: Path, each: int = 20) -> list[str]:
+    """Write what the preset needs into a folder, and return the overrides that name it."""
+    faces, pipeline = write_faces(folder / "faces", each), write_pipeline(folder / "sd", "2.x")
+    return [f"dataset.root={faces}", f"model.pretrained={pipeline}", "dataset.image_size=8"]

@@ -1,0 +1,67 @@
+"""The chain of the paper at the smallest size: seeding, as many own images of each group, drift of unseen prompts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from tests.e2e.command import entries, ledger, only_run
+from tests.e2e.faces import GROUPS, needed
+from tests.nursery import Nursery
+
+LINE = ["+experiment=nepotistic_faces", "+scale=tiny", "ratio=0.5", "n_train=16", "n_samples=32", "device=cpu"]
+LINE += ["trainer.steps=0", "trainer.finetune_steps=2", "trainer.batch_size=8", "model.sampler.steps=4"]
+LINE += ["model.sampling_batch=16", "model.encoding_batch=50", "features=[pixels]", "sinks=[console]"]
+LINE += ["metrics=[fid,kid,by_group]", "metrics.by_group.k=1", "metrics.by_group.bootstrap=4"]
+
+
+@pytest.fixture(scope="module")
+def folder(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("faces")
+    end = nursery.run([*LINE, *needed(place), f"paths.runs={place / 'runs'}", f"paths.data={place / 'data'}"])
+    assert end.code == 0, end.err
+    return place / "runs"
+
+
+def test_each_iteration_trains_on_as_many_own_images_of_each_group(folder: Path) -> None:
+    lines = ledger(only_run(folder, "nepotistic_faces"))
+    assert [line["counts"] for line in lines][1:] == [{"real": 8, "synthetic": 8}] * 2
+    for line in lines:
+        assert line["metrics"]["seen/pixels/fid"] > 0
+        for group in range(len(GROUPS)):
+            assert 0 <= line["metrics"][f"seen/pixels/group_recall_{group}"] <= 1
+
+
+def test_unseen_prompts_are_compared_with_generation_0(folder: Path) -> None:
+    first, *later = ledger(only_run(folder, "nepotistic_faces"))
+    assert "unseen/pixels/fid" not in first["metrics"]
+    assert all(line["metrics"]["unseen/pixels/fid"] > 0 for line in later)
+
+
+def test_generation_0_is_the_published_model_and_later_ones_are_not(folder: Path) -> None:
+    fits = {
+        name: load_file(path / "tensors.safetensors")
+        for name, path in entries(folder / ".store").items()
+        if name.startswith("fit/")
+    }
+    assert len(fits) == 3
+    keys = [line["keys"]["fit"] for line in ledger(only_run(folder, "nepotistic_faces"))]
+    weights = [next(value for name, value in fits.items() if key in name) for key in keys]
+    published = load_file(folder.parent / "sd" / "unet" / "diffusion_pytorch_model.safetensors")
+    same = [all(np.array_equal(w[f"unet.{name}"], value) for name, value in published.items()) for w in weights]
+    assert same == [True, False, False]
+
+
+def test_the_strength_of_later_iterations_shares_the_seed_images(nursery: Nursery, folder: Path) -> None:
+    place, before = folder.parent, set(entries(folder / ".store"))
+    given = [f"dataset.root={place / 'faces'}", f"model.pretrained={place / 'sd'}", "dataset.image_size=8"]
+    paths = [f"paths.runs={folder}", f"paths.data={place / 'data'}", "name=all_from_faces"]
+    end = nursery.run([*LINE, *given, *paths, "model.strength=0.6", "generations=1"])
+    assert end.code == 0, end.err
+    first, second = (ledger(only_run(folder, name)) for name in ("nepotistic_faces", "all_from_faces"))
+    assert second[0]["metrics"] == first[0]["metrics"]  # generation 0 starts from faces in both
+    assert second[1]["metrics"]["seen/pixels/fid"] != first[1]["metrics"]["seen/pixels/fid"]
+    assert {name.split("/")[0] for name in set(entries(folder / ".store")) - before} <= {"sample", "features", "floor"}
