@@ -11,7 +11,7 @@ from collapse_lab.engine.keys import digest
 from collapse_lab.engine.lab import Lab
 from collapse_lab.types import FeatureSet, Metric, Rows, Samples
 
-NAMED = 64  # prompts that each line of a ledger names
+NAMED = 64  # groups that each line of a ledger names
 
 
 class Groups:
@@ -27,7 +27,7 @@ class Groups:
     """
 
     def __init__(self, lab: Lab, subset: str, n: int) -> None:
-        self._conditions = lab.conditions(subset, n)
+        self._conditions, self._classes = lab.conditions(subset, n), lab.dataset.spec.classes
 
     @cached_property
     def prompts(self) -> tuple[str, ...]:
@@ -38,8 +38,9 @@ class Groups:
 
     @property
     def named(self) -> list[str] | str:
-        """Return what a fingerprint holds: the prompts, or their digest where they are many."""
-        return list(self.prompts) if len(self.prompts) <= NAMED else self.digest
+        """Return what a fingerprint holds: the prompts or the words of the labels, or a digest where they are many."""
+        names = self.prompts or self._classes
+        return list(names) if len(names) <= NAMED else digest(names, 32)
 
     @property
     def digest(self) -> str:

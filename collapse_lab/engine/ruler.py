@@ -211,7 +211,7 @@ class Ruler:
             else:
                 real, floor = (len(rows) for rows in self._numbers(subset, "reference"))
                 sizes[subset] = {"n": self._lab.n_samples, "n_reference": real, "n_floor": floor}
-            if subset in self._groups and self._groups[subset].prompts:
+            if subset in self._groups and self._groups[subset].named:
                 sizes[subset]["groups"] = self._groups[subset].named
         metrics = {metric: settings(self._lab.metrics[metric][1]) for metric in self._metrics_of(name)}
         made = {"dataset": self._lab.dataset.key, "metrics": metrics}

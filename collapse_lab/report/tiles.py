@@ -21,6 +21,7 @@ from collapse_lab.report.summary import number
 LARGEST_RATIO = 20  # where the largest value is more times the smallest, colours follow the logarithm
 MOST_STRIPS = 400
 MOST_VALUES = 80
+MOST_LETTERS = 24  # of the label of a row, which take a third of the width
 GAP, STRIP = 0.03, 0.16  # half the gap between tiles, and the height of the strip, in tiles
 
 
@@ -67,7 +68,7 @@ def draw(ax: Axes, tiles: Tiles) -> None:
     """
     figure = ax.figure
     assert isinstance(figure, Figure)
-    left = float(np.clip(0.38 + 0.062 * max(map(len, tiles.rows)), 0.62, 1.3))
+    left = max(0.38 + 0.062 * max(map(len, map(shortened, tiles.rows))), 0.62)
     ax.set_position(inches(figure, left, 0.45, WIDTH - 0.95, tiles.height - 0.12))
     bar = figure.add_axes(inches(figure, WIDTH - 0.56, 0.45, WIDTH - 0.45, tiles.height - 0.12))
     mean, lo, hi = tiles.values
@@ -91,6 +92,14 @@ def draw(ax: Axes, tiles: Tiles) -> None:
     _write_values(ax, tiles, scale, places)
     _axes(ax, tiles)
     _bar(figure, bar, scale, tiles.floor)
+
+
+def shortened(label: str) -> str:
+    """Return the end of a label that is too long for its row, because prompts of one template differ in their ends."""
+    if len(label) <= MOST_LETTERS:
+        return label
+    end = label[1 - MOST_LETTERS :]
+    return "…" + end[max(end.find(" "), 0) :]  # a word is whole where there are several
 
 
 def strip_note(several_seeds: bool) -> str:
@@ -137,7 +146,7 @@ def _axes(ax: Axes, tiles: Tiles) -> None:
     kept = [j for j in range(last + 1) if (last - j) % every == 0 or (j == 0 and tiles.x[0] < 0)]
     ax.set_xticks(tiles.x[kept], [tiles.columns[j] for j in kept])
     down = -(-len(tiles.rows) // 20)
-    ax.set_yticks(range(0, len(tiles.rows), down), tiles.rows[::down])
+    ax.set_yticks(range(0, len(tiles.rows), down), [shortened(row) for row in tiles.rows[::down]])
     ax.set_xlabel(tiles.xlabel)
     ax.set_ylabel(tiles.ylabel)
 

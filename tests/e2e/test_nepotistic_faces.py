@@ -33,6 +33,7 @@ def test_each_iteration_trains_on_as_many_own_images_of_each_group(folder: Path)
         assert line["metrics"]["seen/pixels/fid"] > 0
         for group in range(len(GROUPS)):
             assert 0 <= line["metrics"][f"seen/pixels/group_recall_{group}"] <= 1
+        assert line["features"]["pixels"]["seen"]["groups"] == list(GROUPS)
 
 
 def test_unseen_prompts_are_compared_with_generation_0(folder: Path) -> None:

@@ -9,14 +9,15 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from collapse_lab.errors import UserError
 from collapse_lab.report import classes, curves, dose, phase
 from collapse_lab.report.__main__ import main
 from collapse_lab.report.dose import positions
-from collapse_lab.report.plot import Caption, Legend, plot, stem
+from collapse_lab.report.plot import WIDTH, Caption, Legend, plot, stem
 from collapse_lab.report.section import Section
-from collapse_lab.report.style import palette, themed, used_inks
+from collapse_lab.report.style import palette, styled, themed, used_inks
 from collapse_lab.report.tiles import Tiles, draw
 from collapse_lab.results.collect import Collection, collect
 from collapse_lab.results.series import point
@@ -108,6 +109,20 @@ def test_a_third_setting_gives_further_panels(tmp_path: Path) -> None:
         ("Recall", "c 1"),
     ]
     assert "--knobs A,B" in section.note
+
+
+@pytest.mark.parametrize("label", ["a farmer in a wide field", "a photo of a teacher in a garden", "old man"])
+def test_the_labels_of_tiles_lie_inside_the_plot(label: str) -> None:
+    figure = Figure(figsize=(WIDTH, 3))
+    tiles = Tiles(np.ones((3, 1, 2)), np.arange(2), ["0", "1"], [label], "generation", "group")
+    with styled():
+        ax = figure.add_axes((0.2, 0.2, 0.6, 0.6))
+        draw(ax, tiles)
+        figure.canvas.draw()
+        (written,) = ax.get_yticklabels()
+        assert written.get_window_extent().x0 > 0
+    assert label.endswith(written.get_text().removeprefix("…"))
+    assert written.get_text() == label or written.get_text().startswith("… ")
 
 
 def test_tiles_show_intervals_a_floor_and_gaps() -> None:
