@@ -8,6 +8,7 @@ or at a call. The nursery itself computes nothing and starts no thread, so a for
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -25,15 +26,19 @@ LIGHT = ("sinks.wandb", "sync")  # because wandb starts threads of its own
 
 
 def main() -> None:
+    gc.disable()  # because imports drop next to nothing, and to look for it takes a fifth of their time
     for name in HEAVY:
         importlib.import_module(name)
     package = importlib.import_module("collapse_lab")
     for module in pkgutil.walk_packages(package.__path__, "collapse_lab."):
         if not module.name.endswith((*LIGHT, "__main__")):
             importlib.import_module(module.name)
+    gc.freeze()  # so that no child looks through, and thereby copies, what was imported
+    gc.enable()
     print("ready", flush=True)
     for line in sys.stdin:
         print(json.dumps(rear(json.loads(line))), flush=True)
+    gc.unfreeze()  # because triton complains at the end of a process of whatever was not collected
 
 
 def rear(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
