@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator, Sequence
 
@@ -11,6 +12,8 @@ from hypothesis import settings
 from jaxtyping import install_import_hook
 
 from tests import typecheck
+
+gc.disable()  # until all tests are collected, because imports drop next to nothing, and to look for it takes long
 
 # For what is imported from here on, and for every process that a test starts
 os.environ |= {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1"}
@@ -55,6 +58,15 @@ def pytest_runtest_makereport(
             report.outcome = "skipped"
             report.longrepr = (str(item.path), item.location[1] or 0, f"Skipped: {call.excinfo.value}")
     return report
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # because triton complains at the end of a process of whatever was not collected
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

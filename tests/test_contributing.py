@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from tests.e2e.command import ROOT, ledger, only_run
-from tests.lab_package import forget_modules, install, run_with, write
+from tests.lab_package import forget_modules, install, write
+from tests.nursery import Nursery
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 # A file is named in backticks at the start of a line that ends with a colon, above its block of code
@@ -40,11 +41,13 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def test_the_three_plug_ins_of_the_text_run_by_the_command_of_the_text(target: Path, tmp_path: Path) -> None:
+def test_the_three_plug_ins_of_the_text_run_by_the_command_of_the_text(
+    target: Path, nursery: Nursery, tmp_path: Path
+) -> None:
     (command,) = re.findall(r"^collapse-lab (.*nepotistic.*)$", TEXT, re.MULTILINE)
     options = ["device=cpu", "sinks=[]", f"paths.runs={tmp_path}"]
-    done = run_with(target, [*shlex.split(command), *options])
-    assert done.returncode == 0, done.stderr
+    end = nursery.run([*shlex.split(command), *options], SITE=str(target))
+    assert end.code == 0, end.err
     lines = ledger(only_run(tmp_path))
     assert [line["counts"] for line in lines] == [
         {"real": 140, "synthetic": 0},

@@ -91,6 +91,7 @@ def _dispatch() -> None:
     import hydra
 
     from collapse_lab.cli import helptext
+    from collapse_lab.cli.mode import composing_once
     from collapse_lab.cli.run import Launch, exit_codes
     from collapse_lab.cli.workers import LAUNCHER, relaunching
     from collapse_lab.config.composing import VERSION_BASE
@@ -107,5 +108,5 @@ def _dispatch() -> None:
         sys.argv[1:] = at_scale(sys.argv[1:], folders())
         helptext.register()
         program = hydra.main(config_path=str(CONF), config_name="config", version_base=VERSION_BASE)(launch.task)
-        with relaunching(partial(launch.start, program)):
+        with composing_once(), relaunching(partial(launch.start, program)):
             program()

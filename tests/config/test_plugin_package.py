@@ -14,6 +14,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.experiment import prepare
 from tests.e2e.command import ledger, only_run
 from tests.lab_package import forget_modules, install, pyproject, run_with, write
+from tests.nursery import Nursery
 
 MODEL = '''
 from typing import ClassVar
@@ -137,7 +138,7 @@ def installed(place: Path, files: Mapping[str, str]) -> Path:
     return target
 
 
-def test_a_family_a_metric_and_a_data_set_of_an_installed_package_are_used(tmp_path: Path) -> None:
+def test_a_family_a_metric_and_a_data_set_of_an_installed_package_are_used(nursery: Nursery, tmp_path: Path) -> None:
     target = installed(tmp_path, FILES)
     done = run_with(target, [*TINY, f"paths.runs={tmp_path / 'runs'}"])
     assert done.returncode == 0, done.stderr
@@ -147,19 +148,19 @@ def test_a_family_a_metric_and_a_data_set_of_an_installed_package_are_used(tmp_p
     (manifest, *_) = (tmp_path / "runs" / ".store" / "fit").glob("*/*/manifest.json")
     assert json.loads(manifest.read_text())["fields"]["model"]["class"] == "my_lab.blur.Blur"
     # A typing error finds the names of the package, and --help prints them
-    wrong = run_with(target, [*TINY, "model=blurr"])
-    assert (wrong.returncode, wrong.stderr) == (
+    wrong = nursery.run([*TINY, "model=blurr"], SITE=str(target))
+    assert (wrong.code, wrong.err) == (
         2,
         "collapse_lab: unknown value 'blurr' of model; did you mean 'blur'?\n",
     )
-    assert "bars" in run_with(target, ["--help"]).stdout
+    assert "bars" in nursery.run(["--help"], SITE=str(target)).out
 
 
-def refused(target: Path, runs: Path) -> str:
+def refused(nursery: Nursery, target: Path, runs: Path) -> str:
     """Return the one line with which the command line refuses a run."""
-    done = run_with(target, [*TINY, f"paths.runs={runs}"])
-    assert done.returncode == 2, done.stderr
-    (line,) = done.stderr.splitlines()
+    end = nursery.run([*TINY, f"paths.runs={runs}"], SITE=str(target))
+    assert end.code == 2, end.err
+    (line,) = end.err.splitlines()
     assert line.startswith("collapse_lab: ")
     return line
 
@@ -228,17 +229,17 @@ def test_a_wrong_plug_in_is_refused_in_one_line(site: Path, tmp_path: Path, case
 
 
 @pytest.mark.parametrize("case", ["model", "no package"])
-def test_the_command_line_refuses_a_wrong_plug_in_with_exit_code_2(tmp_path: Path, case: str) -> None:
+def test_the_command_line_refuses_a_wrong_plug_in_with_exit_code_2(nursery: Nursery, tmp_path: Path, case: str) -> None:
     changes, message = WRONG[case]
-    assert message in refused(installed(tmp_path, FILES | changes), tmp_path / "runs")
+    assert message in refused(nursery, installed(tmp_path, FILES | changes), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 
-def test_two_plug_ins_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_plug_ins_of_one_name_are_refused(nursery: Nursery, tmp_path: Path) -> None:
     installed(tmp_path / "first", FILES)
     other = {name.replace("my_lab", "other"): text.replace("my_lab", "other") for name, text in FILES.items()}
     other["pyproject.toml"] = pyproject("other", {"other": "other.conf"})
     install(write(tmp_path / "source", other), tmp_path / "first" / "site")
-    line = refused(tmp_path / "first" / "site", tmp_path / "runs")
+    line = refused(nursery, tmp_path / "first" / "site", tmp_path / "runs")
     assert "two plug-ins have the name dataset/bars: my_lab and other" in line
     assert "rename one of the files, or uninstall one of the two" in line

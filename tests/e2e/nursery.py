@@ -8,6 +8,7 @@ or at a call. The nursery itself computes nothing and starts no thread, so a for
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -25,15 +26,19 @@ LIGHT = ("sinks.wandb", "sync")  # because wandb starts threads of its own
 
 
 def main() -> None:
+    gc.disable()  # because imports drop next to nothing, and to look for it takes a fifth of their time
     for name in HEAVY:
         importlib.import_module(name)
     package = importlib.import_module("collapse_lab")
     for module in pkgutil.walk_packages(package.__path__, "collapse_lab."):
         if not module.name.endswith((*LIGHT, "__main__")):
             importlib.import_module(module.name)
+    gc.freeze()  # so that no child looks through, and thereby copies, what was imported
+    gc.enable()
     print("ready", flush=True)
     for line in sys.stdin:
         print(json.dumps(rear(json.loads(line))), flush=True)
+    os._exit(0)  # because to tear down what was imported takes seconds, and triton complains of what was frozen
 
 
 def rear(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -80,8 +85,12 @@ def child(job: dict[str, Any]) -> int:
     shift_clock(float(os.environ.get("CLOCK_OFF", 0)))
     # Because a suite that was started in the background hands down SIGINT as ignored, and Python then leaves it ignored
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.environ.get("SITE"):
+        install_from(os.environ["SITE"])
     if os.environ.get("IN_DOUBLE"):
         compute_in_double()
+    if os.environ.get("END_AT_STEP"):
+        end_at_first_step()
     if job["stages"]:
         log_stages(job["stages"])
     if job["signal_at"]:
@@ -113,6 +122,31 @@ def shift_clock(seconds: float) -> None:
     time.time = lambda: original() + seconds
     time.time_ns = lambda: original_ns() + int(seconds * 1e9)
     environment.datetime = Shifted  # type: ignore[attr-defined]
+
+
+def install_from(folder: str) -> None:
+    """Find the packages of a folder, as a process that starts with it in PYTHONPATH does."""
+    from collapse_lab.config.searchpath import plugin_folders
+
+    sys.path.insert(1, folder)
+    importlib.invalidate_caches()
+    plugin_folders.cache_clear()
+
+
+def end_at_first_step() -> None:
+    """Print the frames of ours above the first training step, and end the process there."""
+    import collapse_lab
+    from collapse_lab.models.diffusion import Diffusion
+
+    package = Path(collapse_lab.__file__).resolve().parent
+
+    def training_step(*_: Any, **__: Any) -> Any:
+        stack = [(Path(frame.filename).resolve(), frame.name) for frame in traceback.extract_stack()]
+        calls = [(path, name) for path, name in stack if path.is_relative_to(package) and name != "<module>"]
+        print(json.dumps([f"{path.relative_to(package)}: {name}" for path, name in calls]), flush=True)
+        os._exit(0)
+
+    Diffusion.training_step = training_step  # type: ignore[method-assign]
 
 
 def compute_in_double() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command import CHAIN, EXPERIMENT, contents, entries, ledger, only_run, tensors
+from tests.e2e.command import EXPERIMENT, PIXELS, contents, entries, ledger, only_run, tensors
 from tests.nursery import Nursery
 
 # What is given, and what the message must say: the nearest right name, the smallest value that works, the knob
@@ -69,13 +69,13 @@ def test_one_clear_message(args: list[str], words: list[str], nursery: Nursery, 
 
 def test_a_run_folder_below_a_file(nursery: Nursery, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    refused(nursery, [*CHAIN, f"paths.runs={tmp_path / 'file' / 'runs'}"], "cannot write to", "paths.runs=")
-    refused(nursery, ["-m", *CHAIN, "seed=0,1", f"paths.runs={tmp_path / 'file' / 'runs'}"], "paths.runs=")
+    refused(nursery, [*PIXELS, f"paths.runs={tmp_path / 'file' / 'runs'}"], "cannot write to", "paths.runs=")
+    refused(nursery, ["-m", *PIXELS, "seed=0,1", f"paths.runs={tmp_path / 'file' / 'runs'}"], "paths.runs=")
 
 
 def test_a_store_below_a_file(nursery: Nursery, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    args = [*CHAIN, f"paths.runs={tmp_path / 'runs'}", f"paths.store={tmp_path / 'file' / 'store'}"]
+    args = [*PIXELS, f"paths.runs={tmp_path / 'runs'}", f"paths.store={tmp_path / 'file' / 'store'}"]
     refused(nursery, args, "cannot write to", "paths.store=")
 
 
@@ -85,7 +85,7 @@ def test_a_damaged_file_in_the_cache_of_data(nursery: Nursery, tmp_path: Path) -
     for part in ("train", "t10k"):
         for what in ("images-idx3", "labels-idx1"):
             (shelf / f"{part}-{what}-ubyte").write_bytes(b"not a picture")
-    args = [*CHAIN, "dataset=mnist", f"paths.data={tmp_path / 'data'}", f"paths.runs={tmp_path / 'runs'}"]
+    args = [*PIXELS, "dataset=mnist", f"paths.data={tmp_path / 'data'}", f"paths.runs={tmp_path / 'runs'}"]
     refused(nursery, args, "has SHA-256", "expected ba891046", "delete the folder")
     # The user's own files are held to their format alone
     refused(nursery, [*args, f"dataset.root={shelf}"], "train-images-idx3-ubyte")
@@ -94,7 +94,7 @@ def test_a_damaged_file_in_the_cache_of_data(nursery: Nursery, tmp_path: Path) -
 @pytest.fixture(scope="module")
 def finished(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("finished") / "runs"
-    end = nursery.run([*CHAIN, "ratio=0.25", "metrics=[fid]", f"paths.runs={runs}"])
+    end = nursery.run([*PIXELS, "ratio=0.25", f"paths.runs={runs}"])
     assert end.code == 0, end.err
     return runs
 
@@ -113,7 +113,7 @@ def test_a_folder_of_another_configuration(runs: Path, nursery: Nursery) -> None
     lines = (folder / "ledger.jsonl").read_text().splitlines(keepends=True)
     (folder / "ledger.jsonl").write_text(lines[0])  # so that there is something to go on with
     before = contents(runs / ".store")
-    args = [*CHAIN, "ratio=0.25", "metrics=[fid]", f"paths.runs={runs}"]
+    args = [*PIXELS, "ratio=0.25", f"paths.runs={runs}"]
     refused(nursery, args, str(folder), "another configuration", "move that folder away")
     assert len(ledger(folder)) == 1
     assert contents(runs / ".store") == before
@@ -130,7 +130,7 @@ def test_a_damaged_stage_is_set_aside_and_computed_again(file: str, runs: Path, 
     damaged.write_bytes(raw)
     # Another ratio asks for the same generation 0
     log = runs / "stages"
-    end = nursery.run([*CHAIN, "ratio=0.5", "metrics=[fid]", "generations=1", f"paths.runs={runs}"], stages=log)
+    end = nursery.run([*PIXELS, "ratio=0.5", "generations=1", f"paths.runs={runs}"], stages=log)
     assert end.code == 0, end.err
     assert "set aside" in end.out + end.err
     (aside,) = (store / ".aside").iterdir()

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command import CHAIN, only_run, timeless
+from tests.e2e.command import PIXELS, only_run, timeless
 from tests.nursery import Nursery
 
 YEAR = 365 * 24 * 3600
-ARGS = [*CHAIN, "generations=2", "metrics=[fid]"]
+ARGS = [*PIXELS, "generations=2"]
 
 
 def age(folder: Path, seconds: float) -> None:

@@ -32,10 +32,19 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.fixture(scope="module")
+def short_runs(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The main job with one metric of both feature spaces, because most metrics and plots are no stages."""
+    place = tmp_path_factory.mktemp("short") / "runs"
+    end = nursery.run([*CHAIN, "ratio=0.1", "metrics=[fid]", f"paths.runs={place}"])
+    assert end.code == 0, end.err
+    return place
+
+
 @pytest.fixture
-def own_runs(runs: Path, tmp_path: Path) -> Path:
-    """A copy of `runs` for a test that adds to it: the others hold in any order."""
-    return Path(shutil.copytree(runs, tmp_path / "runs"))
+def own_runs(short_runs: Path, tmp_path: Path) -> Path:
+    """A copy of `short_runs` for a test that adds to it: the others hold in any order."""
+    return Path(shutil.copytree(short_runs, tmp_path / "runs"))
 
 
 def again(runs: Path, *more: str) -> list[str]:
@@ -132,7 +141,7 @@ def test_the_config_can_be_printed(nursery: Nursery, tmp_path: Path) -> None:
 
 def test_another_generation_costs_that_generation_alone(own_runs: Path, nursery: Nursery, tmp_path: Path) -> None:
     first, before = only_run(own_runs), contents(own_runs / ".store")
-    end = nursery.run(again(own_runs, "generations=3"), stages=tmp_path / "stages")
+    end = nursery.run(again(own_runs, "generations=3", "metrics=[fid]"), stages=tmp_path / "stages")
     assert end.code == 0, end.err
     longer = next(folder for folder in (own_runs / "nepotistic").iterdir() if folder != first)
     assert timeless(longer)[:3] == timeless(first)
@@ -145,7 +154,7 @@ def test_another_generation_costs_that_generation_alone(own_runs: Path, nursery:
 
 
 def test_another_ratio_shares_generation_0(own_runs: Path, nursery: Nursery, tmp_path: Path) -> None:
-    end = nursery.run([*CHAIN, "ratio=0.5", f"paths.runs={own_runs}"], stages=tmp_path / "stages")
+    end = nursery.run([*CHAIN, "ratio=0.5", "metrics=[fid]", f"paths.runs={own_runs}"], stages=tmp_path / "stages")
     assert end.code == 0, end.err
     kinds = [line.split("/")[0] for line in (tmp_path / "stages").read_text().splitlines()]
     assert {kind: kinds.count(kind) for kind in kinds} == {"fit": 2, "sample": 8, "features": 8}

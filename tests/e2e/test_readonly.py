@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.datasets.archives import write_flowers
-from tests.e2e.command import CHAIN, ROOT, environment
+from tests.e2e.command import PIXELS, ROOT, environment
 from tests.nursery import Nursery
 from tests.ordinary import as_nobody, why_impossible
 from tests.ordinary import common as common
 
-ARGS = [*CHAIN, "generations=0", "metrics=[fid]"]
+ARGS = [*PIXELS, "generations=0"]
 
 
 @pytest.fixture(scope="module")

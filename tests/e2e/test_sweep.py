@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from collapse_lab.config.composing import VERSION_BASE
 from collapse_lab.config.searchpath import CONF
-from tests.e2e.command import CHAIN, entries, ledger, run
+from tests.e2e.command import CHAIN, entries, ledger
 from tests.nursery import Nursery
 
 ARGS = ["-m", *CHAIN, "generations=1", "metrics=[fid]"]
@@ -45,10 +45,10 @@ def test_one_after_another_and_again(nursery: Nursery, tmp_path: Path) -> None:
     assert not (tmp_path / "second").exists()
 
 
-def test_side_by_side(tmp_path: Path) -> None:
-    done = run([*ARGS, "hydra/launcher=local", "ratio=0,0.5", "seed=0,1", f"paths.runs={tmp_path}"])
-    assert done.returncode == 0, done.stderr
-    check_sweep(tmp_path, done.stdout)
+def test_side_by_side(nursery: Nursery, tmp_path: Path) -> None:
+    end = nursery.run([*ARGS, "hydra/launcher=local", "ratio=0,0.5", "seed=0,1", f"paths.runs={tmp_path}"])
+    assert end.code == 0, end.err
+    check_sweep(tmp_path, end.out)
 
 
 def test_a_failing_cell_stops_no_other(nursery: Nursery, tmp_path: Path) -> None:

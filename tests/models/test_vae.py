@@ -19,6 +19,7 @@ from collapse_lab.probes.latent_spread import LatentSpread
 from collapse_lab.types import Captions, Conditions, Samples, Spec, Subject
 from tests.e2e import command
 from tests.models.cases import DATA, QUIET, budget, built, levels, place, same
+from tests.nursery import Nursery
 
 DIGITS = DATA.load()
 
@@ -269,11 +270,11 @@ def test_the_preset_sees_every_image_once() -> None:
     assert torch.equal(rows.sort().values, torch.arange(4 * 8))
 
 
-def test_the_preset_runs_at_a_small_size(tmp_path: Path) -> None:
+def test_the_preset_runs_at_a_small_size(nursery: Nursery, tmp_path: Path) -> None:
     small = ["n_train=64", "n_samples=64", "trainer.steps=8", "trainer.batch_size=8", "generations=1"]
     quiet = ["model.channels=4", "sinks=[]", "device=cpu", f"paths.runs={tmp_path}"]
-    done = command.run(["+experiment=recursive_vae", *small, *quiet])
-    assert done.returncode == 0, done.stderr
+    end = nursery.run(["+experiment=recursive_vae", *small, *quiet])
+    assert end.code == 0, end.err
     first, second = command.ledger(command.only_run(tmp_path, "recursive_vae"))
     assert (first["counts"]["synthetic"], second["counts"]["real"], second["counts"]["synthetic"]) == (0, 0, 64)
     for line in (first, second):

@@ -73,15 +73,18 @@ def test_each_of_the_two_settings_may_be_the_horizontal_axis(collection: Collect
     ]
 
 
-def test_settings_that_were_not_swept_are_refused(collection: Collection, plane: Path, tmp_path: Path) -> None:
+def test_settings_that_were_not_swept_are_refused(collection: Collection, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"'guidance' was not swept here.*did you mean 'guidance_scale'"):
         phase.section(collection, ("ratio", "guidance"))
     for wrong in (("ratio",), ("ratio", "ratio"), ("ratio", "guidance_scale", "seed")):
         with pytest.raises(UserError, match="expected two settings"):
             phase.section(collection, wrong)
-    page = ["--out", str(tmp_path / "page.html"), "--knobs"]
-    assert main([str(plane), *page, "ratio,nonsense"]) == 2
-    assert main([str(plane), *page, "guidance_scale, ratio"]) == 0
+    for number in range(4):
+        scale = {"guidance_scale": 1 + number // 2}
+        write_run(tmp_path / str(number), float(number % 2), generations=1, grids=False, model=scale)
+    page = [str(tmp_path), "--out", str(tmp_path / "page.html"), "--knobs"]
+    assert main([*page, "ratio,nonsense"]) == 2
+    assert main([*page, "guidance_scale, ratio"]) == 0
 
 
 def test_one_setting_or_two_that_were_not_crossed_give_no_phase_diagram(tmp_path: Path) -> None:
