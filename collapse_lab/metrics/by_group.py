@@ -27,7 +27,7 @@ def surviving(recalls: Sequence[Estimate], least: float) -> Estimate:
     clipped to [0, 1]. It has no width where every group lies far from `least`.
 
     Args:
-        recalls: the recall of each group, one or more; s is a quarter of the interval's width over 0.98.
+        recalls: the recall of each group, one or more; s is the width of its interval over 3.92.
         least: the recall from which on a group counts as surviving.
 
     Returns:
