@@ -6,7 +6,6 @@ Nothing heavy is imported until a run needs it, so that `--help` and a typing er
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import sys
 import traceback
@@ -122,8 +121,7 @@ class Launch:
             if pack > 1 or (is_sweep and not _one_process(context)):
                 # rich's own switch: the bars of several cells would overwrite each other
                 os.environ["TTY_COMPATIBLE"] = "0"
-            with _importing():
-                from collapse_lab.experiment import prepare
+            from collapse_lab.experiment import prepare
 
             if composed.root.dry_run:
                 _print_plan(prepare(composed))
@@ -160,22 +158,6 @@ class Launch:
         for error in run_packed(self._queue, self._pack):
             if error is not None:
                 raise error
-
-
-@contextmanager
-def _importing() -> Iterator[None]:
-    """Collect no garbage inside the block.
-
-    Imports make some 600,000 objects and drop next to none. To look through them again and again takes a sixth of the
-    time of the imports.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _run_later(composed: Composed, cell: sweep.Cell, context: HydraConf, executor: Executor) -> None:

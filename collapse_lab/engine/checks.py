@@ -39,8 +39,8 @@ def check_run(lab: Lab, models: Mapping[str, GenerativeModel]) -> None:
     for subset in lab.prompts.sets:
         masks = dict(zip(("train", "reference"), lab.members_of(subset), strict=True))
         _check_metrics(lab, subset, masks)
+        prompts = lab.conditions(subset, _most(lab.n_samples)).captions.table
         for name, model in models.items():
-            prompts = lab.conditions(subset, _most(lab.n_samples)).captions.table
             _ask(model, "check_prompts", f"prompt set '{subset}'", prompts)
             prospect = Prospect(lab.dataset.spec, model, int(masks["reference"].sum()), _least(lab.n_samples))
             for probe_name, (probe, _) in lab.probes.items():

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 from collapse_lab.engine.keys import FloorKey, KnownKey
 from collapse_lab.engine.lab import Lab
-from collapse_lab.engine.measuring import estimates_of, known_of, offers
+from collapse_lab.engine.measuring import known_of, offers, values_of
 from collapse_lab.engine.payloads import features_of
 from collapse_lab.engine.plan import Step
 from collapse_lab.engine.stages import Stage
@@ -35,16 +34,11 @@ class Drift:
         self, lab: Lab, embed: Callable[[Stage, str], Stage], grouped: Callable[[str, FeatureSet], FeatureSet]
     ) -> None:
         self._lab, self._embed, self._grouped = lab, embed, grouped
-        self._subsets = frozenset(name for name in lab.prompts.sets if lab.drifts(name))
         self._stages: dict[tuple[str, ...], Stage] = {}
-
-    def has(self, subset: str) -> bool:
-        """Return whether a prompt set has no real rows."""
-        return subset in self._subsets
 
     def takes(self, subset: str, metric: Metric) -> bool:
         """Return whether a metric of a prompt set is against generation 0; against training rows it stays as it is."""
-        return subset in self._subsets and metric.against == "reference"
+        return self._lab.drifts(subset) and metric.against == "reference"
 
     def reference(self, first: Step, subset: str, name: str) -> FeatureSet:
         """Return the features of the samples that generation 0 made.
@@ -67,8 +61,7 @@ class Drift:
             place, known = Seeds(0, 0, "real", f"floor/{metric_name}"), self.known(first, subset, name, metric_name)
             again, reference = (self._grouped(subset, features_of(stage.value())) for stage in stages)
             tensors = None if known is None else known.value().tensors
-            (estimates,) = estimates_of([Task(metric, again, reference, place.numpy(), tensors)])
-            return Payload(meta={key: e.value for key, e in estimates.items() if math.isfinite(e.value)})
+            return Payload(meta=values_of(Task(metric, again, reference, place.numpy(), tensors)))
 
         def make() -> Stage:
             return Stage(self._lab.store, FloorKey(identity, (REFERENCE,), self._lab.n_samples), produce, stages)

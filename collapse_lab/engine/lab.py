@@ -196,16 +196,30 @@ class Lab:
         return size_at(self.n_samples, generation + 1)
 
     def conditions(self, subset: str, n: int) -> Conditions:
-        """Return n conditions of one prompt set."""
-        return self.prompts.sets[subset].conditions(n, self.real.train, self.dataset.spec)
+        """Return n conditions of one prompt set, made once, because they may hold pictures that samples start from."""
+        if (subset, n) not in self._conditions:
+            made = self.prompts.sets[subset].conditions(n, self.real.train, self.dataset.spec)
+            self._conditions[subset, n] = made
+        return self._conditions[subset, n]
 
     def drifts(self, subset: str) -> bool:
         """Return whether samples of a prompt set are compared with those of generation 0, for want of real rows.
 
         The sets that models are trained on are compared with the real rows that they are trained on.
         """
-        ask = getattr(self.prompts.sets[subset], "has_reference", None)
-        return ask is not None and subset not in (self.prompts.retrain, self.prompts.base) and not ask(self.real)
+        return subset in self._drifting
+
+    @cached_property
+    def _drifting(self) -> frozenset[str]:
+        trained = {self.prompts.retrain, self.prompts.base}
+        asks = {name: getattr(prompts, "has_reference", None) for name, prompts in self.prompts.sets.items()}
+        return frozenset(
+            name for name, ask in asks.items() if ask is not None and name not in trained and not ask(self.real)
+        )
+
+    @cached_property
+    def _conditions(self) -> dict[tuple[str, int], Conditions]:
+        return {}
 
     def members_of(self, subset: str) -> tuple[np.ndarray, np.ndarray]:
         """Return masks of the train and of the reference rows that belong to one prompt set."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,6 +38,12 @@ def estimates_of(tasks: Sequence[Task]) -> list[Mapping[str, Estimate]]:
         group = [tasks[i] for i in places]
         found |= zip(places, together(group) if callable(together) else map(_alone, group), strict=True)
     return [found[i] for i in range(len(tasks))]
+
+
+def values_of(task: Task) -> dict[str, float]:
+    """Return the values of one task without intervals, less those that are not finite, as a floor is stored."""
+    (estimates,) = estimates_of([task])
+    return {name: estimate.value for name, estimate in estimates.items() if math.isfinite(estimate.value)}
 
 
 def _alone(task: Task) -> Mapping[str, Estimate]:

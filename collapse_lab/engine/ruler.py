@@ -18,7 +18,7 @@ from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.groups import Groups, is_grouped
 from collapse_lab.engine.keys import FeaturesKey, FloorKey, Identity, KnownKey, RealFeaturesKey, digest_of_array
 from collapse_lab.engine.lab import Lab
-from collapse_lab.engine.measuring import estimates_of, known_of, offers
+from collapse_lab.engine.measuring import estimates_of, known_of, offers, values_of
 from collapse_lab.engine.payloads import features_of, features_to_payload, rows_of, take
 from collapse_lab.engine.plan import Step
 from collapse_lab.engine.stages import Stage
@@ -206,7 +206,7 @@ class Ruler:
     def _fingerprint(self, name: str) -> dict[str, Any]:
         sizes: dict[str, dict[str, Any]] = {}
         for subset in self._lab.prompts.sets:
-            if self._drift.has(subset):
+            if self._lab.drifts(subset):
                 sizes[subset] = self._drift.fingerprint()
             else:
                 real, floor = (len(rows) for rows in self._numbers(subset, "reference"))
@@ -285,8 +285,8 @@ class Ruler:
         def produce() -> Payload:
             place = Seeds(0, 0, "real", f"floor/{metric_name}")
             rows = self._floor_rows(subset, name, metric.against), self._real_rows(subset, name, metric.against)
-            (estimates,) = estimates_of([Task(metric, *rows, place.numpy(), self._known_of(subset, name, metric_name))])
-            return Payload(meta={key: e.value for key, e in estimates.items() if math.isfinite(e.value)})
+            known = self._known_of(subset, name, metric_name)
+            return Payload(meta=values_of(Task(metric, *rows, place.numpy(), known)))
 
         masks = tuple(digest_of_array(mask) for mask in self._lab.members_of(subset))
         parents = [self._real[name, "train"], self._real[name, "reference"]]

@@ -18,6 +18,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.features.frozen import FrozenImages
 from collapse_lab.quiet import quiet
 from collapse_lab.storage.files import checksum_of
+from collapse_lab.storage.hub import fetched
 from collapse_lab.types import Need
 
 # The files of a repository that are fetched and read. Pickles can run code, so they are neither fetched nor opened.
@@ -143,36 +144,25 @@ class PretrainedFolder:
             UserError: the files cannot be fetched, or are not of this kind.
         """
         try:
-            fetched = self._snapshot(local=False)
-        except (OSError, ValueError) as error:  # because the hub's own errors derive from these two
+            folder = self._snapshot(local=False)
+        except (OSError, ValueError) as error:
             raise UserError(
                 f"{self._setting} cannot be fetched ({type(error).__name__}: {error}): check name, revision and "
                 "network, or give a folder"
             ) from error
-        return self._checked(fetched)
+        return self._checked(folder)
 
     def find(self) -> bool:
         """Return whether the files are here, and take them from here then; no request is made."""
         if "folder" not in vars(self):
             try:
                 self.folder = self._checked(self._snapshot(local=True))
-            except (OSError, ValueError, UserError):  # because the hub's own errors derive from the first two
+            except (OSError, ValueError, UserError):
                 return False
         return True
 
     def _snapshot(self, local: bool) -> Path:
-        from huggingface_hub import snapshot_download
-
-        return Path(
-            snapshot_download(
-                self.source,
-                revision=self.revision,
-                cache_dir=Path(self.cache).expanduser() / "hub",
-                allow_patterns=[*READ],
-                ignore_patterns=["*/*"],
-                local_files_only=local,
-            )
-        )
+        return fetched(self.source, self.revision, self.cache, READ, ["*/*"], local)
 
     def _checked(self, folder: Path) -> Path:
         if not (folder / "config.json").is_file() or not [*folder.glob("*.safetensors")]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from collapse_lab.errors import UserError
 from collapse_lab.nn.pipeline import INDEX, NETWORKS, SCHEDULER, SECOND, PipelineFolder
+from collapse_lab.storage.hub import fetched
 from collapse_lab.types import Need
 
 # What is fetched from the hub: the parts that are read. A name before the ending marks other weights, such as fp16
@@ -70,20 +71,9 @@ def need_of(pretrained: str | None, revision: str | None, cache: str) -> Need:
 
 
 def _from_hub(name: str, revision: str, download: bool, cache: str) -> Path:
-    from huggingface_hub import snapshot_download
-
     try:
-        return Path(
-            snapshot_download(
-                name,
-                revision=revision,
-                cache_dir=Path(cache).expanduser() / "hub",
-                allow_patterns=[*FETCHED],
-                ignore_patterns=[*VARIANTS],
-                local_files_only=not download,
-            )
-        )
-    except (OSError, ValueError) as error:  # because the hub's own errors derive from these two
+        return fetched(name, revision, cache, FETCHED, VARIANTS, local=not download)
+    except (OSError, ValueError) as error:
         remedy = "check name, revision and network" if download else "give model.download=true to fetch it"
         raise UserError(
             f"model.pretrained={name} at revision {revision} cannot be had ({type(error).__name__}): {remedy}, or give "

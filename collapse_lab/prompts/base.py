@@ -62,8 +62,7 @@ class Prompts(ABC):
         Raises:
             UserError: when n is below 1, or neither a row nor a caption belongs to the set.
         """
-        if n < 1:
-            raise UserError(f"a prompt set needs a positive number of samples, got {n}: raise n_samples")
+        check_number(n)
         bound = self.bind(spec)
         by_label = bound.by_label(train, spec)
         if not by_label:
@@ -111,6 +110,16 @@ class Everything(Prompts):
         """Return True."""
         del label, caption
         return True
+
+
+def check_number(n: int) -> None:
+    """Refuse a number of samples below 1.
+
+    Raises:
+        UserError: n is below 1.
+    """
+    if n < 1:
+        raise UserError(f"a prompt set needs a positive number of samples, got {n}: raise n_samples")
 
 
 def has_word(text: str, word: str) -> bool:

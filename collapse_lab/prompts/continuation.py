@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from collapse_lab.errors import UserError
-from collapse_lab.prompts.base import Everything
+from collapse_lab.prompts.base import Everything, check_number
 from collapse_lab.types import Captions, Conditions, Rows, Samples, Spec
 
 
@@ -39,8 +39,7 @@ class Continuation(Everything):
             UserError: when n is below 1 or above the number of training blocks.
         """
         self.bind(spec)
-        if n < 1:
-            raise UserError(f"a prompt set needs a positive number of samples, got {n}: raise n_samples")
+        check_number(n)
         if n > len(train):
             raise UserError(
                 f"there are {len(train)} training blocks to continue, and n_samples asks for {n}: lower n_samples, or "

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from collapse_lab.errors import UserError
-from collapse_lab.prompts.base import Prompts, label_of
+from collapse_lab.prompts.base import Prompts, check_number, label_of
 from collapse_lab.types import Captions, Conditions, RealData, Rows, Samples, Spec
 
 
@@ -60,8 +60,7 @@ class Listed(Prompts):
         Raises:
             UserError: n is below 1.
         """
-        if n < 1:
-            raise UserError(f"a prompt set needs a positive number of samples, got {n}: raise n_samples")
+        check_number(n)
         known: dict[str, int] = {}
         for label, prompts in self._of_rows(train).items():
             for prompt in prompts:

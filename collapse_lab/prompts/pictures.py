@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from collapse_lab.errors import UserError
-from collapse_lab.prompts.base import Everything
+from collapse_lab.prompts.base import Everything, check_number
 from collapse_lab.types import Conditions, Rows, Samples, Spec
 
 
@@ -41,8 +41,7 @@ class Pictures(Everything):
             UserError: when n is below 1, or the data are not images.
         """
         self.bind(spec)
-        if n < 1:
-            raise UserError(f"a prompt set needs a positive number of samples, got {n}: raise n_samples")
+        check_number(n)
         chosen = train.take(self.rows(n, train.labels))
         return Conditions(chosen.labels, chosen.captions, chosen.data[:])
 

@@ -17,17 +17,10 @@ from collapse_lab.nn.samplers import Sampler
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Conditions
 from tests.models.cases import conditions, draw, place
-from tests.models.test_stable_diffusion import KINDS, LATENT, exact, rows, sd
-from tests.models.tiny_pipelines import write_pipeline
+from tests.models.test_stable_diffusion import LATENT, exact, rows, sd
 
 TEXTS = ["a hand", "a ten", "a hand"]
 STEPS = 8
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    place = tmp_path_factory.mktemp("pipelines")
-    return {kind: write_pipeline(place / kind, kind) for kind in KINDS}
 
 
 def wanted() -> Conditions:

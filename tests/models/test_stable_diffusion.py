@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,19 +16,12 @@ from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.types import Captions, Conditions, Samples, Spec
 from tests.models.cases import QUIET, budget, built, conditions, draw, levels, place, same
-from tests.models.tiny_pipelines import FACTOR, write_pipeline
+from tests.models.tiny_pipelines import FACTOR, KINDS, write_pipeline
 
 TEXTS = ("a hand", "a ten")
 SPEC = Spec("image", (3, 8, 8), ("hand", "ten"), TEXTS)
 LATENT = (4, 8 // FACTOR, 8 // FACTOR)
 N = 12
-KINDS: tuple[Literal["1.x", "2.x", "xl"], ...] = ("1.x", "2.x", "xl")
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    place = tmp_path_factory.mktemp("pipelines")
-    return {kind: write_pipeline(place / kind, kind) for kind in KINDS}
 
 
 @pytest.fixture(params=KINDS)

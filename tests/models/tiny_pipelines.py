@@ -11,6 +11,8 @@ import torch
 import transformers
 from diffusers import AutoencoderKL, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
 
+Kind = Literal["1.x", "2.x", "xl"]
+KINDS: tuple[Kind, ...] = ("1.x", "2.x", "xl")
 FACTOR = 2  # by which the VAE shrinks sides
 LENGTH = 48  # tokens of a prompt, start and end included
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -21,7 +23,7 @@ transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
 
 
-def write_pipeline(folder: Path, kind: Literal["1.x", "2.x", "xl"] = "1.x", channels: int = 3) -> Path:
+def write_pipeline(folder: Path, kind: Kind = "1.x", channels: int = 3) -> Path:
     """Write a pipeline and return its folder.
 
     Args:
