@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
 from collapse_lab.engine.groups import Groups, is_grouped
 from collapse_lab.engine.lab import Lab
@@ -14,7 +15,7 @@ from collapse_lab.engine.view import gathers
 from collapse_lab.errors import UserError
 from collapse_lab.memory import require
 from collapse_lab.sizes import Sizes, check_stages
-from collapse_lab.types import Comparison, GenerativeModel, Modality, Prospect, Rows, Samples, Spec, Split
+from collapse_lab.types import Comparison, Conditions, GenerativeModel, Modality, Prospect, Rows, Samples, Spec, Split
 
 STORED: Mapping[Modality, int] = {"image": 1, "points": 8, "tokens": 8}  # bytes of a number of a row that is kept
 TRAINED: Mapping[Modality, int] = {"image": 12, "points": 8, "tokens": 8}  # in a batch: rows, noise and prediction
@@ -39,13 +40,24 @@ def check_run(lab: Lab, models: Mapping[str, GenerativeModel]) -> None:
     for subset in lab.prompts.sets:
         masks = dict(zip(("train", "reference"), lab.members_of(subset), strict=True))
         _check_metrics(lab, subset, masks)
-        prompts = lab.conditions(subset, _most(lab.n_samples)).captions.table
+        conditions = lab.conditions(subset, _most(lab.n_samples))
         for name, model in models.items():
-            _ask(model, "check_prompts", f"prompt set '{subset}'", prompts)
+            _check_pictures(subset, conditions, model)
+            _ask(model, "check_prompts", f"prompt set '{subset}'", conditions.captions.table)
             prospect = Prospect(lab.dataset.spec, model, int(masks["reference"].sum()), _least(lab.n_samples))
             for probe_name, (probe, _) in lab.probes.items():
                 where = f"probes.{probe_name} of prompt set '{subset}'"
                 refuse(probe, where if len(models) == 1 else f"{where} and member '{name}'", prospect)
+
+
+def _check_pictures(subset: str, conditions: Conditions, model: GenerativeModel) -> None:
+    """Refuse pictures to start from for a family that would ignore them."""
+    gives = conditions.context is not None and conditions.context.dtype == torch.uint8
+    if gives and not getattr(model, "starts_from_pictures", False):
+        raise UserError(
+            f"prompt set '{subset}' gives pictures that samples start from, and {type(model).__name__} starts from "
+            "noise alone: give model=stable_diffusion, or prompts=all"
+        )
 
 
 def check_sizes(lab: Lab, mapped: bool = False) -> None:

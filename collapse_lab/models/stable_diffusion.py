@@ -89,6 +89,7 @@ class StableDiffusion(GuidedDiffusion):
     }
     unsigned: ClassVar[frozenset[str]] = frozenset({"download", "gradient_checkpointing", "encoding_batch", "cache"})
     packs: ClassVar[bool] = False
+    starts_from_pictures: ClassVar[bool] = True
 
     def __init__(
         self,
