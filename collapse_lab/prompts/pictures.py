@@ -18,7 +18,7 @@ class Pictures(Everything):
     The labels take turns, and so do the pictures of each label: the first ones of each label in the order of the rows.
     So the counts of two labels differ by at most one in every prefix. A family that starts from pictures says how much
     of them it keeps (`model.strength` of stable_diffusion). Samples that a curation draws beside these ones, because it
-    drops some, start from noise.
+    drops some, start from the same pictures again.
     """
 
     def bind(self, spec: Spec) -> Pictures:

@@ -198,3 +198,8 @@ class Conditions:
 
     def __len__(self) -> int:
         return int(self.labels.shape[0])
+
+    def take(self, rows: np.ndarray) -> Conditions:
+        """Return some conditions, in the order of their numbers; a number may come again."""
+        context = None if self.context is None else self.context[rows.tolist()]
+        return Conditions(self.labels[rows], self.captions.take(rows), context)
