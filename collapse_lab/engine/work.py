@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.keys import CuratedKey, FitKey
 from collapse_lab.engine.lab import Lab, ModelComponent
 from collapse_lab.engine.oversampling import joined
-from collapse_lab.engine.payloads import samples_of, samples_to_payload
+from collapse_lab.engine.payloads import samples_of, samples_to_payload, started_from
 from collapse_lab.engine.stages import Stage
 from collapse_lab.engine.view import given
 from collapse_lab.errors import Diverged
@@ -87,25 +88,25 @@ class Work:
             self._progress.start(generation, component.name, phase, model.sampling_steps(len(conditions)))
             settings = component.sampling_arguments(generation)
             try:
-                return samples_to_payload(
-                    self._lab.executor.sample(
-                        SampleRequest(
-                            model,
-                            component.fit_identity,
-                            settings,
-                            generation,
-                            conditions,
-                            seeds,
-                            self._progress,
-                            self._lab.training.arithmetic,
-                            self._lab.store.allocate,
-                        )
+                samples = self._lab.executor.sample(
+                    SampleRequest(
+                        model,
+                        component.fit_identity,
+                        settings,
+                        generation,
+                        conditions,
+                        seeds,
+                        self._progress,
+                        self._lab.training.arithmetic,
+                        self._lab.store.allocate,
                     )
                 )
             except Diverged as diverged:
                 return Payload(divergence=str(diverged))
             finally:
                 self._progress.stop()
+            payload = samples_to_payload(samples)
+            return replace(payload, meta={**payload.meta, **started_from(conditions, model)})
 
         return produce
 

@@ -42,8 +42,9 @@ class Pictures(Everything):
         """
         self.bind(spec)
         check_number(n)
-        chosen = train.take(self.rows(n, train.labels))
-        return Conditions(chosen.labels, chosen.captions, chosen.data[:])
+        rows = self.rows(n, train.labels)
+        chosen = train.take(rows)
+        return Conditions(chosen.labels, chosen.captions, chosen.data[:], rows)
 
     def rows(self, n: int, labels: np.ndarray) -> np.ndarray:
         """Return the numbers (n,) of the training rows that the conditions start from.

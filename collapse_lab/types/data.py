@@ -190,11 +190,13 @@ class Conditions:
         captions: the n prompts, or no captions.
         context: what each sample begins with, None for nothing: tokens (n, length) that it continues, or pictures
             (n, c, h, w), uint8, that it is drawn from (image-to-image).
+        rows: (n,) int64, the numbers of the training rows that the pictures of `context` are; None where it holds none.
     """
 
     labels: np.ndarray
     captions: Captions
     context: Int[Tensor, n * shape] | UInt8[Tensor, n * shape] | None = None
+    rows: np.ndarray | None = None
 
     def __len__(self) -> int:
         return int(self.labels.shape[0])
@@ -202,4 +204,5 @@ class Conditions:
     def take(self, rows: np.ndarray) -> Conditions:
         """Return some conditions, in the order of their numbers; a number may come again."""
         context = None if self.context is None else self.context[rows.tolist()]
-        return Conditions(self.labels[rows], self.captions.take(rows), context)
+        numbers = None if self.rows is None else self.rows[rows]
+        return Conditions(self.labels[rows], self.captions.take(rows), context, numbers)

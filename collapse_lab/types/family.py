@@ -103,7 +103,8 @@ class GenerativeModel(Protocol):
     `UserError`. It is asked before anything is computed, with the prompts of every prompt set.
 
     A family whose samples can start from pictures (`Conditions.context` of images) may say so in a class attribute
-    `starts_from_pictures`, True. A prompt set with pictures is refused for every other family.
+    `starts_from_pictures`, True. Its attribute `strength` is the share of the process that they go through, 1 where
+    they are ignored. A prompt set with pictures is refused for every other family.
 
     A family whose fit can go on from a checkpoint may say so in a class attribute `resumes`, True. Its `fit` is then
     given a fifth argument, `checkpoint: Checkpointing | None`, and hands it to `engine.fitting.fit`. The module that is
