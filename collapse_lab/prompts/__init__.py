@@ -2,6 +2,7 @@
 
 from collapse_lab.prompts.base import Everything, Prompts
 from collapse_lab.prompts.continuation import Continuation
+from collapse_lab.prompts.domain import Domain
 from collapse_lab.prompts.file import File
 from collapse_lab.prompts.held_out import HeldOut
 from collapse_lab.prompts.labels import Labels
@@ -12,6 +13,7 @@ from collapse_lab.prompts.words import Words
 
 __all__ = [
     "Continuation",
+    "Domain",
     "Everything",
     "File",
     "HeldOut",
