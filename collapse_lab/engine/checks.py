@@ -11,6 +11,7 @@ import torch
 
 from collapse_lab.engine.groups import Groups, is_grouped
 from collapse_lab.engine.lab import Lab
+from collapse_lab.engine.measuring import is_between
 from collapse_lab.engine.view import gathers
 from collapse_lab.errors import UserError
 from collapse_lab.memory import require
@@ -121,6 +122,13 @@ def _check_metrics(lab: Lab, subset: str, masks: Mapping[str, np.ndarray]) -> No
     if count < 2:
         raise UserError(too_few(subset, count))
     for name, (metric, _) in lab.metrics.items():
+        if is_between(metric):
+            if len(lab.models) < 2:
+                raise UserError(
+                    f"metrics.{name} compares the members of a population with each other, and there is one: leave it "
+                    "out of metrics=[…], or give population.members"
+                )
+            continue
         real, other = (masks[metric.against], masks["train" if metric.against == "reference" else "reference"])
         groups = Groups(lab, subset, _least(lab.n_samples)).count if is_grouped(metric) else 1
         if lab.drifts(subset) and metric.against == "reference":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -12,13 +12,14 @@ import numpy as np
 from torch import Tensor
 
 from collapse_lab.engine.arithmetic import choose_arithmetic
+from collapse_lab.engine.between import Between
 from collapse_lab.engine.checks import too_few
 from collapse_lab.engine.drift import Drift, compares
 from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.groups import Groups, is_grouped
 from collapse_lab.engine.keys import FeaturesKey, FloorKey, Identity, KnownKey, RealFeaturesKey, digest_of_array
 from collapse_lab.engine.lab import Lab
-from collapse_lab.engine.measuring import estimates_of, known_of, offers, values_of
+from collapse_lab.engine.measuring import estimates_of, is_between, known_of, offers, values_of
 from collapse_lab.engine.payloads import features_of, features_to_payload, rows_of, take
 from collapse_lab.engine.plan import Step
 from collapse_lab.engine.stages import Stage
@@ -60,6 +61,7 @@ class Ruler:
 
     def __init__(self, lab: Lab, extractors: Extractors) -> None:
         self._lab, self._extractors, self._drift = lab, extractors, Drift(lab, self._features, self._grouped)
+        self._between = Between(lab, self._features)
         grouped = any(is_grouped(metric) for metric, _ in lab.metrics.values())
         self._groups = {subset: Groups(lab, subset, lab.sampled_by(0)) for subset in lab.prompts.sets if grouped}
         self._probed: dict[tuple[str, bool], Samples] = {}
@@ -110,7 +112,12 @@ class Ruler:
         return stages + [stage for name in names for stage in self._drift.stages_of(step, name, self._metrics_of(name))]
 
     def measure(
-        self, step: Step, look: Callable[[Step], GenerativeModel], first: Step, before: Step | None = None
+        self,
+        step: Step,
+        look: Callable[[Step], GenerativeModel],
+        first: Step,
+        before: Step | None = None,
+        beside: Sequence[Step] = (),
     ) -> Reading:
         """Return all metrics and probes of one step.
 
@@ -119,6 +126,7 @@ class Ruler:
             look: returns the fitted model of a step, for the probes.
             first: the step of the same member's generation 0.
             before: the step of the same member's generation before; None in generation 0.
+            beside: the steps of other members in the same generation, which this one is compared with.
         """
         start = self._lab.executor.clock()
         choose_arithmetic()  # because metrics and probes rest on the rounding of float32
@@ -127,6 +135,8 @@ class Ruler:
             for name in self._extractors.names:
                 generated = features_of(self._features(sampled, name).value())
                 metrics |= self._compare(step, first, subset, name, self._grouped(subset, generated))
+                for key, estimate in self._between.measure(step, beside, subset, name).items():
+                    metrics |= flatten(f"{subset}/{name}/{key}", estimate)
         kept: dict[str, dict[str, np.ndarray]] = {subset: {} for subset in step.samples}
         if self._lab.probes:
             metrics |= self._probe(step, look, first, before, kept)
@@ -198,9 +208,11 @@ class Ruler:
         return self._probed[form]
 
     def _metrics_of(self, name: str) -> list[str]:
-        """Return the names of the metrics that are computed in one feature space."""
+        """Return the names of the metrics that compare one member with other rows in a feature space."""
         return [
-            key for key, (metric, _) in self._lab.metrics.items() if metric.features is None or name in metric.features
+            key
+            for key, (metric, _) in self._lab.metrics.items()
+            if (metric.features is None or name in metric.features) and not is_between(metric)
         ]
 
     def _fingerprint(self, name: str) -> dict[str, Any]:

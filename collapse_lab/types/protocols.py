@@ -137,6 +137,10 @@ class Metric(Protocol):
     A metric that looks at each group of a prompt set says so in a class attribute `grouped`, True. It is then given
     feature sets whose `groups` are filled in where the groups are prompts and not labels.
 
+    A metric that compares the members of a population with each other says so in a class attribute `between`, True. It
+    is given the features of another member's samples for the same prompts in the place of real rows, once for each
+    member before its own, and the other's name is appended to the names that it returns.
+
     A metric that does not take any number of rows may have a method `check_run(comparison: Comparison) -> None`. It is
     called for every prompt set before anything is computed, and raises UserError where the metric would fail later.
 
