@@ -17,7 +17,7 @@ class Domain(Labels):
     """Select the blocks of some labels; condition i asks for the text that follows one of their training blocks.
 
     The labels take turns, and each gives its first blocks: condition i continues block i // L of label i mod L, of L
-    labels. A sample has the label of the block that it continues. `dataset=domains` labels blocks by their corpus.
+    labels. A sample has the label of the block that it continues. `dataset=text_domains` labels blocks by their corpus.
 
     Args:
         labels: labels, each given by its number or by the word of its class; at least one.
@@ -36,7 +36,7 @@ class Domain(Labels):
         if spec.modality != "tokens" or not spec.classes:
             raise UserError(
                 f"a prompt set of domains needs a data set of labelled texts, not one of {spec.modality} {spec.shape}: "
-                "give dataset=domains"
+                "give dataset=text_domains"
             )
         bound = replace(self, classes=tuple(spec.classes))
         bound.numbers()

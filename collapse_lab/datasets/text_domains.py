@@ -15,7 +15,7 @@ from collapse_lab.types import Need, RealData, Samples, Spec
 
 
 @dataclass(kw_only=True, eq=False)
-class Domains(Corpus):
+class TextDomains(Corpus):
     """Read several corpora as one data set: they share a tokenizer, and the label of a block is its corpus.
 
     Each corpus is split by itself, so each has training and reference blocks. `bpe` is learnt from the training

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from collapse_lab.datasets.domains import Domains
+from collapse_lab.datasets.text_domains import TextDomains
 from collapse_lab.datasets.textfile import TextFile
 from collapse_lab.errors import UserError
 from collapse_lab.prompts import Domain
@@ -28,9 +28,9 @@ def corpus(folder: Path, name: str, **changes: Any) -> TextFile:
     return TextFile(path=str(folder / f"{name}.txt"), cache="absent", **changes)
 
 
-def domains(folder: Path, **changes: Any) -> Domains:
+def domains(folder: Path, **changes: Any) -> TextDomains:
     arguments = {"vocabulary": 260, "block": 16, "cache": "absent", **changes}
-    return Domains(corpora={name: corpus(folder, name) for name in WORDS}, **arguments)
+    return TextDomains(corpora={name: corpus(folder, name) for name in WORDS}, **arguments)
 
 
 def of_label(samples: Samples, label: int) -> Samples:
@@ -71,7 +71,7 @@ def test_the_key_follows_the_texts_and_the_names(folder: Path) -> None:
     first = domains(folder).key
     assert domains(folder).key == first
     renamed = {"fields": corpus(folder, "farm"), "town": corpus(folder, "town")}
-    assert Domains(corpora=renamed, vocabulary=260, block=16, cache="absent").key != first
+    assert TextDomains(corpora=renamed, vocabulary=260, block=16, cache="absent").key != first
     (folder / "town.txt").write_text("Another text.\n\nAnd one more.")
     assert domains(folder).key != first
 
@@ -90,9 +90,9 @@ def test_a_prompt_set_of_domains_continues_their_blocks_in_turns(folder: Path) -
 
 def test_what_does_not_fit_is_refused(folder: Path) -> None:
     with pytest.raises(UserError, match=r"takes two corpora or more; got \['farm'\]"):
-        Domains(corpora={"farm": corpus(folder, "farm")}, cache="absent")
+        TextDomains(corpora={"farm": corpus(folder, "farm")}, cache="absent")
     with pytest.raises(UserError, match=r"dataset.corpora.farm.block has no effect.*give dataset.block"):
-        Domains(corpora={"farm": corpus(folder, "farm", block=8), "town": corpus(folder, "town")}, cache="absent")
+        TextDomains(corpora={"farm": corpus(folder, "farm", block=8), "town": corpus(folder, "town")}, cache="absent")
     with pytest.raises(UserError, match=r"domain 'farm': dataset.train=999 asks for more blocks"):
         domains(folder, train=999).load()
     data = domains(folder)
