@@ -199,7 +199,7 @@ def update_noise(
         size: d, the size of a block.
         draw: Whether all models train on the same generated rows.
     """
-    added = models @ generated @ models.T
+    added: np.ndarray = models @ generated @ models.T
     if draw == "shared":
         return added
     block = np.arange(len(added)) // size

@@ -44,7 +44,8 @@ def weighted_fit(xs: list[np.ndarray], ys: list[np.ndarray], shares: list[float]
     scale = [np.sqrt(share / len(x)) for x, share in zip(xs, shares, strict=True)]
     x = np.concatenate([s * x for s, x in zip(scale, xs, strict=True)])
     y = np.concatenate([s * y for s, y in zip(scale, ys, strict=True)])
-    return np.linalg.lstsq(x, y, rcond=1e-10)[0]
+    fits: np.ndarray = np.linalg.lstsq(x, y, rcond=1e-10)[0]
+    return fits
 
 
 def simulated(
@@ -60,7 +61,8 @@ def simulated(
     k, rng = len(private), np.random.default_rng(1)
 
     def labels(x: np.ndarray, theta: np.ndarray) -> np.ndarray:
-        return x @ theta + np.sqrt(SIGMA2) * rng.standard_normal((len(x), replicas))
+        noisy: np.ndarray = x @ theta + np.sqrt(SIGMA2) * rng.standard_normal((len(x), replicas))
+        return noisy
 
     own = [labels(x, truths[j][:, None]) for j, x in enumerate(private)]
     common = labels(public, truths[k][:, None])

@@ -29,7 +29,8 @@ def test_the_excess_is_the_mean_test_error_less_that_of_the_best_coefficients() 
     sources = list(zip([*private, public], truths, strict=True))
 
     def risk(fits: np.ndarray) -> np.ndarray:
-        return sum((((fits - truth) @ x.T) ** 2).sum(-1) for x, truth in sources) / 21
+        squares = [(((fits - truth) @ x.T) ** 2).sum(-1) for x, truth in sources]
+        return np.asarray(np.sum(squares, axis=0) / 21)
 
     best = risk(best_common(designs, truths))
     for model in (0, 1):
