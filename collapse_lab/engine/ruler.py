@@ -176,8 +176,8 @@ class Ruler:
         for subset, sampled in step.samples.items():
             models, generated = (model, partial(look, first)), rows_of(sampled.value())
             for name, (probe, _) in self._lab.probes.items():
-                rows = self._held_out(subset, probe), given(probe, generated)
-                subject = Subject(*models, *rows, partial(self._start, step.model), kept[subset], previous)
+                rows, place = (self._held_out(subset, probe), given(probe, generated)), (step.model, subset)
+                subject = Subject(*models, *rows, partial(self._start, step.model), kept[subset], previous, *place)
                 for key, estimate in probe(subject, Seeds(0, 0, "real", f"probe/{name}").numpy()).items():
                     out |= flatten(f"{subset}/{key}", estimate)
         return out

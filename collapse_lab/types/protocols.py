@@ -183,6 +183,11 @@ class Probe(Protocol):
 class MixingPolicy(Protocol):
     """Choose the rows of a training set from their provenance alone, never from pixels or tokens.
 
+    A policy whose rows count unequally may have a method
+    `weigh(pool: Provenance, request: DrawRequest, ids: np.ndarray) -> np.ndarray | None`. It is called with what `draw`
+    returned, and returns a weight above 0 for each row, of mean 1, or None where all rows count the same. Only families
+    with the class attribute `weighs` can be fitted to such rows.
+
     Attributes:
         horizon: how many past generations `draw` may read; None means all of them.
     """
