@@ -198,6 +198,14 @@ class Lab:
         """Return the prompt set whose samples of a member enter the pool."""
         return self.population.generates.get(member, self.prompts.retrain)
 
+    def sampled_sets(self, member: str) -> list[str]:
+        """Return the prompt sets that a member samples: all, or the one of the pool where nothing reads the others."""
+        probes = [probe for probe, _ in self.probes.values()]
+        unread = probes and not self.extractors and not any(getattr(probe, "reads_samples", True) for probe in probes)
+        if unread and self.dataset.spec.modality == "points":
+            return [self.generated_by(member)]
+        return list(self.prompts.sets)
+
     @cached_property
     def owners(self) -> np.ndarray | None:
         """Return the owner of each train row (`engine.domains`); None where no member has rows of its own."""

@@ -159,7 +159,7 @@ class Planner:
         n = lab.sampled_by(generation)
         samples = {
             name: self._sample(generation, generation, model, fit, f"sample/{name}", self._conditions_of(name, n))
-            for name in lab.prompts.sets
+            for name in lab.sampled_sets(model.name)
         }
         # Because grids have the same latents and prompts in every generation, a change in them is the model's
         grids = {

@@ -14,9 +14,10 @@ from collapse_lab.errors import UserError
 from collapse_lab.models.replicated import Replicated, normal_noise
 from collapse_lab.seeds import Seeds
 from collapse_lab.theory.interacting import CUTOFF
-from collapse_lab.types import Budget, Conditions, Count, Positive, Progress, Samples, Spec
+from collapse_lab.types import Budget, Conditions, Count, Positive, Progress, Rows, Samples, Spec
 
 Inputs = Literal["same", "fresh", "given"]  # of samples
+SOME = 16  # rows that are read at a time
 Singular = Literal["refused", "least_norm"]
 
 
@@ -40,6 +41,7 @@ class LinearRegression(Replicated):
     """
 
     weighs: ClassVar[bool] = True
+    gathers: ClassVar[bool] = True
     coefficients: Tensor
     design: Tensor
 
@@ -67,7 +69,7 @@ class LinearRegression(Replicated):
 
     def fit(
         self,
-        data: Samples,
+        data: Samples[Rows],
         budget: Budget,
         seeds: Seeds,
         progress: Progress,
@@ -75,7 +77,13 @@ class LinearRegression(Replicated):
     ) -> None:
         """Fit all chains in one step, to rows that count by their weights (n,) where there are some."""
         self._row_weights = None if weights is None else torch.from_numpy(weights)
-        super().fit(data, budget, seeds, progress)
+        shared = _shared_rows(data) if self.inputs == "given" else None
+        if shared is None:
+            super().fit(data.gathered(), budget, seeds, progress)
+        else:
+            self.register_buffer("coefficients", self._shared(*shared))
+            self.register_buffer("generation", torch.tensor(seeds.generation))
+            progress.advance(budget.steps)
         self._row_weights = None
 
     def estimate(self, rows: Tensor, seeds: Seeds) -> Mapping[str, Tensor]:
@@ -87,8 +95,6 @@ class LinearRegression(Replicated):
         x, y = rows[..., :-1], rows[..., -1]
         self.needs_rows(len(rows))
         kept = x.contiguous() if self.inputs == "same" else self.design
-        if self.inputs == "given" and bool((x == x[:, :1]).all()):
-            return {"coefficients": self._shared(x[:, 0], y), "design": kept}
         counted = x if self._row_weights is None else x * self._row_weights[:, None, None]
         gram = torch.einsum("nri,nrj->rij", counted, x)
         if self.singular == "least_norm":
@@ -152,3 +158,19 @@ class LinearRegression(Replicated):
         noise = normal_noise((n, self.replicas), generator)
         y = (x * self.coefficients).sum(-1) + math.sqrt(self.noise) * noise
         return torch.cat([x, y[..., None]], -1)
+
+
+def _shared_rows(data: Samples[Rows]) -> tuple[Tensor, Tensor] | None:
+    """Return the inputs (n, d - 1) that all replicas share and the labels (n, R); None where they share none.
+
+    Rows are read some at a time, because inputs take a copy for each replica that is not kept.
+    """
+    inputs, labels = [], []
+    for start in range(0, len(data), SOME):
+        rows = data.data[start : start + SOME]
+        first = rows[:, 0, :-1].clone()
+        if not torch.equal(rows[..., :-1], first[:, None].expand(-1, rows.shape[1], -1)):
+            return None
+        inputs.append(first)
+        labels.append(rows[..., -1].clone())
+    return torch.cat(inputs), torch.cat(labels)

@@ -64,6 +64,7 @@ class InteractingError:
     """
 
     version: ClassVar[int] = 1
+    reads_samples: ClassVar[bool] = False
 
     def __init__(self, truth: Any, process: Process, sets: Mapping[str, Any]) -> None:
         if not isinstance(truth, LinearDomains) or not isinstance(process.mixing, Interacting):
@@ -157,14 +158,14 @@ class InteractingError:
         members = enumerate(population.names)
         rows = [mixing.row(name, population.sources(k, generation), generation) for k, name in members]
         sources = [PRIVATE, PUBLIC, *range(1, len(rows) + 1)]
-        return np.array([[row[source] for source in sources] for row in rows])
+        return np.array([[row[number] for number in sources] for row in rows])
 
     def _domain(self, name: str, prompts: Any) -> str:
-        labels = getattr(prompts, "labels", ())
+        labels: list[Any] = list(getattr(prompts, "labels", ()))
         if len(labels) != 1:
             raise UserError(
                 f"prompts.sets.{name} is one domain of dataset=domains, such as {{_target_: collapse_lab.prompts.Inputs"
-                f", labels: [a]}}; got labels={list(labels)}"
+                f", labels: [a]}}; got labels={labels}"
             )
         label = labels[0]
         return label if isinstance(label, str) else list(self.truth.domains)[label]
