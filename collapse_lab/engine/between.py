@@ -43,6 +43,8 @@ class Between:
         own = features_of(self._embed(step.samples[subset], space).value())
         out: dict[str, Estimate] = {}
         for other in beside:
+            if subset not in other.samples:
+                continue
             theirs = features_of(self._embed(other.samples[subset], space).value())
             for name, metric in chosen.items():
                 place = Seeds(

@@ -137,7 +137,7 @@ class Ruler:
                 metrics |= self._compare(step, first, subset, name, self._grouped(subset, generated))
                 for key, estimate in self._between.measure(step, beside, subset, name).items():
                     metrics |= flatten(f"{subset}/{name}/{key}", estimate)
-        kept: dict[str, dict[str, np.ndarray]] = {subset: {} for subset in step.samples}
+        kept: dict[str, dict[str, np.ndarray]] = {subset: {} for subset in self._lab.prompts.sets}
         if self._lab.probes:
             metrics |= self._probe(step, look, first, before, kept)
         features = {name: self._fingerprint(name) for name in self._extractors.names}
@@ -183,14 +183,20 @@ class Ruler:
     ) -> dict[str, float]:
         out: dict[str, float] = {}
         model, previous = look(step), None if before is None else partial(look, before)
-        for subset, sampled in step.samples.items():
-            models, generated = (model, partial(look, first)), rows_of(sampled.value())
+        for subset in self._lab.prompts.sets:
+            models, generated = (model, partial(look, first)), self._generated(step, subset)
             for name, (probe, _) in self._lab.probes.items():
-                rows = self._held_out(subset, probe), given(probe, generated)
-                subject = Subject(*models, *rows, partial(self._start, step.model), kept[subset], previous)
+                rows, place = (self._held_out(subset, probe), given(probe, generated)), (step.model, subset)
+                subject = Subject(*models, *rows, partial(self._start, step.model), kept[subset], previous, *place)
                 for key, estimate in probe(subject, Seeds(0, 0, "real", f"probe/{name}").numpy()).items():
                     out |= flatten(f"{subset}/{key}", estimate)
         return out
+
+    def _generated(self, step: Step, subset: str) -> Samples[Rows]:
+        """Return the samples of a prompt set, no rows where it is not sampled."""
+        if subset in step.samples:
+            return rows_of(step.samples[subset].value())
+        return self._lab.real.reference.take(np.zeros(0, np.int64))
 
     def _start(self, name: str) -> GenerativeModel:
         """Return the model of a member before the fit of generation 0, on the run's device."""

@@ -43,6 +43,7 @@ class Work:
         seeds: Seeds,
         view: Callable[[], Samples[Rows]],
         warm: Stage | None,
+        row_weights: np.ndarray | None = None,
     ) -> Callable[[str], Payload]:
         """Return a function of the stage's key that builds the model, loads the weights it starts from, and fits it.
 
@@ -52,6 +53,7 @@ class Work:
             seeds: the place of the fit.
             view: returns the training set.
             warm: the fit whose weights this one starts from, None for fresh weights.
+            row_weights: what each row counts, (n,); None where all rows count the same.
         """
 
         def produce(key: str) -> Payload:
@@ -67,7 +69,9 @@ class Work:
             self._progress.start(seeds.generation, component.name, "fit", budget.steps)
             try:
                 self._lab.executor.fit(
-                    FitRequest(model, component.fit_identity, rows, budget, seeds, self._progress, checkpoint)
+                    FitRequest(
+                        model, component.fit_identity, rows, budget, seeds, self._progress, checkpoint, row_weights
+                    )
                 )
             except Diverged as diverged:
                 return Payload(divergence=str(diverged))
@@ -125,7 +129,7 @@ class Work:
         seeds = Seeds(self._lab.seed, generation, name, "curate")
 
         def produce() -> Payload:
-            eligible, _ = self._lab.members_of(self._lab.prompts.retrain)
+            eligible, _ = self._lab.members_of(self._lab.generated_by(name))
             real = given(curation, self._lab.real.train.take(np.flatnonzero(eligible)))
             extractor = None if scorer is None else self._extractors.get(scorer)
             generated = joined([samples_of(stage.value()) for stage in sampled])

@@ -5,6 +5,7 @@ from collapse_lab.prompts.continuation import Continuation
 from collapse_lab.prompts.domain import Domain
 from collapse_lab.prompts.file import File
 from collapse_lab.prompts.held_out import HeldOut
+from collapse_lab.prompts.inputs import Inputs
 from collapse_lab.prompts.labels import Labels
 from collapse_lab.prompts.listed import Listed
 from collapse_lab.prompts.pictures import Pictures
@@ -17,6 +18,7 @@ __all__ = [
     "Everything",
     "File",
     "HeldOut",
+    "Inputs",
     "Labels",
     "Listed",
     "Pictures",

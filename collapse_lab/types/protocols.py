@@ -172,6 +172,10 @@ class Probe(Protocol):
     A probe that reads rows batch after batch may say so in a class attribute `gathers`, True. The rows of its subject
     are then gathered from their files when they are asked for.
 
+    A probe that looks at the model and at no sample may say so in a class attribute `reads_samples`, False. Where all
+    probes of a run of points say so, and nothing else measures samples, a model samples only what enters the pool, and
+    `generated` of the subject has no rows for other prompt sets.
+
     A probe that does not take any family and data set may have a method `check_run(prospect: Prospect) -> None`. It is
     called for every member and prompt set before anything is computed, and raises UserError where the probe would fail
     later.
@@ -186,6 +190,11 @@ class Probe(Protocol):
 
 class MixingPolicy(Protocol):
     """Choose the rows of a training set from their provenance alone, never from pixels or tokens.
+
+    A policy whose rows count unequally may have a method
+    `weigh(pool: Provenance, request: DrawRequest, ids: np.ndarray) -> np.ndarray | None`. It is called with what `draw`
+    returned, and returns a weight above 0 for each row, of mean 1, or None where all rows count the same. Only families
+    with the class attribute `weighs` can be fitted to such rows.
 
     Attributes:
         horizon: how many past generations `draw` may read; None means all of them.
