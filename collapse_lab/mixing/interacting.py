@@ -11,7 +11,7 @@ import numpy as np
 from collapse_lab.errors import UserError
 from collapse_lab.mixing.base import Policy, apportion, choose
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import REAL, DrawRequest, Provenance, Share
+from collapse_lab.types import REAL, Count, DrawRequest, Provenance, Share
 
 PRIVATE, PUBLIC = -2, -1  # numbers of the two kinds of real rows, beside those of the models
 
@@ -51,7 +51,7 @@ class Interacting(Policy):
             together, because nobody knows who made them; models without exposure are still left out.
         shares: member -> its row of K + 2 shares (private, public, each model), which replaces α, β and the exposure
             in generations after 0. They sum to 1. Generation 0 has the two real ones, and β where both are 0.
-        initial: no setting of this policy, which takes the real rows of generation 0 by β.
+        initial: how many rows generation 0 draws (`by=rows`); None means n_train.
 
     Raises:
         UserError: shares that are negative or do not sum to 1.
@@ -67,8 +67,9 @@ class Interacting(Policy):
         draw: Literal["shared", "own"] = "shared",
         pool: Literal["known", "hidden"] = "known",
         shares: Mapping[str, Sequence[float]] | None = None,
+        initial: Count | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(initial)
         self.alpha, self.beta, self.by, self.drawn, self.pool = alpha, beta, by, draw, pool
         self.shares = {name: [float(share) for share in row] for name, row in (shares or {}).items()}
         for name, row in self.shares.items():
@@ -118,11 +119,12 @@ class Interacting(Policy):
         parts = self._parts(pool, request)
         if self.by == "weights":
             return np.concatenate([part.rows.ids for part in parts])
-        counts = apportion(request.n, {number: part.share for number, part in enumerate(parts)})
+        n = int(self.initial or request.n) if request.generation == 0 else request.n
+        counts = apportion(n, {number: part.share for number, part in enumerate(parts)})
         for number, part in enumerate(parts):
             if counts[number] == 0:
                 raise UserError(
-                    f"{part.name} have a share of {part.share:g}, which is no row of n_train={request.n}; raise "
+                    f"{part.name} have a share of {part.share:g}, which is no row of n_train={n}; raise "
                     f"n_train to {int(1 / part.share) + 1}, or give mixing.by=weights"
                 )
         drawn = [choose(part.rows, counts[i], part.seeds, part.name) for i, part in enumerate(parts)]
