@@ -12,6 +12,7 @@ from collapse_lab.metrics.catalogue import (
     GROUP_KID,
     GROUP_RECALL,
     PERPLEXITY_QUANTILE,
+    SIMILARITY,
     Quantity,
     describe,
 )
@@ -75,7 +76,7 @@ class Name:
     @property
     def is_part(self) -> bool:
         """Return whether it is drawn in one picture with others, and so has no panel of its own."""
-        parts = (CLASS_SHARE, GROUP_RECALL, GROUP_KID, PERPLEXITY_QUANTILE)
+        parts = (CLASS_SHARE, GROUP_RECALL, GROUP_KID, PERPLEXITY_QUANTILE, SIMILARITY)
         return self.metric.startswith(parts) and self.metric not in CATALOGUE
 
     @property
