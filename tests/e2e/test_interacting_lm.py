@@ -11,9 +11,9 @@ from tests.e2e.command import ledger, only_run
 from tests.nursery import Nursery
 
 WORDS = {
-    "encyclopedia": "the river city north basin of is in large county a river",
-    "novels": "she said softly and he wept upon hearing her dear heart",
-    "speeches": "congress shall our nation tariff treasury we must war peace",
+    "public": "the river city north basin of is in large county a river",
+    "a_texts": "she said softly and he wept upon hearing her dear heart",
+    "b_texts": "congress shall our nation tariff treasury we must war peace",
 }
 LINE = ["+experiment=interacting_lm", "generations=2", "n_train=40", "mixing.initial=80", "n_samples=24", "device=cpu"]
 LINE += ["dataset.train=80", "dataset.reference=12", "dataset.vocabulary=300", "dataset.block=16", "features=[]"]
@@ -60,7 +60,7 @@ def exchanged(
 def test_a_model_learns_the_private_domain_of_the_other_and_keeps_its_own(
     exchanged: dict[tuple[int, str], dict[str, float]],
 ) -> None:
-    for member, own, others in (("a", "novels", "speeches"), ("b", "speeches", "novels")):
+    for member, own, others in (("a", "a_texts", "b_texts"), ("b", "b_texts", "a_texts")):
         first, last = exchanged[0, member], exchanged[2, member]
         assert first[f"{own}/perplexity"] < 0.2 * first[f"{others}/perplexity"]
         assert last[f"{others}/perplexity"] < 0.3 * first[f"{others}/perplexity"]
@@ -74,6 +74,6 @@ def test_without_an_exchange_it_learns_nothing_of_it(
     exchanged: dict[tuple[int, str], dict[str, float]],
 ) -> None:
     alone = chain(nursery, tmp_path, corpora, "ratio=0")
-    for member, others in (("a", "speeches"), ("b", "novels")):
+    for member, others in (("a", "b_texts"), ("b", "a_texts")):
         assert alone[0, member] == exchanged[0, member]  # generation 0 is the same
         assert alone[2, member][f"{others}/perplexity"] > 0.8 * alone[0, member][f"{others}/perplexity"]
