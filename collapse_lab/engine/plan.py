@@ -175,7 +175,7 @@ class Planner:
             name: self._sample(0, 0, model, fit, f"sample/{name}/again", self._conditions_of(name, n))
             for name in (self._drifting if generation == 0 else ())
         }
-        counts = self._pool.counts(ids, lab.population.names)
+        counts = self._pool.counts(ids, lab.population.teachers(number))
         return Step(generation, model.name, counts, fit, samples, grids, curated, beside, again)
 
     def _draw(self, generation: int, number: int) -> tuple[np.ndarray, np.ndarray | None]:
