@@ -16,7 +16,8 @@ GRAM = [[2.0, 0.5], [0.5, 1.0]]
 
 
 def domains(**changes: Any) -> LinearDomains:
-    return LinearDomains(**{"domains": ["a", "b", "public"], "dimension": 2, "rows": 8, "replicas": 3} | changes)
+    plain: dict[str, Any] = {"domains": ["a", "b", "public"], "dimension": 2, "rows": 8, "replicas": 3}
+    return LinearDomains(**plain | changes)
 
 
 def test_rows_of_a_domain_have_its_label_and_the_same_inputs_in_every_replica() -> None:

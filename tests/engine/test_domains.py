@@ -20,7 +20,11 @@ from tests.standins import DIGITS, Chain, Gaussian
 
 PAIR: dict[str, dict[str, Any]] = {"a": {"mark": 10}, "b": {"mark": 20}}
 SETS = {"low": [0, 1, 2], "high": [3, 4, 5], "rest": [6, 7]}
-PRIVATE = {"private": {"a": "low", "b": "high"}, "public": "rest", "generates": {"a": "low", "b": "high"}}
+PRIVATE: dict[str, Any] = {
+    "private": {"a": "low", "b": "high"},
+    "public": "rest",
+    "generates": {"a": "low", "b": "high"},
+}
 
 
 def masks() -> dict[str, np.ndarray]:
@@ -46,7 +50,7 @@ def test_rows_are_owned_by_the_member_whose_prompt_set_they_belong_to() -> None:
 
 def test_a_row_of_two_owners_is_refused() -> None:
     for changes in ({"private": {"a": "low", "b": "low"}}, {"private": {"a": "low"}, "public": "low"}):
-        population = Population(members=PAIR, **changes)  # type: ignore[arg-type]
+        population = Population(members=PAIR, **changes)
         with pytest.raises(UserError, match=r"are the prompt set 'low', and .* rows belong to another member already"):
             owners_of(population, masks(), len(masks()["low"]))
 

@@ -132,7 +132,9 @@ def test_shares_that_do_not_sum_to_1_are_refused(shares: list[float], message: s
 
 def test_draws_that_cannot_be_made_are_refused() -> None:
     with pytest.raises(UserError, match=r"holds 5 shares: .* one for each of 3 models; got 2"):
-        drawn(Interacting(0.5, shares={"a": [0.5, 0.5]}))
+        Interacting(0.5, shares={"a": [0.5, 0.5]}).check_members(NAMES)
+    with pytest.raises(UserError, match=r"mixing\.shares names no member: 'd'; known: a, b, c"):
+        Interacting(0.5, shares={"d": [0.5, 0.5, 0, 0, 0]}).check_members(NAMES)
     with pytest.raises(UserError, match=r"share of 0.00333\d*, which is no row of n_train=48; raise n_train to 301"):
         drawn(Interacting(0.01))
     nobody = pool_of(1).where(pool_of(1).owner == 0)

@@ -23,6 +23,7 @@ from collapse_lab.probes.process import Process
 from collapse_lab.prompts import Inputs
 from collapse_lab.storage.store import Store
 from collapse_lab.theory.interacting import Designs, Draw, moments, paper_shares
+from collapse_lab.theory.interacting_efficiency import excess_risks, ideal_excess
 from tests.e2e import command
 
 MODELS, REPLICAS, GENERATIONS, D = 4, 600, 4, 3
@@ -88,6 +89,11 @@ def test_mean_and_covariance_are_those_of_the_theory(
                 assert away < 5 / 1.96 * half
     last = lines[-1]["metrics"]
     assert last["public/variance_theory"] == pytest.approx(np.trace(covariance[-D:, -D:]))
+    alike = np.stack([truth.truths[name] for name in names])
+    efficiency = last["public/relative_efficiency_theory"]
+    assert efficiency == pytest.approx(ideal_excess(designs, 0.5) / excess_risks(designs, known, alike)[-1, -1])
+    half = last["public/relative_efficiency_hi"] - last["public/relative_efficiency"]
+    assert abs(last["public/relative_efficiency"] - efficiency) < 4 / 1.96 * half
     gap = mean[-D:] - truth.truths["public"]
     assert last["public/squared_error_theory"] == pytest.approx(gap @ gap + np.trace(covariance[-D:, -D:]))
 
