@@ -24,4 +24,4 @@ def test_keys_of_different_mappings_may_be_the_same(value: str) -> None:
 
 def test_two_members_of_one_name_are_refused_when_a_run_is_composed() -> None:
     with pytest.raises(UserError, match=r"population\.members has the key 'a' twice"):
-        compose("+experiment=interacting_linear", "population.members={a:{},a:{noise:2},b:{}}")
+        compose("+experiment=interacting_linear", "population.members={a:{},a:{},b:{}}")
