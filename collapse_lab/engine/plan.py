@@ -108,7 +108,8 @@ class Planner:
         real = lab.real.train.take(rows)
         eligible = lab.members_of(lab.prompts.retrain)[0][rows]
         owners = None if lab.owners is None else lab.owners[rows]
-        eligible = eligible if owners is None else eligible | (owners != NOBODY)
+        if owners is not None:  # because a prompt set that has an owner is trained on, whatever is retrained
+            eligible = eligible | (owners > PUBLIC if lab.population.public is None else owners != NOBODY)
         prompts = self._numbers.of(real.labels, real.captions)
         key = RealKey(lab.dataset.key, tuple(rows.tolist())).digest()
         self._pool.append(Block(key, REAL, UNBORN, real.labels, lambda: real, eligible, prompts, owners))

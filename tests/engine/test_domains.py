@@ -110,6 +110,18 @@ def test_no_policy_gives_a_member_the_private_rows_of_another(
         assert not np.isin(training_sets[generation, "b"], SETS["low"]).any()
 
 
+def test_public_rows_without_a_name_are_those_that_are_retrained(
+    tmp_path: Path, training_sets: dict[tuple[int, str], np.ndarray]
+) -> None:
+    sets = {"low": [3, 4]}
+    Chain(
+        tmp_path, Contaminate(0, "all"), PAIR, sets=sets, retrain=[0, 1], generations=1, private={"a": "low"}, n=60
+    ).run()
+    assert set(training_sets[0, "b"]) == {0, 1, 2, 5, 6, 7, 8, 9}
+    assert set(training_sets[1, "a"]) == {0, 1, 3, 4}
+    assert set(training_sets[1, "b"]) == {0, 1}
+
+
 def test_an_exposure_may_change_over_the_generations(tmp_path: Path) -> None:
     exposure = {"by_generation": ["own", "own", [[0, 1], [1, 0]]]}
     chain = Chain(tmp_path, Replace(), PAIR, exposure=exposure, generations=3)
