@@ -16,7 +16,7 @@ from collapse_lab.mixing.base import Policy
 from collapse_lab.mixing.contaminate import Contaminate
 from collapse_lab.mixing.interacting import Interacting
 from collapse_lab.mixing.replace import Replace
-from tests.standins import DIGITS, Chain, Gaussian
+from tests.standins import DIGITS, Chain, Gaussian, StopAt
 
 PAIR: dict[str, dict[str, Any]] = {"a": {"mark": 10}, "b": {"mark": 20}}
 SETS = {"low": [0, 1, 2], "high": [3, 4, 5], "rest": [6, 7]}
@@ -135,3 +135,15 @@ def test_families_that_cannot_weigh_rows_are_refused_before_anything_is_computed
     with pytest.raises(UserError, match=r"the family of 'a' cannot weigh rows; give mixing.by=rows"):
         chain.plan()
     assert not (tmp_path / "store").exists()
+
+
+def test_stopped_and_started_again_it_ends_the_same(tmp_path: Path) -> None:
+    def chain(name: str) -> Chain:
+        policy = Interacting(0.5, draw="own")
+        return Chain(tmp_path / name, policy, PAIR, exposure="ring", sets=SETS, generations=2, **PRIVATE)
+
+    assert chain("whole").run() == "ok"
+    with pytest.raises(KeyboardInterrupt):
+        chain("stopped").run(StopAt(1, "sample low"))
+    assert chain("stopped").run() == "ok"
+    assert chain("stopped").records == chain("whole").records
