@@ -280,6 +280,9 @@ def _check(lab: Lab, plain: Mapping[str, Any]) -> None:
         )
     _check_metrics(lab)
     check_domains(lab.population, lab.prompts.sets)
+    check_members: Callable[[Sequence[str]], None] | None = getattr(lab.mixing, "check_members", None)
+    if check_members is not None:
+        check_members(lab.population.names)
     if lab.population.lineage == "pretrained" and not plain["model"].get("pretrained"):
         raise UserError("population.lineage=pretrained starts every fit from model.pretrained, and that is not given")
 

@@ -108,7 +108,8 @@ class Planner:
         real = lab.real.train.take(rows)
         eligible = lab.members_of(lab.prompts.retrain)[0][rows]
         owners = None if lab.owners is None else lab.owners[rows]
-        eligible = eligible if owners is None else eligible | (owners != NOBODY)
+        if owners is not None:  # because a prompt set that has an owner is trained on, whatever is retrained
+            eligible = eligible | (owners > PUBLIC if lab.population.public is None else owners != NOBODY)
         prompts = self._numbers.of(real.labels, real.captions)
         key = RealKey(lab.dataset.key, tuple(rows.tolist())).digest()
         self._pool.append(Block(key, REAL, UNBORN, real.labels, lambda: real, eligible, prompts, owners))
@@ -175,7 +176,7 @@ class Planner:
             name: self._sample(0, 0, model, fit, f"sample/{name}/again", self._conditions_of(name, n))
             for name in (self._drifting if generation == 0 else ())
         }
-        counts = self._pool.counts(ids, lab.population.names)
+        counts = self._pool.counts(ids, lab.population.teachers(number))
         return Step(generation, model.name, counts, fit, samples, grids, curated, beside, again)
 
     def _draw(self, generation: int, number: int) -> tuple[np.ndarray, np.ndarray | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -147,16 +147,16 @@ class Pool:
         """Return the keys of the blocks that the rows belong to, in the order in which the blocks entered the pool."""
         return [self._blocks[number].key for number in np.unique(self._locate(ids)[0])]
 
-    def counts(self, ids: np.ndarray, models: Sequence[str] = ()) -> dict[str, int]:
+    def counts(self, ids: np.ndarray, teachers: Mapping[int, str] | None = None) -> dict[str, int]:
         """Return how many of the rows are real and how many are synthetic, and by source where there are several.
 
         Args:
             ids: the numbers of the rows.
-            models: the names of the members of the population.
+            teachers: source -> the name of a model whose rows the model may train on.
 
         Returns:
-            `real` and `synthetic`; `private` and `public` where real rows have owners; `from_NAME` for each model
-            where there are two or more.
+            `real` and `synthetic`; `private` and `public` where real rows have owners; `from_NAME` for each
+            teacher.
         """
         block_of, row = self._locate(ids)
         numbers, rows = np.unique(block_of, return_counts=True)
@@ -171,8 +171,7 @@ class Pool:
             if owners is not None:
                 private = int((owners[row[block_of == number]] > 0).sum())
                 counts |= {"private": private, "public": real - private}
-        several = models if len(models) > 1 else ()
-        return counts | {f"from_{name}": by_source.get(k + 1, 0) for k, name in enumerate(several)}
+        return counts | {f"from_{name}": by_source.get(source, 0) for source, name in (teachers or {}).items()}
 
     def _locate(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the block of each row and its place there; only blocks between the first and the last are searched."""

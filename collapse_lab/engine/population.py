@@ -77,6 +77,12 @@ class Population:
         """Return the prompt sets of private and of public rows, each once."""
         return list(dict.fromkeys([*self.private.values(), *([] if self.public is None else [self.public])]))
 
+    def teachers(self, member: int) -> dict[int, str]:
+        """Return source -> name of the models that one member ever learns from; none if that is itself alone."""
+        shares = [exposure[member] for exposure in self.exposures]
+        teachers = {k + 1: name for k, name in enumerate(self.names) if any(row[k] > 0 for row in shares)}
+        return {} if list(teachers) == [member + 1] else teachers
+
     def sources(self, member: int, generation: int = 0) -> dict[int, float]:
         """Return source number (k + 1 for model k) -> share, for one member in one generation."""
         exposure = self.exposures[min(generation, len(self.exposures) - 1)]

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from collapse_lab.errors import UserError
+from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.mixing.base import Policy, apportion, choose
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import REAL, Count, DrawRequest, Provenance, Share
@@ -79,6 +79,21 @@ class Interacting(Policy):
                     f"to 1; got {row}, whose sum is {sum(row):g}"
                 )
 
+    def check_members(self, names: Sequence[str]) -> None:
+        """Refuse rows of shares of unknown members, and rows of another length.
+
+        Raises:
+            UserError: there is one.
+        """
+        for name, row in self.shares.items():
+            if name not in names:
+                raise UserError(f"mixing.shares names no member: '{name}'; {did_you_mean(name, names)}")
+            if len(row) != len(names) + 2:
+                raise UserError(
+                    f"mixing.shares.{name} holds {len(names) + 2} shares: of private rows, of public rows, and one for "
+                    f"each of {len(names)} models; got {len(row)}"
+                )
+
     def row(self, member: str, exposure: Mapping[int, float], generation: int) -> dict[int, float]:
         """Return the share of each source: PRIVATE, PUBLIC, and k for the rows of model k; they sum to 1.
 
@@ -86,16 +101,8 @@ class Interacting(Policy):
             member: the name of the model that trains.
             exposure: source -> its share of the synthetic rows.
             generation: generation 0 has shares of real rows alone.
-
-        Raises:
-            UserError: `shares` has a row of another length.
         """
         listed = self.shares.get(member)
-        if listed is not None and len(listed) != len(exposure) + 2:
-            raise UserError(
-                f"mixing.shares.{member} holds {len(exposure) + 2} shares: of private rows, of public rows, and one "
-                f"for each of {len(exposure)} models; got {len(listed)}"
-            )
         if listed is None:
             alpha, beta = self.alpha, self.beta
             models = {source: alpha * share for source, share in exposure.items()}
@@ -168,8 +175,8 @@ class Interacting(Policy):
             if part.share > 0 and len(part.rows) == 0:
                 raise UserError(
                     f"generation {generation} of '{name}' has a share of {part.share:g} for {part.name}, and there are "
-                    "none; give population.private and population.public prompt sets with rows, or that share 0 "
-                    "(mixing.alpha, mixing.beta)"
+                    "none; give population.private and population.public prompt sets with rows, raise n_samples for "
+                    "generated ones, or give that share 0 (mixing.alpha, mixing.beta)"
                 )
         return [part for part in parts if part.share > 0]
 

@@ -18,6 +18,7 @@ from collapse_lab.models.linear_regression import LinearRegression
 from collapse_lab.probes import replicas
 from collapse_lab.probes.process import Process
 from collapse_lab.theory.interacting import Designs, Moments, moments, system
+from collapse_lab.theory.interacting_efficiency import best_common, ideal_excess, pooled_gram
 from collapse_lab.types import Estimate, Prospect, Subject
 
 log = logging.getLogger(__name__)
@@ -30,10 +31,21 @@ class Exact:
     Attributes:
         known: the moments of every generation.
         truths: θ of the private sources and of the public one, (K + 1, d).
+        best: θ°, the coefficients of the least risk over all real rows, (d,).
+        pooled: H, the Gram matrix of all real rows, (d, d).
+        ideal: the excess risk of least squares on all real rows.
     """
 
     known: Moments
     truths: np.ndarray
+    best: np.ndarray
+    pooled: np.ndarray
+    ideal: float
+
+    def efficiency(self, mean: np.ndarray, covariance: np.ndarray) -> float:
+        """Return the relative efficiency of a model of this mean (d,) and covariance (d, d)."""
+        apart = mean - self.best
+        return float(self.ideal / (apart @ self.pooled @ apart + np.trace(self.pooled @ covariance)))
 
     def model(self, generation: int, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean (d,) and the covariance (d, d) of one model."""
@@ -49,6 +61,8 @@ class InteractingError:
     squared_error: The mean over replicas of |θ̂ - θ_s|², ≥ 0; s is the domain of the prompt set.
     excess_loss: The mean of (θ̂ - θ_s)ᵀS_s(θ̂ - θ_s), the test error at the domain's inputs without noise of labels.
     variance: The trace of the covariance of θ̂ over replicas. It is the same for all domains.
+    relative_efficiency: The excess test error of least squares on all real rows of all members, as a share of the
+        model's (`theory.interacting_efficiency`). It is there for the public domain alone.
 
     With `mixing.by=weights` their exact expectations follow with the suffix `_theory`.
 
@@ -107,13 +121,26 @@ class InteractingError:
             estimates["variance"] = Estimate(float(fits.var(0, ddof=1).sum()))
         if self._exact is None:
             return estimates
+        whole = subject.subset == self.process.population.public
         mean, covariance = self._exact.model(int(model.generation), self.process.population.names.index(subject.member))
         laws = {
             "squared_error": float((mean - truth) @ (mean - truth) + np.trace(covariance)),
             "excess_loss": float((mean - truth) @ gram @ (mean - truth) + np.trace(gram @ covariance)),
             "variance": float(np.trace(covariance)),
         }
+        if whole:
+            estimates["relative_efficiency"] = self._efficiency(fits)
+            laws["relative_efficiency"] = self._exact.efficiency(mean, covariance)
         return estimates | {f"{name}_theory": Estimate(value) for name, value in laws.items()}
+
+    def _efficiency(self, fits: np.ndarray) -> Estimate:
+        assert self._exact is not None
+        apart = fits - self._exact.best
+        excess = replicas.mean(np.einsum("ra,ab,rb->r", apart, self._exact.pooled, apart))
+        ideal = self._exact.ideal
+        if excess.lo is None or excess.hi is None:
+            return Estimate(ideal / excess.value)
+        return Estimate(ideal / excess.value, ideal / excess.hi, ideal / excess.lo if excess.lo > 0 else None)
 
     @cached_property
     def _grams(self) -> dict[str, np.ndarray]:
@@ -129,7 +156,10 @@ class InteractingError:
         shares = [self._shares(generation) for generation in range(self.process.generations + 1)]
         known = moments(self._designs, shares, self.truth.noise, next(iter(self._noises)), mixing.drawn)
         sets = [*(population.private.get(name, population.public) for name in population.names), population.public]
-        return Exact(known, np.stack([self.truth.truths[self._domains[str(name)]] for name in sets]))
+        truths = np.stack([self.truth.truths[self._domains[str(name)]] for name in sets])
+        designs, noise = self._designs, self.truth.noise
+        best, pooled = best_common(designs, truths), pooled_gram(designs)
+        return Exact(known, truths, best, pooled, ideal_excess(designs, noise))
 
     @cached_property
     def _designs(self) -> Designs | None:
@@ -146,7 +176,7 @@ class InteractingError:
         inputs = {name: self.truth.inputs[domain] for name, domain in self._domains.items()}
         n = int(self.process.sampled[0])
         each = n if mixing.drawn == "shared" else n // len(names)
-        if mixing.drawn == "own" and any(each % len(inputs[str(name)]) for name in made):
+        if each == 0 or (mixing.drawn == "own" and any(each % len(inputs[str(name)]) for name in made)):
             return None  # because the parts of two members would have other inputs
         generated = [inputs[str(name)][np.arange(each) % len(inputs[str(name)])] for name in made]
         return Designs.of_rows([inputs[str(name)] for name in private], inputs[public], generated)

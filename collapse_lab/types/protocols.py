@@ -196,6 +196,9 @@ class MixingPolicy(Protocol):
     returned, and returns a weight above 0 for each row, of mean 1, or None where all rows count the same. Only families
     with the class attribute `weighs` can be fitted to such rows.
 
+    A policy that is told of members by their names may have a method `check_members(names: Sequence[str]) -> None`,
+    which raises UserError before anything is computed where it does not suit the population.
+
     Attributes:
         horizon: how many past generations `draw` may read; None means all of them.
     """

@@ -55,6 +55,7 @@ KINDS: list[tuple[type[StageKey], dict[str, Any], dict[str, Any]]] = [
             "vocabulary": ("a", "b"),
             "validation": "ef",
             "arithmetic": "fast",
+            "row_weights": "gh",
         },
     ),
     (

@@ -9,6 +9,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.theory.interacting import (
     Designs,
     Draw,
+    Moments,
     limits,
     moments,
     noise_of_generated,
@@ -51,8 +52,7 @@ def weighted_fit(xs: list[np.ndarray], ys: list[np.ndarray], shares: list[float]
 def simulated(
     parts: tuple[list[np.ndarray], np.ndarray, list[np.ndarray]],
     truths: np.ndarray,
-    alpha: float,
-    beta: float,
+    shares: list[np.ndarray],
     draw: Draw,
     replicas: int,
 ) -> np.ndarray:
@@ -66,13 +66,13 @@ def simulated(
 
     own = [labels(x, truths[j][:, None]) for j, x in enumerate(private)]
     common = labels(public, truths[k][:, None])
-    fits = [weighted_fit([private[j], public], [own[j], common], [beta, 1 - beta]) for j in range(k)]
-    for _ in range(GENERATIONS):
+    fits = [weighted_fit([private[j], public], [own[j], common], list(shares[0][j, :2])) for j in range(k)]
+    for rows in shares[1:]:
         pooled = [[labels(x, fit) for x, fit in zip(generated, fits, strict=True)] for _ in range(k)]
         if draw == "shared":
             pooled = [pooled[0]] * k
-        row = [(1 - alpha) * beta, (1 - alpha) * (1 - beta), *[alpha / k] * k]
-        fits = [weighted_fit([private[j], public, *generated], [own[j], common, *pooled[j]], row) for j in range(k)]
+        sources = [[private[j], public, *generated] for j in range(k)]
+        fits = [weighted_fit(sources[j], [own[j], common, *pooled[j]], list(rows[j])) for j in range(k)]
     return np.concatenate(fits).T
 
 
@@ -86,14 +86,27 @@ def test_mean_and_covariance_are_those_of_a_simulation_from_rows(models: int, eq
     for alpha, beta in itertools.product((0.0, 0.5, 1.0), repeat=2):
         shares = [paper_shares(0, beta, models), *[paper_shares(alpha, beta, models)] * GENERATIONS]
         known = moments(designs, shares, SIGMA2, draw=draw)
-        mean, covariance = known.maps[-1] @ truths.reshape(-1), known.covariance[-1]
-        fits = simulated(parts, truths, alpha, beta, draw, replicas)
-        errors = np.sqrt(np.diag(covariance) / replicas)
-        assert (np.abs(fits.mean(0) - mean) < 4.5 * errors).all(), (alpha, beta)
-        # The entries of the covariance of R normal draws have the variance (c_ii c_jj + c_ij^2) / R
-        variances = np.diag(covariance)
-        spread = np.sqrt((np.outer(variances, variances) + covariance**2) / replicas)
-        assert (np.abs(np.cov(fits.T) - covariance) < 5 * spread).all(), (alpha, beta)
+        agree(simulated(parts, truths, shares, draw, replicas), known, truths)
+
+
+@pytest.mark.parametrize("draw", ["shared", "own"])
+def test_shares_may_be_any_and_change_over_the_generations(draw: Draw) -> None:
+    models, parts, rng = 3, inputs(3, equal=False, seed=9), np.random.default_rng(10)
+    first = np.concatenate([rng.dirichlet(np.ones(2), models), np.zeros((models, models))], 1)
+    shares = [first, *rng.dirichlet(np.full(models + 2, 0.5), (GENERATIONS, models))]
+    truths = rng.standard_normal((models + 1, 2))
+    known = moments(Designs.of_rows(*parts), shares, SIGMA2, draw=draw)
+    agree(simulated(parts, truths, shares, draw, 4000), known, truths)
+
+
+def agree(fits: np.ndarray, known: Moments, truths: np.ndarray) -> None:
+    """Check the mean and the covariance of replicas (R, K d) of the last generation."""
+    mean, covariance, replicas = known.maps[-1] @ truths.reshape(-1), known.covariance[-1], len(fits)
+    assert (np.abs(fits.mean(0) - mean) < 4.5 * np.sqrt(np.diag(covariance) / replicas)).all()
+    # The entries of the covariance of R normal draws have the variance (c_ii c_jj + c_ij^2) / R
+    variances = np.diag(covariance)
+    spread = np.sqrt((np.outer(variances, variances) + covariance**2) / replicas)
+    assert (np.abs(np.cov(fits.T) - covariance) < 5 * spread).all()
 
 
 @pytest.mark.parametrize(("beta", "radius"), [(0.5, 1.0503), (1.0, 1.1888)])
