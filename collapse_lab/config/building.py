@@ -208,7 +208,12 @@ def _model(
         built[name] = component.build(spec, 0)
     check_protocol(built[name], GenerativeModel, where)
     made = built[name]
-    return replace(component, least_rows=getattr(made, "least_rows", 1), validates=getattr(made, "validates", False))
+    return replace(
+        component,
+        least_rows=getattr(made, "least_rows", 1),
+        validates=getattr(made, "validates", False),
+        encoder=getattr(made, "encoder", None),
+    )
 
 
 def _extractor(name: str, node: Mapping[str, Any], masked: Mapping[str, Any]) -> Component:

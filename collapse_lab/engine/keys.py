@@ -201,6 +201,38 @@ class KnownKey(StageKey):
     rows: str
 
 
+@dataclass(frozen=True)
+class EncodingKey(StageKey):
+    """Identify what a family's encoder makes of rows. Where samples are encoded, their stage is the parent.
+
+    Attributes:
+        encoder: the identity of the encoder.
+        rows: a digest of the numbers of the rows (`digest_of_array`).
+        block: the key of the real rows (`RealKey`); empty where samples are encoded.
+    """
+
+    kind: ClassVar[str] = "encoding"
+
+    encoder: Identity
+    rows: str
+    block: str = ""
+
+
+@dataclass(frozen=True)
+class PromptsKey(StageKey):
+    """Identify what a family's encoder makes of prompts.
+
+    Attributes:
+        encoder: the identity of the encoder.
+        texts: a digest of the prompts, in their order.
+    """
+
+    kind: ClassVar[str] = "encoding"
+
+    encoder: Identity
+    texts: str
+
+
 def digest(value: Any, length: int) -> str:
     """Return the first `length` hex digits of SHA-256 over the canonical JSON of plain values.
 

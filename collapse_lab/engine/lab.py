@@ -23,6 +23,7 @@ from collapse_lab.types import (
     Conditions,
     Curation,
     Dataset,
+    Encoder,
     Executor,
     GenerativeModel,
     Metric,
@@ -65,6 +66,7 @@ class ModelComponent:
         validates: whether a fit chooses its weights on validation rows.
         fresh_identity: the identity of the model of generation 0 without the arguments that act in a warm fit alone;
             None where there are no such arguments.
+        encoder: encodes rows and prompts for the family; None where it trains on rows as they are.
     """
 
     name: str
@@ -75,6 +77,7 @@ class ModelComponent:
     least_rows: int = 1
     validates: bool = False
     fresh_identity: Identity | None = None
+    encoder: Encoder | None = None
 
     def build(self, spec: Spec, generation: int) -> GenerativeModel:
         """Return the model of one generation, before it is fitted or loaded."""

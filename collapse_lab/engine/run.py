@@ -47,7 +47,7 @@ class Layout:
     @property
     def stages(self) -> list[Stage]:
         """Return every stage of the run, shared ones first."""
-        stages = list(self.ruler.stages)
+        stages = [*self.ruler.stages, *self.work.encodings.shared]
         for steps in self.plan:
             for step in steps:
                 stages += [*step.stages, *self.ruler.features_of(step)]

@@ -27,6 +27,7 @@ from collapse_lab.types import (
     Budget,
     Conditions,
     Count,
+    Encoder,
     Exported,
     Need,
     Positive,
@@ -35,6 +36,7 @@ from collapse_lab.types import (
     Samples,
     Share,
     Spec,
+    States,
     Width,
 )
 
@@ -45,7 +47,8 @@ class StableDiffusion(GuidedDiffusion):
     The target is eps or the velocity, as the pipeline's own scheduler says. The U-Net alone is trained, as in
     arXiv:2311.12202, or adapters of a low rank inside it (`lora_rank`). The VAE and the text encoders stay as they are
     in every generation, and a stored fit holds nothing but what is trained. A fit starts from the pretrained U-Net, or
-    from that of an earlier generation. Each picture and each distinct prompt is encoded once in a fit.
+    from that of an earlier generation. Each picture and each distinct prompt is encoded once: in
+    a run as stages of the store (`encoder`), elsewhere in each fit.
 
     Args:
         spec: The data set, of images with captions.
@@ -81,7 +84,7 @@ class StableDiffusion(GuidedDiffusion):
             average.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     sampling_only: ClassVar[frozenset[str]] = GuidedDiffusion.sampling_only | {
         "own_scheduler",
         "sampling_precision",
@@ -135,7 +138,7 @@ class StableDiffusion(GuidedDiffusion):
             optimisation=optimisation,
         )
         # No part of this module: what it registers is trained, averaged and stored
-        self.encoders = Encoders(folder, encoding_batch)
+        self.encoders = Encoders(folder, encoding_batch, pixels.mirrored)
         self._source = folder
         self.encoders.check(spec.vocabulary)
         self.sampling_precision, self._latent_channels = sampling_precision, folder.vae_settings["latent_channels"]
@@ -168,6 +171,15 @@ class StableDiffusion(GuidedDiffusion):
         """Return the SHA-256 over the files of a pipeline that are read, for the identity of a fit."""
         return PipelineFolder(pretrained).checksum
 
+    @property
+    def encoder(self) -> Encoder | None:
+        """Return what encodes pictures and prompts for all fits."""
+        return self.encoders
+
+    def take_states(self, states: States) -> None:
+        """Take the states of prompts from a function, so that the text encoder is not read."""
+        self.encoders.known = states
+
     def check_prompts(self, texts: Sequence[str]) -> None:
         """Refuse prompts that are longer than the tokenizer takes."""
         self.encoders.check(texts)
@@ -178,10 +190,14 @@ class StableDiffusion(GuidedDiffusion):
         return (self._latent_channels, *(side // self._factor for side in self.spec.shape[1:]))
 
     def begin(self, data: Samples[Rows], budget: Budget, seeds: Seeds) -> None:
-        """Encode pictures and prompts, and open the fit's stream of random numbers."""
+        """Take the encodings of pictures, or make them, and open the fit's stream of random numbers."""
         self.to(budget.device)
         super().begin(data, budget, seeds)
-        self._latents = self.encoders.latents(data.data, self.device, self.pixels.mirrored)
+        self._latents: Rows
+        if data.encoded is None:
+            self._latents = self.encoders.encode_rows(data.data, budget.device)
+        else:
+            self._latents = data.encoded
         self.encoders.release()
         self.train()
 
@@ -192,11 +208,10 @@ class StableDiffusion(GuidedDiffusion):
 
     def draw(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return what one step trains on: latents (n, …), states of the prompts, times (n,), and noise, on the CPU."""
+        turn = torch.zeros(len(rows), dtype=torch.int64)
         if self.pixels.mirrored:
-            chosen = torch.rand(len(rows), generator=self._mirror) < 0.5
-            mean, deviation = self._latents[rows + chosen * len(self._data)].unbind(1)
-        else:
-            mean, deviation = self._latents[rows].unbind(1)
+            turn = (torch.rand(len(rows), generator=self._mirror) < 0.5).long()
+        mean, deviation = self._latents[rows][torch.arange(len(rows)), turn].unbind(1)
         z = self.encoders.scale * (mean + deviation * torch.randn(mean.shape, generator=self._noise))
         condition = self.drop(self._condition[rows], self._noise)
         t = self.noising.draw(len(rows), self._noise)
