@@ -17,16 +17,17 @@ import torch
 from collapse_lab.engine.arithmetic import choose_arithmetic
 from collapse_lab.engine.keys import EncodingKey, PromptsKey, digest, digest_of_array
 from collapse_lab.engine.lab import Lab, ModelComponent
-from collapse_lab.engine.pool import Block, Pool
+from collapse_lab.engine.pool import Pool
 from collapse_lab.engine.stages import Stage
 from collapse_lab.engine.view import View
 from collapse_lab.storage.store import Payload
-from collapse_lab.types import REAL, Encoder, Progress, Rows, States
+from collapse_lab.types import REAL, Encoder, Progress, Rows, Samples, States
 
 # Rows of a stage. Latents of pictures of 512 x 512 take 131 KB a row, so a stage takes 134 MB while it is written, and
 # a run that is stopped while it encodes loses at most so many rows
 PART = 1024
 ENCODED = "encoded"  # the name of the tensor in a stage
+Load = Callable[[], Samples[Rows]]
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ class Encodings:
         stages: list[Stage] = []
         chosen: list[tuple[Parts, np.ndarray, torch.Tensor]] = []
         for block, rows, places in pool.blocks(ids):
-            parts = self._parts(encoder, component.name, generation, block, sources.get(block.key))
+            parts = self._parts(component, generation, block.key, block.load, sources.get(block.key))
             stages += parts.cover(rows, len(block.labels))
             chosen.append((parts, rows, torch.from_numpy(places)))
             if block.source == REAL:  # because generated rows have the prompts that they were sampled for
@@ -176,6 +177,40 @@ class Encodings:
 
         return of
 
+    def pictures(self, component: ModelComponent, generation: int, pictures: torch.Tensor) -> Rows | None:
+        """Return the encodings of pictures that samples start from; None where there is no encoder.
+
+        Args:
+            component: the family.
+            generation: the generation that samples.
+            pictures: (n, …).
+        """
+        key, rows = digest_of_array(pictures.numpy()), np.arange(len(pictures))
+        return self._encoded(component, generation, key, lambda: Samples(View.of(pictures), rows), rows)
+
+    def reference(self, component: ModelComponent, generation: int, rows: np.ndarray) -> Rows | None:
+        """Return the encodings of some reference rows; None where there is no encoder.
+
+        Args:
+            component: the family.
+            generation: the generation that is measured.
+            rows: the numbers of the rows.
+        """
+        return self._encoded(
+            component, generation, f"{self._lab.dataset.key} reference", lambda: self._lab.real.reference, rows
+        )
+
+    def _encoded(
+        self, component: ModelComponent, generation: int, key: str, load: Load, rows: np.ndarray
+    ) -> Rows | None:
+        if component.encoder is None:
+            return None
+        parts = self._parts(component, generation, key, load)
+        parts.cover(rows, len(load()))
+        view = parts.view(rows)
+        component.encoder.close()
+        return view
+
     def _numbers(self, texts: Sequence[str]) -> np.ndarray:
         if not self._texts:
             # Because all runs on a data set should cut its captions in the same way, number them all
@@ -183,12 +218,14 @@ class Encodings:
             self._texts |= {text: number for number, text in enumerate(known)}
         return np.array([self._texts.setdefault(text, len(self._texts)) for text in texts], np.int64)
 
-    def _parts(self, encoder: Encoder, name: str, generation: int, block: Block, source: Stage | None) -> Parts:
-        place = digest(encoder.row_identity, 32), block.key
+    def _parts(
+        self, component: ModelComponent, generation: int, key: str, load: Load, source: Stage | None = None
+    ) -> Parts:
+        assert component.encoder is not None
+        place = digest(component.encoder.row_identity, 32), key
         if place not in self._rows:
-            self._rows[place] = Parts(
-                partial(self._row_stage, encoder, name, generation, block, source), whole=source is not None
-            )
+            make = partial(self._row_stage, component.encoder, component.name, generation, key, load, source)
+            self._rows[place] = Parts(make, whole=source is not None)
             if source is not None:
                 self._generated.add(place)
         return self._rows[place]
@@ -200,12 +237,19 @@ class Encodings:
         return self._prompts[key]
 
     def _row_stage(
-        self, encoder: Encoder, name: str, generation: int, block: Block, source: Stage | None, rows: np.ndarray
+        self,
+        encoder: Encoder,
+        name: str,
+        generation: int,
+        known: str,
+        load: Load,
+        source: Stage | None,
+        rows: np.ndarray,
     ) -> Stage:
         def work(*how: Any) -> torch.Tensor:
-            return encoder.encode_rows(block.load().take(rows).data, *how)
+            return encoder.encode_rows(load().take(rows).data, *how)
 
-        key = EncodingKey(encoder.row_identity, digest_of_array(rows), block.key if source is None else "")
+        key = EncodingKey(encoder.row_identity, digest_of_array(rows), known if source is None else "")
         produce = self._producing(work, name, generation, "encode", len(rows))
         persist = source is None or source.persist
         return Stage(self._lab.store, key, produce, [] if source is None else [source], persist)

@@ -110,7 +110,7 @@ def lay_out(lab: Lab, progress: Progress) -> Layout:
     extractors = Extractors(lab, progress)
     work = Work(lab, extractors, progress)
     plan = Planner(lab, work).steps()
-    return Layout(lab, work, Ruler(lab, extractors), plan)
+    return Layout(lab, work, Ruler(lab, extractors, work.encodings), plan)
 
 
 def records_of(folder: Path) -> list[Record]:

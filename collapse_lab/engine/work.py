@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -89,6 +90,10 @@ class Work:
 
         def produce() -> Payload:
             model = self.fitted(component.name, fit, generation)
+            wanted = conditions
+            if conditions.context is not None and getattr(model, "encodes_context", False):
+                encoded = self.encodings.pictures(component, generation, conditions.context)
+                wanted = replace(conditions, encoded=encoded)
             phase = seeds.role.replace("/", " ")
             self._progress.start(generation, component.name, phase, model.sampling_steps(len(conditions)))
             settings = component.sampling_arguments(generation)
@@ -100,7 +105,7 @@ class Work:
                             component.fit_identity,
                             settings,
                             generation,
-                            conditions,
+                            wanted,
                             seeds,
                             self._progress,
                             self._lab.training.arithmetic,

@@ -176,6 +176,11 @@ class StableDiffusion(GuidedDiffusion):
         """Return what encodes pictures and prompts for all fits."""
         return self.encoders
 
+    @property
+    def encodes_context(self) -> bool:
+        """Return whether samples start from the latents of pictures, where conditions give pictures."""
+        return self.strength < 1
+
     def take_states(self, states: States) -> None:
         """Take the states of prompts from a function, so that the text encoder is not read."""
         self.encoders.known = states
@@ -221,11 +226,17 @@ class StableDiffusion(GuidedDiffusion):
         """Return the mean of the latents of images (n, c, h, w), scaled as the U-Net takes them."""
         return self.encoders.scale * self.encoders.latents(rows, self.device)[:, 0]
 
+    def means(self, encoded: Tensor) -> Tensor:
+        """Return the mean of the latents of images, scaled as the U-Net takes them, of encodings (n, k, 2, …)."""
+        return self.encoders.scale * encoded[:, 0, 0]
+
     def start_of(self, conditions: Conditions, span: slice) -> Start | None:
         """Return the latents of the pictures that the conditions give, None where samples start from noise alone."""
-        if conditions.context is None or self.strength == 1:
+        if conditions.context is None or not self.encodes_context:
             return None
-        return Start(self.encoded(conditions.context[span]), self.strength)
+        if conditions.encoded is None:
+            return Start(self.encoded(conditions.context[span]), self.strength)
+        return Start(self.means(conditions.encoded[span]), self.strength)
 
     def decoded(self, x: Tensor) -> Tensor:
         """Return the images of latents; black is near -1 and white near 1."""

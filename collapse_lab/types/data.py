@@ -195,11 +195,14 @@ class Conditions:
         captions: the n prompts, or no captions.
         context: what each sample begins with, None for nothing: tokens (n, length) that it continues, or pictures
             (n, c, h, w), uint8, that it is drawn from (image-to-image).
+        encoded: (n, …) what a family's encoder makes of the pictures of `context`; None where the family encodes them
+            itself.
     """
 
     labels: np.ndarray
     captions: Captions
     context: Int[Tensor, n * shape] | UInt8[Tensor, n * shape] | None = None
+    encoded: Rows | None = None
 
     def __len__(self) -> int:
         return int(self.labels.shape[0])

@@ -168,6 +168,9 @@ class Probe(Protocol):
     A probe that reads rows batch after batch may say so in a class attribute `gathers`, True. The rows of its subject
     are then gathered from their files when they are asked for.
 
+    A probe that gives the real rows to a family which has an encoder may say so in a class attribute `encodes`, True.
+    The real rows of its subject then come with `encoded`.
+
     A probe that does not take any family and data set may have a method `check_run(prospect: Prospect) -> None`. It is
     called for every member and prompt set before anything is computed, and raises UserError where the probe would fail
     later.
