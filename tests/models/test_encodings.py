@@ -252,7 +252,7 @@ def test_latents_are_read_from_files_and_never_held_as_a_whole(
     assert latents
     assert max(shape[0] for shape in latents) == 8
     trained = [view for view in views if tuple(view.shape[1:]) == (1, 2, 4, 4, 4) and len(view) == N]
-    assert len(trained) == 3
+    assert len(trained) >= 3  # a training set of each generation
     assert all(source.file is not None and len(source.rows) <= 8 for view in trained for source in view.sources)
 
 
@@ -281,8 +281,8 @@ def test_encodings_of_samples_are_dropped_with_the_samples(sources: list[str], t
     kept = prepare(compose(*settings, "store=last"))
     kept.run()
     held = Counter(kind for kind, _ in encoded_rows(tmp_path))
-    # Generation 0 is kept for other runs; what generation 1 drew is dropped; that of generation 2 was trained on last
-    assert held["samples"] == 2
+    # What generation 0 drew is kept for other runs; what generations 1 and 2 drew is dropped with its encodings
+    assert held["samples"] == 1
     assert held["real"] > 0
     assert held["prompts"] > 0
 
