@@ -69,6 +69,7 @@ class FitKey(StageKey):
         seeds: the place in the tree of seeds.
         validation: a digest of the rows on which the fit chooses its weights, empty where it keeps the last ones.
         arithmetic: how a GPU computes. Samples have it through their fit.
+        accumulate: parts that the rows of a step are computed in; a family may draw its random numbers part by part.
     """
 
     kind: ClassVar[str] = "fit"
@@ -83,6 +84,7 @@ class FitKey(StageKey):
     vocabulary: tuple[str, ...] = ()
     validation: str = ""
     arithmetic: str = "exact"
+    accumulate: int = 1
 
 
 @dataclass(frozen=True)

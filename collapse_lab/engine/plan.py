@@ -213,6 +213,7 @@ class Planner:
             vocabulary=lab.dataset.spec.vocabulary,
             validation=self._validation if model.validates else "",
             arithmetic=budget.arithmetic,
+            accumulate=budget.accumulate,
         )
         encoded = self._work.encodings.training_set(model, generation, self._pool, ids, self._sources)
 

@@ -241,7 +241,8 @@ class Diffusion(Resumable):
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
         """Add the weights of this step to the average."""
-        self._average.step(self.parameters())
+        if fitting.ended(self.trainer, batch_idx) is not None:
+            self._average.step(self.parameters())
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser of this module's parameters, in the form that Lightning takes."""

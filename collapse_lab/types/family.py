@@ -26,6 +26,7 @@ class Budget:
         warm: whether the fit starts from an earlier generation's weights.
         rows: the size of the training set, by which a schedule counts epochs; 0 counts the whole fit as one.
         arithmetic: how a GPU computes (`engine.arithmetic.choose_arithmetic`).
+        accumulate: parts that the rows of a step are computed in, one after the other; they divide `batch_size`.
     """
 
     steps: int
@@ -36,6 +37,7 @@ class Budget:
     warm: bool = False
     rows: int = field(default=0, compare=False)
     arithmetic: Arithmetic = "exact"
+    accumulate: int = 1
 
 
 @runtime_checkable

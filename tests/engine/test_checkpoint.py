@@ -85,6 +85,7 @@ CASES = {
     "ddpm": Case(lambda: small("ddpm"), images, {}),
     "ddim": Case(lambda: small("ddim"), images, {}),
     "text2image": Case(text2image, images, {}),
+    "text2image in parts": Case(text2image, images, {"accumulate": 2}),
     "text2image in bfloat16": Case(text2image, images, {"precision": "bf16-mixed"}),
     "vae": Case(lambda: built(VAE, DATA.spec, {"channels": 4, "latent": 3}), images, {"gradient_clip": None}),
     "stable_diffusion": Case(stable_diffusion, lambda: diffusion.rows(20), {}),
