@@ -127,7 +127,7 @@ def fit(name: str, kept: Checkpointing | None, progress: Steps | None = None, **
     model.training_step = counted
     budget = replace(Budget(STEPS, BATCH, rows=20, **case.settings), **changes)
     model.fit(case.rows(), budget, place(), progress or Steps(), checkpoint=kept)
-    return {key: value.clone() for key, value in model.weights().items()}, computed
+    return {key: value.clone() for key, value in model.weights().items()}, computed // budget.accumulate
 
 
 @cache

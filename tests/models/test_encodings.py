@@ -287,6 +287,15 @@ def test_encodings_of_samples_are_dropped_with_the_samples(sources: list[str], t
     assert held["prompts"] > 0
 
 
+def test_encodings_that_are_not_written_to_disk_give_the_same(sources: list[str], tmp_path: Path) -> None:
+    whole = run(line(sources, tmp_path / "a"), tmp_path / "ledgers", Silent())
+    few = run(line(sources, tmp_path / "b", "store=metrics", "store.every=2"), tmp_path / "others", Silent())
+    assert [record.metrics for record in few] == [record.metrics for record in whole]
+    assert [record.keys for record in few] == [record.keys for record in whole]
+    held = [Counter(kind for kind, _ in encoded_rows(tmp_path / name)) for name in ("a", "b")]
+    assert (held[0]["samples"], held[1]["samples"]) == (2, 1)  # generation 1 is not committed
+
+
 def test_frozen_networks_stay_as_they_are(folders: dict[str, Path]) -> None:
     model = sd(folders["1.x"])
     before = [{name: value.clone() for name, value in net.state_dict().items()} for net in frozen(model)]
