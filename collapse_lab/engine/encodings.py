@@ -164,11 +164,15 @@ class Encodings:
         parts = self._parts_of_prompts(component.encoder, component.name, generation)
         return parts.cover(self._numbers(["", *texts]), len(self._texts))
 
-    def states(self, component: ModelComponent, generation: int) -> States | None:
-        """Return a function that gives the states of prompts from their stages; None where there is no encoder."""
+    def states(self, component: ModelComponent, generation: int) -> States:
+        """Return a function that gives the states of prompts from their stages.
+
+        Args:
+            component: a family that has an encoder.
+            generation: the generation that needs them.
+        """
         encoder = component.encoder
-        if encoder is None:
-            return None
+        assert encoder is not None
 
         def of(texts: Sequence[str]) -> Rows:
             parts, numbers = self._parts_of_prompts(encoder, component.name, generation), self._numbers(texts)

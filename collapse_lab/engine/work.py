@@ -158,8 +158,7 @@ class Work:
     def _fresh(self, component: ModelComponent, seeds: Seeds) -> GenerativeModel:
         """Return the model of a fit before the fit, which takes the states of prompts from their stages."""
         model = self._lab.fresh(component, seeds)
-        states = self.encodings.states(component, seeds.generation)
         if component.encoder is not None:
             component.encoder.close()  # because a fit or a sampling follows, which needs the room
-            model.take_states(states)  # type: ignore[attr-defined]
+            model.take_states(self.encodings.states(component, seeds.generation))  # type: ignore[attr-defined]
         return model

@@ -47,8 +47,8 @@ class StableDiffusion(GuidedDiffusion):
     The target is eps or the velocity, as the pipeline's own scheduler says. The U-Net alone is trained, as in
     arXiv:2311.12202, or adapters of a low rank inside it (`lora_rank`). The VAE and the text encoders stay as they are
     in every generation, and a stored fit holds nothing but what is trained. A fit starts from the pretrained U-Net, or
-    from that of an earlier generation. Each picture and each distinct prompt is encoded once: in
-    a run as stages of the store (`encoder`), elsewhere in each fit.
+    from that of an earlier generation. In a run, pictures and prompts are encoded once, as stages of the store that all
+    ratios and seeds share (`encoder`); a fit outside of a run encodes them itself.
 
     Args:
         spec: The data set, of images with captions.
