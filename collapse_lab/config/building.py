@@ -212,7 +212,7 @@ def _model(
         component,
         least_rows=getattr(made, "least_rows", 1),
         validates=getattr(made, "validates", False),
-        encoder=getattr(made, "encoder", None),
+        encoder=getattr(made, "frozen_encoder", None),
     )
 
 

@@ -48,7 +48,7 @@ class StableDiffusion(GuidedDiffusion):
     arXiv:2311.12202, or adapters of a low rank inside it (`lora_rank`). The VAE and the text encoders stay as they are
     in every generation, and a stored fit holds nothing but what is trained. A fit starts from the pretrained U-Net, or
     from that of an earlier generation. In a run, pictures and prompts are encoded once, as stages of the store that all
-    ratios and seeds share (`encoder`); a fit outside of a run encodes them itself.
+    ratios and seeds share (`frozen_encoder`); a fit outside of a run encodes them itself.
 
     Args:
         spec: The data set, of images with captions.
@@ -172,7 +172,7 @@ class StableDiffusion(GuidedDiffusion):
         return PipelineFolder(pretrained).checksum
 
     @property
-    def encoder(self) -> Encoder | None:
+    def frozen_encoder(self) -> Encoder | None:
         """Return what encodes pictures and prompts for all fits."""
         return self.encoders
 

@@ -112,11 +112,11 @@ class GenerativeModel(Protocol):
     A family that chooses its weights on validation rows has an attribute or property `validates`, a boolean, and a
     method `validate_on(rows: Samples)`, which is called before `fit`. A run whose data set has no such rows is refused.
 
-    A family that trains on what frozen networks make of rows and prompts may have an attribute or property `encoder`,
-    an `Encoder`, None where a model has no such networks. Rows and prompts are then encoded once, as stages of the
-    store. Its `fit` is given samples with `encoded`, and the method `take_states(states: States)` is called before it,
-    and before `sample`, with a function that returns the encodings of prompts. Where it has a property
-    `encodes_context`, True, `sample` is given conditions with `encoded`.
+    A family that trains on what frozen networks make of rows and prompts may have an attribute or property
+    `frozen_encoder`, an `Encoder`, None where a model has no such networks. Rows and prompts are then encoded once, as
+    stages of the store. Its `fit` is given samples with `encoded`, and the method `take_states(states: States)` is
+    called before it, and before `sample`, with a function that returns the encodings of prompts. Where it has a
+    property `encodes_context`, True, `sample` is given conditions with `encoded`.
 
     A family whose models another library can open may have a method `export(folder: Path) -> Exported`. It writes the
     model with its present weights into the folder, which is there and empty.
