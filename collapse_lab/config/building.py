@@ -210,7 +210,13 @@ def _model(
     check_protocol(built[name], GenerativeModel, where)
     made = built[name]
     validates, weighs = (bool(getattr(made, name, False)) for name in ("validates", "weighs"))
-    return replace(component, least_rows=getattr(made, "least_rows", 1), validates=validates, weighs=weighs)
+    return replace(
+        component,
+        least_rows=getattr(made, "least_rows", 1),
+        validates=validates,
+        weighs=weighs,
+        encoder=getattr(made, "frozen_encoder", None),
+    )
 
 
 def _extractor(name: str, node: Mapping[str, Any], masked: Mapping[str, Any]) -> Component:

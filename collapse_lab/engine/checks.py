@@ -43,6 +43,7 @@ def check_run(lab: Lab, models: Mapping[str, GenerativeModel]) -> None:
         _check_metrics(lab, subset, masks)
         conditions = lab.conditions(subset, _most(lab.n_samples))
         for name, model in models.items():
+            _check_accumulate(lab, name, model)
             _check_pictures(subset, conditions, model)
             _ask(model, "check_prompts", f"prompt set '{subset}'", conditions.captions.table)
             prospect = Prospect(lab.dataset.spec, model, int(masks["reference"].sum()), _least(lab.n_samples))
@@ -80,10 +81,22 @@ def check_sizes(lab: Lab, mapped: bool = False) -> None:
     smaller = {"image": "dataset.image_size", "points": "model.replicas", "tokens": "dataset.block"}[spec.modality]
     for name, sizes in (("n_samples", lab.n_samples), ("n_train", lab.n_train)):
         require(_most(sizes) * row, f"{name}={_most(sizes)} rows of {shape}", f"lower {name} or {smaller}")
-    batch = getattr(lab.training, "batch_size", 0)
+    batch, parts = getattr(lab.training, "batch_size", 0), getattr(lab.training, "accumulate", 1)
     scores = 4 * numbers * spec.tokens.size if spec.tokens else 0  # a language model scores every token at every place
-    need = batch * (numbers * TRAINED[spec.modality] + scores)
-    require(need, f"trainer.batch_size={batch} rows of {shape}", "lower trainer.batch_size")
+    need = batch // parts * (numbers * TRAINED[spec.modality] + scores)
+    require(
+        need, f"trainer.batch_size={batch} rows of {shape}", "lower trainer.batch_size, or raise trainer.accumulate"
+    )
+
+
+def _check_accumulate(lab: Lab, name: str, model: GenerativeModel) -> None:
+    """Refuse steps in parts for a family that has no such steps."""
+    parts = getattr(lab.training, "accumulate", 1)
+    if parts > 1 and not getattr(model, "automatic_optimization", False):  # that of Lightning
+        raise UserError(
+            f"trainer.accumulate={parts} computes the rows of an optimiser step in parts, and {type(model).__name__} "
+            f"('{name}') is not trained by such steps; give trainer.accumulate=1"
+        )
 
 
 def _maps(model: GenerativeModel) -> bool:

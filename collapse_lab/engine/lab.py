@@ -24,6 +24,7 @@ from collapse_lab.types import (
     Conditions,
     Curation,
     Dataset,
+    Encoder,
     Executor,
     GenerativeModel,
     Metric,
@@ -67,6 +68,7 @@ class ModelComponent:
         weighs: whether rows can be given weights.
         fresh_identity: the identity of the model of generation 0 without the arguments that act in a warm fit alone;
             None where there are no such arguments.
+        encoder: encodes rows and prompts for the family; None where it trains on rows as they are.
     """
 
     name: str
@@ -78,6 +80,7 @@ class ModelComponent:
     validates: bool = False
     weighs: bool = False
     fresh_identity: Identity | None = None
+    encoder: Encoder | None = None
 
     def build(self, spec: Spec, generation: int) -> GenerativeModel:
         """Return the model of one generation, before it is fitted or loaded."""

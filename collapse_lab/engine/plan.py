@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -50,6 +50,8 @@ class Step:
             left; none where it needs no more.
         again: prompt set -> the stage of a second draw of generation 0, where later generations are compared with the
             first one.
+        encodings: the stages of what an encoder makes of the curated samples; none before a later generation trains on
+            them, or where the family has no encoder.
     """
 
     generation: int
@@ -61,6 +63,7 @@ class Step:
     curated: Stage
     more: Sequence[Stage] = ()
     again: Mapping[str, Stage] = field(default_factory=dict)
+    encodings: Sequence[Stage] = ()
 
     @property
     def computed(self) -> list[Stage]:
@@ -70,7 +73,8 @@ class Step:
     @property
     def stages(self) -> list[Stage]:
         """Return every stage of the step, in the order in which they are computed."""
-        return [*self.computed, *([] if self.curated in self.samples.values() else [self.curated])]
+        curated = [] if self.curated in self.samples.values() else [self.curated]
+        return [*self.computed, *curated, *self.encodings]
 
     @property
     def keys(self) -> dict[str, Any]:
@@ -133,7 +137,8 @@ class Planner:
             held += size
             later = self._lab.generations - generation
             require(held + later * size, f"the plan of generations={self._lab.generations}", "lower generations")
-        return generations
+        encoded = self._work.encodings.of_samples
+        return [[replace(step, encodings=encoded(step.curated.key)) for step in steps] for steps in generations]
 
     @cached_property
     def _validation(self) -> str:
@@ -233,11 +238,19 @@ class Planner:
             validation=self._validation if model.validates else "",
             arithmetic=budget.arithmetic,
             row_weights="" if weights is None else digest_of_array(weights),
+            accumulate=budget.accumulate,
         )
-        produce = self._work.fitting(model, budget, seeds, lambda: self._pool.view(ids), warm, weights)
+        encoded = self._work.encodings.training_set(model, generation, self._pool, ids, self._sources)
+
+        def view() -> Samples[Rows]:
+            rows = self._pool.view(ids)
+            return rows if encoded is None else replace(rows, encoded=encoded.gather())
+
+        produce = self._work.fitting(model, budget, seeds, view, warm, weights)
         parents = [self._sources[source] for source in self._pool.keys(ids) if source in self._sources]
         parents = [warm, *parents] if warm else parents
-        return Stage(lab.store, key, produce, parents, lab.store.commits(generation), keyed=True)
+        derived = () if encoded is None else encoded.stages
+        return Stage(lab.store, key, produce, parents, lab.store.commits(generation), keyed=True, derived=derived)
 
     def _sample(
         self,
@@ -253,7 +266,8 @@ class Planner:
         seeds = Seeds(self._lab.seed, place, model.name, role)
         key = SampleKey(model.sampling_arguments(generation), digest, tuple(seeds.path))
         produce = self._work.sampling(model, generation, fit, seeds, conditions)
-        return Stage(self._lab.store, key, produce, [fit], self._lab.store.commits(generation))
+        states = self._work.encodings.prompts(model, generation, conditions.captions.table)
+        return Stage(self._lab.store, key, produce, [fit], self._lab.store.commits(generation), derived=states)
 
     def _admit(self, step: Step, number: int) -> None:
         """Append what a step samples to the pool."""

@@ -147,6 +147,12 @@ class Pool:
         """Return the keys of the blocks that the rows belong to, in the order in which the blocks entered the pool."""
         return [self._blocks[number].key for number in np.unique(self._locate(ids)[0])]
 
+    def blocks(self, ids: np.ndarray) -> list[tuple[Block, np.ndarray, np.ndarray]]:
+        """Return each block that the rows belong to, with the rows' numbers in it and their places among the ids."""
+        block_of, row = self._locate(ids)
+        places = [(number, np.flatnonzero(block_of == number)) for number in np.unique(block_of)]
+        return [(self._blocks[number], row[chosen], chosen) for number, chosen in places]
+
     def counts(self, ids: np.ndarray, teachers: Mapping[int, str] | None = None) -> dict[str, int]:
         """Return how many of the rows are real and how many are synthetic, and by source where there are several.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from collapse_lab.engine.arithmetic import choose_arithmetic
 from collapse_lab.engine.between import Between
 from collapse_lab.engine.checks import too_few
 from collapse_lab.engine.drift import Drift, compares
+from collapse_lab.engine.encodings import Encodings
 from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.groups import Groups, is_grouped
 from collapse_lab.engine.keys import FeaturesKey, FloorKey, Identity, KnownKey, RealFeaturesKey, digest_of_array
@@ -59,7 +60,8 @@ class Ruler:
     A prompt set without real rows is compared with generation 0 (`Drift`).
     """
 
-    def __init__(self, lab: Lab, extractors: Extractors) -> None:
+    def __init__(self, lab: Lab, extractors: Extractors, encodings: Encodings | None = None) -> None:
+        self._encodings = encodings
         self._lab, self._extractors, self._drift = lab, extractors, Drift(lab, self._features, self._grouped)
         self._between = Between(lab, self._features)
         grouped = any(is_grouped(metric) for metric, _ in lab.metrics.values())
@@ -186,7 +188,7 @@ class Ruler:
         for subset in self._lab.prompts.sets:
             models, generated = (model, partial(look, first)), self._generated(step, subset)
             for name, (probe, _) in self._lab.probes.items():
-                rows, place = (self._held_out(subset, probe), given(probe, generated)), (step.model, subset)
+                rows, place = (self._real_of(step, subset, probe), given(probe, generated)), (step.model, subset)
                 subject = Subject(*models, *rows, partial(self._start, step.model), kept[subset], previous, *place)
                 for key, estimate in probe(subject, Seeds(0, 0, "real", f"probe/{name}").numpy()).items():
                     out |= flatten(f"{subset}/{key}", estimate)
@@ -204,6 +206,15 @@ class Ruler:
         model = self._lab.fresh(component, Seeds(self._lab.seed, 0, name, "fit"))
         model.to(self._lab.device)
         return model
+
+    def _real_of(self, step: Step, subset: str, probe: Probe) -> Samples:
+        """Return the reference rows of a prompt set, with their encodings for a probe that says `encodes`."""
+        real = self._held_out(subset, probe)
+        if self._encodings is None or not getattr(probe, "encodes", False):
+            return real
+        component = next(model for model in self._lab.models if model.name == step.model)
+        rows = np.flatnonzero(self._lab.members_of(subset)[1])
+        return replace(real, encoded=self._encodings.reference(component, step.generation, rows))
 
     def _held_out(self, subset: str, probe: Probe) -> Samples:
         """Return the reference rows of a prompt set, gathered once for all probes that take a tensor."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from collapse_lab.engine.encodings import Encodings
 from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.keys import CuratedKey, FitKey
 from collapse_lab.engine.lab import Lab, ModelComponent
@@ -30,10 +31,15 @@ from collapse_lab.types import (
 
 
 class Work:
-    """Make the bodies of stages. It keeps the last model in memory, because sampling follows fitting."""
+    """Make the bodies of stages. It keeps the last model in memory, because sampling follows fitting.
+
+    Attributes:
+        encodings: what encoders make of rows and prompts, for the families that have one.
+    """
 
     def __init__(self, lab: Lab, extractors: Extractors, progress: Progress) -> None:
         self._lab, self._extractors, self._progress = lab, extractors, progress
+        self.encodings = Encodings(lab, progress)
         self._last: tuple[str, GenerativeModel] | None = None
 
     def fitting(
@@ -59,7 +65,7 @@ class Work:
         def produce(key: str) -> Payload:
             # Because a GPU should not hold the model that was sampled last beside the one that is fitted, let go of it
             self._last = None
-            model = self._lab.fresh(component, seeds)
+            model = self._fresh(component, seeds)
             if warm is not None:
                 model.load(warm.value().tensors)
             if component.validates:
@@ -88,6 +94,10 @@ class Work:
 
         def produce() -> Payload:
             model = self.fitted(component.name, fit, generation)
+            wanted = conditions
+            if conditions.context is not None and getattr(model, "encodes_context", False):
+                encoded = self.encodings.pictures(component, generation, conditions.context)
+                wanted = replace(conditions, encoded=encoded)
             phase = seeds.role.replace("/", " ")
             self._progress.start(generation, component.name, phase, model.sampling_steps(len(conditions)))
             settings = component.sampling_arguments(generation)
@@ -98,7 +108,7 @@ class Work:
                         component.fit_identity,
                         settings,
                         generation,
-                        conditions,
+                        wanted,
                         seeds,
                         self._progress,
                         self._lab.training.arithmetic,
@@ -143,8 +153,16 @@ class Work:
         """Return the model of a generation with the weights that its fit produced, on the run's device."""
         if self._last is None or self._last[0] != fit.key:
             component = next(model for model in self._lab.models if model.name == name)
-            model = self._lab.fresh(component, Seeds(self._lab.seed, generation, name, "fit"))
+            model = self._fresh(component, Seeds(self._lab.seed, generation, name, "fit"))
             model.load(fit.value().tensors)
             model.to(self._lab.device)
             self._last = (fit.key, model)
         return self._last[1]
+
+    def _fresh(self, component: ModelComponent, seeds: Seeds) -> GenerativeModel:
+        """Return the model of a fit before the fit, which takes the states of prompts from their stages."""
+        model = self._lab.fresh(component, seeds)
+        if component.encoder is not None:
+            component.encoder.close()  # because a fit or a sampling follows, which needs the room
+            model.take_states(self.encodings.states(component, seeds.generation))  # type: ignore[attr-defined]
+        return model

@@ -27,6 +27,7 @@ from collapse_lab.types import (
     Budget,
     Conditions,
     Count,
+    Encoder,
     Exported,
     Need,
     Positive,
@@ -35,6 +36,7 @@ from collapse_lab.types import (
     Samples,
     Share,
     Spec,
+    States,
     Width,
 )
 
@@ -45,7 +47,8 @@ class StableDiffusion(GuidedDiffusion):
     The target is eps or the velocity, as the pipeline's own scheduler says. The U-Net alone is trained, as in
     arXiv:2311.12202, or adapters of a low rank inside it (`lora_rank`). The VAE and the text encoders stay as they are
     in every generation, and a stored fit holds nothing but what is trained. A fit starts from the pretrained U-Net, or
-    from that of an earlier generation. Each picture and each distinct prompt is encoded once in a fit.
+    from that of an earlier generation. In a run, pictures and prompts are encoded once, as stages of the store that all
+    ratios and seeds share (`frozen_encoder`); a fit outside of a run encodes them itself.
 
     Args:
         spec: The data set, of images with captions.
@@ -81,7 +84,7 @@ class StableDiffusion(GuidedDiffusion):
             average.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     sampling_only: ClassVar[frozenset[str]] = GuidedDiffusion.sampling_only | {
         "own_scheduler",
         "sampling_precision",
@@ -136,7 +139,7 @@ class StableDiffusion(GuidedDiffusion):
             optimisation=optimisation,
         )
         # No part of this module: what it registers is trained, averaged and stored
-        self.encoders = Encoders(folder, encoding_batch)
+        self.encoders = Encoders(folder, encoding_batch, pixels.mirrored)
         self._source = folder
         self.encoders.check(spec.vocabulary)
         self.sampling_precision, self._latent_channels = sampling_precision, folder.vae_settings["latent_channels"]
@@ -169,6 +172,20 @@ class StableDiffusion(GuidedDiffusion):
         """Return the SHA-256 over the files of a pipeline that are read, for the identity of a fit."""
         return PipelineFolder(pretrained).checksum
 
+    @property
+    def frozen_encoder(self) -> Encoder | None:
+        """Return what encodes pictures and prompts for all fits."""
+        return self.encoders
+
+    @property
+    def encodes_context(self) -> bool:
+        """Return whether samples start from the latents of pictures, where conditions give pictures."""
+        return self.strength < 1
+
+    def take_states(self, states: States) -> None:
+        """Take the states of prompts from a function, so that the text encoder is not read."""
+        self.encoders.known = states
+
     def check_prompts(self, texts: Sequence[str]) -> None:
         """Refuse prompts that are longer than the tokenizer takes."""
         self.encoders.check(texts)
@@ -179,10 +196,14 @@ class StableDiffusion(GuidedDiffusion):
         return (self._latent_channels, *(side // self._factor for side in self.spec.shape[1:]))
 
     def begin(self, data: Samples[Rows], budget: Budget, seeds: Seeds) -> None:
-        """Encode pictures and prompts, and open the fit's stream of random numbers."""
+        """Take the encodings of pictures, or make them, and open the fit's stream of random numbers."""
         self.to(budget.device)
         super().begin(data, budget, seeds)
-        self._latents = self.encoders.latents(data.data, self.device, self.pixels.mirrored)
+        self._latents: Rows
+        if data.encoded is None:
+            self._latents = self.encoders.encode_rows(data.data, budget.device)
+        else:
+            self._latents = data.encoded
         self.encoders.release()
         self.train()
 
@@ -193,11 +214,10 @@ class StableDiffusion(GuidedDiffusion):
 
     def draw(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return what one step trains on: latents (n, …), states of the prompts, times (n,), and noise, on the CPU."""
+        turn = torch.zeros(len(rows), dtype=torch.int64)
         if self.pixels.mirrored:
-            chosen = torch.rand(len(rows), generator=self._mirror) < 0.5
-            mean, deviation = self._latents[rows + chosen * len(self._data)].unbind(1)
-        else:
-            mean, deviation = self._latents[rows].unbind(1)
+            turn = (torch.rand(len(rows), generator=self._mirror) < 0.5).long()
+        mean, deviation = self._latents[rows][torch.arange(len(rows)), turn].unbind(1)
         z = self.encoders.scale * (mean + deviation * torch.randn(mean.shape, generator=self._noise))
         condition = self.drop(self._condition[rows], self._noise)
         t = self.noising.draw(len(rows), self._noise)
@@ -207,11 +227,17 @@ class StableDiffusion(GuidedDiffusion):
         """Return the mean of the latents of images (n, c, h, w), scaled as the U-Net takes them."""
         return self.encoders.scale * self.encoders.latents(rows, self.device)[:, 0]
 
+    def means(self, encoded: Tensor) -> Tensor:
+        """Return the mean of the latents of images, scaled as the U-Net takes them, of encodings (n, k, 2, …)."""
+        return self.encoders.scale * encoded[:, 0, 0]
+
     def start_of(self, conditions: Conditions, span: slice) -> Start | None:
         """Return the latents of the pictures that the conditions give, None where samples start from noise alone."""
-        if conditions.context is None or self.strength == 1:
+        if conditions.context is None or not self.encodes_context:
             return None
-        return Start(self.encoded(conditions.context[span]), self.strength)
+        if conditions.encoded is None:
+            return Start(self.encoded(conditions.context[span]), self.strength)
+        return Start(self.means(conditions.encoded[span]), self.strength)
 
     def decoded(self, x: Tensor) -> Tensor:
         """Return the images of latents; black is near -1 and white near 1."""

@@ -17,7 +17,7 @@ class Inputs(Labels):
     """Select the rows (x, y) of some labels; condition i asks for a label y of the x of the i-th such training row.
 
     The rows begin again after the last one. All replicas are given the same x, which the data set has to promise
-    (dataset=domains does).
+    (dataset=linear_domains does).
 
     Args:
         labels: labels, each given by its number or by the word of its class; at least one.
@@ -36,7 +36,7 @@ class Inputs(Labels):
         if spec.modality != "points":
             raise UserError(
                 f"a prompt set of inputs needs points of inputs and a label, not samples of modality {spec.modality}: "
-                "give dataset=domains, or another prompt set"
+                "give dataset=linear_domains, or another prompt set"
             )
         return super().bind(spec)
 
@@ -55,6 +55,6 @@ class Inputs(Labels):
         if not bool((inputs == inputs[:, :1]).all()):
             raise UserError(
                 "every replica has inputs of its own here, and a prompt set of inputs gives all of them the same: give "
-                "dataset=domains"
+                "dataset=linear_domains"
             )
         return Conditions(chosen.labels, Captions(), inputs[:, 0].contiguous())

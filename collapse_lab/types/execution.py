@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from collapse_lab.types.data import Conditions, Samples
 from collapse_lab.types.family import Arithmetic, Budget, GenerativeModel, Progress
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collapse_lab.seeds import Seeds
 
 
+@runtime_checkable
 class Allocate(Protocol):
     """Make room for samples: `torch.empty`, or room in a mapped file where they are many."""
 

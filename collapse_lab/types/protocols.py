@@ -176,6 +176,9 @@ class Probe(Protocol):
     probes of a run of points say so, and nothing else measures samples, a model samples only what enters the pool, and
     `generated` of the subject has no rows for other prompt sets.
 
+    A probe that gives the real rows to a family which has an encoder may say so in a class attribute `encodes`, True.
+    The real rows of its subject then come with `encoded`.
+
     A probe that does not take any family and data set may have a method `check_run(prospect: Prospect) -> None`. It is
     called for every member and prompt set before anything is computed, and raises UserError where the probe would fail
     later.

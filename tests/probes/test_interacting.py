@@ -162,7 +162,7 @@ def test_there_is_theory_only_for_weighted_rows_of_single_domains() -> None:
 
 
 def test_data_without_known_coefficients_and_other_policies_are_refused() -> None:
-    with pytest.raises(UserError, match="got Regression and Interacting: give dataset=domains"):
+    with pytest.raises(UserError, match="got Regression and Interacting: give dataset=linear_domains"):
         probe_of(Interacting(0.5), truth=Regression())
     with pytest.raises(UserError, match="got LinearDomains and Replace"):
         probe_of(Replace())
