@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -20,30 +21,29 @@ from collapse_lab.types import Rows
 EMPTY = 0  # the number of the empty prompt, which stands for "no condition"
 
 
-class Encoders:
-    """Hold the VAE and the text encoder of a pipeline, which nothing here trains.
-
-    They are read when they are first used, so that a run that is only planned does not read them.
+class LatentCoder(ABC):
+    """Encode pictures by a VAE, and decode latents.
 
     Args:
-        folder: The pipeline.
-        batch: How many pictures or prompts pass through a network at a time.
+        batch: How many pictures pass through the VAE at a time.
 
     Attributes:
         pictures: How many pictures the VAE has encoded.
-        prompts: How many prompts the text encoder has encoded.
     """
 
-    def __init__(self, folder: PipelineFolder, batch: int) -> None:
-        self._folder, self._batch = folder, batch
-        self.pictures = self.prompts = 0
-        self._numbers: dict[str, int] = {}
-        self._states = torch.empty(0)
+    def __init__(self, batch: int) -> None:
+        self._batch = batch
+        self.pictures = 0
 
     @property
+    @abstractmethod
     def scale(self) -> float:
         """Return the number that latents are multiplied by before noise is added."""
-        return float(self._folder.vae_settings.get("scaling_factor", 0.18215))
+
+    @property
+    @abstractmethod
+    def _vae(self) -> Any:
+        """Return the VAE."""
 
     @torch.no_grad()
     def latents(self, rows: Rows, device: torch.device, mirrored: bool = False) -> Float[Tensor, "n 2 c h w"]:
@@ -71,6 +71,32 @@ class Encoders:
         vae = self._vae.to(latents.device)
         parts = [vae.decode(latents[span] / self.scale).sample for span in spans(len(latents), self._batch)]
         return torch.cat(parts)
+
+
+class Encoders(LatentCoder):
+    """Hold the VAE and the text encoder of a pipeline, which nothing here trains.
+
+    They are read when they are first used, so that a run that is only planned does not read them.
+
+    Args:
+        folder: The pipeline.
+        batch: How many pictures or prompts pass through a network at a time.
+
+    Attributes:
+        prompts: How many prompts the text encoder has encoded.
+    """
+
+    def __init__(self, folder: PipelineFolder, batch: int) -> None:
+        super().__init__(batch)
+        self._folder = folder
+        self.prompts = 0
+        self._numbers: dict[str, int] = {}
+        self._states = torch.empty(0)
+
+    @property
+    def scale(self) -> float:
+        """Return the number that latents are multiplied by before noise is added."""
+        return float(self._folder.vae_settings.get("scaling_factor", 0.18215))
 
     def states(self, captions: Sequence[str], index: Shaped[Tensor, " n"], device: torch.device) -> View:
         """Return the text encoder's states (n, length, width) of n prompts, on the CPU, still to be gathered.
