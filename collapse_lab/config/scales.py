@@ -11,7 +11,7 @@ from collapse_lab.errors import UserError
 PAPER = "paper"  # the scale of which every experiment has its own file, conf/scale/paper/<experiment>.yaml
 
 # The experiments that are another one at their paper's size, and the line that is that one
-LARGER = {"nepotistic": "", "nepotistic_emoji": "", "nepotistic_healing": " mixing=heal_evenly generations=10"}
+LARGER = {"nepotistic": "", "nepotistic_healing": " mixing=heal_evenly generations=10"}
 
 
 def at_scale(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:

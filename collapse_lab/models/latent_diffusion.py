@@ -48,7 +48,8 @@ class LatentDiffusion(Latent):
     `CLIPTextModel`, at sizes of a laptop and with random weights. A cold fit, one from fresh weights, first trains the
     autoencoder for a share of its steps. Then the latents of the training rows are divided by their standard deviation,
     and the U-Net and the text encoder are trained together, as in that paper. A warm fit, one from an earlier
-    generation's weights, trains the U-Net alone, as in arXiv:2311.12202. A stored fit holds the whole pipeline.
+    generation's weights, trains the U-Net alone, as in arXiv:2311.12202. The moving average of the weights begins where
+    the autoencoder is trained. A stored fit holds the whole pipeline.
 
     Args:
         spec: The data set, of images with captions.

@@ -30,7 +30,7 @@ def test_the_scale_stands_behind_the_experiment(line: list[str], folder: Path) -
     ]
 
 
-@pytest.mark.parametrize("experiment", ["nepotistic", "nepotistic_emoji", "nepotistic_healing"])
+@pytest.mark.parametrize("experiment", ["nepotistic", "nepotistic_healing"])
 def test_a_paper_whose_model_and_data_are_not_here_is_refused_with_what_can_be_run(experiment: str) -> None:
     line = [f"+experiment={experiment}", "+scale=paper"]
     message = rf"^\+scale=paper of \+experiment={experiment} is an experiment of its own.* leave the scale out, or .*"
