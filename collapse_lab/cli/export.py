@@ -21,6 +21,7 @@ from. The store has to hold the generation: nothing is computed here.
   causal_lm                    AutoModelForCausalLM and AutoTokenizer of transformers
   ddim                         DDIMPipeline of diffusers, where that class draws the same images
   ddpm, text2image, vae        DiffusionPipeline of diffusers; the pipeline's class lies beside the weights
+  latent_diffusion             StableDiffusionPipeline of diffusers
   stable_diffusion             StableDiffusionPipeline or StableDiffusionXLPipeline; adapters (LoRA) are merged
 
 The weights are those that the generation sampled with: the moving average where the family keeps one.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from collapse_lab.errors import UserError
 from collapse_lab.models.diffusion import LabelledRows
-from collapse_lab.models.guided import GuidedDiffusion
+from collapse_lab.models.latent import Latent, Precision, check_captioned
 from collapse_lab.nn.encoders import Encoders
 from collapse_lab.nn.exporting import export_latent
 from collapse_lab.nn.lora import adapted, merged
@@ -21,11 +21,10 @@ from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pipeline import PipelineFolder
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.pretrained import find_pipeline, need_of
-from collapse_lab.nn.samplers import Denoiser, Sampler, Start, whole_steps
+from collapse_lab.nn.samplers import Sampler
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import (
     Budget,
-    Conditions,
     Count,
     Encoder,
     Exported,
@@ -41,7 +40,7 @@ from collapse_lab.types import (
 )
 
 
-class StableDiffusion(GuidedDiffusion):
+class StableDiffusion(Latent):
     """min E ||target - U(a_t z + s_t eps, t, text)||^2, z = f (mean + deviation eps') of the VAE (arXiv:2112.10752).
 
     The target is eps or the velocity, as the pipeline's own scheduler says. The U-Net alone is trained, as in
@@ -85,14 +84,10 @@ class StableDiffusion(GuidedDiffusion):
     """
 
     version: ClassVar[int] = 2
-    sampling_only: ClassVar[frozenset[str]] = GuidedDiffusion.sampling_only | {
-        "own_scheduler",
-        "sampling_precision",
-        "strength",
-    }
+    sampling_only: ClassVar[frozenset[str]] = Latent.sampling_only | {"own_scheduler"}
     unsigned: ClassVar[frozenset[str]] = frozenset({"download", "gradient_checkpointing", "encoding_batch", "cache"})
-    packs: ClassVar[bool] = False
-    starts_from_pictures: ClassVar[bool] = True
+
+    encoders: Encoders
 
     def __init__(
         self,
@@ -114,7 +109,7 @@ class StableDiffusion(GuidedDiffusion):
         strength: Share = 1.0,
         sampler: Sampler | None = None,
         own_scheduler: bool = False,
-        sampling_precision: Literal["32-true", "bf16-mixed"] = "32-true",
+        sampling_precision: Precision = "32-true",
         pixels: Pixels = Pixels(),
         sampling_batch: Count = 8,
         encoding_batch: Count = 8,
@@ -122,13 +117,7 @@ class StableDiffusion(GuidedDiffusion):
     ) -> None:
         folder = find_pipeline(pretrained, revision, download, cache)
         _check_data(spec, folder)
-        if tuple(pixels.range) != (-1, 1):
-            raise UserError(f"a VAE takes pixels in [-1, 1]; give model.pixels.range=[-1,1], not {list(pixels.range)}")
         sampler = sampler or Sampler()
-        if whole_steps(sampler.steps, strength) < 1:
-            raise UserError(
-                f"model.strength={strength} of model.sampler.steps={sampler.steps} leaves no step: raise one of them"
-            )
         super().__init__(
             spec,
             family="stable_diffusion",
@@ -137,13 +126,14 @@ class StableDiffusion(GuidedDiffusion):
             pixels=pixels,
             sampling_batch=sampling_batch,
             optimisation=optimisation,
+            strength=strength,
+            sampling_precision=sampling_precision,
         )
         # No part of this module: what it registers is trained, averaged and stored
         self.encoders = Encoders(folder, encoding_batch, pixels.mirrored)
         self._source = folder
         self.encoders.check(spec.vocabulary)
-        self.sampling_precision, self._latent_channels = sampling_precision, folder.vae_settings["latent_channels"]
-        self._factor, self.strength = folder.factor, strength
+        self.latent_channels, self.factor = folder.vae_settings["latent_channels"], folder.factor
         self._pooled = folder.second_settings["projection_dim"] if folder.two_texts else None
         self.guide(prompt_dropout, guidance_scale, guidance_interval)
         unet = folder.network("unet")
@@ -177,11 +167,6 @@ class StableDiffusion(GuidedDiffusion):
         """Return what encodes pictures and prompts for all fits."""
         return self.encoders
 
-    @property
-    def encodes_context(self) -> bool:
-        """Return whether samples start from the latents of pictures, where conditions give pictures."""
-        return self.strength < 1
-
     def take_states(self, states: States) -> None:
         """Take the states of prompts from a function, so that the text encoder is not read."""
         self.encoders.known = states
@@ -190,58 +175,10 @@ class StableDiffusion(GuidedDiffusion):
         """Refuse prompts that are longer than the tokenizer takes."""
         self.encoders.check(texts)
 
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        """Return the shape of the latents of one image."""
-        return (self._latent_channels, *(side // self._factor for side in self.spec.shape[1:]))
-
     def begin(self, data: Samples[Rows], budget: Budget, seeds: Seeds) -> None:
-        """Take the encodings of pictures, or make them, and open the fit's stream of random numbers."""
-        self.to(budget.device)
+        """Take or make the encodings, and let go of the encoders, so that a GPU has room for the U-Net."""
         super().begin(data, budget, seeds)
-        self._latents: Rows
-        if data.encoded is None:
-            self._latents = self.encoders.encode_rows(data.data, budget.device)
-        else:
-            self._latents = data.encoded
         self.encoders.release()
-        self.train()
-
-    def end(self) -> None:
-        """Let go of what `begin` took."""
-        super().end()
-        del self._latents
-
-    def draw(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return what one step trains on: latents (n, …), states of the prompts, times (n,), and noise, on the CPU."""
-        turn = torch.zeros(len(rows), dtype=torch.int64)
-        if self.pixels.mirrored:
-            turn = (torch.rand(len(rows), generator=self._mirror) < 0.5).long()
-        mean, deviation = self._latents[rows][torch.arange(len(rows)), turn].unbind(1)
-        z = self.encoders.scale * (mean + deviation * torch.randn(mean.shape, generator=self._noise))
-        condition = self.drop(self._condition[rows], self._noise)
-        t = self.noising.draw(len(rows), self._noise)
-        return z, condition, t, torch.randn(z.shape, generator=self._noise)
-
-    def encoded(self, rows: Tensor) -> Tensor:
-        """Return the mean of the latents of images (n, c, h, w), scaled as the U-Net takes them."""
-        return self.encoders.scale * self.encoders.latents(rows, self.device)[:, 0]
-
-    def means(self, encoded: Tensor) -> Tensor:
-        """Return the mean of the latents of images, scaled as the U-Net takes them, of encodings (n, k, 2, …)."""
-        return self.encoders.scale * encoded[:, 0, 0]
-
-    def start_of(self, conditions: Conditions, span: slice) -> Start | None:
-        """Return the latents of the pictures that the conditions give, None where samples start from noise alone."""
-        if conditions.context is None or not self.encodes_context:
-            return None
-        if conditions.encoded is None:
-            return Start(self.encoded(conditions.context[span]), self.strength)
-        return Start(self.means(conditions.encoded[span]), self.strength)
-
-    def decoded(self, x: Tensor) -> Tensor:
-        """Return the images of latents; black is near -1 and white near 1."""
-        return self.encoders.decoded(x)
 
     def condition(self, rows: LabelledRows) -> Rows:
         """Return the text encoder's states (n, length, width) of the captions."""
@@ -255,18 +192,6 @@ class StableDiffusion(GuidedDiffusion):
     def embed(self, condition: Tensor) -> Tensor:
         """Return the states as they are, because the text encoder has run already."""
         return condition
-
-    def denoiser(self, condition: Tensor) -> Denoiser:
-        """Return the map from (z_t, t) to the guided prediction, in the precision of sampling."""
-        plain = super().denoiser(condition)
-        if self.sampling_precision == "32-true":
-            return plain
-
-        def rounded(x: Tensor, t: Tensor) -> Tensor:
-            with torch.autocast(self.device.type, torch.bfloat16):
-                return plain(x, t).float()
-
-        return rounded
 
     def predict(self, x: Tensor, t: Tensor, embedded: Tensor) -> Tensor:
         """Return the U-Net's prediction, of the shape of x.
@@ -286,28 +211,13 @@ class StableDiffusion(GuidedDiffusion):
         """Write the whole pipeline in diffusers' format, adapters merged into the U-Net."""
         weights = merged(self.unet) if "unet" in vars(self) else self.unet.state_dict()
         made = export_latent(folder, self.spec, self._source, weights, self.sampler, self.guidance_scale)
-        notes = ["The pipeline has no safety checker, and its scheduler is the one that the run sampled by."]
-        if "unet" in vars(self):
-            notes.append("The adapters (LoRA) are merged into the U-Net.")
-        if tuple(self.guidance_interval) != (0, 1):
-            low, high = self.guidance_interval
-            notes.append(
-                f"The run guided between the noise levels {low:g} and {high:g}; this pipeline guides throughout."
-            )
-        if self.sampling_precision != "32-true":
-            notes.append("The run sampled with products in bfloat16; the weights are in float32.")
-        return replace(made, notes=tuple(notes))
+        merging = ("The adapters (LoRA) are merged into the U-Net.",) if "unet" in vars(self) else ()
+        return replace(made, notes=(*self.notes(), *merging))
 
 
 def _check_data(spec: Spec, folder: PipelineFolder) -> None:
     """Refuse a data set that the pipeline cannot be trained on."""
-    if spec.modality != "image" or len(spec.shape) != 3:
-        raise UserError(
-            f"model=stable_diffusion draws images; this data set holds {spec.modality} of shape {spec.shape}: give a "
-            "data set of captioned images, such as dataset=emoji"
-        )
-    if not spec.vocabulary:
-        raise UserError("model=stable_diffusion needs captions and this data set has none; give dataset.templates")
+    check_captioned("stable_diffusion", spec)
     channels, sides = folder.vae_settings["in_channels"], spec.shape[1:]
     if spec.shape[0] != channels:
         raise UserError(

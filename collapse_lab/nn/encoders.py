@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
@@ -20,49 +21,33 @@ from collapse_lab.types import Allocate, Progress, Rows, States
 EMPTY = 0  # the number of the empty prompt, which stands for "no condition"
 
 
-class Encoders:
-    """Hold the VAE and the text encoder of a pipeline, which nothing here trains.
-
-    They are read when they are first used, so that a run that is only planned does not read them.
+class LatentCoder(ABC):
+    """Encode pictures by a VAE, and decode latents.
 
     Every batch is full: a network rounds a row in another way where fewer rows are beside it, and the encoding of a row
     has to be the same wherever it is asked for. So a batch that is not full holds its last row more than once.
 
     Args:
-        folder: The pipeline.
-        batch: How many pictures or prompts pass through a network at a time.
+        batch: How many pictures pass through the VAE at a time.
         mirrored: Whether each picture that is trained on is encoded mirrored too.
 
     Attributes:
         pictures: How many pictures the VAE has encoded.
-        prompts: How many prompts the text encoder has encoded.
-        known: Gives the states of prompts that are encoded already; None encodes prompts here.
     """
 
-    version: ClassVar[int] = 1  # raised whenever the same files would give other encodings
-
-    def __init__(self, folder: PipelineFolder, batch: int, mirrored: bool = False) -> None:
-        self._folder, self._batch, self._mirrored = folder, batch, mirrored
-        self.pictures = self.prompts = 0
-        self.known: States | None = None
-        self._numbers: dict[str, int] = {}
-        self._states = torch.empty(0)
+    def __init__(self, batch: int, mirrored: bool = False) -> None:
+        self._batch, self._mirrored = batch, mirrored
+        self.pictures = 0
 
     @property
-    def row_identity(self) -> Mapping[str, Any]:
-        """Return what the latents of a picture depend on besides the picture."""
-        return {"version": self.version, "vae": self._folder.checksum_of_pictures, "mirrored": self._mirrored}
-
-    @property
-    def prompt_identity(self) -> Mapping[str, Any]:
-        """Return what the states of a prompt depend on besides its text."""
-        texts, zero = self._folder.checksum_of_texts, self._folder.empty_is_zero
-        return {"version": self.version, "texts": texts, "empty_is_zero": zero}
-
-    @property
+    @abstractmethod
     def scale(self) -> float:
         """Return the number that latents are multiplied by before noise is added."""
-        return float(self._folder.vae_settings.get("scaling_factor", 0.18215))
+
+    @property
+    @abstractmethod
+    def _vae(self) -> Any:
+        """Return the VAE."""
 
     def encode_rows(
         self, rows: Rows, device: str, progress: Progress | None = None, allocate: Allocate = torch.empty
@@ -112,6 +97,48 @@ class Encoders:
         vae = self._vae.to(latents.device)
         parts = [vae.decode(latents[span] / self.scale).sample for span in spans(len(latents), self._batch)]
         return torch.cat(parts)
+
+
+class Encoders(LatentCoder):
+    """Hold the VAE and the text encoder of a pipeline, which nothing here trains.
+
+    They are read when they are first used, so that a run that is only planned does not read them.
+
+    Args:
+        folder: The pipeline.
+        batch: How many pictures or prompts pass through a network at a time.
+        mirrored: Whether each picture that is trained on is encoded mirrored too.
+
+    Attributes:
+        prompts: How many prompts the text encoder has encoded.
+        known: Gives the states of prompts that are encoded already; None encodes prompts here.
+    """
+
+    version: ClassVar[int] = 1  # raised whenever the same files would give other encodings
+
+    def __init__(self, folder: PipelineFolder, batch: int, mirrored: bool = False) -> None:
+        super().__init__(batch, mirrored)
+        self._folder = folder
+        self.prompts = 0
+        self.known: States | None = None
+        self._numbers: dict[str, int] = {}
+        self._states = torch.empty(0)
+
+    @property
+    def row_identity(self) -> Mapping[str, Any]:
+        """Return what the latents of a picture depend on besides the picture."""
+        return {"version": self.version, "vae": self._folder.checksum_of_pictures, "mirrored": self._mirrored}
+
+    @property
+    def prompt_identity(self) -> Mapping[str, Any]:
+        """Return what the states of a prompt depend on besides its text."""
+        texts, zero = self._folder.checksum_of_texts, self._folder.empty_is_zero
+        return {"version": self.version, "texts": texts, "empty_is_zero": zero}
+
+    @property
+    def scale(self) -> float:
+        """Return the number that latents are multiplied by before noise is added."""
+        return float(self._folder.vae_settings.get("scaling_factor", 0.18215))
 
     def states(self, captions: Sequence[str], index: Shaped[Tensor, " n"], device: torch.device) -> View:
         """Return the text encoder's states (n, length, width) of n prompts, on the CPU, still to be gathered.

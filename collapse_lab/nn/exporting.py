@@ -145,19 +145,43 @@ def export_latent(
         sampler: The reverse process.
         scale: The guidance scale.
     """
-    import diffusers
-
-    scheduler, unet = sampler.prepared(source.noising().config), source.network("unet")
+    unet = source.network("unet")
     unet.load_state_dict(dict(weights))
     kind = "StableDiffusionXLPipeline" if source.two_texts else "StableDiffusionPipeline"
     parts = {name: source.network(name) for name in source.networks if name != "unet"}
     parts |= {name: source.tokenizer(name) for name in source.tokenizers}
     if source.two_texts:
         parts |= {"force_zeros_for_empty_prompt": source.empty_is_zero, "add_watermarker": False}
-    else:
-        parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+    return export_parts(folder, spec, {"unet": unet, **parts}, source.noising().config, sampler, scale, kind)
+
+
+def export_parts(
+    folder: Path,
+    spec: Spec,
+    parts: Mapping[str, Any],
+    training: Mapping[str, Any],
+    sampler: Sampler,
+    scale: float,
+    kind: str = "StableDiffusionPipeline",
+) -> Exported:
+    """Write the parts of a latent diffusion pipeline, with the scheduler that the run sampled by.
+
+    Args:
+        folder: Where it is written.
+        spec: The data set.
+        parts: The networks and tokenizers by the names of the pipeline's arguments.
+        training: The `config` of the noising that the U-Net was trained with.
+        sampler: The reverse process.
+        scale: The guidance scale.
+        kind: The class of the pipeline in diffusers.
+    """
+    import diffusers
+
+    unchecked: dict[str, Any] = {}
+    if kind == "StableDiffusionPipeline":
+        unchecked = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
     with quiet():
-        pipeline = getattr(diffusers, kind)(unet=unet, scheduler=scheduler, **parts)
+        pipeline = getattr(diffusers, kind)(scheduler=sampler.prepared(training), **parts, **unchecked)
     write_pipeline(folder, pipeline)
     options = sampler.step_options
     usage = LATENT_CALL.format(

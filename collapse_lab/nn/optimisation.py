@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -134,19 +134,28 @@ class Optimisation:
         Returns:
             The dictionary that `configure_optimizers` returns.
         """
-        steps = budget.steps
-        warmup = round(self.warmup * steps)
-        if self.lr_schedule == "cosine_epochs":
-            by_epoch = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: self._by_epoch(step, warmup, budget))
-            return {"optimizer": optimiser, "lr_scheduler": {"scheduler": by_epoch, "interval": "step"}}
-        if self.lr_schedule == "constant" and warmup == 0:
+        if self.lr_schedule == "constant" and round(self.warmup * budget.steps) == 0:
             return {"optimizer": optimiser}
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.course(budget))
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def course(self, budget: Budget) -> Callable[[int], float]:
+        """Return what the learning rate after the warm-up is multiplied by after so many steps.
+
+        Args:
+            budget: The budget of the fit: its number of steps, and the rows of a step and of an epoch.
+        """
+        warmup = round(self.warmup * budget.steps)
+        if self.lr_schedule == "cosine_epochs":
+            return lambda step: self._by_epoch(step, warmup, budget)
         # Because importing diffusers takes a second, import it only where it is used
         from diffusers.optimization import get_scheduler
 
         name = "constant_with_warmup" if self.lr_schedule == "constant" else self.lr_schedule
-        schedule = get_scheduler(name, optimiser, num_warmup_steps=warmup, num_training_steps=steps)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        nothing = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 1.0)
+        schedule: Any = get_scheduler(name, nothing, num_warmup_steps=warmup, num_training_steps=budget.steps)
+        course: Callable[[int], float] = schedule.lr_lambdas[0]
+        return course
 
     def _by_epoch(self, step: int, warmup: int, budget: Budget) -> float:
         """Return what the rate of a fit is multiplied by after so many steps."""

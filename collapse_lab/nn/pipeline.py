@@ -28,6 +28,7 @@ NETWORKS = {
 }
 SECOND = "text_encoder_2"  # of SDXL, with a tokenizer of its own
 SECOND_TEXTS = ("CLIPTextModelWithProjection", "transformers", "model")
+OWN_TOKENIZER = "PreTrainedTokenizerFast"  # of model=latent_diffusion, whose tokens are words
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
 
@@ -201,10 +202,11 @@ class PipelineFolder:
         Args:
             part: `tokenizer` or `tokenizer_2`.
         """
+        named = self.index[part][1]
         return self._read(
             part,
             "transformers",
-            "CLIPTokenizer",
+            named if named == OWN_TOKENIZER else "CLIPTokenizer",
             lambda source: source.from_pretrained(self.path / part, local_files_only=True),
         )
 

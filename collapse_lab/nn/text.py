@@ -51,6 +51,10 @@ class WordTokenizer:
             tokens[row, 1 : 1 + len(ids)] = torch.tensor(ids, dtype=torch.int64)
         return tokens
 
+    def count(self, text: str) -> int:
+        """Return how many tokens a text has, [START] included."""
+        return 1 + len(self._tokenizer.encode(text).ids)
+
     def serialised(self) -> str:
         """Return the words as JSON of the library `tokenizers`, without [START], padding and cutting."""
         text: str = self._tokenizer.to_str()

@@ -84,7 +84,8 @@ class InteractingError:
         if not isinstance(truth, LinearDomains) or not isinstance(process.mixing, Interacting):
             raise UserError(
                 "probes=[interacting] compares with coefficients of domains under mixing=interacting; got "
-                f"{type(truth).__name__} and {type(process.mixing).__name__}: give dataset=linear_domains mixing=interacting"
+                f"{type(truth).__name__} and {type(process.mixing).__name__}: give dataset=linear_domains "
+                "mixing=interacting"
             )
         self.truth, self.process = truth, process
         self._domains = {name: self._domain(name, prompts) for name, prompts in sets.items()}
@@ -194,8 +195,8 @@ class InteractingError:
         labels: list[Any] = list(getattr(prompts, "labels", ()))
         if len(labels) != 1:
             raise UserError(
-                f"prompts.sets.{name} is one domain of dataset=linear_domains, such as {{_target_: collapse_lab.prompts.Inputs"
-                f", labels: [a]}}; got labels={labels}"
+                f"prompts.sets.{name} is one domain of dataset=linear_domains, such as "
+                f"{{_target_: collapse_lab.prompts.Inputs, labels: [a]}}; got labels={labels}"
             )
         label = labels[0]
         return label if isinstance(label, str) else list(self.truth.domains)[label]

@@ -23,6 +23,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "model.singular": "least_norm",
     },
     "mad": {"n_train": 60_000, "n_samples": 60_000, "model.timesteps": 500, "model.label_dropout": 0.1},
+    "nepotistic_emoji": {"n_train": 900, "n_samples": 900, "generations": 5, "dataset.image_size": 64},
 }
 
 

@@ -167,7 +167,7 @@ def test_a_family_fits_samples_saves_loads_and_resamples(file: Path, tmp_path: P
     assert any(not torch.equal(value, build().weights()[name]) for name, value in model.weights().items())
 
 
-@pytest.mark.parametrize("family", ["text2image", "ddpm", "ddim", "vae", "causal_lm"])
+@pytest.mark.parametrize("family", ["text2image", "ddpm", "ddim", "latent_diffusion", "vae", "causal_lm"])
 def test_a_family_trains_in_mixed_precision(family: str) -> None:
     node = model_of(f"model={family}")
     spec, rows = toy(get_class(node["_target_"]))

@@ -28,6 +28,7 @@ from collapse_lab.nn.pixels import Pixels
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Checkpointing, RealData, Samples, Weights
 from tests.models import test_causal_lm as texts
+from tests.models import test_latent_diffusion as latents
 from tests.models import test_stable_diffusion as diffusion
 from tests.models.cases import DATA, built, place, same, small
 from tests.models.tiny_pipelines import write_pipeline
@@ -77,6 +78,10 @@ def stable_diffusion(**changes: Any) -> Any:
     return diffusion.sd(Path(pipeline().name) / "1.x", pixels=Pixels(mirrored=True), **changes)
 
 
+def latent_diffusion(share: float) -> Any:
+    return latents.ld(pixels=Pixels(mirrored=True), autoencoder=replace(latents.SMALL, share=share))
+
+
 def words() -> Samples:
     return texts.counting(20)
 
@@ -90,6 +95,8 @@ CASES = {
     "vae": Case(lambda: built(VAE, DATA.spec, {"channels": 4, "latent": 3}), images, {"gradient_clip": None}),
     "stable_diffusion": Case(stable_diffusion, lambda: diffusion.rows(20), {}),
     "stable_diffusion, adapters": Case(lambda: stable_diffusion(lora_rank=2), lambda: diffusion.rows(20), {}),
+    "latent_diffusion, autoencoder": Case(lambda: latent_diffusion(0.75), lambda: latents.rows(20), {}),
+    "latent_diffusion, U-Net": Case(lambda: latent_diffusion(0.3), lambda: latents.rows(20), {}),
     "causal_lm": Case(lambda: texts.built(dropout=0.3), words, {}),
     "causal_lm, best weights": Case(best_of_validation, words, {}),
 }
@@ -191,7 +198,7 @@ def test_a_fit_that_an_error_ends_goes_on_from_the_last_checkpoint_of_the_clock(
     assert same(weights, undisturbed(name))
 
 
-@pytest.mark.parametrize("name", ["text2image", "vae", "causal_lm, best weights"])
+@pytest.mark.parametrize("name", ["text2image", "vae", "latent_diffusion, autoencoder", "causal_lm, best weights"])
 def test_a_fit_goes_on_after_any_number_of_stops_at_any_step(name: str, tmp_path: Path) -> None:
     kept = kept_at(tmp_path)
     for at in (1, 2, 5, STEPS):

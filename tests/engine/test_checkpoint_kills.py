@@ -51,7 +51,7 @@ def run(name: str, folder: Path, kill_after: float | None = None) -> tuple[str, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ddpm", "text2image", "vae", "causal_lm"])
+@pytest.mark.parametrize("name", ["ddpm", "text2image", "vae", "latent_diffusion, U-Net", "causal_lm"])
 def test_kill_9_at_random_moments_of_a_fit(name: str, tmp_path: Path) -> None:
     undisturbed = run(name, tmp_path / "undisturbed")
     assert undisturbed is not None

@@ -20,6 +20,7 @@ FAMILIES = {
     "gaussian": "collapse_lab.models.gaussian.Gaussian",
     "gmm": "collapse_lab.models.gmm.GaussianMixture",
     "kde": "collapse_lab.models.kde.KDE",
+    "latent_diffusion": "collapse_lab.models.latent_diffusion.LatentDiffusion",
     "linear_regression": "collapse_lab.models.linear_regression.LinearRegression",
     "rkhs": "collapse_lab.models.rkhs.RKHS",
     "stable_diffusion": "collapse_lab.models.stable_diffusion.StableDiffusion",
@@ -84,6 +85,16 @@ def node(**changes: Any) -> dict[str, Any]:
         ),
         ("kde", {"bandwidth": 0.0}, r"model\.bandwidth is above 0; got 0\.0"),
         ("kde", {"bandwidth": float("inf")}, r"model\.bandwidth takes a finite number; got inf"),
+        (
+            "latent_diffusion",
+            {"objective": "flow"},
+            r"model\.objective is one of eps, v; got 'flow'",
+        ),
+        (
+            "latent_diffusion",
+            {"autoencoder": {"_target_": "collapse_lab.nn.autoencoder.Autoencoder", "share": 1.0}},
+            r"model\.autoencoder\.share is in \[0, 1\); got 1\.0",
+        ),
         ("linear_regression", {"noise": 0.0}, r"model\.noise is above 0; got 0\.0"),
         ("linear_regression", {"noise": float("inf")}, r"model\.noise takes a finite number; got inf"),
         ("linear_regression", {"inputs": "new"}, r"model\.inputs is one of same, fresh, given; got 'new'"),
@@ -114,7 +125,9 @@ def test_a_value_outside_of_its_annotation_is_refused(family: str, arguments: di
         bound(family, **arguments)
 
 
-@pytest.mark.parametrize("family", ["causal_lm", "ddim", "ddpm", "stable_diffusion", "text2image", "vae"])
+@pytest.mark.parametrize(
+    "family", ["causal_lm", "ddim", "ddpm", "latent_diffusion", "stable_diffusion", "text2image", "vae"]
+)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -136,7 +149,9 @@ def test_wrong_settings_of_the_optimisation_are_refused(family: str, changes: di
         bound(family, optimisation=node(**changes))
 
 
-@pytest.mark.parametrize("family", ["causal_lm", "ddim", "ddpm", "stable_diffusion", "text2image", "vae"])
+@pytest.mark.parametrize(
+    "family", ["causal_lm", "ddim", "ddpm", "latent_diffusion", "stable_diffusion", "text2image", "vae"]
+)
 def test_the_optimisation_is_part_of_an_identity_unless_it_is_the_default(family: str) -> None:
     parameters = inspect.signature(import_target(FAMILIES[family], "model")).parameters
     default: Optimisation = parameters["optimisation"].default

@@ -34,6 +34,12 @@ def test_the_empty_prompt_is_a_sequence_too() -> None:
     assert (empty.size, empty.length, empty(["", "red"]).tolist()) == (3, 1, [[2], [2]])
 
 
+def test_words_and_marks_are_counted_with_the_start() -> None:
+    words = WordTokenizer(["a handwritten two"])
+    assert [words.count(text) for text in ("", "two", "an unheard-of, TWO")] == [1, 2, 7]
+    assert words.count("a handwritten two") == words.length
+
+
 def test_unknown_words_are_marked_and_long_prompts_are_cut() -> None:
     tokenize = WordTokenizer(CAPTIONS)
     assert tokenize(["a green CAR"]).tolist() == [[2, WORDS["a"], 1, WORDS["car"], 0, 0]]

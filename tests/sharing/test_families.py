@@ -140,6 +140,17 @@ def test_a_vae_is_written_with_its_classes_and_samples_from_its_prior(shelf: She
     torch.testing.assert_close(theirs, ours, rtol=0, atol=TOLERANCE)
 
 
+OWN = ["model.autoencoder.channels=[8,8]", "model.autoencoder.norm_groups=4", *NET, "model.attention_head_dim=2"]
+
+
+def test_latent_diffusion_is_a_whole_pipeline_of_stable_diffusion(shelf: Shelf) -> None:
+    run, folder = shelf.get("latent", *DIGITS, "model=latent_diffusion", *OWN, *TEXT, "model.guidance_scale=3")
+    pipeline = assert_same_images(run, folder, by_prompt, num_inference_steps=3, guidance_scale=3.0)
+    assert type(pipeline) is diffusers.StableDiffusionPipeline
+    assert not list(folder.glob("**/*.py"))
+    assert "num_inference_steps=3, guidance_scale=3" in (folder / "README.md").read_text()
+
+
 LORA = ["model.lora_rank=2", "model.lora_alpha=6", "model.optimisation.lr=0.05"]
 
 
