@@ -78,7 +78,10 @@ def flow(collection: Collection) -> Section | None:
         )
         for group, name in drawn
     ]
-    note = "Share of each source in the training set of a model; rows from a model are those that it generated."
+    note = (
+        "Share of the rows of each source in the training set of a model; rows from a model are those that it "
+        "generated. Where rows have weights in the loss (mixing.by=weights), a source counts by these and not by rows."
+    )
     return Section.of_plots("Who learns from whom", plots, note, legend, columns=2)
 
 
@@ -101,8 +104,10 @@ def _knowledge(group: SeedGroup, names: Sequence[Name]) -> Plot | None:
     rows = [(member, name) for member in _members(group) for name in names]
     if not rows:
         return None
-    caption = Caption(names[0].title, "", " · ".join(filter(None, (group.label, f"{names[0].better} is better"))))
-    return _tiles(group, rows, [f"{m} · {n.subset}" for m, n in rows], caption, names[0].better, "knowledge")
+    better = names[0].better
+    notes = (group.label, better and f"{better} is better")
+    caption = Caption(names[0].title, "", " · ".join(filter(None, notes)))
+    return _tiles(group, rows, [f"{m} · {n.subset}" for m, n in rows], caption, better, "knowledge")
 
 
 def _likeness(group: SeedGroup, names: Sequence[Name]) -> Plot | None:

@@ -20,7 +20,7 @@ from collapse_lab.metrics.catalogue import (
 THEORY = "_theory"  # the suffix of the value that theory expects, which stands beside the measured one
 SUFFIXES = ("_lo", "_hi", "_floor", THEORY)
 # The quantities of the first figure, in the order in which the report shows them
-KEY = ("fid", "precision", "recall", "coverage", "agreement", "perplexity")
+KEY = ("fid", "precision", "recall", "coverage", "agreement", "perplexity", "relative_efficiency")
 
 
 def member_of(name: str) -> tuple[str, str]:
