@@ -130,7 +130,11 @@ class Chain:
     mixing: Policy = field(default_factory=lambda: Contaminate(0.5))
     members: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"model": {}})
     schedules: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    exposure: Sequence[Sequence[float]] | None = None
+    exposure: Any = None
+    private: Mapping[str, str] | None = None
+    public: str | None = None
+    generates: Mapping[str, str] | None = None
+    sets: Mapping[str, Sequence[int | str]] = field(default_factory=dict)
     lineage: Any = "previous"
     generations: int = 3
     keep: Any = "all"
@@ -145,7 +149,8 @@ class Chain:
         return Store(self.folder / "store", self.executor, self.keep, self.every)
 
     def lab(self) -> Lab:
-        sets = {"all": Everything()}
+        sets: dict[str, Any] = {"all": Everything()}
+        sets |= {name: Labels(labels).bind(DIGITS.spec) for name, labels in self.sets.items()}
         chosen = sets if self.retrain is None else {"seen": Labels(self.retrain).bind(DIGITS.spec), **sets}
         return Lab(
             seed=self.seed,
@@ -155,7 +160,7 @@ class Chain:
             device="cpu",
             dataset=DIGITS,
             models=[member_of(name, changes, self.schedules) for name, changes in self.members.items()],
-            population=Population(self.lineage, self.members, self.exposure),
+            population=Population(self.lineage, self.members, self.exposure, self.private, self.public, self.generates),
             mixing=self.mixing,
             curation=Nothing(),
             curation_identity=bind({"_target_": path_of(Nothing)}, "curation"),

@@ -18,6 +18,7 @@ from collapse_lab.config.schema import read_root
 from collapse_lab.config.signature import SPEC, bind_model, canonical, resolved
 from collapse_lab.engine.allocations import bounded
 from collapse_lab.engine.checks import check_run
+from collapse_lab.engine.domains import check_domains
 from collapse_lab.engine.lab import Component, Lab, ModelComponent, PromptSets
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.sizes import SCHEDULE, read_sizes
@@ -208,7 +209,14 @@ def _model(
         built[name] = component.build(spec, 0)
     check_protocol(built[name], GenerativeModel, where)
     made = built[name]
-    return replace(component, least_rows=getattr(made, "least_rows", 1), validates=getattr(made, "validates", False))
+    validates, weighs = (bool(getattr(made, name, False)) for name in ("validates", "weighs"))
+    return replace(
+        component,
+        least_rows=getattr(made, "least_rows", 1),
+        validates=validates,
+        weighs=weighs,
+        encoder=getattr(made, "frozen_encoder", None),
+    )
 
 
 def _extractor(name: str, node: Mapping[str, Any], masked: Mapping[str, Any]) -> Component:
@@ -277,6 +285,10 @@ def _check(lab: Lab, plain: Mapping[str, Any]) -> None:
             "metrics=[]"
         )
     _check_metrics(lab)
+    check_domains(lab.population, lab.prompts.sets)
+    check_members: Callable[[Sequence[str]], None] | None = getattr(lab.mixing, "check_members", None)
+    if check_members is not None:
+        check_members(lab.population.names)
     if lab.population.lineage == "pretrained" and not plain["model"].get("pretrained"):
         raise UserError("population.lineage=pretrained starts every fit from model.pretrained, and that is not given")
 

@@ -14,6 +14,7 @@ from collapse_lab.config.arguments import check_nodes
 from collapse_lab.config.explain import check_choices, explain
 from collapse_lab.config.names import check_names
 from collapse_lab.config.nodes import check_groups, check_members
+from collapse_lab.config.repeated import check_repeated
 from collapse_lab.config.scales import at_scale
 from collapse_lab.config.schema import Root, check_shortcuts, read_root
 from collapse_lab.config.searchpath import CONF, folders, register
@@ -82,6 +83,8 @@ def checked(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, Any
         UserError: as `compose`.
     """
     _check_added(overrides)
+    for override in overrides:
+        check_repeated(override)
     check_groups(cfg)
     _drop_stubs(cfg, overrides, choices)
     for key in sorted(OmegaConf.missing_keys(cfg)):

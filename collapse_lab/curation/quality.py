@@ -77,13 +77,13 @@ class DropWorst:
             return conditions
         more = [np.resize(g, self._to_sample(len(g)) - len(g)) for g in groups(conditions.labels, conditions.captions)]
         rows = _join([np.arange(len(conditions)), *more])
-        return Conditions(conditions.labels[rows], conditions.captions.take(rows))
+        return conditions.take(rows)
 
     def plan(self, conditions: Conditions) -> Conditions:
         """Return what remains of each condition."""
         _check_labels(conditions.labels)
         rows = _join([g[: self._remaining(len(g))] for g in groups(conditions.labels, conditions.captions)])
-        return Conditions(conditions.labels[rows], conditions.captions.take(rows))
+        return conditions.take(rows)
 
     def apply(self, generated: Samples, real: Samples, scorer: Extractor | None, rng: np.random.Generator) -> Samples:
         """Return the images of each condition with the highest scores."""

@@ -134,7 +134,10 @@ class Corpus(ABC):
 
     @cached_property
     def _real(self) -> RealData:
-        split = self._split
+        return self._cut(self._split)
+
+    def _cut(self, split: Documents) -> RealData:
+        """Return the blocks of split documents."""
         blocks = (
             self._blocks("train", split.train, self.train),
             self._blocks("reference", split.reference, self.reference),
@@ -155,8 +158,10 @@ class Corpus(ABC):
 
     @cached_property
     def _split(self) -> Documents:
+        return self._split_of(self.documents())
+
+    def _split_of(self, documents: Documents) -> Documents:
         """Return the documents of each part, all in the order of the hash."""
-        documents = self.documents()
         train, reference = self._ordered(documents.train), self._ordered(documents.reference)
         if self.reference_fraction is None and not reference:
             raise UserError(

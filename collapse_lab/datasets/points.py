@@ -47,12 +47,17 @@ class Points(ABC):
     def __post_init__(self) -> None:
         if self.reference < 2:
             raise UserError(f"dataset.reference is 2 or more; got {self.reference}")
-        rows = (self.rows + self.reference) * self.replicas
+        rows = self.total * self.replicas
         require(
             8 * max(rows, self.width) * self.width,  # float64; a covariance has d x d
             f"dataset.rows={self.rows} + dataset.reference={self.reference} of {self.replicas} x {self.width} numbers",
             "lower n_train, model.replicas or the dimension",
         )
+
+    @property
+    def total(self) -> int:
+        """Return the number of rows of both splits."""
+        return self.rows + self.reference
 
     @property
     @abstractmethod

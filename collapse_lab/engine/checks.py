@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
 from collapse_lab.engine.groups import Groups, is_grouped
 from collapse_lab.engine.lab import Lab
+from collapse_lab.engine.measuring import is_between
 from collapse_lab.engine.view import gathers
 from collapse_lab.errors import UserError
 from collapse_lab.memory import require
 from collapse_lab.sizes import Sizes, check_stages
-from collapse_lab.types import Comparison, GenerativeModel, Modality, Prospect, Rows, Samples, Spec, Split
+from collapse_lab.types import Comparison, Conditions, GenerativeModel, Modality, Prospect, Rows, Samples, Spec, Split
 
 STORED: Mapping[Modality, int] = {"image": 1, "points": 8, "tokens": 8}  # bytes of a number of a row that is kept
 TRAINED: Mapping[Modality, int] = {"image": 12, "points": 8, "tokens": 8}  # in a batch: rows, noise and prediction
@@ -39,13 +41,25 @@ def check_run(lab: Lab, models: Mapping[str, GenerativeModel]) -> None:
     for subset in lab.prompts.sets:
         masks = dict(zip(("train", "reference"), lab.members_of(subset), strict=True))
         _check_metrics(lab, subset, masks)
-        prompts = lab.conditions(subset, _most(lab.n_samples)).captions.table
+        conditions = lab.conditions(subset, _most(lab.n_samples))
         for name, model in models.items():
-            _ask(model, "check_prompts", f"prompt set '{subset}'", prompts)
+            _check_accumulate(lab, name, model)
+            _check_pictures(subset, conditions, model)
+            _ask(model, "check_prompts", f"prompt set '{subset}'", conditions.captions.table)
             prospect = Prospect(lab.dataset.spec, model, int(masks["reference"].sum()), _least(lab.n_samples))
             for probe_name, (probe, _) in lab.probes.items():
                 where = f"probes.{probe_name} of prompt set '{subset}'"
                 refuse(probe, where if len(models) == 1 else f"{where} and member '{name}'", prospect)
+
+
+def _check_pictures(subset: str, conditions: Conditions, model: GenerativeModel) -> None:
+    """Refuse pictures to start from for a family that would ignore them."""
+    gives = conditions.context is not None and conditions.context.dtype == torch.uint8
+    if gives and not getattr(model, "starts_from_pictures", False):
+        raise UserError(
+            f"prompt set '{subset}' gives pictures that samples start from, and {type(model).__name__} starts from "
+            "noise alone: give model=stable_diffusion, or prompts=all"
+        )
 
 
 def check_sizes(lab: Lab, mapped: bool = False) -> None:
@@ -67,10 +81,22 @@ def check_sizes(lab: Lab, mapped: bool = False) -> None:
     smaller = {"image": "dataset.image_size", "points": "model.replicas", "tokens": "dataset.block"}[spec.modality]
     for name, sizes in (("n_samples", lab.n_samples), ("n_train", lab.n_train)):
         require(_most(sizes) * row, f"{name}={_most(sizes)} rows of {shape}", f"lower {name} or {smaller}")
-    batch = getattr(lab.training, "batch_size", 0)
+    batch, parts = getattr(lab.training, "batch_size", 0), getattr(lab.training, "accumulate", 1)
     scores = 4 * numbers * spec.tokens.size if spec.tokens else 0  # a language model scores every token at every place
-    need = batch * (numbers * TRAINED[spec.modality] + scores)
-    require(need, f"trainer.batch_size={batch} rows of {shape}", "lower trainer.batch_size")
+    need = batch // parts * (numbers * TRAINED[spec.modality] + scores)
+    require(
+        need, f"trainer.batch_size={batch} rows of {shape}", "lower trainer.batch_size, or raise trainer.accumulate"
+    )
+
+
+def _check_accumulate(lab: Lab, name: str, model: GenerativeModel) -> None:
+    """Refuse steps in parts for a family that has no such steps."""
+    parts = getattr(lab.training, "accumulate", 1)
+    if parts > 1 and not getattr(model, "automatic_optimization", False):  # that of Lightning
+        raise UserError(
+            f"trainer.accumulate={parts} computes the rows of an optimiser step in parts, and {type(model).__name__} "
+            f"('{name}') is not trained by such steps; give trainer.accumulate=1"
+        )
 
 
 def _maps(model: GenerativeModel) -> bool:
@@ -109,6 +135,13 @@ def _check_metrics(lab: Lab, subset: str, masks: Mapping[str, np.ndarray]) -> No
     if count < 2:
         raise UserError(too_few(subset, count))
     for name, (metric, _) in lab.metrics.items():
+        if is_between(metric):
+            if len(lab.models) < 2:
+                raise UserError(
+                    f"metrics.{name} compares the members of a population with each other, and there is one: leave it "
+                    "out of metrics=[…], or give population.members"
+                )
+            continue
         real, other = (masks[metric.against], masks["train" if metric.against == "reference" else "reference"])
         groups = Groups(lab, subset, _least(lab.n_samples)).count if is_grouped(metric) else 1
         if lab.drifts(subset) and metric.against == "reference":

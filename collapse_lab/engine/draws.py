@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from collapse_lab.errors import UserError
-from collapse_lab.types import MixingPolicy, Provenance
+from collapse_lab.types import DrawRequest, MixingPolicy, Provenance
 
 
 def check_draw(ids: np.ndarray, pool: Provenance, generation: int, policy: MixingPolicy) -> None:
@@ -50,3 +50,29 @@ def check_draw(ids: np.ndarray, pool: Provenance, generation: int, policy: Mixin
             f"{name}.draw returned {synthetic} synthetic rows of {len(ids)} for generation {generation}, and "
             f"ratio={ratio} asks for {round(ratio * len(ids))}"
         )
+
+
+def weights_of(ids: np.ndarray, pool: Provenance, request: DrawRequest, policy: MixingPolicy) -> np.ndarray | None:
+    """Return the weights (n,) that a policy gives the rows it drew, None where all of them count the same.
+
+    Args:
+        ids: what the policy drew.
+        pool: the provenance that the policy was given.
+        request: what the policy was asked for.
+        policy: a policy; one without the method `weigh` gives no weights.
+
+    Raises:
+        UserError: there is not one finite weight above 0 for each row, or their mean is not 1.
+    """
+    weigh = getattr(policy, "weigh", None)
+    given = None if weigh is None else weigh(pool, request, ids)
+    if given is None:
+        return None
+    weights = np.asarray(given, np.float64)
+    sound = weights.shape == ids.shape and bool(np.isfinite(weights).all()) and bool((weights > 0).all())
+    if not sound or abs(weights.mean() - 1) > 1e-9:
+        raise UserError(
+            f"{type(policy).__name__}.weigh returns one number above 0 for each of {len(ids)} rows, of mean 1; got "
+            f"{weights.shape} numbers of mean {weights.mean():g}"
+        )
+    return weights

@@ -23,6 +23,8 @@ class Alone:
         """Fit a model in place."""
         choose_arithmetic(request.budget.arithmetic)
         fit = fitting_from(request.model, request.checkpoint)
+        if request.row_weights is not None:
+            fit = partial(fit, weights=request.row_weights)
         fit(request.data, request.budget, request.seeds, request.progress)
 
     def sample(self, request: SampleRequest) -> Samples:

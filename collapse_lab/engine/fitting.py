@@ -49,6 +49,9 @@ class Training:
             There is one more checkpoint where SIGTERM, SIGINT or SIGUSR2 stops the fit, so that SIGKILL alone costs
             steps. Results do not depend on it. Cells that are fitted as one program (`pack`) have no checkpoints, and
             neither has the time of a fit: its seconds in the ledger count from its last start.
+        accumulate: parts that the rows of a step are computed in, one after the other, which takes less memory; 1
+            computes them together. They divide `batch_size`. The gradient of a step is the mean over its parts, so for
+            a family that draws no random numbers the parts change rounding alone.
     """
 
     steps: Natural
@@ -60,6 +63,7 @@ class Training:
     arithmetic: Arithmetic = "exact"
     pack: Count = 1
     checkpoint_minutes: Positive | None = 10.0
+    accumulate: Count = 1
 
     def budget(self, warm: bool, rows: int, device: str) -> Budget:
         """Return the budget of one fit.
@@ -70,8 +74,15 @@ class Training:
             device: cpu or cuda.
 
         Raises:
-            UserError: the device does not have the precision, or the epochs are too many steps.
+            UserError: the device does not have the precision, the epochs are too many steps, or the rows of a step
+                cannot be divided into the parts that are asked for.
         """
+        if self.batch_size % self.accumulate:
+            raise UserError(
+                f"trainer.accumulate={self.accumulate} divides the rows of a step into equal parts, and "
+                f"trainer.batch_size={self.batch_size} cannot be divided by it; give batch_size="
+                f"{self.accumulate * math.ceil(self.batch_size / self.accumulate)}, or another accumulate"
+            )
         if self.precision == "16-mixed" and device == "cpu":
             raise UserError(
                 "trainer.precision=16-mixed needs a GPU, because on a CPU Lightning computes in bf16-mixed instead; "
@@ -85,7 +96,8 @@ class Training:
                 f"trainer.epochs={self.epochs} over {rows} rows is {steps:.3g} steps of a fit, and {LARGEST} are the "
                 "most; lower trainer.epochs"
             )
-        return Budget(steps, self.batch_size, self.precision, self.gradient_clip, device, warm, rows, self.arithmetic)
+        how = self.precision, self.gradient_clip, device, warm, rows, self.arithmetic, self.accumulate
+        return Budget(steps, self.batch_size, *how)
 
 
 class RandomRows:
@@ -108,6 +120,30 @@ class RandomRows:
                 rows = torch.cat([rows, torch.randperm(self._n, generator=generator)])
             yield rows[: self._budget.batch_size]
             rows = rows[self._budget.batch_size :]
+
+
+class Parts:
+    """Yield the parts of each batch, one after the other.
+
+    Args:
+        batches: tensors (rows, …); the number of parts divides their rows.
+        number: parts of a batch, 1 or more.
+    """
+
+    def __init__(self, batches: Iterable[torch.Tensor], number: int) -> None:
+        self._batches, self._number = batches, number
+
+    def __len__(self) -> int:
+        return self._number * len(self._batches)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return (part for batch in self._batches for part in batch.chunk(self._number))
+
+
+def ended(trainer: pl.Trainer, batch_idx: int) -> int | None:
+    """Return the number of the step that a batch ends, the first one being 1; None where more parts follow."""
+    step, more = divmod(batch_idx + 1, trainer.accumulate_grad_batches)
+    return None if more else step
 
 
 class Watch(pl.Callback):
@@ -139,10 +175,12 @@ class Watch(pl.Callback):
         batch_idx: int,
     ) -> None:
         """Count the step, and check its loss every `LOOK_EVERY` steps and after the last one."""
-        self._progress.advance()
-        if batch_idx % LOOK_EVERY and batch_idx + 1 != trainer.max_steps:
+        step = ended(trainer, batch_idx)
+        if step is None:
             return
-        self.look(outputs, batch_idx)
+        self._progress.advance()
+        if (step - 1) % LOOK_EVERY == 0 or step == trainer.max_steps:
+            self.look(outputs, step - 1)
 
     def look(self, outputs: Any, step: int) -> None:
         """Check the loss of a step.
@@ -191,6 +229,8 @@ def fit(
     plugins: list[Any] = [LightningEnvironment()]
     listening: AbstractContextManager[None] = nullcontext()
     begins_at = None
+    if budget.accumulate > 1:
+        rows = Parts(rows, budget.accumulate)
     if checkpoint is not None:
         assert isinstance(module, Resumable)
         kept = Checkpoint(checkpoint, module, budget)
@@ -198,13 +238,14 @@ def fit(
         plugins.append(kept.files)
         rows, listening, begins_at = kept.rest_of(rows), kept.listening(), kept.path
         if kept.done:
-            progress.advance(kept.done)
+            progress.advance(kept.done // budget.accumulate)
     trainer = pl.Trainer(
         max_steps=budget.steps,
         accelerator="gpu" if budget.device == "cuda" else "cpu",
         devices=1,
         precision=budget.precision,  # type: ignore[arg-type]
         gradient_clip_val=budget.gradient_clip,
+        accumulate_grad_batches=budget.accumulate,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

@@ -69,6 +69,8 @@ class FitKey(StageKey):
         seeds: the place in the tree of seeds.
         validation: a digest of the rows on which the fit chooses its weights, empty where it keeps the last ones.
         arithmetic: how a GPU computes. Samples have it through their fit.
+        row_weights: a digest of the weights of the rows, empty where all of them count the same.
+        accumulate: parts that the rows of a step are computed in; a family may draw its random numbers part by part.
     """
 
     kind: ClassVar[str] = "fit"
@@ -83,6 +85,8 @@ class FitKey(StageKey):
     vocabulary: tuple[str, ...] = ()
     validation: str = ""
     arithmetic: str = "exact"
+    row_weights: str = ""
+    accumulate: int = 1
 
 
 @dataclass(frozen=True)
@@ -199,6 +203,38 @@ class KnownKey(StageKey):
 
     metric: Identity
     rows: str
+
+
+@dataclass(frozen=True)
+class EncodingKey(StageKey):
+    """Identify what a family's encoder makes of rows. Where samples are encoded, their stage is the parent.
+
+    Attributes:
+        encoder: the identity of the encoder.
+        rows: a digest of the numbers of the rows (`digest_of_array`).
+        block: the key of the real rows (`RealKey`); empty where samples are encoded.
+    """
+
+    kind: ClassVar[str] = "encoding"
+
+    encoder: Identity
+    rows: str
+    block: str = ""
+
+
+@dataclass(frozen=True)
+class PromptsKey(StageKey):
+    """Identify what a family's encoder makes of prompts.
+
+    Attributes:
+        encoder: the identity of the encoder.
+        texts: a digest of the prompts, in their order.
+    """
+
+    kind: ClassVar[str] = "encoding"
+
+    encoder: Identity
+    texts: str
 
 
 def digest(value: Any, length: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from collapse_lab.engine.domains import owners_of
 from collapse_lab.engine.finite import checked_data
 from collapse_lab.engine.fitting import Training
 from collapse_lab.engine.keys import Identity
@@ -23,6 +24,7 @@ from collapse_lab.types import (
     Conditions,
     Curation,
     Dataset,
+    Encoder,
     Executor,
     GenerativeModel,
     Metric,
@@ -63,8 +65,10 @@ class ModelComponent:
         schedules: argument -> a value per generation; the last one holds on.
         least_rows: the smallest training set that the family is fitted to.
         validates: whether a fit chooses its weights on validation rows.
+        weighs: whether rows can be given weights.
         fresh_identity: the identity of the model of generation 0 without the arguments that act in a warm fit alone;
             None where there are no such arguments.
+        encoder: encodes rows and prompts for the family; None where it trains on rows as they are.
     """
 
     name: str
@@ -74,7 +78,9 @@ class ModelComponent:
     schedules: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     least_rows: int = 1
     validates: bool = False
+    weighs: bool = False
     fresh_identity: Identity | None = None
+    encoder: Encoder | None = None
 
     def build(self, spec: Spec, generation: int) -> GenerativeModel:
         """Return the model of one generation, before it is fitted or loaded."""
@@ -191,6 +197,24 @@ class Lab:
         minutes = self.training.checkpoint_minutes
         return None if minutes is None else Checkpointing(self.store.checkpoint(kind, key), key, minutes)
 
+    def generated_by(self, member: str) -> str:
+        """Return the prompt set whose samples of a member enter the pool."""
+        return self.population.generates.get(member, self.prompts.retrain)
+
+    def sampled_sets(self, member: str) -> list[str]:
+        """Return the prompt sets that a member samples: all, or the one of the pool where nothing reads the others."""
+        probes = [probe for probe, _ in self.probes.values()]
+        unread = probes and not self.extractors and not any(getattr(probe, "reads_samples", True) for probe in probes)
+        if unread and self.dataset.spec.modality == "points":
+            return [self.generated_by(member)]
+        return list(self.prompts.sets)
+
+    @cached_property
+    def owners(self) -> np.ndarray | None:
+        """Return the owner of each train row (`engine.domains`); None where no member has rows of its own."""
+        masks = {name: self.members_of(name)[0] for name in self.population.domains}
+        return owners_of(self.population, masks, len(self.real.train))
+
     def sampled_by(self, generation: int) -> int:
         """Return how many samples a generation makes for each prompt set, which the next one may train on."""
         return size_at(self.n_samples, generation + 1)
@@ -211,7 +235,7 @@ class Lab:
 
     @cached_property
     def _drifting(self) -> frozenset[str]:
-        trained = {self.prompts.retrain, self.prompts.base}
+        trained = {self.prompts.retrain, self.prompts.base, *self.population.generates.values()}
         asks = {name: getattr(prompts, "has_reference", None) for name, prompts in self.prompts.sets.items()}
         return frozenset(
             name for name, ask in asks.items() if ask is not None and name not in trained and not ask(self.real)

@@ -38,7 +38,8 @@ class Loop:
             for generation, steps in enumerate(plan):
                 for number, step in enumerate(steps):
                     before = plan[generation - 1][number] if generation else None
-                    record = recorded.get((generation, step.model)) or self._advance(step, plan[0][number], before)
+                    record = recorded.get((generation, step.model))
+                    record = record or self._advance(step, plan[0][number], before, steps[:number])
                     if record.status == "diverged":
                         return "diverged"
                 self._tidy(plan, generation)
@@ -46,12 +47,15 @@ class Loop:
         finally:
             self.ledger.sync()
 
-    def _advance(self, step: Step, first: Step, before: Step | None) -> Record:
-        """Compute, measure and record one step; `first` and `before` are the same member's, of earlier generations."""
+    def _advance(self, step: Step, first: Step, before: Step | None, beside: Sequence[Step]) -> Record:
+        """Compute, measure and record one step.
+
+        `first` and `before` are the same member's, of earlier generations; `beside` are other members', of this one.
+        """
         try:
             for stage in step.computed:
                 stage.value().sound()
-            reading = self.ruler.measure(step, self._look, first, before)
+            reading = self.ruler.measure(step, self._look, first, before, beside)
             record = _record(step, reading, "ok")
         except Diverged:
             record = _record(step, Reading({}, {}, 0.0), "diverged")

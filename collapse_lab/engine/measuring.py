@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from collapse_lab.types import Estimate, FeatureSet, Task
+from collapse_lab.types import Estimate, FeatureSet, Metric, Task
 
 
 def offers(metric: Any, name: str) -> bool:
@@ -50,3 +50,8 @@ def _alone(task: Task) -> Mapping[str, Estimate]:
     named = {} if task.known is None else {"known": task.known}
     estimates: Mapping[str, Estimate] = task.metric(task.generated, task.real, task.rng, **named)
     return estimates
+
+
+def is_between(metric: Metric) -> bool:
+    """Return whether a metric compares members with each other, and not with real rows."""
+    return bool(getattr(metric, "between", False))

@@ -24,9 +24,8 @@ def enlarged(curation: Curation, conditions: Conditions) -> Conditions:
 
 
 def from_row(conditions: Conditions, first: int) -> Conditions:
-    """Return the conditions from the row `first` on, without a context to continue."""
-    rows = np.arange(first, len(conditions))
-    return Conditions(conditions.labels[rows], conditions.captions.take(rows))
+    """Return the conditions from the row `first` on."""
+    return conditions.take(np.arange(first, len(conditions)))
 
 
 def joined(parts: list[Samples]) -> Samples:

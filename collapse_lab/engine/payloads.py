@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
 from collapse_lab.engine.view import View
 from collapse_lab.storage.store import Payload
-from collapse_lab.types import Captions, FeatureSet, Rows, Samples
+from collapse_lab.types import Captions, Conditions, FeatureSet, GenerativeModel, Rows, Samples
 
 OPTIONAL = ("predicted", "texts")  # what not every extractor gives, in the order of FeatureSet
 
@@ -25,6 +27,18 @@ def samples_of(payload: Payload) -> Samples:
     table = tuple(payload.meta["captions"])
     captions = Captions(table, payload.tensors["captions"].numpy()) if table else Captions()
     return Samples(payload.tensors["data"], payload.tensors["labels"].numpy(), captions)
+
+
+def started_from(conditions: Conditions, model: GenerativeModel) -> dict[str, Any]:
+    """Return which training row each sample starts from and how strongly it is changed, for a payload's meta.
+
+    Returns:
+        `rows`, n numbers of rows of the training split, and `strength`; empty where samples start from nothing real.
+    """
+    strength = getattr(model, "strength", 1)
+    if conditions.rows is None or strength == 1:
+        return {}
+    return {"rows": conditions.rows.tolist(), "strength": strength}
 
 
 def rows_of(payload: Payload) -> Samples[Rows]:

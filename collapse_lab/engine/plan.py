@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from collapse_lab.engine.checks import CONDITION, STORED
-from collapse_lab.engine.draws import check_draw
+from collapse_lab.engine.domains import NOBODY, PUBLIC
+from collapse_lab.engine.draws import check_draw, weights_of
 from collapse_lab.engine.keys import FitKey, RealKey, SampleKey, digest_of_array, digest_of_conditions
 from collapse_lab.engine.lab import Lab, ModelComponent
 from collapse_lab.engine.oversampling import enlarged, from_row
@@ -40,7 +41,7 @@ class Step:
     Attributes:
         generation: 0 or more.
         model: the name of the member.
-        counts: real and synthetic rows that the model is trained on.
+        counts: real and synthetic rows that the model is trained on, and those of each source (`Pool.counts`).
         fit: the stage of its weights.
         samples: prompt set -> the stage of its samples.
         grids: prompt set -> the stage of the images of a grid; of pictures alone.
@@ -49,6 +50,8 @@ class Step:
             left; none where it needs no more.
         again: prompt set -> the stage of a second draw of generation 0, where later generations are compared with the
             first one.
+        encodings: the stages of what an encoder makes of the curated samples; none before a later generation trains on
+            them, or where the family has no encoder.
     """
 
     generation: int
@@ -60,6 +63,7 @@ class Step:
     curated: Stage
     more: Sequence[Stage] = ()
     again: Mapping[str, Stage] = field(default_factory=dict)
+    encodings: Sequence[Stage] = ()
 
     @property
     def computed(self) -> list[Stage]:
@@ -69,7 +73,8 @@ class Step:
     @property
     def stages(self) -> list[Stage]:
         """Return every stage of the step, in the order in which they are computed."""
-        return [*self.computed, *([] if self.curated in self.samples.values() else [self.curated])]
+        curated = [] if self.curated in self.samples.values() else [self.curated]
+        return [*self.computed, *curated, *self.encodings]
 
     @property
     def keys(self) -> dict[str, Any]:
@@ -91,8 +96,10 @@ class Planner:
         self._lab, self._work, self._pool = lab, work, Pool()
         self._conditions: dict[tuple[str, int], tuple[Conditions, str]] = {}
         self._numbers = PromptNumbers()
-        self._more: dict[int, tuple[Conditions, str]] = {}
-        self._curated: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # labels and prompts of curated samples
+        self._more: dict[tuple[str, int], tuple[Conditions, str]] = {}
+        self._curated: dict[
+            tuple[str, int], tuple[np.ndarray, np.ndarray]
+        ] = {}  # labels and prompts of curated samples
         self._pictures = tuple(lab.prompts.sets) if lab.dataset.spec.modality == "image" else ()
         self._originals: dict[str, np.ndarray] = {}
         self._sources: dict[str, Stage] = {}
@@ -104,9 +111,12 @@ class Planner:
         rows = lab.trainable
         real = lab.real.train.take(rows)
         eligible = lab.members_of(lab.prompts.retrain)[0][rows]
+        owners = None if lab.owners is None else lab.owners[rows]
+        if owners is not None:  # because a prompt set that has an owner is trained on, whatever is retrained
+            eligible = eligible | (owners > PUBLIC if lab.population.public is None else owners != NOBODY)
         prompts = self._numbers.of(real.labels, real.captions)
         key = RealKey(lab.dataset.key, tuple(rows.tolist())).digest()
-        self._pool.append(Block(key, REAL, UNBORN, real.labels, lambda: real, eligible, prompts))
+        self._pool.append(Block(key, REAL, UNBORN, real.labels, lambda: real, eligible, prompts, owners))
 
     def steps(self) -> Generations:
         """Return one list of steps (a step per model) for each generation.
@@ -123,11 +133,12 @@ class Planner:
                 self._admit(step, number)
             generations.append(steps)
             # Training sets stay as large, or grow: what this generation takes, the later ones take too
-            size = sum(STEP + ROW * sum(step.counts.values()) for step in steps)
+            size = sum(STEP + ROW * (step.counts["real"] + step.counts["synthetic"]) for step in steps)
             held += size
             later = self._lab.generations - generation
             require(held + later * size, f"the plan of generations={self._lab.generations}", "lower generations")
-        return generations
+        encoded = self._work.encodings.of_samples
+        return [[replace(step, encodings=encoded(step.curated.key)) for step in steps] for steps in generations]
 
     @cached_property
     def _validation(self) -> str:
@@ -148,20 +159,21 @@ class Planner:
 
     def _step(self, generation: int, number: int, base: list[Step]) -> Step:
         lab, model = self._lab, self._lab.models[number]
-        ids = self._draw(generation, number)
+        ids, weights = self._draw(generation, number)
         warm = base[number].fit if base else None
-        fit = self._fit(generation, model, ids, warm)
+        fit = self._fit(generation, model, ids, warm, weights)
         n = lab.sampled_by(generation)
         samples = {
             name: self._sample(generation, generation, model, fit, f"sample/{name}", self._conditions_of(name, n))
-            for name in lab.prompts.sets
+            for name in lab.sampled_sets(model.name)
         }
         # Because grids have the same latents and prompts in every generation, a change in them is the model's
         grids = {
             name: self._sample(generation, 0, model, fit, f"grid/{name}", self._conditions_of(name, GRID))
             for name in self._pictures
         }
-        retrained, (more, digest) = lab.prompts.retrain, self._more_than(n)
+        retrained = lab.generated_by(model.name)
+        more, digest = self._more_than(retrained, n)
         place = f"sample/{retrained}/more"
         beside = [self._sample(generation, generation, model, fit, place, (more, digest))] if len(more) else []
         curated = self._work.curate(generation, model.name, [samples[retrained], *beside])
@@ -169,27 +181,44 @@ class Planner:
             name: self._sample(0, 0, model, fit, f"sample/{name}/again", self._conditions_of(name, n))
             for name in (self._drifting if generation == 0 else ())
         }
-        return Step(generation, model.name, self._pool.counts(ids), fit, samples, grids, curated, beside, again)
+        counts = self._pool.counts(ids, lab.population.teachers(number))
+        return Step(generation, model.name, counts, fit, samples, grids, curated, beside, again)
 
-    def _draw(self, generation: int, number: int) -> np.ndarray:
+    def _draw(self, generation: int, number: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the rows of a training set, and their weights where they count unequally."""
         lab, name = self._lab, self._lab.models[number].name
         horizon = lab.mixing.horizon
         pool = self._pool.provenance(0 if horizon is None else generation - horizon)
+        if lab.owners is not None:
+            pool = pool.where(np.isin(pool.owner, [PUBLIC, number + 1]))  # because others' private rows are not its own
         request = DrawRequest(
             generation=generation,
             sizes=lab.n_train,
             seeds=Seeds(lab.seed, generation, name, "mix"),
             originals=self._originals.get(name, np.zeros(0, np.int64)),
-            exposure=lab.population.sources(number),
+            exposure=lab.population.sources(number, generation),
+            member=number + 1,
         )
         ids = np.asarray(lab.mixing.draw(pool, request))
         check_draw(ids, pool, generation, lab.mixing)
         if generation == 0:
             self._originals[name] = ids
-        return ids
+        return ids, weights_of(ids, pool, request, lab.mixing)
 
-    def _fit(self, generation: int, model: ModelComponent, ids: np.ndarray, warm: Stage | None) -> Stage:
+    def _fit(
+        self,
+        generation: int,
+        model: ModelComponent,
+        ids: np.ndarray,
+        warm: Stage | None,
+        weights: np.ndarray | None,
+    ) -> Stage:
         lab = self._lab
+        if weights is not None and not model.weighs:
+            raise UserError(
+                f"{type(lab.mixing).__name__} gives rows of generation {generation} unequal weights, and the family of "
+                f"'{model.name}' cannot weigh rows; give mixing.by=rows, or model=linear_regression"
+            )
         if len(ids) < model.least_rows:
             raise UserError(
                 f"generation {generation} of '{model.name}' would be fitted to {len(ids)} rows, and its family takes "
@@ -208,11 +237,20 @@ class Planner:
             vocabulary=lab.dataset.spec.vocabulary,
             validation=self._validation if model.validates else "",
             arithmetic=budget.arithmetic,
+            row_weights="" if weights is None else digest_of_array(weights),
+            accumulate=budget.accumulate,
         )
-        produce = self._work.fitting(model, budget, seeds, lambda: self._pool.view(ids), warm)
+        encoded = self._work.encodings.training_set(model, generation, self._pool, ids, self._sources)
+
+        def view() -> Samples[Rows]:
+            rows = self._pool.view(ids)
+            return rows if encoded is None else replace(rows, encoded=encoded.gather())
+
+        produce = self._work.fitting(model, budget, seeds, view, warm, weights)
         parents = [self._sources[source] for source in self._pool.keys(ids) if source in self._sources]
         parents = [warm, *parents] if warm else parents
-        return Stage(lab.store, key, produce, parents, lab.store.commits(generation), keyed=True)
+        derived = () if encoded is None else encoded.stages
+        return Stage(lab.store, key, produce, parents, lab.store.commits(generation), keyed=True, derived=derived)
 
     def _sample(
         self,
@@ -228,29 +266,30 @@ class Planner:
         seeds = Seeds(self._lab.seed, place, model.name, role)
         key = SampleKey(model.sampling_arguments(generation), digest, tuple(seeds.path))
         produce = self._work.sampling(model, generation, fit, seeds, conditions)
-        return Stage(self._lab.store, key, produce, [fit], self._lab.store.commits(generation))
+        states = self._work.encodings.prompts(model, generation, conditions.captions.table)
+        return Stage(self._lab.store, key, produce, [fit], self._lab.store.commits(generation), derived=states)
 
     def _admit(self, step: Step, number: int) -> None:
         """Append what a step samples to the pool."""
-        stage, n = step.curated, self._lab.sampled_by(step.generation)
-        if n not in self._curated:
-            wanted, _ = self._conditions_of(self._lab.prompts.retrain, n)
+        stage, place = step.curated, (self._lab.generated_by(step.model), self._lab.sampled_by(step.generation))
+        if place not in self._curated:
+            wanted, _ = self._conditions_of(*place)
             conditions = self._lab.curation.plan(enlarged(self._lab.curation, wanted))
-            self._curated[n] = conditions.labels, self._numbers.of(conditions.labels, conditions.captions)
-        labels, prompts = self._curated[n]
+            self._curated[place] = conditions.labels, self._numbers.of(conditions.labels, conditions.captions)
+        labels, prompts = self._curated[place]
         load = partial(_rows_of, stage)
         self._pool.append(Block(stage.key, number + 1, step.generation, labels, load, prompts=prompts))
         self._sources[stage.key] = stage
 
-    def _more_than(self, n: int) -> tuple[Conditions, str]:
-        """Return the conditions that curation needs beside n of the retrained prompts, and their digest."""
-        if n not in self._more:
-            wanted, _ = self._conditions_of(self._lab.prompts.retrain, n)
+    def _more_than(self, subset: str, n: int) -> tuple[Conditions, str]:
+        """Return the conditions that curation needs beside n of a prompt set that enters the pool, and their digest."""
+        if (subset, n) not in self._more:
+            wanted, _ = self._conditions_of(subset, n)
             more, spec = from_row(enlarged(self._lab.curation, wanted), n), self._lab.dataset.spec
             size = math.prod(spec.shape) * STORED[spec.modality] + CONDITION
             require(len(more) * size, f"the {len(more)} samples that curation drops", "lower curation.fraction")
-            self._more[n] = more, digest_of_conditions(more)
-        return self._more[n]
+            self._more[subset, n] = more, digest_of_conditions(more)
+        return self._more[subset, n]
 
     def _conditions_of(self, subset: str, n: int) -> tuple[Conditions, str]:
         """Return n conditions and their digest, made once for all generations."""

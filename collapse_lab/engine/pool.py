@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ class Block:
         load: returns the rows, which may be gathered when they are asked for.
         eligible: mask (n,) of the rows that generations after 0 may train on; None means every row.
         prompts: (n,) int64, the numbers of the prompts (`PromptNumbers`); None means that the label is the prompt.
+        owners: (n,) int64, the owner of each real row (`engine.domains`); None means that no row is private.
     """
 
     key: str
@@ -33,6 +34,7 @@ class Block:
     load: Callable[[], Samples[Rows]]
     eligible: np.ndarray | None = None
     prompts: np.ndarray | None = None
+    owners: np.ndarray | None = None
 
 
 class PromptNumbers:
@@ -101,6 +103,7 @@ class Pool:
                 [np.ones(hi - lo, bool) if b.eligible is None else b.eligible for b, lo, hi in parts]
             ).astype(bool),
             prompts=_join([b.labels if b.prompts is None else b.prompts for b, _, _ in parts]),
+            owner=_join([np.zeros(hi - lo, np.int64) if b.owners is None else b.owners for b, lo, hi in parts]),
         )
 
     def view(self, ids: np.ndarray) -> Samples[Rows]:
@@ -144,11 +147,37 @@ class Pool:
         """Return the keys of the blocks that the rows belong to, in the order in which the blocks entered the pool."""
         return [self._blocks[number].key for number in np.unique(self._locate(ids)[0])]
 
-    def counts(self, ids: np.ndarray) -> dict[str, int]:
-        """Return how many of the rows are real and how many are synthetic."""
-        numbers, rows = np.unique(self._locate(ids)[0], return_counts=True)
-        real = sum(int(n) for number, n in zip(numbers, rows, strict=True) if self._blocks[number].source == REAL)
-        return {"real": real, "synthetic": len(ids) - real}
+    def blocks(self, ids: np.ndarray) -> list[tuple[Block, np.ndarray, np.ndarray]]:
+        """Return each block that the rows belong to, with the rows' numbers in it and their places among the ids."""
+        block_of, row = self._locate(ids)
+        places = [(number, np.flatnonzero(block_of == number)) for number in np.unique(block_of)]
+        return [(self._blocks[number], row[chosen], chosen) for number, chosen in places]
+
+    def counts(self, ids: np.ndarray, teachers: Mapping[int, str] | None = None) -> dict[str, int]:
+        """Return how many of the rows are real and how many are synthetic, and by source where there are several.
+
+        Args:
+            ids: the numbers of the rows.
+            teachers: source -> the name of a model whose rows the model may train on.
+
+        Returns:
+            `real` and `synthetic`; `private` and `public` where real rows have owners; `from_NAME` for each
+            teacher.
+        """
+        block_of, row = self._locate(ids)
+        numbers, rows = np.unique(block_of, return_counts=True)
+        by_source: dict[int, int] = {}
+        for number, n in zip(numbers, rows, strict=True):
+            source = self._blocks[number].source
+            by_source[source] = by_source.get(source, 0) + int(n)
+        real = by_source.get(REAL, 0)
+        counts = {"real": real, "synthetic": len(ids) - real}
+        for number in self._real:
+            owners = self._blocks[number].owners
+            if owners is not None:
+                private = int((owners[row[block_of == number]] > 0).sum())
+                counts |= {"private": private, "public": real - private}
+        return counts | {f"from_{name}": by_source.get(source, 0) for source, name in (teachers or {}).items()}
 
     def _locate(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the block of each row and its place there; only blocks between the first and the last are searched."""

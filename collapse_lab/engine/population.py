@@ -1,17 +1,26 @@
-"""The population: which models train, from which weights, and on whose output."""
+"""The population: which models train, from which weights, on whose real rows, and on whose output."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from collapse_lab.errors import UserError
+from collapse_lab.errors import UserError, did_you_mean
+from collapse_lab.sizes import SCHEDULE
 
 Lineage = Literal["scratch", "previous", "first", "pretrained"]
+Matrix = Sequence[Sequence[float]]
+Exposure = str | Matrix  # who learns from whom: a name of NAMED, or a matrix
+
+NAMED = ("own", "complete", "ring", "star", "one_way")
 
 
 class Population:
     """Hold K named models, and how much each of them learns from the others' output.
+
+    Names of exposures, of which row i says what model i learns from: `own` is its own output alone; `complete` is all
+    models alike, itself among them; `ring` is the model before it, and for the first one the last; `star` is the first
+    model, and for the first one all others alike; `one_way` is the model before it, and for the first one itself.
 
     Args:
         lineage: where the weights of generation 1 and later start: `scratch` (a fresh initialisation), `previous`
@@ -19,36 +28,81 @@ class Population:
             `model.pretrained` names). Generation 0 starts from the pretrained weights if there are any, else from
             scratch.
         members: name -> what differs from the `model` group, such as {bold: {guidance_scale: 4}, plain: {}}.
-        exposure: (K, K) row-stochastic; row i says which share of model i's synthetic rows each model makes. None
-            means that each model trains on its own output alone, so a single chain is a population of one.
+        exposure: (K, K) row-stochastic; row i says which share of model i's synthetic rows each model makes. A name
+            stands for a matrix. {by_generation: [ring, complete]} gives one for each generation, the last of which
+            holds on; generation 0 trains on real rows alone. None means `own`, so a single chain is a population of
+            one.
+        private: member -> the prompt set whose real rows only this member trains on; None means that all real rows
+            are public.
+        public: the prompt set whose real rows every member may train on; None means all rows that are not private.
+        generates: member -> the prompt set whose samples of this member enter the pool; `prompts.retrain` for members
+            that it does not name.
 
     Raises:
-        UserError: rows of another length, or rows that do not sum to 1.
+        UserError: rows of another length, rows that do not sum to 1, an unknown exposure, or an unknown member.
     """
 
     def __init__(
         self,
         lineage: Lineage = "previous",
         members: Mapping[str, Mapping[str, Any] | None] | None = None,
-        exposure: Sequence[Sequence[float]] | None = None,
+        exposure: Exposure | Mapping[str, Any] | None = None,
+        private: Mapping[str, str] | None = None,
+        public: str | None = None,
+        generates: Mapping[str, str] | None = None,
     ) -> None:
         self.lineage = lineage
         self.members = {name: dict(changes or {}) for name, changes in (members or {"model": {}}).items()}
-        self.exposure = _exposure(len(self.members), exposure)
+        self.exposures = _exposures(len(self.members), exposure)
+        self.private, self.public, self.generates = dict(private or {}), public, dict(generates or {})
+        for argument, named in (("private", self.private), ("generates", self.generates)):
+            for name in named:
+                if name not in self.members:
+                    raise UserError(
+                        f"population.{argument} names no member: '{name}'; {did_you_mean(name, self.members)}"
+                    )
+        if self.public is not None and not self.private:
+            raise UserError(
+                f"population.public={self.public} sets rows apart from private ones, and population.private is empty; "
+                "give private={MEMBER: PROMPT_SET}, or leave public out"
+            )
 
     @property
     def names(self) -> list[str]:
         """Return the names of the members, in their order."""
         return list(self.members)
 
-    def sources(self, member: int) -> dict[int, float]:
-        """Return source number (k + 1 for model k) -> share, for one member."""
-        return {k + 1: share for k, share in enumerate(self.exposure[member])}
+    @property
+    def domains(self) -> list[str]:
+        """Return the prompt sets of private and of public rows, each once."""
+        return list(dict.fromkeys([*self.private.values(), *([] if self.public is None else [self.public])]))
+
+    def teachers(self, member: int) -> dict[int, str]:
+        """Return source -> name of the models that one member ever learns from; none if that is itself alone."""
+        shares = [exposure[member] for exposure in self.exposures]
+        teachers = {k + 1: name for k, name in enumerate(self.names) if any(row[k] > 0 for row in shares)}
+        return {} if list(teachers) == [member + 1] else teachers
+
+    def sources(self, member: int, generation: int = 0) -> dict[int, float]:
+        """Return source number (k + 1 for model k) -> share, for one member in one generation."""
+        exposure = self.exposures[min(generation, len(self.exposures) - 1)]
+        return {k + 1: share for k, share in enumerate(exposure[member])}
 
 
-def _exposure(size: int, rows: Sequence[Sequence[float]] | None) -> list[list[float]]:
-    if rows is None:
-        return [[float(i == j) for j in range(size)] for i in range(size)]
+def _exposures(size: int, configured: Exposure | Mapping[str, Any] | None) -> list[list[list[float]]]:
+    if not isinstance(configured, Mapping):
+        return [_exposure(size, configured)]
+    listed = configured.get(SCHEDULE)
+    if set(configured) != {SCHEDULE} or not isinstance(listed, list) or not listed:
+        raise UserError(
+            f"population.exposure takes a name, a matrix, or {{{SCHEDULE}: [ring, complete]}}; got {dict(configured)}"
+        )
+    return [_exposure(size, entry) for entry in listed]
+
+
+def _exposure(size: int, rows: Exposure | None) -> list[list[float]]:
+    if rows is None or isinstance(rows, str):
+        return _named("own" if rows is None else rows, size)
     if len(rows) != size or any(len(row) != size for row in rows):
         raise UserError(
             f"population.exposure has a row and a column per member ({size} x {size}); got {len(rows)} rows of "
@@ -61,3 +115,17 @@ def _exposure(size: int, rows: Sequence[Sequence[float]] | None) -> list[list[fl
                 f"whose sum is {sum(row):g}"
             )
     return [[float(share) for share in row] for row in rows]
+
+
+def _named(name: str, size: int) -> list[list[float]]:
+    """Return the matrix of a named exposure."""
+    if name not in NAMED:
+        raise UserError(f"population.exposure is no matrix and no name: '{name}'; {did_you_mean(name, NAMED)}")
+    if name == "complete":
+        return [[1 / size] * size for _ in range(size)]
+    before = {"own": range(size), "ring": [size - 1, *range(size - 1)], "star": [0] * size}
+    teachers = before.get(name, [0, *range(size - 1)])
+    rows = [[float(j == teacher) for j in range(size)] for teacher in teachers]
+    if name == "star" and size > 1:
+        rows[0] = [0.0, *[1 / (size - 1)] * (size - 1)]
+    return rows

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -12,13 +12,15 @@ import numpy as np
 from torch import Tensor
 
 from collapse_lab.engine.arithmetic import choose_arithmetic
+from collapse_lab.engine.between import Between
 from collapse_lab.engine.checks import too_few
 from collapse_lab.engine.drift import Drift, compares
+from collapse_lab.engine.encodings import Encodings
 from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.groups import Groups, is_grouped
 from collapse_lab.engine.keys import FeaturesKey, FloorKey, Identity, KnownKey, RealFeaturesKey, digest_of_array
 from collapse_lab.engine.lab import Lab
-from collapse_lab.engine.measuring import estimates_of, known_of, offers, values_of
+from collapse_lab.engine.measuring import estimates_of, is_between, known_of, offers, values_of
 from collapse_lab.engine.payloads import features_of, features_to_payload, rows_of, take
 from collapse_lab.engine.plan import Step
 from collapse_lab.engine.stages import Stage
@@ -58,8 +60,10 @@ class Ruler:
     A prompt set without real rows is compared with generation 0 (`Drift`).
     """
 
-    def __init__(self, lab: Lab, extractors: Extractors) -> None:
+    def __init__(self, lab: Lab, extractors: Extractors, encodings: Encodings | None = None) -> None:
+        self._encodings = encodings
         self._lab, self._extractors, self._drift = lab, extractors, Drift(lab, self._features, self._grouped)
+        self._between = Between(lab, self._features)
         grouped = any(is_grouped(metric) for metric, _ in lab.metrics.values())
         self._groups = {subset: Groups(lab, subset, lab.sampled_by(0)) for subset in lab.prompts.sets if grouped}
         self._probed: dict[tuple[str, bool], Samples] = {}
@@ -110,7 +114,12 @@ class Ruler:
         return stages + [stage for name in names for stage in self._drift.stages_of(step, name, self._metrics_of(name))]
 
     def measure(
-        self, step: Step, look: Callable[[Step], GenerativeModel], first: Step, before: Step | None = None
+        self,
+        step: Step,
+        look: Callable[[Step], GenerativeModel],
+        first: Step,
+        before: Step | None = None,
+        beside: Sequence[Step] = (),
     ) -> Reading:
         """Return all metrics and probes of one step.
 
@@ -119,6 +128,7 @@ class Ruler:
             look: returns the fitted model of a step, for the probes.
             first: the step of the same member's generation 0.
             before: the step of the same member's generation before; None in generation 0.
+            beside: the steps of other members in the same generation, which this one is compared with.
         """
         start = self._lab.executor.clock()
         choose_arithmetic()  # because metrics and probes rest on the rounding of float32
@@ -127,7 +137,9 @@ class Ruler:
             for name in self._extractors.names:
                 generated = features_of(self._features(sampled, name).value())
                 metrics |= self._compare(step, first, subset, name, self._grouped(subset, generated))
-        kept: dict[str, dict[str, np.ndarray]] = {subset: {} for subset in step.samples}
+                for key, estimate in self._between.measure(step, beside, subset, name).items():
+                    metrics |= flatten(f"{subset}/{name}/{key}", estimate)
+        kept: dict[str, dict[str, np.ndarray]] = {subset: {} for subset in self._lab.prompts.sets}
         if self._lab.probes:
             metrics |= self._probe(step, look, first, before, kept)
         features = {name: self._fingerprint(name) for name in self._extractors.names}
@@ -173,14 +185,20 @@ class Ruler:
     ) -> dict[str, float]:
         out: dict[str, float] = {}
         model, previous = look(step), None if before is None else partial(look, before)
-        for subset, sampled in step.samples.items():
-            models, generated = (model, partial(look, first)), rows_of(sampled.value())
+        for subset in self._lab.prompts.sets:
+            models, generated = (model, partial(look, first)), self._generated(step, subset)
             for name, (probe, _) in self._lab.probes.items():
-                rows = self._held_out(subset, probe), given(probe, generated)
-                subject = Subject(*models, *rows, partial(self._start, step.model), kept[subset], previous)
+                rows, place = (self._real_of(step, subset, probe), given(probe, generated)), (step.model, subset)
+                subject = Subject(*models, *rows, partial(self._start, step.model), kept[subset], previous, *place)
                 for key, estimate in probe(subject, Seeds(0, 0, "real", f"probe/{name}").numpy()).items():
                     out |= flatten(f"{subset}/{key}", estimate)
         return out
+
+    def _generated(self, step: Step, subset: str) -> Samples[Rows]:
+        """Return the samples of a prompt set, no rows where it is not sampled."""
+        if subset in step.samples:
+            return rows_of(step.samples[subset].value())
+        return self._lab.real.reference.take(np.zeros(0, np.int64))
 
     def _start(self, name: str) -> GenerativeModel:
         """Return the model of a member before the fit of generation 0, on the run's device."""
@@ -188,6 +206,15 @@ class Ruler:
         model = self._lab.fresh(component, Seeds(self._lab.seed, 0, name, "fit"))
         model.to(self._lab.device)
         return model
+
+    def _real_of(self, step: Step, subset: str, probe: Probe) -> Samples:
+        """Return the reference rows of a prompt set, with their encodings for a probe that says `encodes`."""
+        real = self._held_out(subset, probe)
+        if self._encodings is None or not getattr(probe, "encodes", False):
+            return real
+        component = next(model for model in self._lab.models if model.name == step.model)
+        rows = np.flatnonzero(self._lab.members_of(subset)[1])
+        return replace(real, encoded=self._encodings.reference(component, step.generation, rows))
 
     def _held_out(self, subset: str, probe: Probe) -> Samples:
         """Return the reference rows of a prompt set, gathered once for all probes that take a tensor."""
@@ -198,9 +225,11 @@ class Ruler:
         return self._probed[form]
 
     def _metrics_of(self, name: str) -> list[str]:
-        """Return the names of the metrics that are computed in one feature space."""
+        """Return the names of the metrics that compare one member with other rows in a feature space."""
         return [
-            key for key, (metric, _) in self._lab.metrics.items() if metric.features is None or name in metric.features
+            key
+            for key, (metric, _) in self._lab.metrics.items()
+            if (metric.features is None or name in metric.features) and not is_between(metric)
         ]
 
     def _fingerprint(self, name: str) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Layout:
     @property
     def stages(self) -> list[Stage]:
         """Return every stage of the run, shared ones first."""
-        stages = list(self.ruler.stages)
+        stages = [*self.ruler.stages, *self.work.encodings.shared]
         for steps in self.plan:
             for step in steps:
                 stages += [*step.stages, *self.ruler.features_of(step)]
@@ -110,7 +110,7 @@ def lay_out(lab: Lab, progress: Progress) -> Layout:
     extractors = Extractors(lab, progress)
     work = Work(lab, extractors, progress)
     plan = Planner(lab, work).steps()
-    return Layout(lab, work, Ruler(lab, extractors), plan)
+    return Layout(lab, work, Ruler(lab, extractors, work.encodings), plan)
 
 
 def records_of(folder: Path) -> list[Record]:

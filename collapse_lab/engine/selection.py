@@ -10,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
-from collapse_lab.engine.fitting import Watch
+from collapse_lab.engine.fitting import Watch, ended
 from collapse_lab.errors import Diverged
 from collapse_lab.types import Budget, Progress, Weights
 
@@ -65,7 +65,8 @@ class Best(Watch):
     ) -> None:
         """Count the step, check its loss, and look at the validation rows where it is time."""
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        if not self._times.due(batch_idx + 1):
+        step = ended(trainer, batch_idx)
+        if step is None or not self._times.due(step):
             return
         loss = self._loss()
         if loss < self._smallest:

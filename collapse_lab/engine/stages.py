@@ -22,6 +22,8 @@ class Stage:
         parents: the stages that it reads.
         persist: whether the store commits it. If not, it lives in memory until `release`.
         keyed: whether `produce` takes the key, under which a fit keeps its checkpoint.
+        derived: stages that it reads too, whose values follow from its facts and its parents, so that its key does not
+            name them.
     """
 
     def __init__(
@@ -32,8 +34,10 @@ class Stage:
         parents: Sequence[Stage] = (),
         persist: bool = True,
         keyed: bool = False,
+        derived: Sequence[Stage] = (),
     ) -> None:
         self.kind, self.parents, self.persist = depends_on.kind, list(parents), persist
+        self.derived = list(derived)
         self.key: str = depends_on.digest([parent.key for parent in parents])
         self._store, self._facts = store, depends_on.facts()
         self._produce: Callable[[], Payload] = partial(produce, self.key) if keyed else produce
@@ -58,7 +62,8 @@ class Stage:
         waiting = [self]
         while waiting:
             stage = waiting[-1]
-            missing = [] if stage.ready else [parent for parent in stage.parents if not parent.ready]
+            reads = [] if stage.ready else [*stage.parents, *stage.derived]
+            missing = [read for read in reads if not read.ready]
             if missing:
                 waiting.extend(missing)
                 continue

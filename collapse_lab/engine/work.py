@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from collapse_lab.engine.encodings import Encodings
 from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.keys import CuratedKey, FitKey
 from collapse_lab.engine.lab import Lab, ModelComponent
 from collapse_lab.engine.oversampling import joined
-from collapse_lab.engine.payloads import samples_of, samples_to_payload
+from collapse_lab.engine.payloads import samples_of, samples_to_payload, started_from
 from collapse_lab.engine.stages import Stage
 from collapse_lab.engine.view import given
 from collapse_lab.errors import Diverged
@@ -29,10 +31,15 @@ from collapse_lab.types import (
 
 
 class Work:
-    """Make the bodies of stages. It keeps the last model in memory, because sampling follows fitting."""
+    """Make the bodies of stages. It keeps the last model in memory, because sampling follows fitting.
+
+    Attributes:
+        encodings: what encoders make of rows and prompts, for the families that have one.
+    """
 
     def __init__(self, lab: Lab, extractors: Extractors, progress: Progress) -> None:
         self._lab, self._extractors, self._progress = lab, extractors, progress
+        self.encodings = Encodings(lab, progress)
         self._last: tuple[str, GenerativeModel] | None = None
 
     def fitting(
@@ -42,6 +49,7 @@ class Work:
         seeds: Seeds,
         view: Callable[[], Samples[Rows]],
         warm: Stage | None,
+        row_weights: np.ndarray | None = None,
     ) -> Callable[[str], Payload]:
         """Return a function of the stage's key that builds the model, loads the weights it starts from, and fits it.
 
@@ -51,12 +59,13 @@ class Work:
             seeds: the place of the fit.
             view: returns the training set.
             warm: the fit whose weights this one starts from, None for fresh weights.
+            row_weights: what each row counts, (n,); None where all rows count the same.
         """
 
         def produce(key: str) -> Payload:
             # Because a GPU should not hold the model that was sampled last beside the one that is fitted, let go of it
             self._last = None
-            model = self._lab.fresh(component, seeds)
+            model = self._fresh(component, seeds)
             if warm is not None:
                 model.load(warm.value().tensors)
             if component.validates:
@@ -66,7 +75,9 @@ class Work:
             self._progress.start(seeds.generation, component.name, "fit", budget.steps)
             try:
                 self._lab.executor.fit(
-                    FitRequest(model, component.fit_identity, rows, budget, seeds, self._progress, checkpoint)
+                    FitRequest(
+                        model, component.fit_identity, rows, budget, seeds, self._progress, checkpoint, row_weights
+                    )
                 )
             except Diverged as diverged:
                 return Payload(divergence=str(diverged))
@@ -83,29 +94,33 @@ class Work:
 
         def produce() -> Payload:
             model = self.fitted(component.name, fit, generation)
+            wanted = conditions
+            if conditions.context is not None and getattr(model, "encodes_context", False):
+                encoded = self.encodings.pictures(component, generation, conditions.context)
+                wanted = replace(conditions, encoded=encoded)
             phase = seeds.role.replace("/", " ")
             self._progress.start(generation, component.name, phase, model.sampling_steps(len(conditions)))
             settings = component.sampling_arguments(generation)
             try:
-                return samples_to_payload(
-                    self._lab.executor.sample(
-                        SampleRequest(
-                            model,
-                            component.fit_identity,
-                            settings,
-                            generation,
-                            conditions,
-                            seeds,
-                            self._progress,
-                            self._lab.training.arithmetic,
-                            self._lab.store.allocate,
-                        )
+                samples = self._lab.executor.sample(
+                    SampleRequest(
+                        model,
+                        component.fit_identity,
+                        settings,
+                        generation,
+                        wanted,
+                        seeds,
+                        self._progress,
+                        self._lab.training.arithmetic,
+                        self._lab.store.allocate,
                     )
                 )
             except Diverged as diverged:
                 return Payload(divergence=str(diverged))
             finally:
                 self._progress.stop()
+            payload = samples_to_payload(samples)
+            return replace(payload, meta={**payload.meta, **started_from(conditions, model)})
 
         return produce
 
@@ -124,7 +139,7 @@ class Work:
         seeds = Seeds(self._lab.seed, generation, name, "curate")
 
         def produce() -> Payload:
-            eligible, _ = self._lab.members_of(self._lab.prompts.retrain)
+            eligible, _ = self._lab.members_of(self._lab.generated_by(name))
             real = given(curation, self._lab.real.train.take(np.flatnonzero(eligible)))
             extractor = None if scorer is None else self._extractors.get(scorer)
             generated = joined([samples_of(stage.value()) for stage in sampled])
@@ -138,8 +153,16 @@ class Work:
         """Return the model of a generation with the weights that its fit produced, on the run's device."""
         if self._last is None or self._last[0] != fit.key:
             component = next(model for model in self._lab.models if model.name == name)
-            model = self._lab.fresh(component, Seeds(self._lab.seed, generation, name, "fit"))
+            model = self._fresh(component, Seeds(self._lab.seed, generation, name, "fit"))
             model.load(fit.value().tensors)
             model.to(self._lab.device)
             self._last = (fit.key, model)
         return self._last[1]
+
+    def _fresh(self, component: ModelComponent, seeds: Seeds) -> GenerativeModel:
+        """Return the model of a fit before the fit, which takes the states of prompts from their stages."""
+        model = self._lab.fresh(component, seeds)
+        if component.encoder is not None:
+            component.encoder.close()  # because a fit or a sampling follows, which needs the room
+            model.take_states(self.encodings.states(component, seeds.generation))  # type: ignore[attr-defined]
+        return model

@@ -20,6 +20,8 @@ GROUP_RECALL = "group_recall_"
 GROUP_KID = "group_kid_"
 # The ledger has one quantity per quantile in percent, such as `generated_perplexity_q05`.
 PERPLEXITY_QUANTILE = "generated_perplexity_q"
+# The ledger has one quantity per other member of a population, such as `similarity_b`.
+SIMILARITY = "similarity_"
 
 UNIT: Range = (0.0, 1.0)
 NOT_NEGATIVE: Range = (0.0, None)
@@ -78,6 +80,7 @@ METRIC_QUANTITIES: tuple[Quantity, ...] = (
     _share("agreement", "Prompt agreement", compares=False),
     _share("groups_surviving", "Share of groups that survive"),
     _share("group_recall_lowest", "Recall of the worst group"),
+    Quantity("similarity", "Similarity of two models", "none", (-1.0, 1.0), compares=False),
     Quantity("clip_score", "CLIP score", "higher", (0.0, 100.0), compares=False),
 )
 PROBE_QUANTITIES: tuple[Quantity, ...] = (
@@ -118,6 +121,8 @@ def describe(name: str) -> Quantity | None:
         return _share(name, f"Recall of group {name.removeprefix(GROUP_RECALL)}")
     if name.startswith(GROUP_KID):
         return Quantity(name, f"Kernel distance (KID) of group {name.removeprefix(GROUP_KID)}", "lower")
+    if name.startswith(SIMILARITY):
+        return Quantity(name, f"Similarity to '{name.removeprefix(SIMILARITY)}'", "none", (-1.0, 1.0), compares=False)
     if name.startswith(PERPLEXITY_QUANTILE):
         percent = name.removeprefix(PERPLEXITY_QUANTILE).lstrip("0")
         title = f"{percent} % quantile of the perplexity of generated text under generation 0"

@@ -33,7 +33,8 @@ class Phases(Policy):
         initial: how many real rows generation 0 trains on: a number, "all", or None for `n_train`.
 
     Raises:
-        UserError: the `until` of the phases do not rise, one before the last is missing, or the last phase has one.
+        UserError: the `until` of the phases do not rise, one before the last is missing, the last phase has one, or a
+            policy gives weights to rows.
     """
 
     def __init__(self, phases: Sequence[Phase], initial: Initial = None) -> None:
@@ -44,6 +45,12 @@ class Phases(Policy):
                 "mixing.phases is a list of phases: `until`, the last generation of a phase, has to rise from phase to "
                 f"phase, and only the last phase has none; got until={[phase.until for phase in phases]}"
             )
+        for phase in phases:
+            if hasattr(phase.policy, "weigh"):
+                raise UserError(
+                    f"{type(phase.policy).__name__} draws generation 0 and weighs rows itself, which no phase can; "
+                    "give it as mixing, and let population.exposure follow a schedule"
+                )
         super().__init__(initial)
         self.phases = list(phases)
         horizons = [phase.policy.horizon for phase in phases]

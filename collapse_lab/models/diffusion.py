@@ -117,6 +117,10 @@ class Diffusion(Resumable):
         """Return rows (n, …) as the network sees them."""
         return self.pixels.scaled(rows)
 
+    def means(self, encoded: Tensor) -> Tensor:
+        """Return rows as the network sees them, of what the family's encoder made of them."""
+        return encoded
+
     def decoded(self, x: Tensor) -> Tensor:
         """Return the images of what the sampler leaves."""
         return x
@@ -230,14 +234,15 @@ class Diffusion(Resumable):
         condition, t = self.condition(samples), self.noising.at(times)
         losses = []
         for span in spans(len(samples), self.sampling_batch):
-            x = self.encoded(samples.data[span])
+            x = self.encoded(samples.data[span]) if samples.encoded is None else self.means(samples.encoded[span])
             predicted, target = self._denoise(x, condition[span], t[span], noise[span])
             losses.append((predicted - target).square().flatten(1).mean(1).cpu())
         return torch.cat(losses)
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
         """Add the weights of this step to the average."""
-        self._average.step(self.parameters())
+        if fitting.ended(self.trainer, batch_idx) is not None:
+            self._average.step(self.parameters())
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser of this module's parameters, in the form that Lightning takes."""

@@ -47,6 +47,7 @@ class Latent(GuidedDiffusion):
 
     sampling_only: ClassVar[frozenset[str]] = GuidedDiffusion.sampling_only | {"sampling_precision", "strength"}
     packs: ClassVar[bool] = False
+    starts_from_pictures: ClassVar[bool] = True
 
     encoders: LatentCoder
     latent_channels: int
@@ -95,8 +96,11 @@ class Latent(GuidedDiffusion):
         self.train()
 
     def encode_rows(self) -> None:
-        """Encode the pictures that the fit is given."""
-        self._latents = self.encoders.latents(self._data.data, self.device, self.pixels.mirrored)
+        """Take the encodings of pictures, or make them."""
+        given = self._data.encoded
+        self._latents: Rows = (
+            self.encoders.encode_rows(self._data.data, self._budget.device) if given is None else given
+        )
 
     def end(self) -> None:
         """Let go of what `begin` took."""
@@ -105,11 +109,10 @@ class Latent(GuidedDiffusion):
 
     def draw(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return what one step trains on: latents (n, …), states of the prompts, times (n,), and noise, on the CPU."""
+        turn = torch.zeros(len(rows), dtype=torch.int64)
         if self.pixels.mirrored:
-            chosen = torch.rand(len(rows), generator=self._mirror) < 0.5
-            mean, deviation = self._latents[rows + chosen * len(self._data)].unbind(1)
-        else:
-            mean, deviation = self._latents[rows].unbind(1)
+            turn = (torch.rand(len(rows), generator=self._mirror) < 0.5).long()
+        mean, deviation = self._latents[rows][torch.arange(len(rows)), turn].unbind(1)
         z = self.encoders.scale * (mean + deviation * torch.randn(mean.shape, generator=self._noise))
         condition = self.drop(self._condition[rows], self._noise)
         t = self.noising.draw(len(rows), self._noise)
@@ -119,11 +122,17 @@ class Latent(GuidedDiffusion):
         """Return the mean of the latents of images (n, c, h, w), scaled as the U-Net takes them."""
         return self.encoders.scale * self.encoders.latents(rows, self.device)[:, 0]
 
+    def means(self, encoded: Tensor) -> Tensor:
+        """Return the mean of the latents of images, scaled as the U-Net takes them, of encodings (n, k, 2, …)."""
+        return self.encoders.scale * encoded[:, 0, 0]
+
     def start_of(self, conditions: Conditions, span: slice) -> Start | None:
         """Return the latents of the pictures that the conditions give, None where samples start from noise alone."""
         if conditions.context is None or self.strength == 1:
             return None
-        return Start(self.encoded(conditions.context[span]), self.strength)
+        if conditions.encoded is None:
+            return Start(self.encoded(conditions.context[span]), self.strength)
+        return Start(self.means(conditions.encoded[span]), self.strength)
 
     def decoded(self, x: Tensor) -> Tensor:
         """Return the images of latents; black is near -1 and white near 1."""

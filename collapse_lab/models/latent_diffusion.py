@@ -154,7 +154,7 @@ class LatentDiffusion(Latent):
         )
         self.register_buffer("latent_scale", torch.ones(()))
         self._scale = 1.0  # the same number, because reading a tensor would wait for the GPU in each step
-        self.encoders = OwnLatents(self.vae, lambda: self._scale, encoding_batch)
+        self.encoders = OwnLatents(self.vae, lambda: self._scale, encoding_batch, pixels.mirrored)
         self.frozen = [self.vae, self.text_encoder]
         self.guide(prompt_dropout, guidance_scale, guidance_interval)
 
@@ -205,7 +205,7 @@ class LatentDiffusion(Latent):
         with torch.autocast(self.device.type, enabled=False):
             super().encode_rows()
         if not self._budget.warm:
-            self.latent_scale.fill_(scale_of(self._latents))
+            self.latent_scale.fill_(scale_of(self._latents[:][:, 0]))
             self._scale = float(self.latent_scale)
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:

@@ -26,6 +26,7 @@ from collapse_lab.seeds import Seeds
 from collapse_lab.types import (
     Budget,
     Count,
+    Encoder,
     Exported,
     Need,
     Positive,
@@ -34,6 +35,7 @@ from collapse_lab.types import (
     Samples,
     Share,
     Spec,
+    States,
     Width,
 )
 
@@ -44,7 +46,8 @@ class StableDiffusion(Latent):
     The target is eps or the velocity, as the pipeline's own scheduler says. The U-Net alone is trained, as in
     arXiv:2311.12202, or adapters of a low rank inside it (`lora_rank`). The VAE and the text encoders stay as they are
     in every generation, and a stored fit holds nothing but what is trained. A fit starts from the pretrained U-Net, or
-    from that of an earlier generation. Each picture and each distinct prompt is encoded once in a fit.
+    from that of an earlier generation. In a run, pictures and prompts are encoded once, as stages of the store that all
+    ratios and seeds share (`frozen_encoder`); a fit outside of a run encodes them itself.
 
     Args:
         spec: The data set, of images with captions.
@@ -80,7 +83,7 @@ class StableDiffusion(Latent):
             average.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     sampling_only: ClassVar[frozenset[str]] = Latent.sampling_only | {"own_scheduler"}
     unsigned: ClassVar[frozenset[str]] = frozenset({"download", "gradient_checkpointing", "encoding_batch", "cache"})
 
@@ -127,7 +130,7 @@ class StableDiffusion(Latent):
             sampling_precision=sampling_precision,
         )
         # No part of this module: what it registers is trained, averaged and stored
-        self.encoders = Encoders(folder, encoding_batch)
+        self.encoders = Encoders(folder, encoding_batch, pixels.mirrored)
         self._source = folder
         self.encoders.check(spec.vocabulary)
         self.latent_channels, self.factor = folder.vae_settings["latent_channels"], folder.factor
@@ -159,12 +162,26 @@ class StableDiffusion(Latent):
         """Return the SHA-256 over the files of a pipeline that are read, for the identity of a fit."""
         return PipelineFolder(pretrained).checksum
 
+    @property
+    def frozen_encoder(self) -> Encoder | None:
+        """Return what encodes pictures and prompts for all fits."""
+        return self.encoders
+
+    @property
+    def encodes_context(self) -> bool:
+        """Return whether samples start from the latents of pictures, where conditions give pictures."""
+        return self.strength < 1
+
+    def take_states(self, states: States) -> None:
+        """Take the states of prompts from a function, so that the text encoder is not read."""
+        self.encoders.known = states
+
     def check_prompts(self, texts: Sequence[str]) -> None:
         """Refuse prompts that are longer than the tokenizer takes."""
         self.encoders.check(texts)
 
     def begin(self, data: Samples[Rows], budget: Budget, seeds: Seeds) -> None:
-        """Encode pictures and prompts, and let go of the encoders, so that a GPU has room for the U-Net."""
+        """Take the encodings of pictures and prompts, and let a GPU have room for the U-Net."""
         super().begin(data, budget, seeds)
         self.encoders.release()
 

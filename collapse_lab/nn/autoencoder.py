@@ -108,10 +108,11 @@ class OwnLatents(LatentCoder):
         vae: The network.
         scale: Returns the number that latents are multiplied by.
         batch: How many pictures pass through the network at a time.
+        mirrored: Whether each picture that is trained on is encoded mirrored too.
     """
 
-    def __init__(self, vae: AutoencoderKL, scale: Callable[[], float], batch: int) -> None:
-        super().__init__(batch)
+    def __init__(self, vae: AutoencoderKL, scale: Callable[[], float], batch: int, mirrored: bool) -> None:
+        super().__init__(batch, mirrored)
         self._network, self._scale_of = vae, scale
 
     @property

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Shaped
@@ -16,7 +16,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.images import as_float
 from collapse_lab.nn.pipeline import PipelineFolder
 from collapse_lab.nn.spans import spans
-from collapse_lab.types import Rows
+from collapse_lab.types import Allocate, Progress, Rows, States
 
 EMPTY = 0  # the number of the empty prompt, which stands for "no condition"
 
@@ -24,15 +24,19 @@ EMPTY = 0  # the number of the empty prompt, which stands for "no condition"
 class LatentCoder(ABC):
     """Encode pictures by a VAE, and decode latents.
 
+    Every batch is full: a network rounds a row in another way where fewer rows are beside it, and the encoding of a row
+    has to be the same wherever it is asked for. So a batch that is not full holds its last row more than once.
+
     Args:
         batch: How many pictures pass through the VAE at a time.
+        mirrored: Whether each picture that is trained on is encoded mirrored too.
 
     Attributes:
         pictures: How many pictures the VAE has encoded.
     """
 
-    def __init__(self, batch: int) -> None:
-        self._batch = batch
+    def __init__(self, batch: int, mirrored: bool = False) -> None:
+        self._batch, self._mirrored = batch, mirrored
         self.pictures = 0
 
     @property
@@ -45,25 +49,47 @@ class LatentCoder(ABC):
     def _vae(self) -> Any:
         """Return the VAE."""
 
-    @torch.no_grad()
-    def latents(self, rows: Rows, device: torch.device, mirrored: bool = False) -> Float[Tensor, "n 2 c h w"]:
+    def encode_rows(
+        self, rows: Rows, device: str, progress: Progress | None = None, allocate: Allocate = torch.empty
+    ) -> Float[Tensor, "n k 2 c h w"]:
         """Return the mean and the standard deviation of the latents of each picture, on the CPU.
 
         Args:
             rows: Pictures (n, …), uint8 or in [-1, 1].
             device: Where they are encoded.
-            mirrored: Whether the same of the mirrored pictures follows, n more rows.
+            progress: Told of every picture.
+            allocate: Makes room for what is returned.
+
+        Returns:
+            The latents of the picture, and for k = 2 those of the mirrored one after them.
         """
-        vae, made = self._vae.to(device), torch.empty(0)
-        for turn in range(1 + mirrored):
-            for span in spans(len(rows), self._batch):
-                x = as_float(rows[span]).to(device)
-                law = vae.encode(x.flip(-1) if turn else x).latent_dist
-                pair = torch.stack([law.mean, law.std], 1).cpu()
-                made = made if len(made) else torch.empty((1 + mirrored) * len(rows), *pair.shape[1:])
-                made[span.start + turn * len(rows) : span.stop + turn * len(rows)] = pair
-        self.pictures += len(made)
+        made = torch.empty(0)
+        for span in spans(len(rows), self._batch):
+            x = as_float(rows[span])
+            turns = [self._latents(turn, device) for turn in ((x, x.flip(-1)) if self._mirrored else (x,))]
+            laws = torch.stack(turns, 1)
+            made = made if len(made) else allocate((len(rows), *laws.shape[1:]), dtype=laws.dtype)
+            made[span] = laws
+            if progress is not None:
+                progress.advance(len(x))
         return made
+
+    def latents(self, rows: Rows, device: torch.device) -> Float[Tensor, "n 2 c h w"]:
+        """Return the mean and the standard deviation of the latents of each picture, on the CPU.
+
+        Args:
+            rows: Pictures (n, …), uint8 or in [-1, 1].
+            device: Where they are encoded.
+        """
+        return torch.cat([self._latents(as_float(rows[span]), device) for span in spans(len(rows), self._batch)])
+
+    @torch.no_grad()
+    def _latents(self, x: Tensor, device: torch.device | str) -> Tensor:
+        """Return mean and deviation of the latents of at most one batch of pictures."""
+        filled = torch.cat([x, x[-1:].expand(self._batch - len(x), *x.shape[1:])])
+        law = self._vae.to(device).encode(filled.to(device)).latent_dist
+        self.pictures += len(x)
+        return torch.stack([law.mean, law.std], 1)[: len(x)].cpu()
 
     @torch.no_grad()
     def decoded(self, latents: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k p q"]:
@@ -78,20 +104,38 @@ class Encoders(LatentCoder):
 
     They are read when they are first used, so that a run that is only planned does not read them.
 
+    Batches of prompts are full too, as those of pictures are.
+
     Args:
         folder: The pipeline.
         batch: How many pictures or prompts pass through a network at a time.
+        mirrored: Whether each picture that is trained on is encoded mirrored too.
 
     Attributes:
         prompts: How many prompts the text encoder has encoded.
+        known: Gives the states of prompts that are encoded already; None encodes prompts here.
     """
 
-    def __init__(self, folder: PipelineFolder, batch: int) -> None:
-        super().__init__(batch)
+    version: ClassVar[int] = 1  # raised whenever the same files would give other encodings
+
+    def __init__(self, folder: PipelineFolder, batch: int, mirrored: bool = False) -> None:
+        super().__init__(batch, mirrored)
         self._folder = folder
         self.prompts = 0
+        self.known: States | None = None
         self._numbers: dict[str, int] = {}
         self._states = torch.empty(0)
+
+    @property
+    def row_identity(self) -> Mapping[str, Any]:
+        """Return what the latents of a picture depend on besides the picture."""
+        return {"version": self.version, "vae": self._folder.checksum_of_pictures, "mirrored": self._mirrored}
+
+    @property
+    def prompt_identity(self) -> Mapping[str, Any]:
+        """Return what the states of a prompt depend on besides its text."""
+        texts, zero = self._folder.checksum_of_texts, self._folder.empty_is_zero
+        return {"version": self.version, "texts": texts, "empty_is_zero": zero}
 
     @property
     def scale(self) -> float:
@@ -115,6 +159,8 @@ class Encoders(LatentCoder):
         """
         used, place = torch.unique(index, return_inverse=True)
         texts = [captions[number] for number in used.tolist()]
+        if self.known is not None:
+            return View.of(self.known(texts)).index_select(0, place)
         self._encode(texts, device)
         numbers = torch.tensor([self._numbers[text] for text in texts], dtype=torch.int64)
         return View([Source(self._states)], numbers[place])
@@ -125,8 +171,34 @@ class Encoders(LatentCoder):
         Args:
             device: Where it is encoded.
         """
-        self._encode([], device)
+        if self.known is None:
+            self._encode([], device)
+        elif not len(self._states):
+            self._states = self.known([""])[:]
         return self._states[EMPTY]
+
+    def encode_prompts(
+        self, texts: Sequence[str], device: str, progress: Progress | None = None, allocate: Allocate = torch.empty
+    ) -> Float[Tensor, "n length width"]:
+        """Return the text encoder's states of prompts, on the CPU; the rows are those of `states`.
+
+        Args:
+            texts: The prompts.
+            device: Where they are encoded.
+            progress: Told of every prompt.
+            allocate: Makes room for what is returned.
+
+        Raises:
+            UserError: a prompt is longer than the tokenizer takes.
+        """
+        self.check(texts)
+        made = torch.empty(0)
+        for span, states in zip(spans(len(texts), self._batch), self._batches(texts, device), strict=True):
+            made = made if len(made) else allocate((len(texts), *states.shape[1:]), dtype=states.dtype)
+            made[span] = states
+            if progress is not None:
+                progress.advance(len(states))
+        return made
 
     def check(self, texts: Sequence[str]) -> None:
         """Refuse prompts that the tokenizer would cut off.
@@ -153,33 +225,43 @@ class Encoders(LatentCoder):
             if net is not None:
                 net.to("cpu")
 
+    def close(self) -> None:
+        """Let go of the networks; they are read again when they are needed."""
+        for name in ("_vae", "_texts"):
+            vars(self).pop(name, None)
+
     def _encode(self, texts: Sequence[str], device: torch.device) -> None:
         """Encode the prompts that are new, and the empty one before all others."""
         new = [text for text in dict.fromkeys(["", *texts]) if text not in self._numbers]
         if not new:
             return
         self.check(new)
-        made = torch.cat([self._states, *self._batches(new, device)])
-        if not self._numbers and self._folder.empty_is_zero:
-            made[EMPTY] = 0
+        self._states = torch.cat([self._states, *self._batches(new, device)])
         self._numbers |= {text: len(self._numbers) + number for number, text in enumerate(new)}
-        self._states, self.prompts = made, self.prompts + len(new)
+
+    def _batches(self, texts: Sequence[str], device: torch.device | str) -> Iterator[Tensor]:
+        """Yield the states of one batch of prompts after another."""
+        for span in spans(len(texts), self._batch):
+            batch = list(texts[span])
+            states = self._states_of([*batch, *[""] * (self._batch - len(batch))], device)[: len(batch)].cpu()
+            if self._folder.empty_is_zero:
+                states[[text == "" for text in batch]] = 0
+            self.prompts += len(batch)
+            yield states
 
     @torch.no_grad()
-    def _batches(self, texts: Sequence[str], device: torch.device) -> Iterator[Tensor]:
+    def _states_of(self, texts: list[str], device: torch.device | str) -> Tensor:
         nets = [net.to(device) for net in self._texts]
-        for span in spans(len(texts), self._batch):
-            tokens = [
-                words(list(texts[span]), padding="max_length", max_length=self._length, return_tensors="pt").to(device)
-                for words in self._tokenizers
-            ]
-            if self._folder.two_texts:
-                yield _side_by_side(nets, tokens).cpu()
-                continue
-            masked = getattr(nets[0].config, "use_attention_mask", False)
-            mask = tokens[0].attention_mask if masked else None
-            states: Tensor = nets[0](tokens[0].input_ids, attention_mask=mask)[0]
-            yield states.cpu()
+        tokens = [
+            words(texts, padding="max_length", max_length=self._length, return_tensors="pt").to(device)
+            for words in self._tokenizers
+        ]
+        if self._folder.two_texts:
+            return _side_by_side(nets, tokens)
+        masked = getattr(nets[0].config, "use_attention_mask", False)
+        mask = tokens[0].attention_mask if masked else None
+        states: Tensor = nets[0](tokens[0].input_ids, attention_mask=mask)[0]
+        return states
 
     @cached_property
     def _vae(self) -> Any:

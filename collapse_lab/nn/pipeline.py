@@ -16,6 +16,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.nn.noising import VariancePreserving
 from collapse_lab.quiet import quiet
 from collapse_lab.storage.files import checksum_of
+from collapse_lab.storage.mapped import checksum_once
 
 INDEX = "model_index.json"
 SCHEDULER = "scheduler/scheduler_config.json"
@@ -129,7 +130,19 @@ class PipelineFolder:
     @cached_property
     def checksum(self) -> str:
         """Return the SHA-256 over the names and contents of all files that are read."""
-        return checksum_of(self._files(), self.path)
+        files = [self.path / INDEX, self.path / SCHEDULER, *self._files(*self.tokenizers, *self.networks)]
+        return checksum_of(files, self.path, checksum_once)
+
+    @cached_property
+    def checksum_of_pictures(self) -> str:
+        """Return the SHA-256 over the files that the latents of pictures depend on."""
+        return checksum_of(self._files("vae"), self.path, checksum_once)
+
+    @cached_property
+    def checksum_of_texts(self) -> str:
+        """Return the SHA-256 over the files that the states of prompts depend on."""
+        parts = [part for part in self.networks if part.startswith("text_encoder")]
+        return checksum_of(self._files(*self.tokenizers, *parts), self.path, checksum_once)
 
     def noising(self) -> VariancePreserving:
         """Return the forward process that the U-Net was trained with, and what it predicts.
@@ -264,12 +277,13 @@ class PipelineFolder:
             "save_pretrained, without a variant"
         )
 
-    def _files(self) -> Iterator[Path]:
-        yield from (self.path / INDEX, self.path / SCHEDULER)
-        for part in self.tokenizers:
-            yield from sorted(file for file in (self.path / part).iterdir() if file.is_file())
-        for part in self.networks:
-            yield from (self.path / part / "config.json", *self._weights(part))
+    def _files(self, *parts: str) -> Iterator[Path]:
+        """Yield the files of tokenizers and networks that are read."""
+        for part in parts:
+            if part in self.tokenizers:
+                yield from sorted(file for file in (self.path / part).iterdir() if file.is_file())
+            else:
+                yield from (self.path / part / "config.json", *self._weights(part))
 
     def _json(self, name: str, otherwise: str) -> dict[str, Any]:
         file = self.path / name

@@ -42,6 +42,7 @@ class DenoisingLoss:
     """
 
     version: ClassVar[int] = 1
+    encodes: ClassVar[bool] = True  # rows come with what the family's encoder makes of them
 
     def __init__(self, draws: Times = 8, bootstrap: Resamplings = 200) -> None:
         self.draws, self.bootstrap = draws, bootstrap

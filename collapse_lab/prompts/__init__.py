@@ -2,8 +2,10 @@
 
 from collapse_lab.prompts.base import Everything, Prompts
 from collapse_lab.prompts.continuation import Continuation
+from collapse_lab.prompts.domain import Domain
 from collapse_lab.prompts.file import File
 from collapse_lab.prompts.held_out import HeldOut
+from collapse_lab.prompts.inputs import Inputs
 from collapse_lab.prompts.labels import Labels
 from collapse_lab.prompts.listed import Listed
 from collapse_lab.prompts.pictures import Pictures
@@ -12,9 +14,11 @@ from collapse_lab.prompts.words import Words
 
 __all__ = [
     "Continuation",
+    "Domain",
     "Everything",
     "File",
     "HeldOut",
+    "Inputs",
     "Labels",
     "Listed",
     "Pictures",

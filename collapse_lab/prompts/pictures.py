@@ -18,7 +18,7 @@ class Pictures(Everything):
     The labels take turns, and so do the pictures of each label: the first ones of each label in the order of the rows.
     So the counts of two labels differ by at most one in every prefix. A family that starts from pictures says how much
     of them it keeps (`model.strength` of stable_diffusion). Samples that a curation draws beside these ones, because it
-    drops some, start from noise.
+    drops some, start from the same pictures again.
     """
 
     def bind(self, spec: Spec) -> Pictures:
@@ -42,8 +42,9 @@ class Pictures(Everything):
         """
         self.bind(spec)
         check_number(n)
-        chosen = train.take(self.rows(n, train.labels))
-        return Conditions(chosen.labels, chosen.captions, chosen.data[:])
+        rows = self.rows(n, train.labels)
+        chosen = train.take(rows)
+        return Conditions(chosen.labels, chosen.captions, chosen.data[:], rows)
 
     def rows(self, n: int, labels: np.ndarray) -> np.ndarray:
         """Return the numbers (n,) of the training rows that the conditions start from.

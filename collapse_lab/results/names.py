@@ -12,6 +12,7 @@ from collapse_lab.metrics.catalogue import (
     GROUP_KID,
     GROUP_RECALL,
     PERPLEXITY_QUANTILE,
+    SIMILARITY,
     Quantity,
     describe,
 )
@@ -20,6 +21,12 @@ THEORY = "_theory"  # the suffix of the value that theory expects, which stands 
 SUFFIXES = ("_lo", "_hi", "_floor", THEORY)
 # The quantities of the first figure, in the order in which the report shows them
 KEY = ("fid", "precision", "recall", "coverage", "agreement", "perplexity")
+
+
+def member_of(name: str) -> tuple[str, str]:
+    """Return the member and the ledger's name of `b:novels/perplexity`; the member is "" where there is none."""
+    member, _, key = name.rpartition(":")
+    return member, key
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,8 @@ class Name:
         subset: the prompt set, `all` where the name has none.
         features: the feature space, empty for a quantity of a probe.
         metric: the name of the quantity, as `metrics.catalogue` has it.
+        member: the member of a population whose number it is, empty for the mean over all members. It stands before the
+            name, as in `b:novels/perplexity`, where a claim asks for one member.
         reference: what it compares with, such as "generation 0"; empty for real rows. It stands in the fingerprints
             of a run, and not in the name.
     """
@@ -39,13 +48,15 @@ class Name:
     subset: str
     features: str
     metric: str
+    member: str = ""
     reference: str = field(default="", compare=False)
 
     @classmethod
-    def of(cls, key: str) -> Name:
+    def of(cls, name: str) -> Name:
         """Split a name of the ledger; a name without a subset belongs to the subset `all`."""
+        member, key = member_of(name)
         subset, *features, metric = key.split("/") if "/" in key else ("all", key)
-        return cls(key, subset, "/".join(features), metric)
+        return cls(key, subset, "/".join(features), metric, member)
 
     @property
     def quantity(self) -> Quantity | None:
@@ -65,7 +76,7 @@ class Name:
     @property
     def is_part(self) -> bool:
         """Return whether it is drawn in one picture with others, and so has no panel of its own."""
-        parts = (CLASS_SHARE, GROUP_RECALL, GROUP_KID, PERPLEXITY_QUANTILE)
+        parts = (CLASS_SHARE, GROUP_RECALL, GROUP_KID, PERPLEXITY_QUANTILE, SIMILARITY)
         return self.metric.startswith(parts) and self.metric not in CATALOGUE
 
     @property

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from collapse_lab.results.collect import Collection, SeedGroup
 from collapse_lab.results.intervals import of_mean
+from collapse_lab.results.names import member_of
 from collapse_lab.results.run import Run
+from collapse_lab.types import Record
 
 MOST_LINES = 12
 MOST_POINTS = 500  # of a line; a figure of the page is about 300 points wide
@@ -104,11 +106,11 @@ def point(
     values, intervals = [], []
     for run in runs:
         wanted = final(run, metric) if generation is None else generation
-        rows = [r.metrics for r in run.by_generation.get(wanted, ()) if model in (None, r.model)]
-        rows = [row for row in rows if metric in row]
+        records = [record for record in run.by_generation.get(wanted, ()) if model in (None, record.model)]
+        rows, key = _rows(records, metric)
         if rows:
-            values.append(float(np.mean([row[metric] for row in rows])))
-            intervals += [(row.get(f"{metric}_lo", np.nan), row.get(f"{metric}_hi", np.nan)) for row in rows]
+            values.append(float(np.mean([row[key] for row in rows])))
+            intervals += [(row.get(f"{key}_lo", np.nan), row.get(f"{key}_hi", np.nan)) for row in rows]
     if not values:
         return (np.nan, np.nan, np.nan)
     mean = of_mean(values)
@@ -119,16 +121,17 @@ def point(
 
 def value(run: Run, metric: str, generation: int) -> float | None:
     """Return a metric of a run at one generation, the mean over its models; None where it was not measured."""
-    values = [r.metrics[metric] for r in run.by_generation.get(generation, ()) if metric in r.metrics]
-    return float(np.mean(values)) if values else None
+    rows, key = _rows(run.by_generation.get(generation, ()), metric)
+    return float(np.mean([row[key] for row in rows])) if rows else None
 
 
 def along(run: Run, metric: str) -> tuple[np.ndarray, np.ndarray]:
     """Return (generations, values), each (m,), of a metric along one chain, the mean over its models."""
     by_generation: dict[int, list[float]] = {}
+    member, key = member_of(metric)
     for record in run.records:
-        if metric in record.metrics:
-            by_generation.setdefault(record.generation, []).append(record.metrics[metric])
+        if key in record.metrics and member in ("", record.model):
+            by_generation.setdefault(record.generation, []).append(record.metrics[key])
     generations = sorted(by_generation)
     means = (by_generation[g] for g in generations)
     # Because a call of np.mean takes longer than all else of a long chain, leave it out where there is one value
@@ -137,13 +140,21 @@ def along(run: Run, metric: str) -> tuple[np.ndarray, np.ndarray]:
 
 def final(run: Run, metric: str) -> int:
     """Return the last generation of a run that has the metric; -1 where none has it."""
-    return max((record.generation for record in run.records if metric in record.metrics), default=-1)
+    member, key = member_of(metric)
+    found = (r.generation for r in run.records if key in r.metrics and member in ("", r.model))
+    return max(found, default=-1)
 
 
 def floor_of(run: Run, metric: str) -> float | None:
     """Return the mean value of a metric for real against real in one run; None where it is not known."""
-    values = [r.metrics[f"{metric}_floor"] for r in run.records if f"{metric}_floor" in r.metrics]
-    return float(np.mean(values)) if values else None
+    rows, key = _rows(run.records, f"{metric}_floor")
+    return float(np.mean([row[key] for row in rows])) if rows else None
+
+
+def _rows(records: Sequence[Record], metric: str) -> tuple[list[Mapping[str, float]], str]:
+    """Return the numbers of the records that have a metric, of its member where it names one, and its ledger name."""
+    member, key = member_of(metric)
+    return [r.metrics for r in records if key in r.metrics and member in ("", r.model)], key
 
 
 def floor(collection: Collection, metric: str) -> tuple[float, float] | None:

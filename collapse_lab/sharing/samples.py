@@ -12,6 +12,7 @@ from PIL import Image
 from collapse_lab.engine.payloads import samples_of
 from collapse_lab.images import as_uint8
 from collapse_lab.sharing.chosen import Chosen
+from collapse_lab.storage.store import Payload
 from collapse_lab.types import Exported, Samples, Spec
 
 IMAGES_CALL = """from datasets import load_dataset
@@ -26,7 +27,9 @@ def export_samples(chosen: Chosen, folder: Path) -> Exported:
     """Write the samples of every prompt set, before any curation.
 
     Images lie in a subfolder for each prompt set, and `metadata.jsonl` has a line for each: `file_name`, `prompts` (the
-    prompt set), and, where the samples have them, `text`, `label` and `class`. Texts lie in `texts.jsonl`, a line each.
+    prompt set), and, where the samples have them, `text`, `label` and `class`. An image that was drawn from a real one
+    also has `from_row`, the number of that row of the training split, and `strength`. Texts lie in `texts.jsonl`, a
+    line each.
 
     Args:
         chosen: the generation.
@@ -39,10 +42,11 @@ def export_samples(chosen: Chosen, folder: Path) -> Exported:
     pictures = spec.modality == "image"
     lines = []
     for name, stage in chosen.step.samples.items():
-        samples = samples_of(chosen.stored("sample", stage.key))
+        payload = chosen.stored("sample", stage.key)
+        samples = samples_of(payload)
         rows = _images(samples, folder, name) if pictures else _texts(samples, spec)
-        conditions = _conditions(samples, spec)
-        lines += [{**row, "prompts": name, **condition} for row, condition in zip(rows, conditions, strict=True)]
+        parts = zip(rows, _conditions(samples, spec), _origins(payload, len(samples)), strict=True)
+        lines += [{**row, "prompts": name, **condition, **origin} for row, condition, origin in parts]
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     (folder / ("metadata.jsonl" if pictures else "texts.jsonl")).write_text(text)
     task, call = ("unconditional-image-generation", IMAGES_CALL) if pictures else ("text-generation", TEXTS_CALL)
@@ -71,3 +75,9 @@ def _conditions(samples: Samples, spec: Spec) -> Iterator[dict[str, Any]]:
         if label >= 0:
             condition |= {"label": label} | ({"class": spec.classes[label]} if spec.classes else {})
         yield condition
+
+
+def _origins(payload: Payload, n: int) -> Iterator[dict[str, Any]]:
+    """Yield from which real row each of n samples was drawn, where it was."""
+    for row in payload.meta.get("rows", [None] * n):
+        yield {} if row is None else {"from_row": row, "strength": payload.meta["strength"]}

@@ -88,7 +88,7 @@ class Console:
     def record(self, record: Record) -> None:
         """Print one line: counts, the first two key metrics, seconds."""
         self._records.append(record)
-        counts = " + ".join(f"{n:,} {kind}" for kind, n in record.counts.items())
+        counts = " + ".join(f"{record.counts.get(kind, 0):,} {kind}" for kind in ("real", "synthetic"))
         metrics = [f"{name} {_number(record.metrics[name])}" for name in key_metrics([record])[:2]]
         seconds = f"{sum(record.seconds.values()):.1f} s"
         fields = [f"generation {self._counter(record.generation)}", record.model, counts, *metrics, seconds]

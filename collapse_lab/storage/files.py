@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
@@ -105,11 +105,17 @@ def checksum(path: Path) -> str:
     return checksum_of(sorted(file for file in path.rglob("*") if file.is_file()), path)
 
 
-def checksum_of(files: Iterable[Path], folder: Path) -> str:
-    """Return SHA-256, in hex, over the names and contents of files below a folder, in the order that is given."""
+def checksum_of(files: Iterable[Path], folder: Path, sum_of: Callable[[Path], str] = checksum) -> str:
+    """Return SHA-256, in hex, over the names and contents of files below a folder, in the order that is given.
+
+    Args:
+        files: the files.
+        folder: what their names are relative to.
+        sum_of: returns SHA-256, in hex, of one file.
+    """
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file.relative_to(folder).as_posix()}\0{checksum(file)}\0".encode())
+        digest.update(f"{file.relative_to(folder).as_posix()}\0{sum_of(file)}\0".encode())
     return digest.hexdigest()
 
 

@@ -12,6 +12,7 @@ from collapse_lab.types.data import (
     Tokens,
     Weights,
 )
+from collapse_lab.types.encoding import Encoder, States
 from collapse_lab.types.execution import Allocate, Checkpointing, Executor, FitRequest, SampleRequest
 from collapse_lab.types.family import Arithmetic, Budget, Exported, GenerativeModel, Progress
 from collapse_lab.types.measures import Comparison, Estimate, FeatureSet, Prospect, Subject, Task
@@ -62,6 +63,7 @@ __all__ = [
     "Curation",
     "Dataset",
     "DrawRequest",
+    "Encoder",
     "Estimate",
     "Executor",
     "Exported",
@@ -98,6 +100,7 @@ __all__ = [
     "Sink",
     "Spec",
     "Split",
+    "States",
     "Subject",
     "Task",
     "Times",

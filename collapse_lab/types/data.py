@@ -140,11 +140,14 @@ class Samples(Generic[R]):
             int64.
         labels: (n,) int64, -1 where a row has none.
         captions: of the n rows, or no captions.
+        encoded: (n, …) what a family's encoder makes of the rows (`Encoder`); None where there is none, or where the
+            family encodes the rows itself.
     """
 
     data: R
     labels: np.ndarray
     captions: Captions = field(default_factory=Captions)
+    encoded: Rows | None = None
 
     def __len__(self) -> int:
         return int(self.data.shape[0])
@@ -153,12 +156,14 @@ class Samples(Generic[R]):
         """Return some rows, in the order of their numbers."""
         import torch
 
-        chosen: R = self.data.index_select(0, torch.from_numpy(rows))  # type: ignore[assignment]
-        return Samples(chosen, self.labels[rows], self.captions.take(rows))
+        index = torch.from_numpy(rows)
+        chosen: R = self.data.index_select(0, index)  # type: ignore[assignment]
+        encoded = None if self.encoded is None else self.encoded.index_select(0, index)
+        return Samples(chosen, self.labels[rows], self.captions.take(rows), encoded)
 
     def gathered(self) -> Samples:
         """Return the same rows as a tensor; rows that are one already, or one file as a whole, are not copied."""
-        return Samples(self.data[:], self.labels, self.captions)
+        return Samples(self.data[:], self.labels, self.captions, self.encoded)
 
 
 @dataclass(frozen=True)
@@ -190,11 +195,22 @@ class Conditions:
         captions: the n prompts, or no captions.
         context: what each sample begins with, None for nothing: tokens (n, length) that it continues, or pictures
             (n, c, h, w), uint8, that it is drawn from (image-to-image).
+        rows: (n,) int64, the numbers of the training rows that the pictures of `context` are; None where it holds none.
+        encoded: (n, …) what a family's encoder makes of the pictures of `context`; None where the family encodes them
+            itself.
     """
 
     labels: np.ndarray
     captions: Captions
     context: Int[Tensor, n * shape] | UInt8[Tensor, n * shape] | None = None
+    rows: np.ndarray | None = None
+    encoded: Rows | None = None
 
     def __len__(self) -> int:
         return int(self.labels.shape[0])
+
+    def take(self, rows: np.ndarray) -> Conditions:
+        """Return some conditions, in the order of their numbers; a number may come again."""
+        context = None if self.context is None else self.context[rows.tolist()]
+        numbers = None if self.rows is None else self.rows[rows]
+        return Conditions(self.labels[rows], self.captions.take(rows), context, numbers)

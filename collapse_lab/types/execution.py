@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from collapse_lab.types.data import Conditions, Samples
 from collapse_lab.types.family import Arithmetic, Budget, GenerativeModel, Progress
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from collapse_lab.seeds import Seeds
 
 
+@runtime_checkable
 class Allocate(Protocol):
     """Make room for samples: `torch.empty`, or room in a mapped file where they are many."""
 
@@ -52,6 +54,7 @@ class FitRequest:
         progress: told of every step.
         checkpoint: the checkpoint of the fit; None writes none. Families that do not go on from one leave it out, and
             so do fits that are executed together.
+        row_weights: the weight of each row in the loss, (n,), of mean 1; None where all rows count the same.
     """
 
     model: GenerativeModel
@@ -61,6 +64,7 @@ class FitRequest:
     seeds: Seeds
     progress: Progress
     checkpoint: Checkpointing | None = None
+    row_weights: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from collapse_lab.types.data import Conditions, Samples, Weights
 
@@ -26,6 +26,7 @@ class Budget:
         warm: whether the fit starts from an earlier generation's weights.
         rows: the size of the training set, by which a schedule counts epochs; 0 counts the whole fit as one.
         arithmetic: how a GPU computes (`engine.arithmetic.choose_arithmetic`).
+        accumulate: parts that the rows of a step are computed in, one after the other; they divide `batch_size`.
     """
 
     steps: int
@@ -36,8 +37,10 @@ class Budget:
     warm: bool = False
     rows: int = field(default=0, compare=False)
     arithmetic: Arithmetic = "exact"
+    accumulate: int = 1
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Be told where the work stands. Every method is cheap enough to be called at each step."""
 
@@ -102,12 +105,25 @@ class GenerativeModel(Protocol):
     A family that does not take every prompt may have a method `check_prompts(texts: Sequence[str])`, which raises
     `UserError`. It is asked before anything is computed, with the prompts of every prompt set.
 
+    A family whose samples can start from pictures (`Conditions.context` of images) may say so in a class attribute
+    `starts_from_pictures`, True. Its attribute `strength` is the share of the process that they go through, 1 where
+    they are ignored. A prompt set with pictures is refused for every other family.
+
     A family whose fit can go on from a checkpoint may say so in a class attribute `resumes`, True. Its `fit` is then
     given a fifth argument, `checkpoint: Checkpointing | None`, and hands it to `engine.fitting.fit`. The module that is
     fitted is an `engine.checkpoint.Resumable`, which names the family's random streams.
 
+    A family that can give each row a weight of its own in its loss may say so in a class attribute `weighs`, True. Its
+    `fit` is then given a named argument `weights: Float[np.ndarray, " n"]`, of mean 1, where a mixing policy has some.
+
     A family that chooses its weights on validation rows has an attribute or property `validates`, a boolean, and a
     method `validate_on(rows: Samples)`, which is called before `fit`. A run whose data set has no such rows is refused.
+
+    A family that trains on what frozen networks make of rows and prompts may have an attribute or property
+    `frozen_encoder`, an `Encoder`, None where a model has no such networks. Rows and prompts are then encoded once, as
+    stages of the store. Its `fit` is given samples with `encoded`, and the method `take_states(states: States)` is
+    called before it, and before `sample`, with a function that returns the encodings of prompts. Where it has a
+    property `encodes_context`, True, `sample` is given conditions with `encoded`.
 
     A family whose models another library can open may have a method `export(folder: Path) -> Exported`. It writes the
     model with its present weights into the folder, which is there and empty.

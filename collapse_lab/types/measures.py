@@ -80,6 +80,8 @@ class Subject:
         start: returns the same member's model before the fit of generation 0: pretrained or fresh.
         kept: name -> a number for each sample, (n,), which a probe may add for figures; the ledger has none of them.
         previous: returns the same member's model of the generation before; None in generation 0.
+        member: the name of the member.
+        subset: the name of the prompt set.
     """
 
     model: GenerativeModel
@@ -89,6 +91,8 @@ class Subject:
     start: Callable[[], GenerativeModel] | None = None
     kept: dict[str, np.ndarray] = field(default_factory=dict)
     previous: Callable[[], GenerativeModel] | None = None
+    member: str = "model"
+    subset: str = ""
 
 
 @dataclass(frozen=True)

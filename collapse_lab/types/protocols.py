@@ -137,6 +137,10 @@ class Metric(Protocol):
     A metric that looks at each group of a prompt set says so in a class attribute `grouped`, True. It is then given
     feature sets whose `groups` are filled in where the groups are prompts and not labels.
 
+    A metric that compares the members of a population with each other says so in a class attribute `between`, True. It
+    is given the features of another member's samples for the same prompts in the place of real rows, once for each
+    member before its own, and the other's name is appended to the names that it returns.
+
     A metric that does not take any number of rows may have a method `check_run(comparison: Comparison) -> None`. It is
     called for every prompt set before anything is computed, and raises UserError where the metric would fail later.
 
@@ -168,6 +172,13 @@ class Probe(Protocol):
     A probe that reads rows batch after batch may say so in a class attribute `gathers`, True. The rows of its subject
     are then gathered from their files when they are asked for.
 
+    A probe that looks at the model and at no sample may say so in a class attribute `reads_samples`, False. Where all
+    probes of a run of points say so, and nothing else measures samples, a model samples only what enters the pool, and
+    `generated` of the subject has no rows for other prompt sets.
+
+    A probe that gives the real rows to a family which has an encoder may say so in a class attribute `encodes`, True.
+    The real rows of its subject then come with `encoded`.
+
     A probe that does not take any family and data set may have a method `check_run(prospect: Prospect) -> None`. It is
     called for every member and prompt set before anything is computed, and raises UserError where the probe would fail
     later.
@@ -182,6 +193,14 @@ class Probe(Protocol):
 
 class MixingPolicy(Protocol):
     """Choose the rows of a training set from their provenance alone, never from pixels or tokens.
+
+    A policy whose rows count unequally may have a method
+    `weigh(pool: Provenance, request: DrawRequest, ids: np.ndarray) -> np.ndarray | None`. It is called with what `draw`
+    returned, and returns a weight above 0 for each row, of mean 1, or None where all rows count the same. Only families
+    with the class attribute `weighs` can be fitted to such rows.
+
+    A policy that is told of members by their names may have a method `check_members(names: Sequence[str]) -> None`,
+    which raises UserError before anything is computed where it does not suit the population.
 
     Attributes:
         horizon: how many past generations `draw` may read; None means all of them.

@@ -28,6 +28,7 @@ class Provenance:
         labels: (n,) -1 where a row has none.
         eligible: (n,) bool, whether generations after 0 may train on the row.
         prompts: (n,) the number of the row's prompt: equal for rows of one label and one caption.
+        owner: (n,) of a real row the model k that it is private to, 0 where it is public; 0 for rows of models.
     """
 
     ids: np.ndarray
@@ -36,13 +37,14 @@ class Provenance:
     labels: np.ndarray
     eligible: np.ndarray
     prompts: np.ndarray
+    owner: np.ndarray
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def where(self, mask: np.ndarray) -> Provenance:
         """Return the rows that a mask (n,) selects, in order."""
-        return Provenance(*(getattr(self, field.name)[mask] for field in fields(self)))
+        return Provenance(*(getattr(self, column.name)[mask] for column in fields(self)))
 
     @property
     def real(self) -> Provenance:
@@ -65,6 +67,7 @@ class DrawRequest:
         seeds: where the draw takes its random numbers from.
         originals: ids of the real rows that generation 0 was trained on.
         exposure: source -> its share of the synthetic rows; the shares sum to 1.
+        member: the number of the model that asks: the source of its own rows.
     """
 
     generation: int
@@ -72,6 +75,7 @@ class DrawRequest:
     seeds: Seeds
     originals: np.ndarray
     exposure: Mapping[int, float]
+    member: int = 1
 
     @property
     def n(self) -> int:

@@ -15,7 +15,8 @@ class Record:
     Attributes:
         generation: 0 or more.
         model: the name of a member of the population.
-        counts: rows trained on, by `real` and `synthetic`.
+        counts: rows trained on, by `real` and `synthetic`; where there are several sources of a kind also by
+            `private` and `public`, and by `from_NAME` for each model.
         metrics: name -> number.
         seconds: by `fit`, `sample` and `measure`.
         status: how the generation ended.

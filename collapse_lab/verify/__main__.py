@@ -103,7 +103,7 @@ def _check_metrics(claims: Sequence[Claim], runs: Sequence[Run]) -> None:
     for metric, claim in asked.items():
         if Name.of(metric).quantity is None:
             known = dict.fromkeys(key for run in runs for record in run.records for key in record.metrics)
-            if metric not in known:
+            if Name.of(metric).key not in known:
                 raise UserError(
                     f"{claim.paper}, {claim.id}: no ledger has '{metric}': give runs that measured it, or name another "
                     f"number; {did_you_mean(metric, known)}"

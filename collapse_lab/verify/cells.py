@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from collapse_lab.errors import UserError
+from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.results.names import Name
 from collapse_lab.results.run import Run
 from collapse_lab.results.settings import flattened
@@ -145,6 +145,12 @@ def _check_measured(claim: Claim, flat: Mapping[str, Any], where: str) -> None:
                     f"{where} never measures '{name.key}': its runs have no {group}.{part}, but "
                     f"{', '.join(known) or 'none'}; name one of these, or add {part} to 'setting'"
                 )
+        members = dict.fromkeys(key.split(".")[2] for key in flat if key.startswith("population.members."))
+        if name.member and name.member not in members:
+            raise UserError(
+                f"{where} has no member '{name.member}', of which it asks '{name.key}'; "
+                f"{did_you_mean(name.member, members)}"
+            )
 
 
 def _node(key: str) -> str:

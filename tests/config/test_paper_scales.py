@@ -16,6 +16,12 @@ SIZES: dict[str, dict[str, Any]] = {
     "recursive_gmm": {"n_train": 1000, "generations": 2050, "model.replicas": 1, "model.tol": 1e-5},
     "recursive_vae": {"n_train": 30 * 60_160, "generations": 20, "model.latent": 20, "trainer.batch_size": 256},
     "error_sources": {"n_train": 1000, "generations": 2050, "model.replicas": 1, "model.components": 3},
+    "interacting_linear": {
+        "generations": 15,
+        "dataset.dimension": 12,
+        "dataset.rank.a": 3,
+        "model.singular": "least_norm",
+    },
     "mad": {"n_train": 60_000, "n_samples": 60_000, "model.timesteps": 500, "model.label_dropout": 0.1},
     "nepotistic_emoji": {"n_train": 900, "n_samples": 900, "generations": 5, "dataset.image_size": 64},
 }

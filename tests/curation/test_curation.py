@@ -22,6 +22,14 @@ RNG = np.random.default_rng(0)
 REAL = random_samples(random_conditions(50, 99), 99)
 
 
+def test_images_that_are_sampled_beside_others_start_from_the_same_pictures() -> None:
+    pictures = torch.arange(4, dtype=torch.uint8)[:, None, None, None]
+    more = DropWorst(0.5, oversample=True).enlarge(Conditions(np.array([0, 1, 0, 1]), Captions(), pictures))
+    assert more.labels.tolist() == [0, 1, 0, 1, 0, 1]
+    assert more.context is not None
+    assert more.context.flatten().tolist() == [0, 1, 2, 3, 0, 1]
+
+
 @given(n=st.integers(0, 60), seed=st.integers(0, 1000), captions=st.integers(0, 3), fraction=st.floats(0, 0.99))
 @settings(max_examples=80, deadline=None)
 def test_apply_returns_what_was_planned(n: int, seed: int, captions: int, fraction: float) -> None:
@@ -131,6 +139,40 @@ def test_each_channel_gets_the_levels_of_the_real_channel() -> None:
         for c in range(3):
             levels = matched.data[:, c].float().flatten().sort().values
             assert float((levels - goal[:, c].flatten().sort().values).abs().max()) <= tolerance
+
+
+def test_each_group_gets_the_levels_of_its_own_real_images() -> None:
+    labels = np.array([0, 1, 0, 1])
+    generated = Samples(torch.rand(4, 2, 5, 5, generator=torch.Generator().manual_seed(1)), labels)
+    real = Samples(torch.rand(4, 2, 5, 5, generator=torch.Generator().manual_seed(2)), labels)
+    matched = MatchHistogram("group").apply(generated, real, None, RNG).data
+    for label, c in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        pair = [data[labels == label, c].flatten().sort().values for data in (matched, real.data)]
+        torch.testing.assert_close(*pair, rtol=0, atol=1e-6)
+
+
+def test_each_image_gets_the_levels_of_one_real_image_of_its_label() -> None:
+    labels, drawn = np.array([0, 1, 0, 1, 0]), torch.Generator().manual_seed(3)
+    generated = Samples(torch.rand(5, 1, 6, 6, generator=drawn), labels)
+    real = Samples(torch.rand(4, 1, 6, 6, generator=drawn), np.array([1, 0, 0, 1]))
+    matched = MatchHistogram("image").apply(generated, real, None, np.random.default_rng(4)).data.numpy()
+    used = []
+    for row, label in enumerate(labels):
+        goals = np.flatnonzero(real.labels == label)
+        ranks = generated.data[row, 0].flatten().argsort().argsort()
+        theirs = [real.data[goal, 0].flatten().sort().values[ranks].numpy() for goal in goals]
+        gaps = [float(np.abs(matched[row, 0].ravel() - other).max()) for other in theirs]
+        assert min(gaps) < 1e-6
+        used.append(int(goals[np.argmin(gaps)]))
+    # Each of the two real images of a label is taken once before one comes again
+    assert ({used[0], used[2]}, {used[1], used[3]}) == ({1, 2}, {0, 3})
+    assert used[4] in (1, 2)
+
+
+def test_a_label_without_real_images_is_refused_unless_all_images_share_a_map() -> None:
+    generated, real = Samples(torch.rand(1, 1, 2, 2), np.array([7])), Samples(torch.rand(1, 1, 2, 2), np.array([0]))
+    with pytest.raises(UserError, match="of label 7 to real ones of this label, and there are none"):
+        MatchHistogram("group").apply(generated, real, None, RNG)
 
 
 def test_matching_a_set_to_itself_changes_nothing() -> None:

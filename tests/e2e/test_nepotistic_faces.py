@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from collapse_lab.cli.export import main as export
 from tests.e2e.command import entries, ledger, only_run
 from tests.e2e.faces import GROUPS, needed
 from tests.nursery import Nursery
@@ -40,6 +42,20 @@ def test_unseen_prompts_are_compared_with_generation_0(folder: Path) -> None:
     first, *later = ledger(only_run(folder, "nepotistic_faces"))
     assert "unseen/pixels/fid" not in first["metrics"]
     assert all(line["metrics"]["unseen/pixels/fid"] > 0 for line in later)
+
+
+def test_exported_seed_images_name_the_real_row_that_they_were_drawn_from(folder: Path, tmp_path: Path) -> None:
+    run = only_run(folder, "nepotistic_faces")
+    lines = {}
+    for generation in (0, 1):
+        place = tmp_path / str(generation)
+        assert export([str(run), "--samples", "--generation", str(generation), "--to", str(place)]) == 0
+        read = map(json.loads, (place / "metadata.jsonl").read_text().splitlines())
+        lines[generation] = [line for line in read if line["prompts"] == "seen"]
+    # The groups take turns, and so do the pictures of a group
+    assert len({line["from_row"] for line in lines[0]}) == len(lines[0])
+    assert {line["strength"] for line in lines[0]} == {0.6}
+    assert not any("from_row" in line for line in lines[1])  # because later iterations start from noise
 
 
 def test_generation_0_is_the_published_model_and_later_ones_are_not(folder: Path) -> None:

@@ -90,6 +90,7 @@ CASES = {
     "ddpm": Case(lambda: small("ddpm"), images, {}),
     "ddim": Case(lambda: small("ddim"), images, {}),
     "text2image": Case(text2image, images, {}),
+    "text2image in parts": Case(text2image, images, {"accumulate": 2}),
     "text2image in bfloat16": Case(text2image, images, {"precision": "bf16-mixed"}),
     "vae": Case(lambda: built(VAE, DATA.spec, {"channels": 4, "latent": 3}), images, {"gradient_clip": None}),
     "stable_diffusion": Case(stable_diffusion, lambda: diffusion.rows(20), {}),
@@ -133,7 +134,7 @@ def fit(name: str, kept: Checkpointing | None, progress: Steps | None = None, **
     model.training_step = counted
     budget = replace(Budget(STEPS, BATCH, rows=20, **case.settings), **changes)
     model.fit(case.rows(), budget, place(), progress or Steps(), checkpoint=kept)
-    return {key: value.clone() for key, value in model.weights().items()}, computed
+    return {key: value.clone() for key, value in model.weights().items()}, computed // budget.accumulate
 
 
 @cache

@@ -22,6 +22,7 @@ POOL = Provenance(
     labels=np.zeros(12, np.int64),
     eligible=np.array([True] * 4 + [False] * 2 + [True] * 6),
     prompts=np.zeros(12, np.int64),
+    owner=np.zeros(12, np.int64),
 )
 
 

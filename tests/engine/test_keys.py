@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from collapse_lab.engine.keys import (
     CuratedKey,
+    EncodingKey,
     ExtractorKey,
     FeaturesKey,
     FitKey,
     FloorKey,
     KnownKey,
+    PromptsKey,
     RealFeaturesKey,
     RealKey,
     SampleKey,
@@ -55,6 +57,8 @@ KINDS: list[tuple[type[StageKey], dict[str, Any], dict[str, Any]]] = [
             "vocabulary": ("a", "b"),
             "validation": "ef",
             "arithmetic": "fast",
+            "row_weights": "gh",
+            "accumulate": 2,
         },
     ),
     (
@@ -83,6 +87,8 @@ KINDS: list[tuple[type[StageKey], dict[str, Any], dict[str, Any]]] = [
         {"metric": identity(), "rows": ("ab", "cd"), "n": 40},
         {"metric": identity(k=5), "rows": ("cd", "ab"), "n": 41, "groups": "ef"},
     ),
+    (EncodingKey, {"encoder": identity(), "rows": "ab"}, {"encoder": identity(a=1), "rows": "ac", "block": "ef"}),
+    (PromptsKey, {"encoder": identity(), "texts": "ab"}, {"encoder": identity(a=1), "texts": "ac"}),
     (KnownKey, {"metric": identity(), "rows": "ab"}, {"metric": identity(k=5), "rows": "cd"}),
 ]
 EVERY_KIND = pytest.mark.parametrize(("kind", "facts", "others"), KINDS, ids=lambda value: getattr(value, "kind", ""))

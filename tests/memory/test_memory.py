@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,14 +19,30 @@ GIVE_BACK = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC
 BASE = 10**9  # what a run of a few rows may take: torch and its neighbours alone take about 0.6 GB
 
 
-@pytest.mark.parametrize("rows", [9_000, pytest.param(100_000, marks=pytest.mark.slow)])
-def test_many_rows_take_hardly_more_memory_than_few(tmp_path: Path, rows: int) -> None:
-    command = [sys.executable, "-m", "tests.memory.child", str(tmp_path), str(FEW), str(rows)]
+def peaks_of(module: str, folder: Path, rows: int) -> list[dict[str, Any]]:
+    """Run a module of this package on a few rows and on many, and return what it prints of each."""
+    command = [sys.executable, "-m", f"tests.memory.{module}", str(folder), str(FEW), str(rows)]
     given = os.environ | GIVE_BACK
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=580, env=given)
     assert done.returncode == 0, done.stderr
     few, many = (json.loads(line) for line in done.stdout.splitlines())
-    assert (few["rows"], many["rows"], many["status"]) == (FEW, rows, "ok")
+    assert (few["rows"], many["rows"]) == (FEW, rows)
+    return [few, many]
+
+
+@pytest.mark.slow
+def test_latents_of_many_rows_take_hardly_more_memory_than_those_of_few(tmp_path: Path) -> None:
+    rows, latents = 3000, 2 * 4 * 32 * 32 * 4
+    few, many = (measured["peaks"] for measured in peaks_of("latents", tmp_path, rows))
+    assert many["fit"] - few["fit"] < rows * latents / 8
+    # A part is copied once while it is written
+    assert many["encode"] - few["encode"] < 1024 * latents + rows * latents / 8
+
+
+@pytest.mark.parametrize("rows", [9_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_many_rows_take_hardly_more_memory_than_few(tmp_path: Path, rows: int) -> None:
+    few, many = peaks_of("child", tmp_path, rows)
+    assert many["status"] == "ok"
     base, peak = (max(measured["peaks"].values()) for measured in (few, many))
     assert base < BASE, few
     # The first term is what rows under way take. The second is what is held of each row beside its picture; a copy of

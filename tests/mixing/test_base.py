@@ -25,7 +25,7 @@ SEEDS = Seeds(3, 1, "model", "mix")
 def rows_with(ids: np.ndarray) -> Provenance:
     """Return real rows of one prompt."""
     zeros = np.zeros(len(ids), np.int64)
-    return Provenance(ids, zeros, zeros - 1, zeros, zeros == 0, zeros)
+    return Provenance(ids, zeros, zeros - 1, zeros, zeros == 0, zeros, zeros)
 
 
 @given(st.integers(0, 100_000), st.integers(1, 4).flatmap(exposures))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from collapse_lab.errors import UserError
 from collapse_lab.mixing.accumulate import Accumulate
 from collapse_lab.mixing.contaminate import Contaminate
+from collapse_lab.mixing.interacting import Interacting
 from collapse_lab.mixing.phases import Phase, Phases
 from collapse_lab.mixing.replace import Replace
 from tests.mixing.cases import World
@@ -48,3 +49,8 @@ def test_the_horizon_is_the_longest_of_the_phases() -> None:
 def test_phases_whose_ends_do_not_rise_are_refused(untils: list[int | None]) -> None:
     with pytest.raises(UserError, match=r"mixing\.phases"):
         Phases([Phase(Replace(), until) for until in untils])
+
+
+def test_a_policy_that_weighs_rows_is_no_phase() -> None:
+    with pytest.raises(UserError, match=r"Interacting draws generation 0 and weighs rows itself, which no phase can"):
+        Phases([Phase(Interacting(0.5))])

@@ -29,7 +29,13 @@ def pool_of(real: list[int], synthetic: list[int], sources: int = 1) -> Provenan
     prompts = np.array(real + synthetic * sources, np.int64)
     source = np.repeat([REAL, *range(1, sources + 1)], [len(real), *[len(synthetic)] * sources])
     return Provenance(
-        np.arange(len(prompts)), source, np.where(source == REAL, -1, 0), prompts, np.ones(len(prompts), bool), prompts
+        ids=np.arange(len(prompts)),
+        source=source,
+        born=np.where(source == REAL, -1, 0),
+        labels=prompts,
+        eligible=np.ones(len(prompts), bool),
+        prompts=prompts,
+        owner=np.zeros(len(prompts), np.int64),
     )
 
 
@@ -43,6 +49,7 @@ def drawn(pool: Provenance, ratio: float, n: int, seed: int = 0, generation: int
         pool.labels,
         pool.eligible,
         pool.prompts,
+        pool.owner,
     )
     ids = Contaminate(ratio, stratify=True).draw(pool, request)
     assert len(set(ids.tolist())) == len(ids) == n

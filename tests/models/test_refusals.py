@@ -97,7 +97,7 @@ def node(**changes: Any) -> dict[str, Any]:
         ),
         ("linear_regression", {"noise": 0.0}, r"model\.noise is above 0; got 0\.0"),
         ("linear_regression", {"noise": float("inf")}, r"model\.noise takes a finite number; got inf"),
-        ("linear_regression", {"inputs": "new"}, r"model\.inputs is one of same, fresh; got 'new'"),
+        ("linear_regression", {"inputs": "new"}, r"model\.inputs is one of same, fresh, given; got 'new'"),
         ("rkhs", {"ridge": 0.0}, r"model\.ridge is above 0; got 0\.0"),
         ("stable_diffusion", {"prompt_dropout": 1.0}, r"model\.prompt_dropout is in \[0, 1\); got 1\.0"),
         ("stable_diffusion", {"encoding_batch": 0}, r"model\.encoding_batch is 1 or more; got 0"),

@@ -231,7 +231,7 @@ def test_mirrored_rows_are_encoded_mirrored(folders: dict[str, Path]) -> None:
     model, data = sd(folder, pixels=Pixels(mirrored=True)), rows(64)
     model.begin(data, budget(0), place())
     assert model.encoders.pictures == 128
-    model._latents[:, 1] = 0  # no deviation, so that the means can be told apart
+    model._latents[:][:, :, 1] = 0  # no deviation, so that the means can be told apart
     with torch.no_grad():
         drawn = model.draw(torch.arange(64))[0]
         straight, mirrored = model.encoded(data.data), model.encoded(data.data.flip(-1))

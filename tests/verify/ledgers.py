@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from collapse_lab.results.names import member_of
 from collapse_lab.results.run import Run
 from collapse_lab.types import Record
 from collapse_lab.verify.cells import Cell, cells
@@ -132,12 +133,20 @@ def values_of(test: Test, groups: Sequence[str], v: float, seed: int) -> Values:
 
 
 def run_of(claim: Claim, group: str, seed: int, values: Values) -> Run:
-    """Return a run of one cell of a claim whose ledger has these values, each beside its floor."""
+    """Return a run of one cell of a claim whose ledger has these values, each beside its floor.
+
+    Where a claim asks for a member of a population, another member has other values of the same names.
+    """
     own = {(metric, generation): value for (name, metric, generation), value in values.items() if name == group}
-    records = [
-        Record(generation, "model", {}, _metrics(own, generation), {}, "ok", {}, {})
-        for generation in range(max((generation for _, generation in own), default=0) + 1)
-    ]
+    last = max((generation for _, generation in own), default=0)
+    records = []
+    for generation in range(last + 1):
+        for member in sorted({member_of(metric)[0] for metric, _ in own}):
+            found = {(key, g): v for (metric, g), v in own.items() for m, key in [member_of(metric)] if m == member}
+            if member:
+                others = {place: 7.5 + 3 * value for place, value in found.items()}
+                records.append(Record(generation, "another", {}, _metrics(others, generation), {}, "ok", {}, {}))
+            records.append(Record(generation, member or "model", {}, _metrics(found, generation), {}, "ok", {}, {}))
     return Run(
         Path(f"/runs/{claim.paper}/{claim.id}-{group}-{seed}"), _config(cells(claim)[group], seed), tuple(records)
     )

@@ -1,0 +1,165 @@
+"""The members of a population: what each knows of each domain, how alike they are, and whose rows they train on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from collapse_lab.metrics.catalogue import SIMILARITY
+from collapse_lab.report.plot import Caption, Legend, Plot, plot, stem
+from collapse_lab.report.section import Section
+from collapse_lab.report.style import palette
+from collapse_lab.report.tiles import Tiles, draw, strip_note
+from collapse_lab.results.collect import Collection, SeedGroup
+from collapse_lab.results.names import Name
+from collapse_lab.results.series import evenly, point
+from collapse_lab.types import Record
+
+MOST_GROUPS = 4
+MOST_GENERATIONS = 9
+MOST_ROWS = 40
+MOST_MEMBERS = 4
+# What says how well a model knows a domain; the first that was measured on several prompt sets is drawn
+KNOWING = ("perplexity", "squared_error", "coverage", "recall", "fid")
+
+
+def section(collection: Collection) -> Section | None:
+    """Return heat maps of member and domain over the generations, and of how alike two members are.
+
+    Args:
+        collection: The runs of the page.
+
+    Returns:
+        The section; None where every run has one model.
+    """
+    groups = _groups(collection)
+    known = next((names for metric in KNOWING if len(names := _of_metric(collection, metric)) > 1), [])
+    alike = [name for name in collection.names if name.metric.startswith(SIMILARITY)]
+    plots = [
+        panel for group in groups for panel in (_knowledge(group, known), _likeness(group, alike)) if panel is not None
+    ]
+    if not plots:
+        return None
+    notes = ["A row is a model and a domain: how well the model knows it, generation after generation."]
+    if alike:
+        notes.append("A row of two models is the cosine of what both draw or write for the same prompts.")
+    notes.append(strip_note(any(len(group.runs) > 1 for group in groups)))
+    if len(groups) < len(collection.seed_groups):
+        notes.append(f"{len(groups)} of {len(collection.seed_groups):,} configurations are drawn.")
+    return Section.of_plots("Who knows what", plots, " ".join(notes), columns=2)
+
+
+def flow(collection: Collection) -> Section | None:
+    """Return the shares of each source in what each member trains on, stacked, over the generations.
+
+    Args:
+        collection: The runs of the page.
+
+    Returns:
+        The section; None where no ledger counts the rows of several sources.
+    """
+    drawn = [(group, name) for group in _groups(collection) for name in _members(group)[:MOST_MEMBERS]]
+    sources = list(dict.fromkeys(s for group, name in drawn for r in _records(group, name) for s in _sources(r)))
+    if not sources:
+        return None
+    inks = palette(len(sources), ordered=False)
+    legend = Legend("rows", [source.replace("_", " ") for source in sources], inks)
+    plots = [
+        plot(
+            partial(_stack, records=_records(group, name), sources=sources, inks=inks),
+            Caption(f"Training rows of {name}", "", group.label),
+            stem("flow", name, group.label),
+            row=group.label,
+            legend=legend,
+        )
+        for group, name in drawn
+    ]
+    note = "Share of each source in the training set of a model; rows from a model are those that it generated."
+    return Section.of_plots("Who learns from whom", plots, note, legend, columns=2)
+
+
+def _groups(collection: Collection) -> list[SeedGroup]:
+    groups = [group for group in collection.seed_groups if len(_members(group)) > 1]
+    return [groups[i] for i in evenly(len(groups), MOST_GROUPS)] if groups else []
+
+
+def _members(group: SeedGroup) -> list[str]:
+    """Return the names of the models of a configuration, in the order of their lines."""
+    return list(dict.fromkeys(record.model for run in group.runs for record in run.records))
+
+
+def _of_metric(collection: Collection, metric: str) -> list[Name]:
+    names = [name for name in collection.names if name.metric == metric]
+    return [name for name in names if name.features == names[0].features]
+
+
+def _knowledge(group: SeedGroup, names: Sequence[Name]) -> Plot | None:
+    rows = [(member, name) for member in _members(group) for name in names]
+    if not rows:
+        return None
+    caption = Caption(names[0].title, "", " · ".join(filter(None, (group.label, f"{names[0].better} is better"))))
+    return _tiles(group, rows, [f"{m} · {n.subset}" for m, n in rows], caption, names[0].better, "knowledge")
+
+
+def _likeness(group: SeedGroup, names: Sequence[Name]) -> Plot | None:
+    rows = [(member, name) for name in names for member in _members(group) if member != _other(name)]
+    rows = [(member, name) for member, name in rows if _measured(group, member, name)]
+    if not rows:
+        return None
+    labels = [f"{member}, {_other(name)} · {name.subset}" for member, name in rows]
+    return _tiles(group, rows, labels, Caption("Similarity of two models", "", group.label), "", "likeness")
+
+
+def _other(name: Name) -> str:
+    return name.metric.removeprefix(SIMILARITY)
+
+
+def _measured(group: SeedGroup, member: str, name: Name) -> bool:
+    return any(name.key in record.metrics for record in _records(group, member))
+
+
+def _records(group: SeedGroup, member: str) -> list[Record]:
+    """Return the lines of a member in the first run of a configuration."""
+    return [record for record in group.runs[0].records if record.model == member]
+
+
+def _tiles(
+    group: SeedGroup, rows: Sequence[tuple[str, Name]], labels: Sequence[str], caption: Caption, better: str, kind: str
+) -> Plot | None:
+    generations = sorted({record.generation for run in group.runs for record in run.records if record.metrics})
+    generations = [generations[i] for i in evenly(len(generations), MOST_GENERATIONS)]
+    kept = evenly(len(rows), MOST_ROWS)[::-1]  # rows are drawn from the bottom up, and read from the top down
+    values = np.asarray([[point(group.runs, rows[i][1].key, g, rows[i][0]) for g in generations] for i in kept])
+    if not np.isfinite(values[..., 0]).any():
+        return None
+    tiles = Tiles(
+        np.moveaxis(values, 2, 0),
+        x=np.arange(len(generations), dtype=float),
+        columns=[str(generation) for generation in generations],
+        rows=[labels[i] for i in kept],
+        xlabel="generation",
+        ylabel="",
+        better=better,
+    )
+    return plot(lambda ax: draw(ax, tiles), caption, stem(kind, group.label), row=group.label, height=tiles.height)
+
+
+def _sources(record: Record) -> list[str]:
+    return [source for source in record.counts if source not in ("real", "synthetic")]
+
+
+def _stack(ax: Axes, records: Sequence[Record], sources: Sequence[str], inks: Sequence[tuple[str, str]]) -> None:
+    x = np.asarray([record.generation for record in records], float)
+    counts = np.asarray([[record.counts.get(source, 0) for record in records] for source in sources], float)
+    shares = counts / np.maximum(counts.sum(0), 1)
+    if len(x) == 1:  # an area needs two points, so draw a single generation as wide as a bar
+        x, shares = np.concatenate([x - 0.2, x + 0.2]), np.repeat(shares, 2, axis=1)
+    ax.stackplot(x, shares, colors=[light for light, _ in inks], alpha=0.85, linewidth=0)
+    ax.set_xlim(x[0], x[-1])
+    ax.set_ylim(0, 1)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    ax.set_xlabel("generation")

@@ -1,0 +1,79 @@
+"""Two language models that learn from what both write, from one command, on texts of three made-up domains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.e2e.command import ledger, only_run
+from tests.nursery import Nursery
+
+WORDS = {
+    "public": "the river city north basin of is in large county a river",
+    "a_texts": "she said softly and he wept upon hearing her dear heart",
+    "b_texts": "congress shall our nation tariff treasury we must war peace",
+}
+LINE = ["+experiment=interacting_lm", "generations=2", "n_train=40", "mixing.initial=80", "n_samples=24", "device=cpu"]
+LINE += ["dataset.train=80", "dataset.reference=12", "dataset.vocabulary=300", "dataset.block=16", "features=[]"]
+LINE += ["metrics=[]", "probes=[perplexity]", "model.width=32", "model.layers=1", "model.heads=2", "sinks=[]"]
+LINE += ["trainer.steps=60", "trainer.finetune_steps=20", "model.optimisation.lr=0.01"]
+LINE += ["model.optimisation.finetune_lr=0.01"]
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Write the texts of each domain, and return the overrides that name them."""
+    folder, rng = tmp_path_factory.mktemp("domains"), np.random.default_rng(0)
+    overrides = []
+    for name, words in WORDS.items():
+        documents = [" ".join(rng.choice(words.split(), 12)) + "." for _ in range(250)]
+        (folder / f"{name}.txt").write_text("\n\n".join(documents))
+        node = f"{{_target_: collapse_lab.datasets.textfile.TextFile, path: {folder / name}.txt}}"
+        overrides += [f"~dataset.corpora.{name}", f"+dataset.corpora.{name}={node}"]
+    return overrides
+
+
+def chain(
+    nursery: Nursery, folder: Path, corpora: list[str], *overrides: str
+) -> dict[tuple[int, str], dict[str, float]]:
+    """Return the metrics of a run by generation and member."""
+    end = nursery.run([*LINE, *corpora, *overrides, f"paths.runs={folder / 'runs'}", f"paths.data={folder / 'data'}"])
+    assert end.code == 0, end.err
+    lines = ledger(only_run(folder / "runs", "interacting_lm"))
+    assert [(line["generation"], line["model"]) for line in lines] == [(g, m) for g in range(3) for m in ("a", "b")]
+    counts = {(line["generation"], line["model"]): line["counts"] for line in lines}
+    assert {counts[0, m]["private"] for m in ("a", "b")} == {40}
+    assert {counts[0, m]["public"] for m in ("a", "b")} == {40}
+    assert all(sum(counts[g, m][f"from_{j}"] for j in "ab") == counts[g, m]["synthetic"] for g, m in counts)
+    return {(line["generation"], line["model"]): line["metrics"] for line in lines}
+
+
+@pytest.fixture(scope="module")
+def exchanged(
+    nursery: Nursery, tmp_path_factory: pytest.TempPathFactory, corpora: list[str]
+) -> dict[tuple[int, str], dict[str, float]]:
+    return chain(nursery, tmp_path_factory.mktemp("exchanged"), corpora, "ratio=0.5")
+
+
+def test_a_model_learns_the_private_domain_of_the_other_and_keeps_its_own(
+    exchanged: dict[tuple[int, str], dict[str, float]],
+) -> None:
+    for member, own, others in (("a", "a_texts", "b_texts"), ("b", "b_texts", "a_texts")):
+        first, last = exchanged[0, member], exchanged[2, member]
+        assert first[f"{own}/perplexity"] < 0.2 * first[f"{others}/perplexity"]
+        assert last[f"{others}/perplexity"] < 0.3 * first[f"{others}/perplexity"]
+        assert last[f"{own}/perplexity"] < 1.5 * first[f"{own}/perplexity"]
+
+
+def test_without_an_exchange_it_learns_nothing_of_it(
+    nursery: Nursery,
+    tmp_path: Path,
+    corpora: list[str],
+    exchanged: dict[tuple[int, str], dict[str, float]],
+) -> None:
+    alone = chain(nursery, tmp_path, corpora, "ratio=0")
+    for member, others in (("a", "b_texts"), ("b", "a_texts")):
+        assert alone[0, member] == exchanged[0, member]  # generation 0 is the same
+        assert alone[2, member][f"{others}/perplexity"] > 0.8 * alone[0, member][f"{others}/perplexity"]

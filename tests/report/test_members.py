@@ -1,0 +1,80 @@
+"""What the page shows of a population: who knows what, who is like whom, and whose rows each member trains on."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import yaml
+
+from collapse_lab.report import members, write_report
+from collapse_lab.results.collect import collect
+from collapse_lab.storage.formats import FORMAT, MARK
+
+PERPLEXITY = {("a", "novels"): 20.0, ("a", "speeches"): 200.0, ("b", "novels"): 300.0, ("b", "speeches"): 30.0}
+
+
+def write(folder: Path, models: tuple[str, ...] = ("a", "b"), ratio: float = 0.5) -> Path:
+    """Write a run of two language models, of which each learns the other's domain."""
+    folder.mkdir(parents=True)
+    config = {MARK: FORMAT, "name": "interacting_lm", "seed": 0, "ratio": ratio, "generations": 3}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    lines = []
+    for generation in range(4):
+        for model in models:
+            metrics = {
+                f"{subset}/perplexity": value / (1 + generation if value > 100 else 1)
+                for (member, subset), value in PERPLEXITY.items()
+                if member == model
+            }
+            if model == "b":
+                metrics["novels/text_embedding/similarity_a"] = 0.5 + 0.1 * generation
+            counts = {"real": 60, "synthetic": 40, "private": 30, "public": 30, "from_a": 10, "from_b": 30}
+            lines.append(
+                {
+                    "generation": generation,
+                    "model": model,
+                    "counts": counts,
+                    "metrics": metrics,
+                    "seconds": {},
+                    "status": "ok",
+                    "keys": {},
+                    "features": {},
+                }
+            )
+    (folder / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def test_a_row_of_tiles_is_a_member_and_a_domain(tmp_path: Path) -> None:
+    write(tmp_path / "runs" / "one")
+    section = members.section(collect([tmp_path]))
+    assert section is not None
+    knowledge, likeness = section.plots
+    texts = re.findall(r">([^<>]+)</text>", knowledge.inline)
+    assert [text for text in texts if "·" in text] == ["b · speeches", "b · novels", "a · speeches", "a · novels"]
+    assert {"300", "75", "200", "50", "30", "20"} <= set(texts)  # the values of the first and the last generation
+    assert "b, a · novels" in re.findall(r">([^<>]+)</text>", likeness.inline)
+
+
+def test_the_sources_of_a_training_set_are_stacked_to_one(tmp_path: Path) -> None:
+    write(tmp_path / "runs" / "one")
+    section = members.flow(collect([tmp_path]))
+    assert section is not None
+    assert [plot.caption.title for plot in section.plots] == ["Training rows of a", "Training rows of b"]
+    assert [label for *_, label in section.context["legend"]] == ["private", "public", "from a", "from b"]
+
+
+def test_a_run_of_one_model_has_neither(tmp_path: Path) -> None:
+    write(tmp_path / "runs" / "one", models=("a",))
+    collection = collect([tmp_path])
+    assert members.section(collection) is None
+    assert members.flow(collection) is None
+
+
+def test_the_page_has_both_sections(tmp_path: Path) -> None:
+    for ratio in (0.0, 0.5):
+        write(tmp_path / "runs" / f"r{ratio}", ratio=ratio)
+    page = write_report([tmp_path / "runs"], tmp_path / "report.html").read_text()
+    assert page.index("Who knows what") < page.index("Who learns from whom")
