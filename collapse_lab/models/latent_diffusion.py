@@ -205,7 +205,7 @@ class LatentDiffusion(Latent):
         with torch.autocast(self.device.type, enabled=False):
             super().encode_rows()
         if not self._budget.warm:
-            self.latent_scale.fill_(scale_of(self._latents[:].flatten(0, 1)))
+            self.latent_scale.fill_(scale_of(self._latents[:][:, 0]))
             self._scale = float(self.latent_scale)
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:

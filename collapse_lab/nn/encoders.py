@@ -104,6 +104,8 @@ class Encoders(LatentCoder):
 
     They are read when they are first used, so that a run that is only planned does not read them.
 
+    Batches of prompts are full too, as those of pictures are.
+
     Args:
         folder: The pipeline.
         batch: How many pictures or prompts pass through a network at a time.
