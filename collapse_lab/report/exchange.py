@@ -1,0 +1,113 @@
+"""Gain against homogenisation: what models learn of domains that they never saw, over how alike they become."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from collapse_lab.metrics.catalogue import SIMILARITY
+from collapse_lab.report.curves import legend_of
+from collapse_lab.report.members import KNOWING
+from collapse_lab.report.plot import Caption, plot, stem
+from collapse_lab.report.section import Section
+from collapse_lab.report.style import MUTED, marker
+from collapse_lab.results.collect import Collection, SeedGroup
+from collapse_lab.results.names import Name
+from collapse_lab.results.run import Run
+from collapse_lab.results.series import lines
+
+LOGARITHMIC = ("perplexity", "squared_error")  # a gain of these is how many times smaller they become
+
+
+def section(collection: Collection) -> Section | None:
+    """Return a path over the generations for each configuration: gain upwards, similarity across.
+
+    The gain is the mean over models and over the private domains of the others. For a metric on a logarithmic scale it
+    is log2(first / now), else the difference from generation 0 in the better direction.
+
+    Args:
+        collection: The runs of the page.
+
+    Returns:
+        The section; None where no run has private domains and a similarity between its models.
+    """
+    metric = next((m for m in KNOWING if any(n.metric == m for n in collection.names)), "")
+    name = next((name for name in collection.names if name.metric == metric), None)
+    groups = [group for _, group, _ in lines(collection)]
+    if name is None or len(groups) < 2:
+        return None
+    paths = [(rank, path) for rank, group in enumerate(groups) if len(path := _path(group, name))]
+    if not paths:
+        return None
+    legend = legend_of(collection)
+    times = name.metric in LOGARITHMIC
+    gain = f"log2 of how many times smaller: {name.title.lower()}" if times else f"gain in {name.title.lower()}"
+    drawn = plot(
+        partial(_draw, paths=paths, inks=[ink for ink, _ in legend.inks], times=times),
+        Caption("Gain on domains that a model never saw", "", gain),
+        stem("exchange", name.key),
+        legend=legend,
+    )
+    note = (
+        "A path leads from generation 0, at the height of 0, to the last one, which has the large mark. Upwards: what "
+        "models gain on the private domains of the others. To the right: how alike models are on private domains."
+    )
+    return Section.of_plots("Gain against homogenisation", [drawn], note, legend)
+
+
+def _path(group: SeedGroup, name: Name) -> np.ndarray:
+    """Return (similarity, gain) of each generation, means over the runs, (m, 2); no rows where they are not known."""
+    of_runs = [path for run in group.runs if len(path := _of_run(run, name))]
+    shortest = min(map(len, of_runs), default=0)
+    return np.mean([path[:shortest] for path in of_runs], axis=0) if shortest else np.zeros((0, 2))
+
+
+def _of_run(run: Run, name: Name) -> np.ndarray:
+    population = run.config.get("population") or {}
+    private: Mapping[str, str] = population.get("private") or {}
+    places = [
+        (member, f"{subset}/{name.features}/{name.metric}" if name.features else f"{subset}/{name.metric}")
+        for member in private
+        for other, subset in private.items()
+        if other != member
+    ]
+    rows: list[tuple[float, float]] = []
+    first: dict[tuple[str, str], float] = {}
+    for generation in sorted(run.by_generation):
+        metrics = {record.model: record.metrics for record in run.by_generation[generation]}
+        known = {place: metrics[place[0]][place[1]] for place in places if place[1] in metrics.get(place[0], {})}
+        first = first or known
+        alike = [
+            value
+            for numbers in metrics.values()
+            for key, value in numbers.items()
+            if _is_similarity(key) and key.split("/")[0] in private.values()
+        ]
+        if alike and known.keys() == first.keys() and known:
+            gains = [_gain(name, first[place], known[place]) for place in places if place in known]
+            rows.append((float(np.mean(alike)), float(np.mean(gains))))
+    return np.asarray(rows, float).reshape(-1, 2)
+
+
+def _is_similarity(key: str) -> bool:
+    name = Name.of(key)
+    return name.metric.startswith(SIMILARITY) and not key.endswith(("_lo", "_hi"))
+
+
+def _gain(name: Name, first: float, now: float) -> float:
+    if name.metric in LOGARITHMIC:
+        return float(np.log2(first / now))
+    return now - first if name.better == "higher" else first - now
+
+
+def _draw(ax: Axes, paths: list[tuple[int, np.ndarray]], inks: list[str], times: bool) -> None:
+    for rank, path in paths:
+        ax.plot(*path.T, color=inks[rank], marker=".", markersize=3, linewidth=1.2)
+        ax.plot(*path[-1], color=inks[rank], marker=marker(rank), markersize=6, linestyle="")
+    ax.axhline(0, color=MUTED, linewidth=0.8)
+    ax.margins(0.08)
+    ax.set_xlabel("similarity of two models")
+    ax.set_ylabel("log2 (first / now)" if times else "gain")
