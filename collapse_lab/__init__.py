@@ -12,11 +12,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collapse_lab.config.composing import Composed, compose
     from collapse_lab.experiment import Experiment, Plan, Result, prepare
+    from collapse_lab.results.frames import frame
+    from collapse_lab.sharing.opened import open_run as open
 
 __version__ = "0.1.0"
-__all__ = ["Composed", "Experiment", "Plan", "Result", "__version__", "compose", "prepare"]
+__all__ = ["Composed", "Experiment", "Plan", "Result", "__version__", "compose", "frame", "open", "prepare"]
 
-_COMPOSING = ("Composed", "compose")
+_PLACES = {  # of the names that are not in collapse_lab.experiment: the module, and the name there
+    "Composed": ("collapse_lab.config.composing", "Composed"),
+    "compose": ("collapse_lab.config.composing", "compose"),
+    "frame": ("collapse_lab.results.frames", "frame"),
+    "open": ("collapse_lab.sharing.opened", "open_run"),
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -25,5 +32,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    module = "collapse_lab.config.composing" if name in _COMPOSING else "collapse_lab.experiment"
-    return getattr(importlib.import_module(module), name)
+    module, there = _PLACES.get(name, ("collapse_lab.experiment", name))
+    return getattr(importlib.import_module(module), there)

@@ -25,7 +25,7 @@ from collapse_lab.sinks.silent import Silent
 from collapse_lab.storage.store import Payload
 from collapse_lab.types import Exported, GenerativeModel, Record
 
-Kind = Literal["model", "samples"]  # what is exported of a generation
+Kind = Literal["model", "weights", "samples"]  # what is read of a generation: a model to export, or to sample from
 AGAIN = "the run's own command computes what the store lacks, once its ledger.jsonl is deleted"
 
 
@@ -83,12 +83,20 @@ class Chosen:
         Raises:
             UserError: as `stored`.
         """
+        made: Exported = self.model().export(folder)  # type: ignore[attr-defined]
+        return made
+
+    def model(self) -> GenerativeModel:
+        """Return the model with the weights that this generation sampled with.
+
+        Raises:
+            UserError: as `stored`.
+        """
         step, payload = self.step, self.stored("fit", self.step.fit.key)
         component = next(model for model in self.lab.models if model.name == step.model)
         model: GenerativeModel = self.lab.fresh(component, Seeds(self.lab.seed, step.generation, step.model, "fit"))
         model.load(payload.tensors)
-        made: Exported = model.export(folder)  # type: ignore[attr-defined]
-        return made
+        return model
 
 
 def choose(path: Path, generation: int | None, member: str | None, changes: Sequence[str], kind: Kind) -> Chosen:
@@ -179,7 +187,7 @@ def _check_stored(chosen: Chosen, plan: Generations, kind: Kind) -> None:
     ready = [str(step.generation) for step in own if _is_ready(step, kind)]
     if str(chosen.step.generation) in ready:
         return
-    store, what = chosen.lab.store, {"model": "weights", "samples": "samples"}[kind]
+    store, what = chosen.lab.store, "samples" if kind == "samples" else "weights"
     if chosen.record is None:
         reason = f"generation {chosen.step.generation} has no {what} yet: let the run go on"
     else:
@@ -193,4 +201,4 @@ def _check_stored(chosen: Chosen, plan: Generations, kind: Kind) -> None:
 
 
 def _is_ready(step: Step, kind: Kind) -> bool:
-    return step.fit.ready if kind == "model" else all(stage.ready for stage in step.samples.values())
+    return all(stage.ready for stage in step.samples.values()) if kind == "samples" else step.fit.ready

@@ -1,0 +1,68 @@
+"""Every number of some runs as one tidy table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from collapse_lab.results.collect import Collection, collect
+from collapse_lab.results.names import Name, base_names
+from collapse_lab.results.run import Run
+from collapse_lab.types import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PLACE = ("experiment", "signature", "seed", "generation", "model", "status")
+NUMBER = ("name", "subset", "features", "metric", "value", "lo", "hi", "floor", "theory")
+
+
+def frame(paths: Sequence[Path | str] | Path | str) -> pd.DataFrame:
+    """Return every number of every generation of some runs, a row each.
+
+    The columns are `experiment`, `signature`, the settings in which the runs differ by their dotted names (such as
+    `ratio`), `seed`, `generation`, `model` and `status`; then `name` (as the ledger has it) with its parts `subset`,
+    `features` and `metric`; then `value`, the 95 % interval `lo` to `hi`, the `floor` of real against real, and what
+    theory expects (`theory`). A number that is not known is NaN. `DataFrame.to_parquet` and `to_csv` write the table.
+
+    Args:
+        paths: run folders, or folders of runs; one of them or several.
+
+    Raises:
+        UserError: a path is missing, or no run has a record.
+    """
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    return of_collection(collect([Path(path) for path in given]))
+
+
+def of_collection(collection: Collection) -> pd.DataFrame:
+    """Return every number of a collection, a row each, as `frame` does."""
+    import pandas as pd  # because the report needs none of it
+
+    knobs = [knob for knob in collection.knobs if knob not in ("name", "seed")]
+    rows = [row for run in collection.runs for record in run.records for row in _rows(run, record, knobs)]
+    columns = [*PLACE[:2], *knobs, *PLACE[2:], *NUMBER]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _rows(run: Run, record: Record, knobs: Sequence[str]) -> Iterator[list[Any]]:
+    """Yield a row for each number of one line of the ledger."""
+    place = [
+        run.name,
+        run.signature,
+        *(run.flat.get(knob) for knob in knobs),
+        run.seed,
+        record.generation,
+        record.model,
+        record.status,
+    ]
+    found = record.metrics
+    for name in base_names(found):
+        beside = [found.get(f"{name.key}_{part}", math.nan) for part in ("lo", "hi", "floor", "theory")]
+        yield [*place, *_parts(name), found[name.key], *beside]
+
+
+def _parts(name: Name) -> list[str]:
+    return [name.key, name.subset, name.features, name.metric]
