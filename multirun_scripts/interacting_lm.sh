@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Let two small language models learn from each other: no exchange (ratio 0), half of the training text from the models,
 # and nothing but it (ratio 1); then three models at one half. Three seeds each, eight generations.
-#   multirun_scripts/interacting_lm.sh [local|slurm|basic]   COST
+#   multirun_scripts/interacting_lm.sh [local|slurm|basic]   an estimated three hours of CPU time, so an hour and a half on two cores
 # The texts come in packages of 30 MB (a third model: 26 MB more), the sentence embeddings in one of 84 MB.
 (
   source "$(dirname "$0")/launch.sh"

@@ -1,4 +1,4 @@
-"""One command: `collapse-lab run|report|verify|sync|status|export|prefetch`; without a word it is `run`."""
+"""One command: `collapse-lab run|report|verify|sync|status|export|prefetch|plan`; without a word it is `run`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ COMMANDS = {
     "status": "collapse_lab.cli.status",
     "export": "collapse_lab.cli.export",
     "prefetch": "collapse_lab.cli.prefetch",
+    "plan": "collapse_lab.cli.plan",
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from collapse_lab.engine.keys import StageKey
-from collapse_lab.storage.store import Payload, Store
+from collapse_lab.storage.store import Payload, Size, Store
 
 
 class Stage:
@@ -24,6 +24,11 @@ class Stage:
         keyed: whether `produce` takes the key, under which a fit keeps its checkpoint.
         derived: stages that it reads too, whose values follow from its facts and its parents, so that its key does not
             name them.
+
+    Attributes:
+        kind: what it is: `fit`, `sample`, `features`, …
+        key: the hash of its facts and of its parents' keys.
+        facts: the facts that it depends on besides its parents, as its manifest holds them.
     """
 
     def __init__(
@@ -39,7 +44,7 @@ class Stage:
         self.kind, self.parents, self.persist = depends_on.kind, list(parents), persist
         self.derived = list(derived)
         self.key: str = depends_on.digest([parent.key for parent in parents])
-        self._store, self._facts = store, depends_on.facts()
+        self._store, self.facts = store, depends_on.facts()
         self._produce: Callable[[], Payload] = partial(produce, self.key) if keyed else produce
         self._payload: Payload | None = None
 
@@ -52,6 +57,11 @@ class Stage:
     def ready(self) -> bool:
         """Return whether the payload can be had without computing it."""
         return self.held or self._store.has(self.kind, self.key)
+
+    @property
+    def size(self) -> Size | None:
+        """Return how long the stage took and how large it is; None where the store does not hold it."""
+        return self._store.size(self.kind, self.key)
 
     def value(self) -> Payload:
         """Return the payload; the stages that it rests on are computed first.
@@ -69,7 +79,7 @@ class Stage:
                 continue
             waiting.pop()
             if stage._payload is None and stage.persist:
-                described = {"fields": stage._facts, "parents": [parent.key for parent in stage.parents]}
+                described = {"fields": stage.facts, "parents": [parent.key for parent in stage.parents]}
                 stage._payload = stage._store.obtain(stage.kind, stage.key, stage._produce, described)
             elif stage._payload is None:
                 stage._payload = stage._store.compute(stage.kind, stage.key, stage._produce)

@@ -65,6 +65,14 @@ class Payload:
         return self
 
 
+@dataclass(frozen=True)
+class Size:
+    """Hold how long a stage took, in seconds, and how many bytes it has."""
+
+    seconds: float
+    bytes: int
+
+
 class Store:
     """Keep committed stages under `root/<kind>/<key>/`, each with a manifest of sizes and SHA-256 sums.
 
@@ -99,6 +107,14 @@ class Store:
     def has(self, kind: str, key: str) -> bool:
         """Return whether the stage is committed. Its checksums are verified when it is first read."""
         return (self._entry(kind, key) / MANIFEST).exists()
+
+    def size(self, kind: str, key: str) -> Size | None:
+        """Return how long a committed stage took and how large it is, by its manifest; None where there is none."""
+        try:
+            manifest = json.loads((self._entry(kind, key) / MANIFEST).read_bytes())
+            return Size(float(manifest["seconds"]), sum(int(file["bytes"]) for file in manifest["files"].values()))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def commits(self, generation: int) -> bool:
         """Return whether the fits and samples of this generation are written to disk at all."""

@@ -72,7 +72,7 @@ def steps_of_lab(lab: Lab) -> list[Step]:
 
 
 def facts(stage: Stage) -> dict[str, Any]:
-    return stage._facts
+    return stage.facts
 
 
 def test_every_generation_has_a_step_of_every_model_in_their_order() -> None:

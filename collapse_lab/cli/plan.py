@@ -1,0 +1,195 @@
+"""`collapse-lab plan +experiment=… ratio=0,0.1,1`: what a sweep would compute, and how long that takes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Column, Table
+
+from collapse_lab.errors import UserError
+
+if TYPE_CHECKING:
+    from collapse_lab.engine.stages import Stage
+    from collapse_lab.experiment import Experiment
+    from collapse_lab.storage.store import Size
+
+
+@dataclass
+class Kind:
+    """Count the stages of one kind.
+
+    Attributes:
+        stages: how many different stages there are.
+        shared: how many of them several cells need.
+        ready: how many of them the store holds.
+        measured: seconds and bytes of those that it holds.
+    """
+
+    stages: int = 0
+    shared: int = 0
+    ready: int = 0
+    measured: list[Size] = field(default_factory=list)
+
+    @property
+    def to_do(self) -> int:
+        """Return how many of them are to be computed."""
+        return self.stages - self.ready
+
+    @property
+    def seconds(self) -> float | None:
+        """Return an estimate of the seconds to do, from the mean of those measured; None where none is measured."""
+        return None if not self.measured else self.to_do * sum(m.seconds for m in self.measured) / len(self.measured)
+
+    @property
+    def bytes(self) -> float | None:
+        """Return an estimate of the bytes to be written; None where none is measured."""
+        return None if not self.measured else self.to_do * sum(m.bytes for m in self.measured) / len(self.measured)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the stages of a sweep: how many there are, are shared, are there, and are to do, with time and disk.
+
+    Args:
+        arguments: the command line without the program's name; None takes that of this process.
+
+    Returns:
+        Exit code 0, or 2 for bad input.
+    """
+    parser = argparse.ArgumentParser(
+        prog="collapse-lab plan",
+        description="Say what a run or a sweep would compute before it is submitted: stages that cells share, that the "
+        "store holds, and that are to do, with an estimate of time and disk from the stages of the same kind that the "
+        "store holds. Nothing is computed or written.",
+        epilog="Exit code: 0 all is well; 2 bad input.",
+    )
+    parser.add_argument("overrides", nargs="+", metavar="KEY=VALUE", help="as of the sweep: ratio=0,0.1,1 seed=0,1,2 …")
+    options = parser.parse_args(arguments)
+    try:
+        experiments = [_prepared(line) for line in cells_of(options.overrides)]
+    except UserError as error:
+        print(f"collapse_lab: {error}", file=sys.stderr)
+        return 2
+    complete = [_is_complete(experiment) for experiment in experiments]
+    _show(count(experiments, complete), len(experiments), sum(complete))
+    return 0
+
+
+def cells_of(overrides: Sequence[str]) -> list[list[str]]:
+    """Return the command line of each cell of a sweep: `ratio=0,1` gives two.
+
+    Args:
+        overrides: the command line of the sweep, without `-m`.
+
+    Raises:
+        UserError: an override cannot be read.
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise UserError(f"{' '.join(str(error).split())}; write KEY=VALUE, or KEY=A,B,C of a sweep") from error
+    (cells,) = BasicSweeper.split_arguments(parsed, None)
+    return [list(line) for line in cells]
+
+
+def count(experiments: Sequence[Experiment], complete: Sequence[bool]) -> dict[str, Kind]:
+    """Return the counts of the stages of some experiments by kind; fits of unlike numbers of steps are unlike kinds.
+
+    Args:
+        experiments: the cells.
+        complete: which of them are complete. What they no longer keep is not to be computed.
+    """
+    stages: dict[tuple[str, str], Stage] = {}
+    cells: dict[tuple[str, str], int] = {}
+    wanted: set[tuple[str, str]] = set()
+    for experiment, done in zip(experiments, complete, strict=True):
+        own = {(stage.kind, stage.key): stage for stage in experiment.layout.stages}
+        stages |= own
+        wanted |= set() if done else own.keys()
+        for place in own:
+            cells[place] = cells.get(place, 0) + 1
+    kinds: dict[str, Kind] = {}
+    for place, stage in stages.items():
+        size = stage.size
+        if size is None and place not in wanted:
+            continue
+        kind = kinds.setdefault(_label(stage), Kind())
+        kind.stages += 1
+        kind.shared += cells[place] > 1
+        if size is not None:
+            kind.ready += 1
+            kind.measured.append(size)
+    return kinds
+
+
+def _prepared(line: Sequence[str]) -> Experiment:
+    from collapse_lab.config.composing import compose
+    from collapse_lab.experiment import prepare
+
+    return prepare(compose(*line))
+
+
+def _is_complete(experiment: Experiment) -> bool:
+    from collapse_lab.engine.run import records_of
+
+    return experiment.layout.is_finished(records_of(experiment.info.folder))
+
+
+def _label(stage: Stage) -> str:
+    steps = stage.facts.get("steps")
+    return f"{stage.kind} of {steps:,} steps" if isinstance(steps, int) else stage.kind
+
+
+def _show(kinds: Mapping[str, Kind], cells: int, complete: int) -> None:
+    table = Table(Column("stage", no_wrap=True), "there are", "shared", "in the store", "to do", "time", "disk")
+    for label, kind in kinds.items():
+        numbers = (kind.stages, kind.shared, kind.ready, kind.to_do)
+        table.add_row(label, *(f"{number:,}" for number in numbers), _time(kind.seconds), _disk(kind.bytes))
+    console = Console()
+    console.print(table)
+    console.print(summary(kinds, cells, complete), soft_wrap=True)
+
+
+def summary(kinds: Mapping[str, Kind], cells: int, complete: int) -> str:
+    """Return what is to do in words.
+
+    Args:
+        kinds: the counts of the stages by kind.
+        cells: how many cells there are.
+        complete: how many of them are complete.
+    """
+    waiting = [kind for kind in kinds.values() if kind.to_do]
+    known = [kind for kind in waiting if kind.seconds is not None]
+    to_do, every = sum(kind.to_do for kind in waiting), sum(kind.stages for kind in kinds.values())
+    words = [f"{cells:,} cell{'s' if cells > 1 else ''}, {complete:,} complete; {to_do:,} of {every:,} stages to do"]
+    if known:
+        time, disk = _time(sum(kind.seconds or 0 for kind in known)), _disk(sum(kind.bytes or 0 for kind in known))
+        words.append(f", about {time} on the machine that computed those in the store, and {disk}")
+    unknown = to_do - sum(kind.to_do for kind in known)
+    if unknown:
+        words.append(f"; {unknown:,} of a kind of which the store holds none, so that their time is not known")
+    return "".join(words) + ". Metrics and probes are no stages and are not counted."
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "not known"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
+def _disk(size: float | None) -> str:
+    return "not known" if size is None else f"{size / 1e6:,.1f} MB"

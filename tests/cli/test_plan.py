@@ -1,0 +1,67 @@
+"""`collapse-lab plan`: what a sweep would compute, what it shares, and how long that takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from collapse_lab import compose, prepare
+from collapse_lab.cli.plan import Kind, cells_of, count, main, summary
+from collapse_lab.errors import UserError
+from collapse_lab.storage.store import Size
+from tests.sharing.runs import DIGITS, NET, TEXT, computed
+
+LINE = [*DIGITS, *NET, *TEXT, "generations=1", "n_samples=8"]
+
+
+def test_a_sweep_is_split_into_its_cells_as_hydra_does() -> None:
+    cells = cells_of(["+experiment=nepotistic", "ratio=0,1", "seed=range(0,2)", "model.channels=[8,16]"])
+    assert [line[1:3] for line in cells] == [[f"ratio={r}", f"seed={s}"] for r in (0, 1) for s in (0, 1)]
+    assert all(line[3] == "model.channels=[8,16]" for line in cells)
+    with pytest.raises(UserError, match="write KEY=VALUE"):
+        cells_of(["ratio=[0,"])
+
+
+def test_stages_are_counted_once_and_their_time_comes_from_those_in_the_store(tmp_path: Path) -> None:
+    paths = [f"paths.runs={tmp_path / 'runs'}"]
+    done = computed(tmp_path / "runs", *LINE)
+    experiments = [prepare(compose(*LINE, *paths, f"ratio={ratio}")) for ratio in (0.5, 1)]
+    first, second = ({(s.kind, s.key) for s in e.layout.stages} for e in experiments)
+    kinds = count(experiments, [True, False])
+    assert sum(kind.stages for kind in kinds.values()) == len(first | second)
+    assert sum(kind.shared for kind in kinds.values()) == len(first & second)
+    assert sum(kind.to_do for kind in kinds.values()) == len(second - first) > 0
+    # Generation 0 takes 3 steps and is shared; generation 1 takes 2, one cell has it already
+    assert (kinds["fit of 3 steps"].stages, kinds["fit of 3 steps"].to_do) == (1, 0)
+    assert (kinds["fit of 2 steps"].stages, kinds["fit of 2 steps"].to_do) == (2, 1)
+    (size,) = kinds["fit of 2 steps"].measured
+    assert kinds["fit of 2 steps"].seconds == size.seconds > 0
+    assert size.bytes > 1000
+    assert done.exists()
+
+
+def test_what_complete_cells_no_longer_keep_is_not_to_do(tmp_path: Path) -> None:
+    computed(tmp_path / "runs", *LINE)
+    experiment = prepare(compose(*LINE, f"paths.runs={tmp_path / 'runs'}"))
+    gone = next(stage for stage in experiment.layout.stages if stage.kind == "fit")
+    gone.forget()
+    assert sum(kind.to_do for kind in count([experiment], [True]).values()) == 0
+    assert sum(kind.to_do for kind in count([experiment], [False]).values()) == 1
+
+
+def test_the_summary_says_what_is_not_known() -> None:
+    known, unknown = Kind(10, 2, 4, [Size(60.0, 10**6)] * 4), Kind(3, 0, 0)
+    words = summary({"fit": known, "sample": unknown}, 6, 1)
+    assert words.startswith("6 cells, 1 complete; 9 of 13 stages to do, about 6 min on the machine")
+    assert "6.0 MB; 3 of a kind of which the store holds none" in words
+
+
+def test_the_command_prints_a_table_and_refuses_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*LINE, f"paths.runs={tmp_path / 'runs'}", "ratio=0,1"]) == 0
+    said = capsys.readouterr().out
+    assert "fit of 3 steps" in said
+    assert "2 cells, 0 complete" in said
+    assert not (tmp_path / "runs").exists()
+    assert main(["+experiment=nepotistic", "ratioo=1"]) == 2
+    assert "ratio" in capsys.readouterr().err
