@@ -22,8 +22,8 @@ class TextDomains(Corpus):
     documents of all corpora together. A block never holds tokens of two corpora. The licences are those of the corpora.
 
     Args:
-        corpora: name of the domain -> the corpus; two or more. A corpus gives its documents alone: the tokenizer, the
-            blocks and the split are those of this data set.
+        corpora: name of the domain -> the corpus; two or more, so that None is refused. A corpus gives its documents
+            alone: the tokenizer, the blocks and the split are those of this data set.
         train: number of training blocks of each domain; None takes all.
         reference: number of reference blocks of each domain; None takes all.
         validation: number of validation blocks of each domain; None takes all.
@@ -34,16 +34,19 @@ class TextDomains(Corpus):
         UserError: when there is one corpus or none, or a corpus is given an argument that has no effect here.
     """
 
-    corpora: Mapping[str, Corpus]
+    corpora: Mapping[str, Corpus] | None = None
 
     # `contents` has the keys of the corpora
     location_arguments: ClassVar[frozenset[str]] = Corpus.location_arguments | {"corpora"}
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.corpora) < 2:
-            raise UserError(f"dataset.corpora takes two corpora or more; got {list(self.corpora)}")
-        for name, corpus in self.corpora.items():
+        if len(self._parts) < 2:
+            raise UserError(
+                f"dataset.corpora takes two data sets of texts or more, by the name of their domain; got "
+                f"{list(self._parts)}: give '+dataset.corpora.NAME={{_target_: …}}', or take +experiment=interacting_lm"
+            )
+        for name, corpus in self._parts.items():
             for field in fields(Corpus):
                 if field.name == "cache" or field.default is MISSING or getattr(corpus, field.name) == field.default:
                     continue
@@ -55,22 +58,26 @@ class TextDomains(Corpus):
     @cached_property
     def spec(self) -> Spec:
         """Return the length of a block, the meaning of its tokens, and the names of the domains."""
-        return Spec("tokens", (self.block,), tuple(self.corpora), tokens=self._tokenizer.tokens)
+        return Spec("tokens", (self.block,), tuple(self._parts), tokens=self._tokenizer.tokens)
 
     def contents(self) -> Mapping[str, Any]:
         """Return the key of each corpus, in their order."""
-        return {name: corpus.key for name, corpus in self.corpora.items()}
+        return {name: corpus.key for name, corpus in self._parts.items()}
 
     def documents(self) -> Documents:
         """Return the documents of all corpora, one corpus after another."""
-        return _joined({name: corpus.documents() for name, corpus in self.corpora.items()})
+        return _joined({name: corpus.documents() for name, corpus in self._parts.items()})
 
     def prefetch(self) -> list[Need]:
         """Return what the corpora take from elsewhere, and the language model whose tokenizer is taken."""
         needs = super().prefetch()
-        for corpus in self.corpora.values():
+        for corpus in self._parts.values():
             needs += corpus.prefetch()
         return needs
+
+    @property
+    def _parts(self) -> Mapping[str, Corpus]:
+        return self.corpora or {}
 
     @cached_property
     def _real(self) -> RealData:
@@ -94,7 +101,7 @@ class TextDomains(Corpus):
     @cached_property
     def _splits(self) -> dict[str, Documents]:
         splits = {}
-        for name, corpus in self.corpora.items():
+        for name, corpus in self._parts.items():
             try:
                 splits[name] = self._split_of(corpus.documents())
             except UserError as error:

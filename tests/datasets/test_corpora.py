@@ -62,7 +62,7 @@ def test_a_yaml_has_every_argument_with_the_default_of_the_constructor(file: Pat
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
 def test_the_key_needs_no_download(file: Path, tmp_path: Path) -> None:
     arguments = resolved(file, str(tmp_path / "cache"))
-    if "???" in arguments.values():
+    if "???" in arguments.values() or arguments.get("corpora", {}) is None:
         pytest.skip("names a file or a data set of the user's")
     data = get_class(arguments.pop("_target_"))(**arguments)
     assert len(data.key) == 16

@@ -89,7 +89,7 @@ def test_a_prompt_set_of_domains_continues_their_blocks_in_turns(folder: Path) -
 
 
 def test_what_does_not_fit_is_refused(folder: Path) -> None:
-    with pytest.raises(UserError, match=r"takes two corpora or more; got \['farm'\]"):
+    with pytest.raises(UserError, match=r"takes two data sets of texts or more.*got \['farm'\]"):
         TextDomains(corpora={"farm": corpus(folder, "farm")}, cache="absent")
     with pytest.raises(UserError, match=r"dataset.corpora.farm.block has no effect.*give dataset.block"):
         TextDomains(corpora={"farm": corpus(folder, "farm", block=8), "town": corpus(folder, "town")}, cache="absent")
