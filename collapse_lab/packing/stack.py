@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from collapse_lab.engine import fitting
+from collapse_lab.engine import lightning
+from collapse_lab.engine.fitting import RandomRows
 from collapse_lab.errors import Diverged
 from collapse_lab.models.diffusion import Diffusion
 from collapse_lab.models.guided import GuidedDiffusion
@@ -139,7 +140,7 @@ class PackedFit(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser of the first model, over the stacked parameters."""
-        return self._models[0].optimiser_of(self.stack.parameters(), fitting.fused(self))
+        return self._models[0].optimiser_of(self.stack.parameters(), lightning.fused(self))
 
     def hand_back(self) -> None:
         """Load the moving average of its weights into each model that has not diverged, and end the fit of each."""
@@ -160,13 +161,13 @@ def fit_together(fits: Sequence[FitRequest]) -> list[Diverged | None]:
         KeyboardInterrupt: the user pressed Ctrl-C.
     """
     packed = PackedFit(fits, [_diffusion(fit) for fit in fits])
-    rows = [fitting.RandomRows(len(fit.data), fit.budget, fit.seeds) for fit in fits]
+    rows = [RandomRows(len(fit.data), fit.budget, fit.seeds) for fit in fits]
 
-    def watch(progress: Progress) -> fitting.Watch:
+    def watch(progress: Progress) -> lightning.Watch:
         return _WatchMembers(progress, packed)
 
     try:
-        fitting.fit(packed, _SideBySide(rows), fits[0].budget, Everyone([fit.progress for fit in fits]), watch)
+        lightning.fit(packed, _SideBySide(rows), fits[0].budget, Everyone([fit.progress for fit in fits]), watch)
     except Diverged:  # because no member is left
         return packed.diverged
     packed.hand_back()
@@ -243,7 +244,7 @@ class _Methods(nn.Module):
 class _SideBySide:
     """Iterate over lists that hold the next batch of each fit."""
 
-    def __init__(self, rows: Sequence[fitting.RandomRows]) -> None:
+    def __init__(self, rows: Sequence[RandomRows]) -> None:
         self._rows = rows
 
     def __len__(self) -> int:
@@ -253,7 +254,7 @@ class _SideBySide:
         return (list(batches) for batches in zip(*self._rows, strict=True))
 
 
-class _WatchMembers(fitting.Watch):
+class _WatchMembers(lightning.Watch):
     """Mark the members whose loss is not finite or out of bounds, and end the fit once no other member is left."""
 
     def __init__(self, progress: Progress, packed: PackedFit) -> None:

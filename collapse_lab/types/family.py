@@ -110,8 +110,8 @@ class GenerativeModel(Protocol):
     they are ignored. A prompt set with pictures is refused for every other family.
 
     A family whose fit can go on from a checkpoint may say so in a class attribute `resumes`, True. Its `fit` is then
-    given a fifth argument, `checkpoint: Checkpointing | None`, and hands it to `engine.fitting.fit`. The module that is
-    fitted is an `engine.checkpoint.Resumable`, which names the family's random streams.
+    given a fifth argument, `checkpoint: Checkpointing | None`, and hands it to `engine.lightning.fit`. The module that
+    is fitted is an `engine.checkpoint.Resumable`, which names the family's random streams.
 
     A family that can give each row a weight of its own in its loss may say so in a class attribute `weighs`, True. Its
     `fit` is then given a named argument `weights: Float[np.ndarray, " n"]`, of mean 1, where a mixing policy has some.
