@@ -17,9 +17,10 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from collapse_lab.engine.checkpoint import Checkpoint, Resumable
+from collapse_lab.engine.glances import glance_at, tell
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import LARGEST, Arithmetic, Budget, Checkpointing, Count, Natural, Positive, Progress
+from collapse_lab.types import LARGEST, Arithmetic, Budget, Checkpointing, Count, Glance, Natural, Positive, Progress
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
@@ -170,8 +171,8 @@ class Watch(pl.Callback):
         self,
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
-        outputs: object,
-        batch: object,
+        outputs: Any,
+        batch: Any,
         batch_idx: int,
     ) -> None:
         """Count the step, and check its loss every `LOOK_EVERY` steps and after the last one."""
@@ -181,6 +182,7 @@ class Watch(pl.Callback):
         self._progress.advance()
         if (step - 1) % LOOK_EVERY == 0 or step == trainer.max_steps:
             self.look(outputs, step - 1)
+            self.show(outputs, glance_at(trainer, pl_module, batch, step, float(outputs["loss"])))
 
     def look(self, outputs: Any, step: int) -> None:
         """Check the loss of a step.
@@ -191,6 +193,10 @@ class Watch(pl.Callback):
         diverged = self.judge(float(outputs["loss"]), step)
         if diverged is not None:
             raise diverged
+
+    def show(self, outputs: Any, glance: Glance) -> None:
+        """Tell the progress what is seen of the fit."""
+        tell(self._progress, glance)
 
     def judge(self, loss: float, step: int) -> Diverged | None:
         """Return what is wrong with a loss, None for a sound one."""
