@@ -1,4 +1,4 @@
-"""Mirror the ledger to Weights & Biases; no other module of the package imports wandb."""
+"""Mirror the ledger to Weights & Biases; no other module but `cli.publishing` imports wandb."""
 
 from __future__ import annotations
 
