@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
@@ -18,6 +18,7 @@ from collapse_lab.engine.executor import Alone
 from collapse_lab.engine.loop import Loop
 from collapse_lab.engine.run import Layout, check_records, lay_out, recording, records_of
 from collapse_lab.errors import UserError
+from collapse_lab.packing.everyone import Everyone
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.storage.files import full_disk_explained, locked, make_folder
 from collapse_lab.storage.formats import CONFIG, FORMAT, MARK
@@ -186,5 +187,6 @@ def prepare(composed: Composed, executor: Executor | None = None) -> Experiment:
 
 
 def _progress(sinks: Sequence[Sink]) -> Progress:
-    """Return the first sink that shows progress, or a silent one."""
-    return next((sink for sink in sinks if callable(getattr(sink, "advance", None))), Silent())  # type: ignore[return-value]
+    """Return what tells all sinks that show progress; a silent one where none does."""
+    told: list[Any] = [sink for sink in sinks if callable(getattr(sink, "advance", None))]
+    return Everyone(told) if len(told) > 1 else next(iter(told), Silent())

@@ -1,4 +1,4 @@
-"""One command: `collapse-lab run|report|verify|sync|status|export|prefetch|plan`; without a word it is `run`."""
+"""One command: `collapse-lab run|report|verify|sync|status|…` (`COMMANDS`); without a word it is `run`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ COMMANDS = {
     "export": "collapse_lab.cli.export",
     "prefetch": "collapse_lab.cli.prefetch",
     "plan": "collapse_lab.cli.plan",
+    "dashboard": "collapse_lab.cli.dashboard",
 }
 
 

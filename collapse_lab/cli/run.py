@@ -121,6 +121,8 @@ class Launch:
             if pack > 1 or (is_sweep and not _one_process(context)):
                 # rich's own switch: the bars of several cells would overwrite each other
                 os.environ["TTY_COMPATIBLE"] = "0"
+            if cell is not None:
+                os.environ["COLLAPSE_LAB_GROUP"] = f"{composed.root.name} {cell.folder.name}"  # for the yaml of sinks
             from collapse_lab.experiment import prepare
 
             if composed.root.dry_run:

@@ -16,8 +16,9 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from collapse_lab.engine.checkpoint import Checkpoint, Resumable
 from collapse_lab.engine.fitting import Parts
+from collapse_lab.engine.glances import glance_at, tell
 from collapse_lab.errors import Diverged
-from collapse_lab.types import Budget, Checkpointing, Progress
+from collapse_lab.types import Budget, Checkpointing, Glance, Progress
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
@@ -54,8 +55,8 @@ class Watch(pl.Callback):
         self,
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
-        outputs: object,
-        batch: object,
+        outputs: Any,
+        batch: Any,
         batch_idx: int,
     ) -> None:
         """Count the step, and check its loss every `LOOK_EVERY` steps and after the last one."""
@@ -65,6 +66,7 @@ class Watch(pl.Callback):
         self._progress.advance()
         if (step - 1) % LOOK_EVERY == 0 or step == trainer.max_steps:
             self.look(outputs, step - 1)
+            self.show(outputs, glance_at(trainer, pl_module, batch, step, float(outputs["loss"])))
 
     def look(self, outputs: Any, step: int) -> None:
         """Check the loss of a step.
@@ -75,6 +77,10 @@ class Watch(pl.Callback):
         diverged = self.judge(float(outputs["loss"]), step)
         if diverged is not None:
             raise diverged
+
+    def show(self, outputs: Any, glance: Glance) -> None:
+        """Tell the progress what is seen of the fit."""
+        tell(self._progress, glance)
 
     def judge(self, loss: float, step: int) -> Diverged | None:
         """Return what is wrong with a loss, None for a sound one."""
