@@ -91,7 +91,7 @@ def _dispatch() -> None:
     # Imported here, because the other commands do without Hydra
     import hydra
 
-    from collapse_lab.cli import helptext
+    from collapse_lab.cli import helptext, launchers
     from collapse_lab.cli.mode import composing_once
     from collapse_lab.cli.run import Launch, exit_codes
     from collapse_lab.cli.workers import LAUNCHER, relaunching
@@ -104,6 +104,7 @@ def _dispatch() -> None:
     launch = Launch()
     with exit_codes(), launch.serving_queue():
         register()
+        launchers.register()
         add_folders(_config_folders(sys.argv[1:]))
         check_choices(sys.argv[1:], folders())
         sys.argv[1:] = at_scale(sys.argv[1:], folders())
