@@ -85,12 +85,17 @@ def exit_codes() -> Iterator[None]:
 
 
 class Launch:
-    """Hold the cells of one launch that wait to be packed. Hydra calls `task` once for each cell."""
+    """Hold the cells of one launch that wait to be packed. Hydra calls `task` once for each cell.
 
-    def __init__(self) -> None:
+    Args:
+        only_failed: whether the cells that have ended well are left out.
+    """
+
+    def __init__(self, only_failed: bool = False) -> None:
         self._queue: list[Callable[[Executor], None]] = []
         self._pack = 1
-        self._round = Round()
+        self._round = Round(again=only_failed)
+        sweep.SweepStart.forgets = "failed" if only_failed else "all"
 
     def start(self, program: Callable[[], None], which: Round) -> None:
         """Start Hydra, which calls `task` for each cell.
@@ -100,7 +105,7 @@ class Launch:
             which: the cells that run; the others are left out.
         """
         self._round = which
-        sweep.SweepStart.forgets = which == Round()
+        sweep.SweepStart.forgets = "none"
         program()
 
     def task(self, cfg: DictConfig) -> None:

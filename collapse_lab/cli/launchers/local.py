@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 from hydra.core.utils import JobReturn
 from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
 
+from collapse_lab.cli import sweep
 from collapse_lab.cli.leases import chosen_gpus, gpus_here, lease_folder, workers_of
 from collapse_lab.cli.workers import start_worker
 from collapse_lab.config.binding import check_type
@@ -46,4 +48,5 @@ class LocalLauncher(JoblibLauncher):  # type: ignore[misc]
         places = len(gpus) * self._cells_per_gpu
         self.joblib["n_jobs"] = workers_of(self._jobs, len(job_overrides), places)
         self.joblib["initializer"] = partial(start_worker, gpus, self._cells_per_gpu, lease_folder())
+        sweep.queue(Path(str(self.config.hydra.sweep.dir)), initial_job_idx, job_overrides)
         return super().launch(job_overrides, initial_job_idx)  # type: ignore[no-any-return]
