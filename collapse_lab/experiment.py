@@ -159,6 +159,24 @@ class Experiment:
             write_report([folder], result.report)
         return result
 
+    def compute(self, places: Sequence[tuple[str, str]]) -> None:
+        """Compute some stages of the run and what they rest on, and record nothing: other cells share them.
+
+        Args:
+            places: kinds and keys of stages. Those that the run does not have are left out.
+
+        Raises:
+            UserError: the store cannot be written to, or the disk is full.
+        """
+        wanted = set(places)
+        self.layout.lab.store.open()
+        for stage in self.layout.stages:
+            if (stage.kind, stage.key) in wanted:
+                divergence = stage.value().divergence
+                stage.release()
+                if divergence is not None:
+                    return  # because the run ends there, and the other stages are none of it
+
     def _refuse_another_run(self) -> None:
         path = self.info.folder / CONFIG
         if not path.exists():

@@ -145,6 +145,9 @@ class Cell:
 
     def lose(self, reason: str) -> None:
         """Write that the process of the cell was killed, and why it does not run again."""
+        with suppress(OSError):  # because the disk may be full, which may be why it was killed
+            self.file.with_suffix(BEGUN).write_text(self._line)
+            self.file.with_suffix(QUEUED).unlink(missing_ok=True)
         Outcome(self.run, "lost", reason).write_or_log(self.file)
 
 
