@@ -17,6 +17,7 @@ from hydra.core.utils import filter_overrides
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from collapse_lab.cli.frozen import freeze
 from collapse_lab.engine.outcome import GOOD, Outcome, Status, failure
 from collapse_lab.errors import UserError
 from collapse_lab.storage.files import full_disk_explained, write_whole
@@ -56,6 +57,7 @@ class SweepStart(Callback):
         with full_disk_explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
             write_whole(folder / COMMAND, os.environ.get(LINE, ""))
+        freeze(folder)
 
 
 def queue(folder: Path, first: int, cells: Sequence[Sequence[str]]) -> None:
