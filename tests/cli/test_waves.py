@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import random
 import shutil
 import subprocess
@@ -143,3 +144,21 @@ def test_a_queue_that_does_not_answer_loses_no_job(monkeypatch: pytest.MonkeyPat
 
 def _never(*_: object, **__: object) -> None:
     raise subprocess.TimeoutExpired("squeue", 60)
+
+
+def test_a_job_is_queued_again_once_however_often_it_is_asked_to_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("submitit")
+    from collapse_lab.cli.launchers.jobs import Leaving
+
+    for name, value in {"SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "7", "SUBMITIT_FOLDER": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    torn = tmp_path / "7_submitted.pkl.save_tmp"
+    torn.touch()  # of a process that was killed while it wrote, which would stop submitit from ever writing again
+    leaving = Leaving()
+    leaving.begin()
+    assert not torn.exists()
+    with pytest.raises(SystemExit):
+        leaving.begin()
+    pickle.loads(pickle.dumps(leaving)).begin()  # in the process that begins again

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.errors import HydraException
 from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
@@ -20,6 +20,7 @@ from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from collapse_lab.cli import sweep
+from collapse_lab.cli.launchers.jobs import Leaving, Shared
 from collapse_lab.cli.launchers.waves import Place, after, ancestors
 from collapse_lab.engine.outcome import GOOD, Outcome
 from collapse_lab.errors import UserError
@@ -52,6 +53,12 @@ class SlurmLauncher(BaseSubmititLauncher):  # type: ignore[misc]
     def __init__(self, waves: bool = True, poll_s: float = 60, chunk: int = 1000, **params: Any) -> None:
         super().__init__(**params)
         self._waves, self._poll_s, self._chunk = waves, poll_s, chunk
+        self._leaving = Leaving()
+
+    def checkpoint(self, *arguments: Any, **named: Any) -> Any:
+        """Return the call of a cell that is queued again: the same, which goes on from what is stored."""
+        self._leaving.begin()
+        return super().checkpoint(*arguments, **named)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Submit the cells that have no outcome yet, wait for them, and return how each cell ended.
@@ -96,7 +103,8 @@ class SlurmLauncher(BaseSubmititLauncher):  # type: ignore[misc]
         for one in shared:
             executor = self._executor([ids[place] for place in one.after], "-shared")
             line = due[numbers[min(one.cells)]]
-            (job,) = _submitted(partial(_submit_one, executor, self._compute, one.stages, line, Singleton.get_state()))
+            task = Shared(self, one.stages, line, Singleton.get_state())
+            (job,) = _submitted(partial(_submit_one, executor, task))
             ids.append(job.job_id)
             log.info("job %s computes %d stages that %d cells share", job.job_id, len(one.stages), len(one.cells))
         jobs: dict[int, Any] = {}
@@ -141,7 +149,7 @@ class SlurmLauncher(BaseSubmititLauncher):  # type: ignore[misc]
         """Return the arguments of the call that runs a cell; see the plug-in's `__call__`."""
         return list(line), "hydra.sweep.dir", number, f"job_id_for_{number}", Singleton.get_state()
 
-    def _prepared(self, line: Sequence[str], **values: Any) -> Experiment:
+    def prepared(self, line: Sequence[str], **values: Any) -> Experiment:
         """Return a cell, built and checked.
 
         Args:
@@ -168,23 +176,10 @@ class SlurmLauncher(BaseSubmititLauncher):  # type: ignore[misc]
         A login node may have no GPU. The keys of stages do not depend on the device.
         """
         try:
-            layout = self._prepared(line, device="cpu").layout
+            layout = self.prepared(line, device="cpu").layout
         except (UserError, HydraException, OmegaConfBaseException):
             return []  # because the cell itself says why, and no other has to fail with it
         return [(stage.kind, stage.key) for stage in layout.stages if stage.persist and not stage.ready]
-
-    def _compute(self, places: Sequence[Place], line: Sequence[str], state: dict[Any, Any]) -> None:
-        """Compute, inside a job, stages that several cells share.
-
-        What goes wrong is logged and not raised, because the cells then begin, and each says what is wrong with it.
-        """
-        Singleton.set_state(state)
-        setup_globals()
-        configure_log(self.config.hydra.job_logging, self.config.hydra.verbose)
-        try:
-            self._prepared(line).compute(places)
-        except Exception as error:
-            log.warning("what cells share could not be computed, and each cell computes it: %s", error)
 
     def _wait(self, jobs: Mapping[int, Any]) -> None:
         """Wait until every job has left its result, or is no longer in the queue."""
@@ -212,8 +207,8 @@ class SlurmLauncher(BaseSubmititLauncher):  # type: ignore[misc]
                 time.sleep(min(self._poll_s, 1 + len(missed) / 100))  # because each look is a question to the disk
 
 
-def _submit_one(executor: Any, *call: Any) -> list[Any]:
-    return [executor.submit(*call)]
+def _submit_one(executor: Any, task: Shared) -> list[Any]:
+    return [executor.submit(task)]
 
 
 def _submitted(submit: Callable[[], list[Any]]) -> list[Any]:
