@@ -11,7 +11,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from mkdocs.structure.files import File, Files
 
 sys.path.insert(0, str(Path(__file__).parent))  # because MkDocs loads a hook by its path
 
-from yaml_comments import Entry, Page, read_page
+from docstrings import arguments_of
+from yaml_comments import Entry, Page, escaped, read_page
 
 from collapse_lab.cli import main
 
@@ -132,16 +133,25 @@ def room_page(room: str, text: str) -> str:
 
 
 def _option(page: Page) -> str:
-    targets = [entry.value for entry in page.entries if _last(entry) == "_target_"]
+    named = [entry for entry in page.entries if _last(entry) == "_target_"]
+    classes = {entry.name.removesuffix("_target_").rstrip("."): entry.value for entry in named}
     entries = [entry for entry in page.entries if _last(entry) != "_target_" and not entry.name.startswith("defaults")]
+    for entry in entries:
+        entry.text = entry.text or _of_class(entry.name, classes)
     parts = [page.head]
-    if targets:
-        parts.append("Class: " + ", ".join(_linked(target) for target in dict.fromkeys(targets)) + ".")
+    if classes:
+        parts.append("Class: " + ", ".join(_linked(target) for target in dict.fromkeys(classes.values())) + ".")
     if page.chosen:
         parts.append("Chooses " + ", ".join(f"`{choice}`" for choice in page.chosen) + ".")
     if entries:
         parts.append(_table(entries))
     return "\n\n".join(part for part in parts if part)
+
+
+def _of_class(name: str, classes: Mapping[str, str]) -> str:
+    """Return what the class of the nearest node says of an argument, for keys on which the yaml file is silent."""
+    node, _, argument = name.rpartition(".")
+    return escaped(arguments_of(classes[node]).get(argument, "")) if node in classes else ""
 
 
 def _last(entry: Entry) -> str:
