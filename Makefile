@@ -1,4 +1,4 @@
-.PHONY: venv demo test lint types bench report sync lock clean
+.PHONY: venv demo test lint types bench docs report sync lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +11,7 @@ TEST_ENV := OMP_NUM_THREADS=1
 
 $(READY): pyproject.toml .ci/constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint .ci/constraints.txt --editable ".[dashboard,dev,hub,lm,sd,slurm,tensorboard]"
+	$(BIN)/pip install --quiet --constraint .ci/constraints.txt --editable ".[dashboard,dev,docs,hub,lm,sd,slurm,tensorboard]"
 	touch $(READY)
 
 venv: $(READY)  ## create the environment
@@ -32,6 +32,9 @@ types: $(READY)  ## check types
 
 bench: $(READY)  ## run the benchmarks, each as a ratio to the alternative that a user would pick
 	$(BIN)/python -m tests.benchmarks
+
+docs: $(READY)  ## build the documentation into build/site; a warning, such as of a dead link, is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --config-file .mkdocs.yml
 
 report: $(READY)  ## write one page about all runs in RUNS
 	$(BIN)/python -m collapse_lab report $(RUNS) --out $(RUNS)/report.html

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 @dataclass
 class Record:
-    """Hold one line of the ledger. Field names are a public format (see the README, "The ledger").
+    """Hold one line of the ledger. Field names are a public format (docs/architecture.md, "The ledger").
 
     Attributes:
         generation: 0 or more.

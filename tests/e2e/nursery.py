@@ -82,6 +82,7 @@ def child(job: dict[str, Any]) -> int:
     from collapse_lab.cli import main as command
 
     os.environ.update(job["env"])
+    os.chdir(os.environ.get("FOLDER", "."))
     shift_clock(float(os.environ.get("CLOCK_OFF", 0)))
     # Because a suite that was started in the background hands down SIGINT as ignored, and Python then leaves it ignored
     signal.signal(signal.SIGINT, signal.default_int_handler)
