@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from collapse_lab.config.binding import check_type
 from collapse_lab.errors import UserError
 from collapse_lab.sizes import ConfiguredSizes, check_stages, first_size, read_sizes
-from collapse_lab.types import Whole
+from collapse_lab.types import Count, Whole
 
 SHORTCUTS = ("seed", "generations", "ratio", "n_train", "n_samples", "device")
 ENGINE = ("seed", "generations", "n_train", "n_samples", "device")  # read by the engine itself, so no node has to
@@ -40,6 +40,7 @@ class Root:
         device: where models are fitted and sampled; `auto` takes a GPU if there is one.
         dry_run: whether the plan is printed and nothing is computed.
         objective: the metric of the last generation that a cell of a sweep returns to its sweeper.
+        processes: how many processes of a command compute the members of a population side by side.
 
     Raises:
         UserError: a value of another type, or out of range; more generations than a plan has.
@@ -56,6 +57,7 @@ class Root:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dry_run: bool = False
     objective: str | None = None
+    processes: Count = 1
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(Root, include_extras=True)
