@@ -1,4 +1,4 @@
-"""Choose the paper's sizes for the experiment that a command line names."""
+"""Choose the sizes of a scale for the experiment that a command line names."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ LARGER = {"nepotistic": "", "nepotistic_healing": " mixing=heal_evenly generatio
 
 
 def at_scale(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
-    """Return the overrides with `+scale=paper` written out as `+scale=paper/<experiment>`, behind all others.
+    """Return the overrides with `+scale=NAME` written out as `+scale=NAME/<experiment>`, behind all others.
 
-    The scale stands last because Hydra composes options in the order of the line, and the scale has to replace sizes
-    of the experiment. Keys that the user sets win over both.
+    Every experiment of a paper has a file of `+scale=paper`. At the other scales few experiments have one; the others
+    take the file of all, and the overrides stay as they are. The scale stands last because Hydra composes options in
+    the order of the line, and the scale has to replace sizes of the experiment. Keys that the user sets win over both.
 
     Args:
         overrides: what the user typed.
@@ -28,18 +29,22 @@ def at_scale(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
         UserError: there is no experiment, there are several, it has no file of the paper's sizes, or it needs what is
             not here at these sizes.
     """
-    written = f"+scale={PAPER}"
-    if written not in overrides:
+    scales = [override.partition("=")[2] for override in overrides if override.startswith("+scale=")]
+    if len(scales) != 1:
         return list(overrides)
+    written = f"+scale={scales[0]}"
     others = [override for override in overrides if override != written]
     experiments = [override.partition("=")[2] for override in others if override.startswith("+experiment=")]
+    known = options_of(f"scale/{scales[0]}", folders)
+    if scales[0] != PAPER:
+        own = len(experiments) == 1 and experiments[0] in known
+        return [*others, f"{written}/{experiments[0]}"] if own else list(overrides)
     if len(experiments) == 1 and experiments[0] in LARGER:
         raise UserError(
             f"{written} of +experiment={experiments[0]} is an experiment of its own, because the paper retrains Stable "
             f"Diffusion 2.1 on faces; leave the scale out, or give +experiment=nepotistic_faces {written}"
             f"{LARGER[experiments[0]]} model.pretrained=FOLDER dataset.root=FACES"
         )
-    known = options_of(f"scale/{PAPER}", folders)
     if len(experiments) != 1 or experiments[0] not in known:
         given = ", ".join(f"+experiment={name}" for name in experiments) or "no experiment"
         raise UserError(

@@ -181,7 +181,7 @@ def test_the_plan_of_a_prepared_experiment_counts_rows_and_stages(tmp_path: Path
     assert isinstance(composed, Composed)
     plan = prepare(composed).plan
     assert [(step.generation, step.model) for step in plan.steps] == [(0, "model"), (1, "model"), (2, "model")]
-    assert [step.counts["synthetic"] for step in plan.steps] == [0, 16, 16]
+    assert [step.counts["synthetic"] for step in plan.steps] == [0, 50, 50]
     assert not any(step.fit_ready or step.samples_ready for step in plan.steps)
     assert plan.stages_ready == 0 < plan.stages_to_do
     assert not any(tmp_path.iterdir())

@@ -22,7 +22,7 @@ def test_a_composed_configuration_holds_the_overrides_and_no_node_of_hydra() -> 
 
 def test_what_is_given_last_wins_over_an_experiment_and_a_scale() -> None:
     composed = compose("+experiment=nepotistic", "+scale=tiny", "generations=4")
-    assert (composed.root.n_train, composed.root.generations) == (64, 4)
+    assert (composed.root.n_train, composed.root.generations) == (200, 4)
     assert composed.cfg.mixing.initial == "all"
 
 

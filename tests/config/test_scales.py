@@ -30,6 +30,20 @@ def test_the_scale_stands_behind_the_experiment(line: list[str], folder: Path) -
     ]
 
 
+def test_an_experiment_with_a_file_of_its_own_at_another_scale_takes_it(tmp_path: Path) -> None:
+    (tmp_path / "scale" / "tiny").mkdir(parents=True)
+    (tmp_path / "scale" / "tiny" / "feedback.yaml").touch()
+    line = ["+scale=tiny", "+experiment=feedback", "seed=1"]
+    assert at_scale(line, [tmp_path]) == ["+experiment=feedback", "seed=1", "+scale=tiny/feedback"]
+    assert at_scale(["+experiment=mad", "+scale=tiny"], [tmp_path]) == ["+experiment=mad", "+scale=tiny"]
+
+
+def test_the_first_command_of_the_readme_runs_at_the_tiny_scale() -> None:
+    composed = compose("+experiment=nepotistic", "ratio=0.005", "+scale=tiny")
+    assert (composed.root.n_train, composed.root.generations, composed.cfg.trainer.steps) == (200, 2, 60)
+    assert compose("+experiment=nepotistic", "+scale=tiny", "n_train=300").root.n_train == 300
+
+
 @pytest.mark.parametrize("experiment", ["nepotistic", "nepotistic_healing"])
 def test_a_paper_whose_model_and_data_are_not_here_is_refused_with_what_can_be_run(experiment: str) -> None:
     line = [f"+experiment={experiment}", "+scale=paper"]

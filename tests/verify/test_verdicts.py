@@ -115,7 +115,7 @@ def test_runs_with_different_features_are_inconclusive_and_the_reason_names_the_
 
 
 def test_runs_at_another_setting_are_reported_and_never_decide(tmp_path: Path) -> None:
-    tiny = {**PRINT, "seen": {"n": 64}}
+    tiny = {**PRINT, "seen": {"n": 200}}
     sweep(tmp_path / "runs", {0: [1.0, 1.1, 1.0], 1: [1.0, 1.1, 1.1]}, "+scale=tiny", prints=tiny)
     sweep(tmp_path / "runs", {0: [1.0, 1.1, 1.0], 1: [2.0, 2.1, 2.0]}, "model.guidance_scale=4")
     alone = judgement(tmp_path)
@@ -126,7 +126,7 @@ def test_runs_at_another_setting_are_reported_and_never_decide(tmp_path: Path) -
     assert judged.others[0].setting == ("guidance_scale 4 instead of 2",)
     assert judged.others[0].verdict == "reproduced"
     assert judged.others[1].verdict == "not reproduced"
-    assert "n_samples 64 instead of 600" in judged.others[1].setting
+    assert "n_samples 200 instead of 600" in judged.others[1].setting
 
 
 @pytest.mark.parametrize(
