@@ -12,7 +12,7 @@ from collapse_lab.errors import UserError
 Locks = Literal["system", "lease"]
 
 KNOB = "COLLAPSE_LAB_LOCKS"  # the environment variable that chooses the locks: auto, system or lease
-MARK = ".kind"  # the file in a store's folder of locks that says which locks it has
+MARK = ".leases"  # the file in a store's folder of locks that says that they are leases
 TABLE = Path("/proc/self/mounts")
 # File systems that several machines may have mounted at once, and options under which a lock stays on its machine
 SHARED = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "9p", "afs", "panfs")
@@ -83,23 +83,19 @@ def locks_of(folder: Path, table: Path = TABLE) -> Locks:
 
 
 def settle_locks(folder: Path) -> None:
-    """Write which locks a folder takes, or check that every machine that shares it takes the same.
+    """Write that a folder takes leases, or check that a machine which takes locks of the system is alone there.
 
     Args:
         folder: the folder of the locks.
 
     Raises:
-        UserError: another machine takes other locks there, so that neither would see those of the other.
+        UserError: another machine has taken leases there, so that neither would see the locks of the other.
     """
     locks, mark = locks_of(folder), folder / MARK
-    try:
-        with mark.open("x") as file:
-            file.write(locks)
-        return
-    except FileExistsError:
-        settled = mark.read_text().strip()
-    if settled and settled != locks:
+    if locks == "lease":
+        mark.touch()
+    elif mark.exists():
         raise UserError(
-            f"{folder} has {settled} locks from an earlier run, and this machine would take {locks} locks there, so "
-            f"that neither would see the other's; give {KNOB}={settled}, or, while nothing runs, delete {mark}"
+            f"{folder} has leases of another machine or run, and this machine would take locks of the system there, so "
+            f"that neither would see the other's; give {KNOB}=lease, or, while nothing runs, delete {mark}"
         )

@@ -63,9 +63,14 @@ def test_the_locks_can_be_chosen_and_those_that_do_not_hold_are_refused(
 
 
 def test_two_machines_with_unlike_locks_do_not_share_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KNOB, "system")
+    settle_locks(tmp_path)
+    assert list(tmp_path.iterdir()) == []
     monkeypatch.setenv(KNOB, "lease")
     settle_locks(tmp_path)
     settle_locks(tmp_path)
     monkeypatch.setenv(KNOB, "system")
-    with pytest.raises(UserError, match="has lease locks from an earlier run, and this machine would take system"):
+    with pytest.raises(
+        UserError, match="has leases of another machine or run, and this machine would take locks of the system"
+    ):
         settle_locks(tmp_path)
