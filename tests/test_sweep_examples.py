@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
+import shlex
 import subprocess
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
+from collapse_lab.cli.plan import cells_of
+from collapse_lab.config.composing import compose
 from collapse_lab.errors import UserError
 
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "sweeps.md"
 FOLDER = Path(__file__).resolve().parents[1] / "multirun_scripts"
 
 
@@ -66,3 +72,16 @@ def test_the_exit_code_is_that_of_the_sweep_and_a_command_has_to_be_given() -> N
     done = driver()
     assert done.returncode == 2
     assert "give the command" in done.stderr
+
+
+def test_the_files_of_the_document_are_yaml_and_start_cells_that_compose() -> None:
+    kubernetes, sky = (
+        yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    )
+    pod = kubernetes["spec"]["template"]["spec"]
+    assert (kubernetes["kind"], kubernetes["spec"]["completionMode"]) == ("Job", "Indexed")
+    assert {mount["name"] for mount in pod["containers"][0]["volumeMounts"]} == {one["name"] for one in pod["volumes"]}
+    assert sky["resources"]["accelerators"] == "A100:4"
+    for line in (pod["containers"][0]["args"][0].replace("$JOB_COMPLETION_INDEX", "2"), sky["run"]):
+        words = [word for word in shlex.split(line)[1:] if word != "-m" and not word.startswith("hydra/")]
+        assert compose(*cells_of(words)[-1]).root.seed == 2
