@@ -93,7 +93,7 @@ def test_a_script_starts_an_array_of_jobs_and_overrides_win_over_its_own(
         # Without a .venv in the checkout the script uses the `python` of the PATH, so put this one first
         env=environment(**cluster, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}"),
         stdin=subprocess.DEVNULL,
-        timeout=300,
+        timeout=500,  # because three jobs come one after the other, and each takes ten seconds to start
     )
     assert done.returncode == 0, done.stderr + logs(tmp_path)
     check_two_cells(tmp_path, done.stdout)
