@@ -65,9 +65,9 @@ class Outcome:
 def failure(error: BaseException, run: str, seconds: float) -> Outcome:
     """Return the outcome of a run or a cell that an exception ended.
 
-    A job of a cluster that is stopped to be queued again ends by SystemExit.
+    submitit ends a job of a cluster that is to be queued again by SystemExit with the code -1.
     """
-    if isinstance(error, SystemExit):
+    if isinstance(error, SystemExit) and error.code == -1:
         return Outcome(run, "interrupted", "its process was asked to end", seconds)
     status: Status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
     return Outcome(run, status, without_secrets(str(error), sys.argv), seconds)

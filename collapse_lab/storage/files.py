@@ -13,6 +13,8 @@ from uuid import uuid4
 from filelock import FileLock, Timeout
 
 from collapse_lab.errors import UserError
+from collapse_lab.storage.leases import Lease
+from collapse_lab.storage.mounts import locks_of
 from collapse_lab.types import Executor
 
 
@@ -123,7 +125,9 @@ def checksum_of(files: Iterable[Path], folder: Path, sum_of: Callable[[Path], st
 def locked(path: Path, work: str, executor: Executor) -> Iterator[None]:
     """Hold the lock at `path` inside the block.
 
-    The operating system owns the lock, so the lock of a process that died is free at once.
+    On a disk of this machine the operating system owns the lock, so the lock of a process that died is free at once.
+    On a file system that machines share it is a lease (`storage.leases`): free a minute after its holder was last heard
+    of. `storage.mounts` says which is which.
 
     Args:
         path: the lock's file.
@@ -133,7 +137,7 @@ def locked(path: Path, work: str, executor: Executor) -> Iterator[None]:
     Raises:
         UserError: the disk is full, and the file of the lock cannot be made.
     """
-    lock = FileLock(path)
+    lock = Lease(path) if locks_of(path.parent) == "lease" else FileLock(path)
     with full_disk_explained(path.parent):
         executor.wait(lambda seconds: _acquired(lock, seconds), work)
     try:
@@ -142,7 +146,9 @@ def locked(path: Path, work: str, executor: Executor) -> Iterator[None]:
         lock.release()
 
 
-def _acquired(lock: FileLock, seconds: float) -> bool:
+def _acquired(lock: FileLock | Lease, seconds: float) -> bool:
+    if isinstance(lock, Lease):
+        return lock.acquire(seconds)
     try:
         lock.acquire(timeout=seconds)
     except Timeout:

@@ -14,10 +14,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from stat import S_IMODE
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
 
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.storage.files import checksum, disk_is_full, full_disk_explained, locked, make_folder, sync
 from collapse_lab.storage.mapped import MappedFile, checksum_once, scratch
+from collapse_lab.storage.mounts import settle_locks
 from collapse_lab.storage.snapshots import remove_snapshot
 from collapse_lab.types import Count, Executor
 
@@ -99,6 +101,7 @@ class Store:
         """
         for name in (".tmp", ".locks"):
             make_folder(self.root / name, "paths.store")
+        settle_locks(self.root / ".locks")
         for path in (self.root / CHECKPOINTS).glob(f"*{SUFFIX}"):
             kind, _, key = path.name.removesuffix(SUFFIX).partition("-")
             if self.has(kind, key):
@@ -222,15 +225,19 @@ class Store:
         return replace(payload, tensors=_tensors(path), file=MappedFile.of(path))
 
     def _commit(self, kind: str, key: str, payload: Payload, describe: Mapping[str, Any]) -> None:
-        # We hold this key's lock, so a draft found here was left by a crashed process: delete it
-        draft = self.root / ".tmp" / f"{kind}-{key}"
-        shutil.rmtree(draft, ignore_errors=True)
+        # We hold this key's lock, so drafts found here were left by crashed processes: delete them
+        for left in (self.root / ".tmp").glob(f"{kind}-{key}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        # Because a process that was taken for dead may go on writing, each has a draft of its own
+        draft = self.root / ".tmp" / f"{kind}-{key}-{uuid4().hex[:8]}"
         final = self._entry(kind, key)
         try:
             draft.mkdir()
             _write(draft, payload, {"kind": kind, "key": key, **describe})
             final.parent.mkdir(parents=True, exist_ok=True)
-            draft.rename(final)
+            if not self.has(kind, key):  # because a process that took over from this one may have committed it
+                draft.rename(final)
+            shutil.rmtree(draft, ignore_errors=True)
             sync(final.parent)
             remove_snapshot(self.checkpoint(kind, key))
         except BaseException as error:

@@ -55,5 +55,9 @@ def test_ctrl_c_interrupts_a_run_and_every_other_exception_fails_it(error: BaseE
     assert failure(error, "runs/a", 2.0) == Outcome("runs/a", status, str(error), 2.0)  # type: ignore[arg-type]
 
 
+def test_a_job_that_is_queued_again_is_interrupted() -> None:
+    assert failure(SystemExit(-1), "runs/a", 2.0).status == "interrupted"
+
+
 def test_a_run_that_diverges_ends_well() -> None:
     assert set(GOOD) == {"ok", "diverged"}

@@ -93,12 +93,18 @@ def test_a_script_starts_an_array_of_jobs_and_overrides_win_over_its_own(
         # Without a .venv in the checkout the script uses the `python` of the PATH, so put this one first
         env=environment(**cluster, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}"),
         stdin=subprocess.DEVNULL,
-        timeout=300,
+        timeout=500,  # because three jobs come one after the other, and each takes ten seconds to start
     )
     assert done.returncode == 0, done.stderr + logs(tmp_path)
     check_two_cells(tmp_path, done.stdout)
-    cells = jobs(tmp_path, cluster)
+    both = jobs(tmp_path, cluster)
+    cells = [job for job in both if "ArrayTaskId" in job]
+    (shared,) = (job for job in both if job not in cells)
     assert sorted(job["ArrayTaskId"] for job in cells) == ["0", "1"]
+    # Generation 0 was computed before a cell began, so that no cell waited for the lock of the other
+    assert (shared["JobName"], shared["JobState"]) == ("nepotistic-shared", "COMPLETED")
+    assert all(shared["EndTime"] <= job["StartTime"] for job in cells)
+    assert "waiting for another process" not in logs(tmp_path)
     assert {job["NodeList"] for job in cells} == {"n1", "n2"}
     for job in cells:
         assert (job["JobName"], job["Partition"], job["TimeLimit"]) == ("nepotistic", "tests", "00:07:00")
@@ -119,6 +125,37 @@ def test_a_failing_cell_does_not_stop_the_other_cells(cluster: dict[str, str], t
     assert statuses == ["failed", "ok"]
     (page,) = tmp_path.glob("sweeps/*/report.html")
     assert succeeded.name in page.read_text()
+
+
+@pytest.mark.slow  # because a job that is queued again begins after two minutes at the earliest
+def test_jobs_that_are_preempted_at_random_moments_end_like_undisturbed_ones(
+    cluster: dict[str, str], nursery: Nursery, tmp_path: Path
+) -> None:
+    runs, mark = tmp_path / "runs", f"slurm-preempt:{tmp_path}"
+    line = ["-m", *TINY, "trainer.steps=300", "ratio=0,0.5"]
+    quick = ["hydra/launcher=slurm", "hydra.launcher.poll_s=2", f"paths.runs={runs}"]
+    process = start([*line, *quick], mark, **cluster)
+    draw, sent = np.random.default_rng(61), 0
+    try:
+        while process.poll() is None:
+            time.sleep(float(draw.uniform(5, 25)))
+            present = [job for job in jobs(runs, cluster) if job["JobState"] in ("RUNNING", "PENDING")]
+            for job in present:
+                command = ["scancel", "--signal=USR2", job["JobId"]]
+                if job["JobState"] == "PENDING":
+                    command = ["scontrol", "update", f"jobid={job['JobId']}", "StartTime=now"]
+                elif sent >= 10:
+                    continue
+                else:
+                    sent += 1
+                subprocess.run(command, env=environment(**cluster), capture_output=True, timeout=60)
+        assert process.returncode == 0, logs(runs)
+    finally:
+        process.kill()
+    assert sent > 0
+    whole = nursery.run([*line, f"paths.runs={tmp_path / 'whole'}"])
+    assert whole.code == 0, whole.err
+    assert [timeless(one) for one in folders(runs)] == [timeless(one) for one in folders(tmp_path / "whole")]
 
 
 @pytest.mark.slow  # because each job takes ten seconds to start, and the store does not know who runs a cell
