@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from collapse_lab.engine.beside import COLUMNS, write_beside
 from collapse_lab.engine.excerpts import write_excerpts
 from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.payloads import samples_of
@@ -78,7 +79,9 @@ class Loop:
         for subset, stage in step.grids.items():
             path = self.folder / "grids" / subset / f"{step.model}-g{step.generation:03d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            grid(samples_of(stage.value()).data, columns=10).save(path)
+            samples = samples_of(stage.value())
+            grid(samples.data, columns=COLUMNS).save(path)
+            write_beside(self.folder, self.lab, subset, samples)
             for sink in self.sinks:
                 sink.grid(step.generation, step.model, subset, path)
 

@@ -11,6 +11,7 @@ from matplotlib.patches import Polygon
 from matplotlib.ticker import MaxNLocator
 
 from collapse_lab.report.plot import Caption, Legend, plot, stem
+from collapse_lab.report.readings import part_of_line
 from collapse_lab.report.section import Section
 from collapse_lab.report.style import MUTED, marker, palette
 from collapse_lab.results.collect import Collection
@@ -61,7 +62,13 @@ def leading(collection: Collection) -> Name | None:
     return next((name for name in collection.names if name.metric == "fid"), next(iter(collection.names), None))
 
 
-def draw(ax: Axes, collection: Collection, name: Name, inks: Sequence[tuple[str, str]]) -> None:
+def draw(
+    ax: Axes,
+    collection: Collection,
+    name: Name,
+    inks: Sequence[tuple[str, str]],
+    measured: Sequence[Series] | None = None,
+) -> None:
     """Draw the lines of one metric with their bands, its floor, and a cross where a run diverged.
 
     Args:
@@ -69,8 +76,9 @@ def draw(ax: Axes, collection: Collection, name: Name, inks: Sequence[tuple[str,
         collection: The runs of the page.
         name: The metric.
         inks: (on light, on dark) of each line, by the rank of the line.
+        measured: The lines, where they are known already.
     """
-    measured = over_generations(collection, name.key)
+    measured = over_generations(collection, name.key) if measured is None else measured
     for series in measured:
         _line(ax, series, inks[series.rank][0])
     theory = over_generations(collection, name.key + THEORY)
@@ -79,7 +87,7 @@ def draw(ax: Axes, collection: Collection, name: Name, inks: Sequence[tuple[str,
         _theory(ax, series, inks[series.rank][0], label)
     span = floor(collection, name.key)
     # The band of two or three seeds can be far wider than the curves, so the limits hold the means and may cut a band.
-    values = [*(span or ()), *(float(v) for series in measured + theory for v in series.mean)]
+    values = [*(span or ()), *(float(v) for series in (*measured, *theory) for v in series.mean)]
     if values:
         ax.set_ylim(*limits(values, name.top))
     if measured:
@@ -148,13 +156,14 @@ def _section(collection: Collection, title: str, names: list[Name], folded: bool
     legend = legend_of(collection)
     plots = [
         plot(
-            lambda ax, name=name: draw(ax, collection, name, legend.inks),  # type: ignore[misc]
+            lambda ax, name=name, lines=lines: draw(ax, collection, name, legend.inks, lines),  # type: ignore[misc]
             Caption.of(name),
             stem("curve", name.key),
             row=f"{name.features}/{name.metric}",
             legend=legend,
+            lines=lines,
         )
-        for name in names[:MOST_PANELS]
+        for name, lines in ((name, over_generations(collection, name.key)) for name in names[:MOST_PANELS])
     ]
     columns = max(len(_of_all_subsets(name, names)) for name in names)
     note = _note(collection, len(names))
@@ -181,7 +190,8 @@ def _note(collection: Collection, n_metrics: int) -> str:
 
 def _theory(ax: Axes, series: Series, colour: str, label: str | None) -> None:
     """Draw a dotted line wider than the measured one, so that it stays visible where the two agree."""
-    ax.plot(series.x, series.mean, color=colour, linestyle=(0, (1, 1.6)), linewidth=4, alpha=0.45, zorder=2)
+    (line,) = ax.plot(series.x, series.mean, color=colour, linestyle=(0, (1, 1.6)), linewidth=4, alpha=0.45, zorder=2)
+    line.set_gid(part_of_line("theory", series.rank))
     if label:
         ax.annotate(
             label,
@@ -216,12 +226,14 @@ def _line(ax: Axes, series: Series, colour: str) -> None:
     shape = marker(series.rank) if len(series.x) <= 30 else ""
     # Axes.plot and fill_between compute limits, units and colours for each line. All of these are known here, so add
     # the line and its band directly, which is faster.
-    ax.add_line(Line2D(series.x, series.mean, color=colour, marker=shape, markeredgewidth=0, zorder=3))
+    line = Line2D(series.x, series.mean, color=colour, marker=shape, markeredgewidth=0, zorder=3)
+    line.set_gid(part_of_line("line", series.rank))
+    ax.add_line(line)
     known = np.isfinite(series.lo) & np.isfinite(series.hi)
     if known.any():
         x, lo, hi = series.x[known], series.lo[known], series.hi[known]
         band = np.stack([np.concatenate([x, x[::-1]]), np.concatenate([lo, hi[::-1]])], axis=1)
-        ax.add_patch(Polygon(band, facecolor=colour, alpha=0.16, linewidth=0))
+        ax.add_patch(Polygon(band, facecolor=colour, alpha=0.16, linewidth=0, gid=part_of_line("band", series.rank)))
     if series.diverged:
         ax.plot(series.x[-1], series.mean[-1], marker="x", color=colour, markersize=9, markeredgewidth=2, zorder=4)
         ax.annotate(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from collapse_lab.report.section import Section
@@ -14,6 +17,7 @@ from collapse_lab.results.series import evenly
 
 MOST_ROWS = 8
 MOST_GENERATIONS = 8
+MOST_CHARACTERS = 1500  # of the prompts of a grid
 _FILE = re.compile(r"(?P<model>.+)-g(?P<generation>\d+)\.png")
 
 
@@ -45,7 +49,11 @@ def section(collection: Collection) -> Section | None:
         The section; None where no run has a grid.
     """
     names = sorted({p.name for run in collection.runs for p in (run.folder / "grids").glob("*") if p.is_dir()})
-    subsets = [(name, rows) for name in names if (rows := _rows(collection, name))]
+    subsets = [
+        (name, rows, *_beside([run.folder for run in collection.runs], name))
+        for name in names
+        if (rows := _rows(collection, name))
+    ]
     if not subsets:
         return None
     note = "Every generation has the same latents and prompts, so all that changes is the model."
@@ -74,6 +82,21 @@ def _images(run: Run, subset: str, model: str | None) -> list[tuple[int, str]]:
     model = model or min((match["model"] for match, _ in files), default="")
     of_model = sorted((int(match["generation"]), path) for match, path in files if match["model"] == model)
     return [(of_model[i][0], _data_uri(of_model[i][1])) for i in evenly(len(of_model), MOST_GENERATIONS)]
+
+
+def _beside(folders: Sequence[Path], subset: str) -> tuple[str, str]:
+    """Return real images as a data: URI and the prompts of all places in words; "" for what no run has."""
+    real = next((path for folder in folders if (path := folder / "real" / f"{subset}.png").exists()), None)
+    words = next((path for folder in folders if (path := folder / "real" / f"{subset}.json").exists()), None)
+    prompts = [] if words is None else json.loads(words.read_text())["prompts"]
+    return ("" if real is None else _data_uri(real), in_words(prompts))
+
+
+def in_words(prompts: Sequence[str]) -> str:
+    """Return the prompts in their order, those that follow each other once with their number; cut where it is long."""
+    counted = [(prompt, len(list(same))) for prompt, same in groupby(prompts) if prompt]
+    text = ", ".join(prompt if n == 1 else f"{prompt} ({n})" for prompt, n in counted)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
 
 
 def _data_uri(path: Path) -> str:

@@ -25,7 +25,7 @@ from collapse_lab.report import (
 )
 from collapse_lab.report.section import Section, environment
 from collapse_lab.report.style import used_inks
-from collapse_lab.report.summary import headline, scope
+from collapse_lab.report.summary import headline, scope, settings_in_short
 from collapse_lab.results.collect import Collection, gathered
 from collapse_lab.results.comparable import comparable_groups, group_differences
 from collapse_lab.results.run import Run
@@ -183,6 +183,7 @@ def _context(group: ComparableGroup) -> dict[str, Any]:
         "first": first,
         "others": others,
         "scope": scope(group.collection),
+        "settings": settings_in_short(group.collection),
         "sections": [(section, section.body) for section in group.sections],
         "unlike_first": group.unlike_first,
     }

@@ -14,8 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from collapse_lab.report.font import NAME
+from collapse_lab.report.readings import readings
 from collapse_lab.report.style import MARKERS, MUTED, marker, styled, themed
 from collapse_lab.results.names import Name
+from collapse_lab.results.series import Series
 
 WIDTH, HEIGHT = 4.3, 2.3  # of the part that the page shows, in inches; a column of a paper is 3.3 to 4.5 wide
 TITLE = 0.5  # the height of the title above that part, in inches
@@ -84,6 +86,7 @@ class Plot:
         inline: An <svg> element for the page, without title and legend, because the page writes these itself.
         svg: The SVG file with title and legend, in the colours for white paper.
         figure: The figure that the PDF file is made of.
+        readings: What the page shows of each line's points where a reader points at them, as JSON; "" for none.
     """
 
     caption: Caption
@@ -92,6 +95,7 @@ class Plot:
     inline: str
     svg: str = field(repr=False)
     figure: Figure = field(repr=False)
+    readings: str = ""
 
     @cached_property
     def pdf(self) -> bytes:
@@ -117,6 +121,7 @@ def plot(
     row: str = "",
     legend: Legend | None = None,
     height: float = HEIGHT,
+    lines: Sequence[Series] = (),
 ) -> Plot:
     """Draw a plot, with the caption above and the legend at the right in its files.
 
@@ -127,6 +132,7 @@ def plot(
         row: Plots of the same row stand side by side in the page.
         legend: The legend; None for none.
         height: The height of the part that the page shows, in inches.
+        lines: The lines among what is drawn whose points a reader can point at.
 
     Returns:
         The plot as an element of the page, as SVG and as PDF.
@@ -147,7 +153,7 @@ def plot(
     inline = themed(svg.getvalue(), caption.line, shown)
     # Because our font exists in this process alone, name fonts in the file that readers have.
     svg_file = svg.getvalue().replace(f"'{NAME}'", "'DejaVu Sans', Arial, sans-serif")
-    return Plot(caption, stem, row, inline, svg_file, figure)
+    return Plot(caption, stem, row, inline, svg_file, figure, readings(ax, lines) if lines else "")
 
 
 def inches(figure: Figure, left: float, bottom: float, right: float, top: float) -> tuple[float, float, float, float]:

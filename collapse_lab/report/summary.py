@@ -6,11 +6,24 @@ import numpy as np
 
 from collapse_lab.results.collect import Collection, SeedGroup
 from collapse_lab.results.names import Name
+from collapse_lab.results.paired import paired
 from collapse_lab.results.series import floor, point
 from collapse_lab.results.settings import short, shown, title_of
 
 # A change below this share of the first value is called flat.
 FLAT = 0.05
+# Settings in the head of the page, and what it calls them
+NUMBERS = {
+    "ratio": "ratio",
+    "n_train": "rows trained on",
+    "n_samples": "samples",
+    "trainer.steps": "steps",
+    "trainer.finetune_steps": "steps of later fits",
+    "trainer.epochs": "epochs",
+    "trainer.batch_size": "batch size",
+    "model.guidance_scale": "guidance scale",
+    "population.lineage": "starts from",
+}
 
 
 def number(value: float) -> str:
@@ -38,6 +51,22 @@ def scope(collection: Collection) -> str:
         values = list(dict.fromkeys(shown(group.knobs[knob]) for group in collection.seed_groups))
         listed = ", ".join(values[:8]) + (", …" if len(values) > 8 else "")
         parts.append(f"{title_of(knob)}: {listed}")
+    return " · ".join(parts)
+
+
+def settings_in_short(collection: Collection) -> str:
+    """Return the settings that all runs share and that a reader asks for first, as one line.
+
+    They are the classes of data, model, mixing and curation, the ratio, the rows and the training.
+
+    Args:
+        collection: The runs of the page.
+    """
+    first, *others = [run.flat for run in collection.runs]
+    shared = {key: value for key, value in first.items() if all(flat.get(key) == value for flat in others)}
+    classes = [(group, shared.get(f"{group}._target_")) for group in ("dataset", "model", "mixing", "curation")]
+    parts = [f"{group} {str(target).rpartition('.')[2]}" for group, target in classes if target is not None]
+    parts += [f"{title} {shown(shared[key])}" for key, title in NUMBERS.items() if shared.get(key) is not None]
     return " · ".join(parts)
 
 
@@ -92,6 +121,9 @@ def _of_dose(collection: Collection, name: Name, what: str, knob: str) -> str:
         return ""
     (lowest_dose, at_low), (highest_dose, at_high) = known[0], known[-1]
     times = f": {at_high / at_low:.1f} times as much" if at_low > 0 and at_high / at_low >= 1.5 else ""
+    apart = paired(highest_dose.runs, lowest_dose.runs, name.key).mean
+    if apart is not None and apart.lo is not None and apart.hi is not None and apart.lo <= 0 <= apart.hi:
+        times = ", which are not to be told apart"
     return (
         f"{what} was {number(at_low)} at {knob} {_dose(lowest_dose)} and "
         f"{number(at_high)} at {knob} {_dose(highest_dose)}{times}{_floor(collection, name)}."

@@ -9,7 +9,7 @@ from collapse_lab.report.summary import number
 from collapse_lab.results.collect import Collection
 from collapse_lab.results.names import Name
 from collapse_lab.results.run import Run
-from collapse_lab.results.series import evenly, final, floor, point
+from collapse_lab.results.series import evenly, final, floor, point, ranks
 from collapse_lab.results.settings import title_of
 from collapse_lab.types import Record
 
@@ -45,6 +45,7 @@ def runs(collection: Collection) -> Section:
     knobs = [title_of(knob) for knob in collection.knobs]
     header = [*knobs, "seed", "status", "last generation", *map(_heading, names), "minutes", "run"]
     rows = [[*knob_fields(group.knobs), *_line(run, names)] for group in collection.seed_groups for run in group.runs]
+    of_groups = zip(collection.seed_groups, ranks(collection), strict=True)
     floors = [floor(collection, name.key) for name in names]
     foot = [
         " | ".join(dict.fromkeys(name.floor_of[0] for name, span in zip(names, floors, strict=True) if span)),
@@ -57,6 +58,7 @@ def runs(collection: Collection) -> Section:
         "header": header,
         "rows": rows,
         "foot": foot if any(floors) else [],
+        "lines": [rank for group, rank in of_groups for _ in group.runs],
         "csv": packed(collection),
     }
     note = "Metrics at the last generation of each run."

@@ -22,6 +22,17 @@ SUFFIXES = ("_lo", "_hi", "_floor", THEORY)
 # The quantities of the first figure, in the order in which the report shows them
 KEY = ("fid", "precision", "recall", "coverage", "agreement", "perplexity", "relative_efficiency")
 
+# What the papers plot of toys, where no quantity of the first figure is measured
+PLOTTED = (
+    "wasserstein_risk",
+    "l2_distance",
+    "test_error",
+    "excess_loss",
+    "top_share",
+    "heterozygosity",
+    "latent_spread",
+)
+
 
 def member_of(name: str) -> tuple[str, str]:
     """Return the member and the ledger's name of `b:novels/perplexity`; the member is "" where there is none."""
@@ -126,6 +137,7 @@ class Name:
 def base_names(keys: Iterable[str]) -> list[Name]:
     """Return the quantities among `keys` without intervals, floors and theory, key quantities first.
 
+    What the papers plot of toys comes next.
     Equal quantities of several subsets stand side by side.
     """
     present = set(keys)
@@ -134,5 +146,6 @@ def base_names(keys: Iterable[str]) -> list[Name]:
 
 
 def _order(name: Name) -> tuple[bool, int, str, str, str]:
-    rank = KEY.index(name.metric) if name.metric in KEY else len(KEY)
+    first = (*KEY, *PLOTTED)
+    rank = first.index(name.metric) if name.metric in first else len(first)
     return (not name.is_key, rank, name.metric, name.features, name.subset)

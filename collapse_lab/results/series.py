@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ class Series:
         lo: (m,), the lower ends of the intervals; NaN where no interval is known.
         hi: (m,), the upper ends; NaN where no interval is known.
         diverged: Whether a run behind the line ended early because its loss diverged.
+        seeds: The seeds of the runs behind each of the m points.
     """
 
     label: str
@@ -38,6 +40,7 @@ class Series:
     lo: np.ndarray
     hi: np.ndarray
     diverged: bool = False
+    seeds: tuple[tuple[Any, ...], ...] = ()
 
 
 def lines(collection: Collection) -> list[tuple[str, SeedGroup, str | None]]:
@@ -83,8 +86,17 @@ def over_generations(collection: Collection, metric: str) -> list[Series]:
         if points:
             mean, lo, hi = np.asarray(points).T
             diverged = any(run.status == "diverged" for run in group.runs)
-            all_series.append(Series(label, rank, np.asarray(generations), mean, lo, hi, diverged))
+            seeds = tuple(_seeds(group.runs, metric, generation) for generation in generations)
+            all_series.append(Series(label, rank, np.asarray(generations), mean, lo, hi, diverged, seeds))
     return all_series
+
+
+def ranks(collection: Collection) -> list[int | None]:
+    """Return the rank of the line of each seed group; None where it has no line, or one for each of its models."""
+    if len(collection.seed_groups) == 1:
+        return [None]
+    drawn = {id(group): rank for rank, (_, group, _) in enumerate(lines(collection))}
+    return [drawn.get(id(group)) for group in collection.seed_groups]
 
 
 def point(
@@ -155,6 +167,10 @@ def _rows(records: Sequence[Record], metric: str) -> tuple[list[Mapping[str, flo
     """Return the numbers of the records that have a metric, of its member where it names one, and its ledger name."""
     member, key = member_of(metric)
     return [r.metrics for r in records if key in r.metrics and member in ("", r.model)], key
+
+
+def _seeds(runs: Sequence[Run], metric: str, generation: int) -> tuple[Any, ...]:
+    return tuple(run.seed for run in runs if any(metric in r.metrics for r in run.by_generation.get(generation, ())))
 
 
 def floor(collection: Collection, metric: str) -> tuple[float, float] | None:

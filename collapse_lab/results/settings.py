@@ -6,7 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 # These settings say where and how a run is computed. They cannot change its numbers, and its signature leaves them out.
-IGNORED_SETTINGS = ("paths", "sinks", "store", "hydra", "device", "dry_run", "objective", "signature", "format")
+IGNORED_SETTINGS = (
+    "paths",
+    "sinks",
+    "store",
+    "hydra",
+    "device",
+    "dry_run",
+    "objective",
+    "processes",
+    "signature",
+    "format",
+)
+SCHEDULED = ("by_generation", "first", "exponent")  # the keys of a value that changes over the generations
 ABSENT = "–"  # stands for the value of a setting that a run does not have
 
 
@@ -34,12 +46,19 @@ def shown(value: Any) -> str:
     """
     if isinstance(value, str) and value.startswith("collapse_lab."):
         return value.rpartition(".")[2]
+    if isinstance(value, list):
+        return ", ".join(map(shown, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def short(knob: str) -> str:
-    """Return the last component of a dotted name; for the class of a configuration group, the name of the group."""
-    return knob.removesuffix("._target_").rpartition(".")[2]
+    """Return the last component of a dotted name; for the class of a configuration group, the name of the group.
+
+    The parts of a schedule keep the name of what is scheduled: `model.guidance_scale.by_generation` is
+    "guidance_scale by generation".
+    """
+    owner, _, last = knob.removesuffix("._target_").rpartition(".")
+    return f"{owner.rpartition('.')[2]} {last.replace('_', ' ')}" if owner and last in SCHEDULED else last
 
 
 def joined(words: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,8 @@ from collapse_lab.storage.formats import ENVIRONMENT
 from collapse_lab.storage.redaction import redacted, redacted_values
 from collapse_lab.storage.store import entry_of
 from collapse_lab.types import Count, Glance, Record, RunInfo
+
+log = logging.getLogger(__name__)
 
 MOST_ARTIFACTS = 20  # because each takes about 10 ms
 
@@ -224,8 +227,13 @@ class Wandb:
         earlier = [other for other in self._records if other.generation == record.generation - 1]
         self._records.append(record)
         self._run.summary["records"] = len(self._records)
-        if self.artifacts != "none" and record.generation < MOST_ARTIFACTS:
+        if self.artifacts == "none" or record.generation >= MOST_ARTIFACTS:
+            return
+        try:
             self._trace(record, earlier)
+        except Exception as error:  # because online the server is asked of artifacts, and numbers go on without them
+            self.artifacts = "none"
+            log.warning("Weights & Biases has no artifacts of this run (%s: %s)", type(error).__name__, error)
 
     def _draw(self, point: Point) -> None:
         prefix = self._prefix(point.model)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from collapse_lab import compose
 from collapse_lab.sinks import tables
 from collapse_lab.sinks.closing import NEVER, closing_numbers
 from collapse_lab.sinks.lineage import nodes
@@ -151,3 +152,28 @@ def test_members_and_domains_are_a_matrix_and_one_model_has_none() -> None:
     assert sorted(alike.columns) == ["a", "b", "generation", "model"]
     assert [sorted(map(str, row)) for row in alike.rows] == [["0", "0.5", "None", "a"], ["0", "0.5", "None", "b"]]
     assert tables.matrices(records[:1]) == {}
+
+
+def test_a_cell_of_a_sweep_is_grouped_by_the_sweep_and_a_run_by_its_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = ["+experiment=recursive_gaussian", "sinks=[wandb]"]
+    monkeypatch.delenv("COLLAPSE_LAB_GROUP", raising=False)
+    assert compose(*line).cfg.sinks.wandb.group is None
+    monkeypatch.setenv("COLLAPSE_LAB_GROUP", "recursive_gaussian 1a2b3c")
+    assert compose(*line).cfg.sinks.wandb.group == "recursive_gaussian 1a2b3c"
+
+
+def test_artifacts_that_fail_cost_no_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = Wandb()
+    monkeypatch.setattr(sink, "_trace", lambda *_: 1 / 0)
+    sink.open(RunInfo("x", SIGNATURE, tmp_path, {}), [])
+    for generation in range(2):
+        sink.record(line(generation, seen__recall=0.5))
+    sink.close("ok")
+    assert not sink.failed
+    rows, _, _ = contents(tmp_path)
+    assert [row["generation"] for row in rows if "seen/recall" in row] == [0, 1]
+    assert [r.getMessage() for r in caplog.records] == [
+        "Weights & Biases has no artifacts of this run (ZeroDivisionError: division by zero)"
+    ]
