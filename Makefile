@@ -11,7 +11,7 @@ TEST_ENV := OMP_NUM_THREADS=1
 
 $(READY): pyproject.toml .ci/constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint .ci/constraints.txt --editable ".[dev,docs,hub,lm,sd,slurm]"
+	$(BIN)/pip install --quiet --constraint .ci/constraints.txt --editable ".[dashboard,dev,docs,hub,lm,sd,slurm,tensorboard]"
 	touch $(READY)
 
 venv: $(READY)  ## create the environment

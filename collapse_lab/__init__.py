@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collapse_lab.config.composing import Composed, compose
     from collapse_lab.experiment import Experiment, Plan, Result, prepare
+    from collapse_lab.results.compared import compare
     from collapse_lab.results.frames import frame
     from collapse_lab.sharing.opened import open_run as open
 
 __version__ = "0.1.0"
-__all__ = ["Composed", "Experiment", "Plan", "Result", "__version__", "compose", "frame", "open", "prepare"]
+__all__ = ["Composed", "Experiment", "Plan", "Result", "__version__", "compare", "compose", "frame", "open", "prepare"]
 
 _PLACES = {  # of the names that are not in collapse_lab.experiment: the module, and the name there
     "Composed": ("collapse_lab.config.composing", "Composed"),
+    "compare": ("collapse_lab.results.compared", "compare"),
     "compose": ("collapse_lab.config.composing", "compose"),
     "frame": ("collapse_lab.results.frames", "frame"),
     "open": ("collapse_lab.sharing.opened", "open_run"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
@@ -18,6 +19,8 @@ from collapse_lab.engine.executor import Alone
 from collapse_lab.engine.loop import Loop
 from collapse_lab.engine.run import Layout, check_records, lay_out, recording, records_of
 from collapse_lab.errors import UserError
+from collapse_lab.packing.everyone import Everyone
+from collapse_lab.sinks.noting import Noting
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.storage.files import full_disk_explained, locked, make_folder
 from collapse_lab.storage.formats import CONFIG, FORMAT, MARK
@@ -104,7 +107,8 @@ class Experiment:
         config = {**resolved(cfg), "device": pick_device(root.device)}
         self.info = RunInfo(root.name, sign, Path(cfg.paths.runs) / root.name / sign, config)
         self._sinks = build_sinks(self.info.config)
-        self.layout: Layout = lay_out(build(cfg, executor), _progress(self._sinks))
+        self._noting = Noting(_progress(self._sinks), self.info.folder)
+        self.layout: Layout = lay_out(build(cfg, executor), self._noting)
 
     @cached_property
     def plan(self) -> Plan:
@@ -144,7 +148,7 @@ class Experiment:
             computed = not self.layout.is_finished(recorded)
             if computed:
                 lab, layout = self.layout.lab, self.layout
-                with recording(self.info, self._sinks, self._config_text) as session:
+                with closing(self._noting), recording(self.info, self._sinks, self._config_text) as session:
                     loop = Loop(lab, layout.work, layout.ruler, session.ledger, self._sinks, folder)
                     session.status = loop.run(layout.plan)
         records = tuple(records_of(folder))
@@ -155,6 +159,24 @@ class Experiment:
 
             write_report([folder], result.report)
         return result
+
+    def compute(self, places: Sequence[tuple[str, str]]) -> None:
+        """Compute some stages of the run and what they rest on, and record nothing: other cells share them.
+
+        Args:
+            places: kinds and keys of stages. Those that the run does not have are left out.
+
+        Raises:
+            UserError: the store cannot be written to, or the disk is full.
+        """
+        wanted = set(places)
+        self.layout.lab.store.open()
+        for stage in self.layout.stages:
+            if (stage.kind, stage.key) in wanted:
+                divergence = stage.value().divergence
+                stage.release()
+                if divergence is not None:
+                    return  # because the run ends there, and the other stages are none of it
 
     def _refuse_another_run(self) -> None:
         path = self.info.folder / CONFIG
@@ -186,5 +208,6 @@ def prepare(composed: Composed, executor: Executor | None = None) -> Experiment:
 
 
 def _progress(sinks: Sequence[Sink]) -> Progress:
-    """Return the first sink that shows progress, or a silent one."""
-    return next((sink for sink in sinks if callable(getattr(sink, "advance", None))), Silent())  # type: ignore[return-value]
+    """Return what tells all sinks that show progress; a silent one where none does."""
+    told: list[Any] = [sink for sink in sinks if callable(getattr(sink, "advance", None))]
+    return Everyone(told) if len(told) > 1 else next(iter(told), Silent())

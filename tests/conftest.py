@@ -62,6 +62,7 @@ def pytest_runtest_makereport(
 
 def pytest_collection_finish() -> None:
     gc.freeze()
+    gc.set_threshold(20_000, 20, 100)  # because at Python's own thresholds an eighth of the suite's time goes into it
     gc.enable()
 
 

@@ -134,6 +134,7 @@ class Chain:
     private: Mapping[str, str] | None = None
     public: str | None = None
     generates: Mapping[str, str] | None = None
+    present: Mapping[str, Sequence[int | None]] | None = None
     sets: Mapping[str, Sequence[int | str]] = field(default_factory=dict)
     lineage: Any = "previous"
     generations: int = 3
@@ -160,7 +161,9 @@ class Chain:
             device="cpu",
             dataset=DIGITS,
             models=[member_of(name, changes, self.schedules) for name, changes in self.members.items()],
-            population=Population(self.lineage, self.members, self.exposure, self.private, self.public, self.generates),
+            population=Population(
+                self.lineage, self.members, self.exposure, self.private, self.public, self.generates, self.present
+            ),
             mixing=self.mixing,
             curation=Nothing(),
             curation_identity=bind({"_target_": path_of(Nothing)}, "curation"),

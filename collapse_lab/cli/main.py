@@ -1,4 +1,4 @@
-"""One command: `collapse-lab run|report|verify|sync|status|export|prefetch|plan`; without a word it is `run`."""
+"""One command: `collapse-lab run|report|verify|sync|status|…` (`COMMANDS`); without a word it is `run`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import os
 import select
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from functools import partial
 from typing import NoReturn
 
 from collapse_lab.cli.secrets import hide_in_errors, move_secrets
+from collapse_lab.storage.redaction import redacted
 
 # Word -> the module whose `main` takes the arguments behind it and returns the exit code
 COMMANDS = {
@@ -23,6 +25,7 @@ COMMANDS = {
     "export": "collapse_lab.cli.export",
     "prefetch": "collapse_lab.cli.prefetch",
     "plan": "collapse_lab.cli.plan",
+    "dashboard": "collapse_lab.cli.dashboard",
 }
 
 
@@ -75,6 +78,19 @@ def _config_folders(arguments: Sequence[str]) -> list[str]:
     return [known.config_dir] if known.config_dir else []
 
 
+def _only_failed() -> bool:
+    """Return whether the cells of the sweep that have ended well are left out.
+
+    Raises:
+        SystemExit: the environment variable says something else.
+    """
+    only = os.environ.get("COLLAPSE_LAB_ONLY", "")
+    if only not in ("", "failed"):
+        print(f"collapse_lab: COLLAPSE_LAB_ONLY is failed, or it is not set; got '{only}'", file=sys.stderr)
+        sys.exit(2)
+    return only == "failed"
+
+
 def _dispatch() -> None:
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     if word in COMMANDS:
@@ -83,6 +99,7 @@ def _dispatch() -> None:
         del sys.argv[1]
     hide_in_errors(sys.argv[1:])
     sys.argv[1:] = move_secrets(sys.argv[1:], os.environ)
+    os.environ["COLLAPSE_LAB_LINE"] = shlex.join(["collapse-lab", *map(redacted, sys.argv[1:])])
     # Because the cells of one sweep line meet in one folder, the same line again means the same sweep
     line = "\0".join(sorted(sys.argv[1:]))
     os.environ["COLLAPSE_LAB_SWEEP"] = hashlib.sha256(line.encode()).hexdigest()[:10]
@@ -91,7 +108,7 @@ def _dispatch() -> None:
     # Imported here, because the other commands do without Hydra
     import hydra
 
-    from collapse_lab.cli import helptext
+    from collapse_lab.cli import helptext, launchers
     from collapse_lab.cli.mode import composing_once
     from collapse_lab.cli.run import Launch, exit_codes
     from collapse_lab.cli.workers import LAUNCHER, relaunching
@@ -101,9 +118,10 @@ def _dispatch() -> None:
     from collapse_lab.config.searchpath import CONF, add_folders, folders, register
 
     os.environ[LAUNCHER] = str(os.getpid())
-    launch = Launch()
+    launch = Launch(_only_failed())
     with exit_codes(), launch.serving_queue():
         register()
+        launchers.register()
         add_folders(_config_folders(sys.argv[1:]))
         check_choices(sys.argv[1:], folders())
         sys.argv[1:] = at_scale(sys.argv[1:], folders())

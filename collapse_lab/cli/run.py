@@ -31,6 +31,7 @@ from collapse_lab.config.composing import Composed, checked
 from collapse_lab.config.explain import explain
 from collapse_lab.config.searchpath import add_folders, folders
 from collapse_lab.errors import UserError
+from collapse_lab.results.objective import objective_of
 from collapse_lab.storage.files import disk_is_full, full_disk
 from collapse_lab.types import Count
 
@@ -85,12 +86,17 @@ def exit_codes() -> Iterator[None]:
 
 
 class Launch:
-    """Hold the cells of one launch that wait to be packed. Hydra calls `task` once for each cell."""
+    """Hold the cells of one launch that wait to be packed. Hydra calls `task` once for each cell.
 
-    def __init__(self) -> None:
+    Args:
+        only_failed: whether the cells that have ended well are left out.
+    """
+
+    def __init__(self, only_failed: bool = False) -> None:
         self._queue: list[Callable[[Executor], None]] = []
         self._pack = 1
-        self._round = Round()
+        self._round = Round(again=only_failed)
+        sweep.SweepStart.forgets = "failed" if only_failed else "all"
 
     def start(self, program: Callable[[], None], which: Round) -> None:
         """Start Hydra, which calls `task` for each cell.
@@ -100,11 +106,15 @@ class Launch:
             which: the cells that run; the others are left out.
         """
         self._round = which
-        sweep.SweepStart.forgets = which == Round()
+        sweep.SweepStart.forgets = "none"
         program()
 
-    def task(self, cfg: DictConfig) -> None:
-        """Run one cell: everything that one composed configuration asks for."""
+    def task(self, cfg: DictConfig) -> float | None:
+        """Run one cell: everything that one composed configuration asks for.
+
+        Returns:
+            The objective of the cell, where the configuration names one; None otherwise.
+        """
         context = HydraConfig.get()
         overrides = list(context.overrides.task)
         # Here too, because a worker of a launcher has not read the command line
@@ -112,15 +122,22 @@ class Launch:
         is_sweep = context.mode == RunMode.MULTIRUN
         cell = sweep.Cell(Path(context.sweep.dir), context.job.num, tuple(overrides)) if is_sweep else None
         if cell is not None and not self._round.includes(cell):
-            return
+            return None
         with _explained(is_sweep), sweep.recorded(cell):
             with open_dict(cfg):
                 cfg.pop("hydra", None)
             composed = checked(cfg, overrides, {str(k): option for k, option in context.runtime.choices.items()})
             pack = _pack(cfg, context)
+            if pack > 1 and composed.root.objective is not None:
+                raise UserError(
+                    f"trainer.pack={pack} runs cells after the sweeper is told of them, so that they have no "
+                    "objective; leave out one of the two"
+                )
             if pack > 1 or (is_sweep and not _one_process(context)):
                 # rich's own switch: the bars of several cells would overwrite each other
                 os.environ["TTY_COMPATIBLE"] = "0"
+            if cell is not None:
+                os.environ["COLLAPSE_LAB_GROUP"] = f"{composed.root.name} {cell.folder.name}"  # for the yaml of sinks
             from collapse_lab.experiment import prepare
 
             if composed.root.dry_run:
@@ -134,7 +151,12 @@ class Launch:
             else:
                 experiment = prepare(composed)
                 sweep.name_run(cell, experiment.info.folder)
-                _say(experiment.run(), cell)
+                result = experiment.run()
+                objective = composed.root.objective
+                value = None if objective is None else objective_of(result.records, objective)
+                _say(result, cell)
+                return value
+        return None
 
     @contextmanager
     def serving_queue(self) -> Iterator[None]:

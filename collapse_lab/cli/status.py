@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from collapse_lab.cli.sweep import CELLS, difference
-from collapse_lab.engine.outcome import GOOD, Outcome
+from collapse_lab.cli.standings import Line, failed_cells, lines_below
+from collapse_lab.cli.sweep import COMMAND
 from collapse_lab.errors import UserError
-from collapse_lab.results.run import Run, read_run
-from collapse_lab.storage.formats import FORMAT, STATUS
-from collapse_lab.storage.ledger import LEDGER, runs_below
 
-
-@dataclass(frozen=True)
-class Line:
-    """Hold one line of the table.
-
-    Attributes:
-        name: the run's name and signature, or the overrides that tell a cell from the others of its sweep.
-        state: `complete`, `diverged`, `unfinished (3 of 5)`, or how a run or a cell failed.
-        remark: why it failed, or that its format is older.
-        good: whether nothing has to be done about it.
-    """
-
-    name: str
-    state: str
-    remark: str
-    good: bool
+HEAD = ("run or cell", "generation", "phase", "last metric", "left")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print one line for each run and for each cell that failed.
+    """Print one line for each run and for each cell of a sweep, and the command that retries what failed.
 
     Args:
         arguments: the command line without the program's name; None takes that of this process.
@@ -45,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="collapse-lab status",
-        description="List the runs at or below each PATH and the cells of sweeps that failed. Nothing is changed.",
+        description="List the runs at or below each PATH and the cells of sweeps: generation, phase, last metric, time "
+        "left, and why what failed has failed, with the command that retries only that. Nothing is changed.",
         epilog="Exit code: 0 every run is at its end; 1 a run or a cell is not; 2 bad input.",
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="run folders, or folders of runs")
@@ -55,64 +36,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    width = max((len(line.name) for line in lines), default=0)
-    for line in lines:
-        print(f"{line.name:<{width}}  {line.state}" + (f": {line.remark}" if line.remark else ""))
+    for text in table(lines):
+        print(text)
+    for path in options.paths:
+        for text in retries(path):
+            print(text)
     unfinished = sum(not line.good for line in lines)
-    print(f"{len(lines)} runs and failed cells, {unfinished} of them not at their end")
+    failed = sum(not line.good and not line.waits for line in lines)
+    print(f"{len(lines)} runs and cells, {unfinished} of them not at their end, {failed} of them failed")
     return 1 if unfinished else 0
 
 
-def lines_below(path: Path) -> list[Line]:
-    """Return a line for each run at or below a path, then one for each failed cell of its sweeps.
-
-    Raises:
-        UserError: the path is missing.
-    """
-    return [*map(_line_of_run, runs_below(path)), *_failed_cells(path)]
-
-
-def _line_of_run(folder: Path) -> Line:
-    name = f"{folder.parent.name}/{folder.name}"
-    try:
-        run = read_run(folder)
-    except UserError as error:
-        return Line(name, "unreadable", str(error), good=False)
-    remark = f"format {run.format} of an earlier version, read as it is" if run.format < FORMAT else ""
-    if run.status in ("complete", "diverged"):
-        return Line(name, run.status, remark, good=True)
-    return Line(name, run.status, "; ".join(filter(None, [_end(run), remark])), good=False)
+def table(lines: Sequence[Line]) -> Iterator[str]:
+    """Yield the lines of a table, the head first; columns in which no line has anything are left out."""
+    rows = [(line.name, line.generation, line.phase, line.metric, duration(line.seconds)) for line in lines]
+    kept = [column for column in range(len(HEAD)) if column == 0 or any(row[column] for row in rows)]
+    widths = [max(len(row[column]) for row in [HEAD, *rows]) for column in kept]
+    ends = ["state", *(line.state + (f": {line.remark}" if line.remark else "") for line in lines)]
+    for row, end in zip([HEAD, *rows], ends, strict=True):
+        cells = [f"{row[column]:<{width}}" for column, width in zip(kept, widths, strict=True)]
+        yield "  ".join([*cells, end])
 
 
-def _end(run: Run) -> str:
-    """Return how the process of an unfinished run ended, where it left word."""
-    file = run.folder / STATUS
-    if not file.exists():
-        return "it is running, or it was killed"
-    outcome = Outcome.read(file)
-    return f"{outcome.status} {outcome.reason}".strip()
+def duration(seconds: float | None) -> str:
+    """Return seconds as a person says them; "" for None."""
+    if seconds is None:
+        return ""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _failed_cells(path: Path) -> Iterator[Line]:
-    for folder in _sweeps_below(path):
-        lines = {file: file.read_text().split("\n") for file in sorted(folder.glob("*.line"))}
-        for file, overrides in lines.items():
-            outcome = Outcome.read(file.with_suffix(".json"))
-            if outcome.status not in GOOD and not _is_listed(outcome):
-                name = f"cell {file.stem} of {folder.parent.name}: {difference(overrides, lines)}"
-                yield Line(name, outcome.status, outcome.reason, good=False)
-
-
-def _is_listed(outcome: Outcome) -> bool:
-    """Return whether a cell's run has a ledger, and so a line of its own."""
-    return bool(outcome.run) and (Path(outcome.run) / LEDGER).exists()
-
-
-def _sweeps_below(path: Path) -> list[Path]:
-    folders = []
-    for folder, below, _ in os.walk(path):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        if Path(folder).name == CELLS:
-            folders.append(Path(folder))
-            below.clear()
-    return folders
+def retries(path: Path) -> Iterator[str]:
+    """Yield for each sweep at or below a path with failed cells the command that runs these cells alone again."""
+    for sweep, cells in failed_cells(path):
+        file = sweep / COMMAND
+        command = file.read_text() if file.exists() else ""
+        if command:
+            yield f"again what failed in {sweep.name} ({len(cells)}): COLLAPSE_LAB_ONLY=failed {command}"

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+from hydra.core.utils import filter_overrides
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from collapse_lab.cli.frozen import freeze
 from collapse_lab.engine.outcome import GOOD, Outcome, Status, failure
 from collapse_lab.errors import UserError
 from collapse_lab.storage.files import full_disk_explained, write_whole
 from collapse_lab.storage.redaction import redacted, without_secrets
 
 CELLS = "cells"
+COMMAND = "command"  # the file with the command line of the sweep
+LINE = "COLLAPSE_LAB_LINE"  # the environment variable with it
+# What lies in the folder of the cells for each: its overrides before and after it has begun, its run, its outcome
+QUEUED, BEGUN, RUN, ENDED = ".queued", ".line", ".run", ".json"
 
 
 class SweepStart(Callback):
@@ -30,13 +38,43 @@ class SweepStart(Callback):
     """
 
     folder: ClassVar[Path | None] = None
-    forgets: ClassVar[bool] = True  # False while cells of this same sweep are launched again
+    forgets: ClassVar[Literal["all", "failed", "none"]] = "all"  # none while cells of this sweep are launched again
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Forget the outcomes of an earlier launch of the same sweep."""
-        SweepStart.folder = Path(config.hydra.sweep.dir)
-        if SweepStart.forgets:
-            shutil.rmtree(SweepStart.folder / CELLS, ignore_errors=True)
+        """Forget the outcomes of an earlier launch of the same sweep, and leave its command line.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        SweepStart.folder = folder = Path(config.hydra.sweep.dir)
+        if SweepStart.forgets == "all":
+            shutil.rmtree(folder / CELLS, ignore_errors=True)
+        if SweepStart.forgets == "failed":
+            for path in folder.glob(f"{CELLS}/*{BEGUN}"):
+                if Outcome.read(path.with_suffix(ENDED)).status not in GOOD:
+                    path.with_suffix(ENDED).unlink(missing_ok=True)
+                    path.rename(path.with_suffix(QUEUED))
+        with full_disk_explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(folder / COMMAND, os.environ.get(LINE, ""))
+        freeze(folder)
+
+
+def queue(folder: Path, first: int, cells: Sequence[Sequence[str]]) -> None:
+    """Leave the command lines of the cells of a sweep that a launcher is about to start.
+
+    Args:
+        folder: the sweep's folder.
+        first: the number of the first cell.
+        cells: the overrides of each.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    for number, overrides in enumerate(cells, start=first):
+        cell = Cell(folder, number, tuple(filter_overrides(overrides)))
+        if not cell.file.exists() and not cell.file.with_suffix(BEGUN).exists():
+            cell.queue()
 
 
 @dataclass
@@ -61,7 +99,17 @@ class Cell:
     @property
     def file(self) -> Path:
         """Return where the cell's outcome is written."""
-        return self.folder / CELLS / f"{self.number:04d}.json"
+        return self.folder / CELLS / f"{self.number:04d}{ENDED}"
+
+    def queue(self) -> None:
+        """Leave the command line of a cell that waits for its turn, without secrets.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        with full_disk_explained(self.folder):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self.file.with_suffix(QUEUED).write_text(self._line)
 
     def begin(self) -> None:
         """Leave the command line of the cell, without secrets, so that a cell that is killed is missed.
@@ -72,11 +120,17 @@ class Cell:
         self._begun = time.perf_counter()
         with full_disk_explained(self.folder):
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self.file.with_suffix(".line"), "\n".join(map(redacted, self.overrides)))
+            write_whole(self.file.with_suffix(BEGUN), self._line)
+        for earlier in (QUEUED, RUN, ENDED):
+            self.file.with_suffix(earlier).unlink(missing_ok=True)
 
     def postpone(self) -> None:
         """Take the command line back, because the cell has not begun and is not lost if it never does."""
-        self.file.with_suffix(".line").unlink()
+        self.file.with_suffix(BEGUN).rename(self.file.with_suffix(QUEUED))
+
+    @property
+    def _line(self) -> str:
+        return "\n".join(map(redacted, self.overrides))
 
     def finish(self, status: Status) -> None:
         """Write that the cell ended well.
@@ -93,13 +147,22 @@ class Cell:
 
     def lose(self, reason: str) -> None:
         """Write that the process of the cell was killed, and why it does not run again."""
+        with suppress(OSError):  # because the disk may be full, which may be why it was killed
+            self.file.with_suffix(BEGUN).write_text(self._line)
+            self.file.with_suffix(QUEUED).unlink(missing_ok=True)
         Outcome(self.run, "lost", reason).write_or_log(self.file)
 
 
 def name_run(cell: Cell | None, folder: Path) -> None:
-    """Note the run's folder of a cell, so that the report finds what a failed cell has recorded; see `recorded`."""
+    """Note the run's folder of a cell, so that the report finds what a failed cell has recorded; see `recorded`.
+
+    Raises:
+        UserError: the disk is full.
+    """
     if cell is not None:
         cell.run = str(folder)
+        with full_disk_explained(cell.folder):
+            cell.file.with_suffix(RUN).write_text(cell.run)
 
 
 @contextmanager
@@ -121,20 +184,19 @@ def unfinished() -> list[Cell]:
     return [
         Cell(path.parents[1], int(path.stem), tuple(overrides))
         for path, overrides in _lines().items()
-        if not path.with_suffix(".json").exists()
+        if not path.with_suffix(ENDED).exists()
     ]
 
 
 def count_bad() -> tuple[int, int]:
     """Return how many cells of this process's sweep have not ended well, and how many have begun."""
-    statuses = [Outcome.read(path.with_suffix(".json")).status for path in _lines()]
+    statuses = [Outcome.read(path.with_suffix(ENDED)).status for path in _lines()]
     return sum(status not in GOOD for status in statuses), len(statuses)
 
 
 def name_cells(cells: Sequence[Cell]) -> list[str]:
     """Return what tells each of some cells from the other cells of this process's sweep; see `difference`."""
-    lines = _lines()
-    return [difference(cell.overrides, lines) for cell in cells]
+    return differences([cell.overrides for cell in cells], list(_lines().values()))
 
 
 def close() -> str:
@@ -150,10 +212,10 @@ def close() -> str:
     _redact(folder / "multirun.yaml")
     runs: set[Path] = set()
     lines = _lines()
-    for path, overrides in lines.items():
-        outcome = Outcome.read(path.with_suffix(".json"))
+    for path, name in zip(lines, differences(list(lines.values()), list(lines.values())), strict=True):
+        outcome = Outcome.read(path.with_suffix(ENDED))
         if outcome.status not in GOOD:
-            print(f"{outcome.status}: {difference(overrides, lines)}: {outcome.reason}", file=sys.stderr)
+            print(f"{outcome.status}: {name}: {outcome.reason}", file=sys.stderr)
         ledger = Path(outcome.run) / "ledger.jsonl"
         if outcome.run and ledger.exists() and ledger.stat().st_size:  # because it is empty before generation 0 ends
             runs.add(Path(outcome.run))
@@ -187,10 +249,20 @@ def _lines() -> dict[Path, list[str]]:
     folder = SweepStart.folder
     if folder is None:
         return {}
-    return {path: path.read_text().split("\n") for path in sorted(folder.glob(f"{CELLS}/*.line"))}
+    return {path: path.read_text().split("\n") for path in sorted(folder.glob(f"{CELLS}/*{BEGUN}"))}
 
 
 def difference(overrides: Sequence[str], lines: Mapping[Path, list[str]]) -> str:
     """Return the overrides of a cell that not every cell has, all of them where there are none."""
-    own = [override for override in overrides if any(override not in other for other in lines.values())]
-    return " ".join(own or overrides)
+    return differences([overrides], list(lines.values()))[0]
+
+
+def differences(cells: Sequence[Sequence[str]], of: Sequence[Sequence[str]]) -> list[str]:
+    """Return for each of some cells the overrides that not all cells of a sweep have, all of them where there are none.
+
+    Args:
+        cells: the overrides of the cells that are named.
+        of: the overrides of all cells of the sweep.
+    """
+    counts = Counter(override for overrides in of for override in set(overrides))
+    return [" ".join([one for one in overrides if counts[one] < len(of)] or overrides) for overrides in cells]

@@ -13,8 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
 
 from collapse_lab.cli import sweep
+from collapse_lab.cli.leases import lease
 from collapse_lab.errors import UserError
 
 LAUNCHER = "COLLAPSE_LAB_LAUNCHER"  # the environment variable with the process id of the launcher
@@ -22,21 +26,37 @@ PERIOD = 0.5  # seconds between two looks at the launcher
 MOST_EMPTY = 3  # launches in a row whose workers are killed before any cell has begun
 
 
-def end_with_launcher() -> None:
-    """End this process as soon as the process that launched the sweep has ended.
+def start_worker(gpus: Sequence[str] = (), cells_per_gpu: int = 1, leases: Path | None = None) -> None:
+    """Lease a GPU for this process, and end it as soon as the process that launched the sweep has ended.
 
-    conf/hydra/launcher/local.yaml gives this function to joblib, which calls it first in each worker. A thread watches
-    the parent: a signal that the kernel sends (PR_SET_PDEATHSIG) exists on Linux alone, and is tied to the thread that
-    started the worker. The launcher's process id is in the environment, because the launcher may have ended already.
+    joblib calls this function first in each worker, before CUDA starts. A thread watches the parent: a signal that the
+    kernel sends (PR_SET_PDEATHSIG) exists on Linux alone, and is tied to the thread that started the worker. The
+    launcher's process id is in the environment, because the launcher may have ended already.
+
+    Args:
+        gpus: the GPUs of the sweep; none leaves the choice to the cells.
+        cells_per_gpu: how many workers may share a GPU.
+        leases: the folder of the locks.
     """
     launcher = int(os.environ.get(LAUNCHER, os.getppid()))
-    threading.Thread(target=_watch, args=(launcher,), name="launcher watch", daemon=True).start()
+    watch = _Watch(launcher)
+    watch.start()
+    if gpus and leases is not None:
+        watch.held = lease(gpus, cells_per_gpu, leases)
 
 
-def _watch(launcher: int) -> None:
-    while os.getppid() == launcher:
-        time.sleep(PERIOD)
-    os._exit(1)  # at once, as a kill: ledgers and stores are made for it
+class _Watch(threading.Thread):
+    """Wait for the end of the launcher, and hold the lease of this process for as long as the process lives."""
+
+    def __init__(self, launcher: int) -> None:
+        super().__init__(name="launcher watch", daemon=True)
+        self._launcher = launcher
+        self.held: FileLock | None = None
+
+    def run(self) -> None:
+        while os.getppid() == self._launcher:
+            time.sleep(PERIOD)
+        os._exit(1)  # at once, as a kill: ledgers and stores are made for it
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class Root:
             training set of generation g, whose synthetic rows generation g - 1 samples.
         device: where models are fitted and sampled; `auto` takes a GPU if there is one.
         dry_run: whether the plan is printed and nothing is computed.
+        objective: the metric of the last generation that a cell of a sweep returns to its sweeper.
 
     Raises:
         UserError: a value of another type, or out of range; more generations than a plan has.
@@ -54,6 +55,7 @@ class Root:
     n_samples: ConfiguredSizes = 600
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dry_run: bool = False
+    objective: str | None = None
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(Root, include_extras=True)

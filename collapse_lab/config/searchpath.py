@@ -15,7 +15,9 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from collapse_lab.errors import UserError
 
 ENTRY_POINTS = "collapse_lab.conf"  # the group in which a package names its folder of yaml files
+FROZEN = ".frozen"  # the file in a copy of such a folder that says where the folder lies
 _user: list[Path] = []  # folders that the command line names
+_frozen: list[Path] = []  # copies that take the place of all folders, in a cell of a sweep
 _ROOM = Path(__file__).resolve().parents[1]
 CONF = _ROOM / "conf" if (_ROOM / "conf").is_dir() else _ROOM.parent / "conf"  # in a wheel, or in a checkout
 
@@ -36,13 +38,21 @@ def register() -> None:
 
 def folders() -> list[Path]:
     """Return every folder of configuration files: the project's own, those of plug-ins, those that the user names."""
-    return [CONF, *plugin_folders().values(), *_user]
+    return [*_frozen] or [CONF, *plugin_folders().values(), *_user]
 
 
 def add_folders(paths: Iterable[str]) -> None:
-    """Take up folders that the user names, so that `folders` returns them; a folder that is missing is left out."""
+    """Take up folders that the user names, so that `folders` returns them; a folder that is missing is left out.
+
+    Copies that a sweep has made when it was launched take the place of all folders.
+    """
+    given = [path for path in map(Path, paths) if path.is_dir()]
+    copies = [path for path in given if (path / FROZEN).exists()]
+    if copies:
+        _frozen[:] = copies
+        return
     own = [*map(Path, plugin_folders().values()), CONF]
-    _user.extend(path for path in map(Path, paths) if path.is_dir() and path not in [*own, *_user])
+    _user.extend(path for path in given if path not in [*own, *_user])
 
 
 @cache

@@ -16,7 +16,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.sizes import SCHEDULE
 
 MASKED = "<device>"
-LEFT_OUT = ("device", "dry_run")  # what cannot change a result
+LEFT_OUT = ("device", "dry_run", "objective")  # what cannot change a result
 NODES = ("dataset", "trainer", "mixing", "population", "curation")
 NAMED_NODES = ("features", "metrics", "probes")
 SPEC = frozenset({"spec"})  # what the data set supplies to models and feature extractors
@@ -29,6 +29,7 @@ def canonical(cfg: DictConfig) -> dict[str, Any]:
     for name in masked.paths:
         masked.paths[name] = f"<{name}>"
     masked.device = MASKED
+    masked.pop("objective", None)  # because what a sweeper is told changes no result
     for name in ("pack", "checkpoint_minutes"):  # because programs that cells share, and checkpoints, change no result
         masked.get("trainer", {}).pop(name, None)
     return resolved(masked)

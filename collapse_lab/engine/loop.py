@@ -10,7 +10,7 @@ from typing import Literal
 from collapse_lab.engine.excerpts import write_excerpts
 from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.payloads import samples_of
-from collapse_lab.engine.plan import Step
+from collapse_lab.engine.plan import Step, step_of
 from collapse_lab.engine.ruler import Reading, Ruler
 from collapse_lab.engine.work import Work
 from collapse_lab.errors import Diverged
@@ -33,13 +33,15 @@ class Loop:
     def run(self, plan: Sequence[Sequence[Step]]) -> Literal["ok", "diverged"]:
         """Return the status of the chain. A model that diverges ends it, and what came before is kept."""
         recorded = {(record.generation, record.model): record for record in self.ledger.records()}
+        firsts: dict[str, Step] = {}
         self.ruler.prepare()
         try:
             for generation, steps in enumerate(plan):
                 for number, step in enumerate(steps):
-                    before = plan[generation - 1][number] if generation else None
+                    first = firsts.setdefault(step.model, step)
+                    before = step_of(plan, generation - 1, step.model) if generation else None
                     record = recorded.get((generation, step.model))
-                    record = record or self._advance(step, plan[0][number], before, steps[:number])
+                    record = record or self._advance(step, first, before, steps[:number])
                     if record.status == "diverged":
                         return "diverged"
                 self._tidy(plan, generation)

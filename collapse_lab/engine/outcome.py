@@ -63,6 +63,11 @@ class Outcome:
 
 
 def failure(error: BaseException, run: str, seconds: float) -> Outcome:
-    """Return the outcome of a run or a cell that an exception ended."""
+    """Return the outcome of a run or a cell that an exception ended.
+
+    A job of a cluster that is stopped to be queued again ends by SystemExit.
+    """
+    if isinstance(error, SystemExit):
+        return Outcome(run, "interrupted", "its process was asked to end", seconds)
     status: Status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
     return Outcome(run, status, without_secrets(str(error), sys.argv), seconds)

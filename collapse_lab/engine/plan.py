@@ -48,8 +48,8 @@ class Step:
         curated: the stage of the samples that enter the pool.
         more: the stage of the samples that curation needs beside those of the retrained prompts, so that as many are
             left; none where it needs no more.
-        again: prompt set -> the stage of a second draw of generation 0, where later generations are compared with the
-            first one.
+        again: prompt set -> the stage of a second draw of the member's first generation, where its later ones are
+            compared with the first one.
         encodings: the stages of what an encoder makes of the curated samples; none before a later generation trains on
             them, or where the family has no encoder.
     """
@@ -124,19 +124,25 @@ class Planner:
         Raises:
             UserError: a mixing policy asks for rows that do not exist, or the plan does not fit into the memory.
         """
+        lab = self._lab
         generations: Generations = []
         held = 0
-        for generation in range(self._lab.generations + 1):
-            base = self._base(generations)
-            steps = [self._step(generation, number, base) for number in range(len(self._lab.models))]
-            for number, step in enumerate(steps):
+        for generation in range(lab.generations + 1):
+            there = [k for k in range(len(lab.models)) if lab.population.is_present(k, generation)]
+            if not there:
+                raise UserError(
+                    f"no member is there in generation {generation} (population.present), and the run has "
+                    f"generations={lab.generations}; lower generations, or let a member stay"
+                )
+            steps = [self._step(generation, number, self._base(generations, number)) for number in there]
+            for number, step in zip(there, steps, strict=True):
                 self._admit(step, number)
             generations.append(steps)
             # Training sets stay as large, or grow: what this generation takes, the later ones take too
             size = sum(STEP + ROW * (step.counts["real"] + step.counts["synthetic"]) for step in steps)
             held += size
-            later = self._lab.generations - generation
-            require(held + later * size, f"the plan of generations={self._lab.generations}", "lower generations")
+            later = lab.generations - generation
+            require(held + later * size, f"the plan of generations={lab.generations}", "lower generations")
         encoded = self._work.encodings.of_samples
         return [[replace(step, encodings=encoded(step.curated.key)) for step in steps] for steps in generations]
 
@@ -152,16 +158,18 @@ class Planner:
         floored = any(metric.floored and metric.against == "reference" for metric, _ in lab.metrics.values())
         return [name for name in lab.prompts.sets if lab.extractors and floored and lab.drifts(name)]
 
-    def _base(self, past: Generations) -> list[Step]:
-        """Return the steps whose weights the next generation starts from; none where it starts from others."""
-        place = {"previous": -1, "first": 0}.get(self._lab.population.lineage)
-        return past[place] if past and place is not None else []
+    def _base(self, past: Generations, number: int) -> Step | None:
+        """Return the step whose weights a member starts from; None where it starts from others, and at first."""
+        population, name = self._lab.population, self._lab.models[number].name
+        first = population.first_generation(number)
+        place = {"previous": len(past) - 1, "first": first}.get(population.lineage)
+        return None if place is None or len(past) <= first else step_of(past, place, name)
 
-    def _step(self, generation: int, number: int, base: list[Step]) -> Step:
+    def _step(self, generation: int, number: int, base: Step | None) -> Step:
         lab, model = self._lab, self._lab.models[number]
-        ids, weights = self._draw(generation, number)
-        warm = base[number].fit if base else None
-        fit = self._fit(generation, model, ids, warm, weights)
+        is_first = generation == lab.population.first_generation(number)
+        ids, weights = self._draw(generation, number, is_first)
+        fit = self._fit(generation, model, ids, None if base is None else base.fit, weights)
         n = lab.sampled_by(generation)
         samples = {
             name: self._sample(generation, generation, model, fit, f"sample/{name}", self._conditions_of(name, n))
@@ -178,21 +186,24 @@ class Planner:
         beside = [self._sample(generation, generation, model, fit, place, (more, digest))] if len(more) else []
         curated = self._work.curate(generation, model.name, [samples[retrained], *beside])
         again = {
-            name: self._sample(0, 0, model, fit, f"sample/{name}/again", self._conditions_of(name, n))
-            for name in (self._drifting if generation == 0 else ())
+            name: self._sample(generation, generation, model, fit, f"sample/{name}/again", self._conditions_of(name, n))
+            for name in (self._drifting if is_first else ())
         }
         counts = self._pool.counts(ids, lab.population.teachers(number))
         return Step(generation, model.name, counts, fit, samples, grids, curated, beside, again)
 
-    def _draw(self, generation: int, number: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the rows of a training set, and their weights where they count unequally."""
+    def _draw(self, generation: int, number: int, is_first: bool) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the rows of a training set, and their weights where they count unequally.
+
+        The first training set of a member is drawn as that of generation 0 is.
+        """
         lab, name = self._lab, self._lab.models[number].name
         horizon = lab.mixing.horizon
         pool = self._pool.provenance(0 if horizon is None else generation - horizon)
         if lab.owners is not None:
             pool = pool.where(np.isin(pool.owner, [PUBLIC, number + 1]))  # because others' private rows are not its own
         request = DrawRequest(
-            generation=generation,
+            generation=0 if is_first else generation,
             sizes=lab.n_train,
             seeds=Seeds(lab.seed, generation, name, "mix"),
             originals=self._originals.get(name, np.zeros(0, np.int64)),
@@ -200,8 +211,8 @@ class Planner:
             member=number + 1,
         )
         ids = np.asarray(lab.mixing.draw(pool, request))
-        check_draw(ids, pool, generation, lab.mixing)
-        if generation == 0:
+        check_draw(ids, pool, request.generation, lab.mixing)
+        if is_first:
             self._originals[name] = ids
         return ids, weights_of(ids, pool, request, lab.mixing)
 
@@ -302,6 +313,11 @@ class Planner:
                 )
             self._conditions[subset, n] = conditions, digest_of_conditions(conditions)
         return self._conditions[subset, n]
+
+
+def step_of(plan: Sequence[Sequence[Step]], generation: int, name: str) -> Step | None:
+    """Return the step of one member in one generation; None where the member is not there."""
+    return next((step for step in plan[generation] if step.model == name), None)
 
 
 def _rows_of(stage: Stage) -> Samples[Rows]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from collapse_lab.errors import UserError, did_you_mean
@@ -13,6 +14,14 @@ Matrix = Sequence[Sequence[float]]
 Exposure = str | Matrix  # who learns from whom: a name of NAMED, or a matrix
 
 NAMED = ("own", "complete", "ring", "star", "one_way")
+
+
+@dataclass(frozen=True)
+class _Exposed:
+    """Hold the matrix of one generation, and whether a name stands for it."""
+
+    rows: list[list[float]]
+    named: bool
 
 
 class Population:
@@ -37,9 +46,15 @@ class Population:
         public: the prompt set whose real rows every member may train on; None means all rows that are not private.
         generates: member -> the prompt set whose samples of this member enter the pool; `prompts.retrain` for members
             that it does not name.
+        present: member -> its first and its last generation, such as {late: [3, null], early: [0, 5]}; null means the
+            last one of the run. Members that it does not name are there all the time. The first generation of a member
+            is what generation 0 is to the others: it starts from fresh or pretrained weights and trains on real rows
+            alone. What a member draws in its last generation is trained on in the next one. Where `exposure` has a
+            name, members learn from those that were there in the generation before, in the same proportions.
 
     Raises:
-        UserError: rows of another length, rows that do not sum to 1, an unknown exposure, or an unknown member.
+        UserError: rows of another length, rows that do not sum to 1, an unknown exposure, an unknown member, or a
+            member whose last generation is before its first one.
     """
 
     def __init__(
@@ -50,17 +65,19 @@ class Population:
         private: Mapping[str, str] | None = None,
         public: str | None = None,
         generates: Mapping[str, str] | None = None,
+        present: Mapping[str, Sequence[int | None]] | None = None,
     ) -> None:
         self.lineage = lineage
         self.members = {name: dict(changes or {}) for name, changes in (members or {"model": {}}).items()}
         self.exposures = _exposures(len(self.members), exposure)
         self.private, self.public, self.generates = dict(private or {}), public, dict(generates or {})
-        for argument, named in (("private", self.private), ("generates", self.generates)):
-            for name in named:
+        for argument, named in (("private", private), ("generates", generates), ("present", present)):
+            for name in named or {}:
                 if name not in self.members:
                     raise UserError(
                         f"population.{argument} names no member: '{name}'; {did_you_mean(name, self.members)}"
                     )
+        self.present = {name: _span(name, span) for name, span in (present or {}).items()}
         if self.public is not None and not self.private:
             raise UserError(
                 f"population.public={self.public} sets rows apart from private ones, and population.private is empty; "
@@ -79,17 +96,56 @@ class Population:
 
     def teachers(self, member: int) -> dict[int, str]:
         """Return source -> name of the models that one member ever learns from; none if that is itself alone."""
-        shares = [exposure[member] for exposure in self.exposures]
+        shares = [exposure.rows[member] for exposure in self.exposures]
         teachers = {k + 1: name for k, name in enumerate(self.names) if any(row[k] > 0 for row in shares)}
         return {} if list(teachers) == [member + 1] else teachers
 
+    def first_generation(self, member: int) -> int:
+        """Return the generation in which one member is fitted for the first time."""
+        return self.present.get(self.names[member], (0, None))[0]
+
+    def is_present(self, member: int, generation: int) -> bool:
+        """Return whether one member is fitted, and draws, in a generation."""
+        first, last = self.present.get(self.names[member], (0, None))
+        return first <= generation and (last is None or generation <= last)
+
     def sources(self, member: int, generation: int = 0) -> dict[int, float]:
-        """Return source number (k + 1 for model k) -> share, for one member in one generation."""
-        exposure = self.exposures[min(generation, len(self.exposures) - 1)]
-        return {k + 1: share for k, share in enumerate(exposure[member])}
+        """Return source number (k + 1 for model k) -> share, for one member in one generation.
+
+        In the first generation of a member nothing is drawn from the sources.
+
+        Raises:
+            UserError: the member would learn from members that drew nothing in the generation before.
+        """
+        exposed = self.exposures[min(generation, len(self.exposures) - 1)]
+        row = exposed.rows[member]
+        drew = [self.is_present(k, generation - 1) for k in range(len(row))]
+        if generation <= self.first_generation(member) or all(drew):
+            return {k + 1: share for k, share in enumerate(row)}
+        kept = [share * is_there for share, is_there in zip(row, drew, strict=True)]
+        if kept == row:
+            return {k + 1: share for k, share in enumerate(row)}
+        if not exposed.named or sum(kept) == 0:
+            absent = [name for name, share, left in zip(self.names, row, kept, strict=True) if share > left]
+            raise UserError(
+                f"in generation {generation} '{self.names[member]}' would learn from {', '.join(absent)}, who drew "
+                f"nothing in generation {generation - 1} (population.present); give population.exposure="
+                f"{{{SCHEDULE}: […]}} with shares of members who did, or exposure=complete"
+            )
+        return {k + 1: share / sum(kept) for k, share in enumerate(kept)}
 
 
-def _exposures(size: int, configured: Exposure | Mapping[str, Any] | None) -> list[list[list[float]]]:
+def _span(name: str, span: Sequence[int | None]) -> tuple[int, int | None]:
+    """Return the first and the last generation of a member."""
+    if len(span) != 2 or span[0] is None or span[0] < 0:
+        raise UserError(f"population.present.{name} holds a first and a last generation, such as [3, null]; got {span}")
+    first, last = span[0], span[1]
+    if last is not None and last < first:
+        raise UserError(f"population.present.{name} ends in generation {last}, before it begins in {first}")
+    return first, last
+
+
+def _exposures(size: int, configured: Exposure | Mapping[str, Any] | None) -> list[_Exposed]:
     if not isinstance(configured, Mapping):
         return [_exposure(size, configured)]
     listed = configured.get(SCHEDULE)
@@ -100,9 +156,9 @@ def _exposures(size: int, configured: Exposure | Mapping[str, Any] | None) -> li
     return [_exposure(size, entry) for entry in listed]
 
 
-def _exposure(size: int, rows: Exposure | None) -> list[list[float]]:
+def _exposure(size: int, rows: Exposure | None) -> _Exposed:
     if rows is None or isinstance(rows, str):
-        return _named("own" if rows is None else rows, size)
+        return _Exposed(_named("own" if rows is None else rows, size), named=True)
     if len(rows) != size or any(len(row) != size for row in rows):
         raise UserError(
             f"population.exposure has a row and a column per member ({size} x {size}); got {len(rows)} rows of "
@@ -114,7 +170,7 @@ def _exposure(size: int, rows: Exposure | None) -> list[list[float]]:
                 f"row {number} of population.exposure holds shares that sum to 1; got {list(row)}, "
                 f"whose sum is {sum(row):g}"
             )
-    return [[float(share) for share in row] for row in rows]
+    return _Exposed([[float(share) for share in row] for row in rows], named=False)
 
 
 def _named(name: str, size: int) -> list[list[float]]:

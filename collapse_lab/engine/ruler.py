@@ -126,8 +126,8 @@ class Ruler:
         Args:
             step: what is measured.
             look: returns the fitted model of a step, for the probes.
-            first: the step of the same member's generation 0.
-            before: the step of the same member's generation before; None in generation 0.
+            first: the step of the same member's first generation.
+            before: the step of the same member's generation before; None in its first one.
             beside: the steps of other members in the same generation, which this one is compared with.
         """
         start = self._lab.executor.clock()
@@ -157,7 +157,7 @@ class Ruler:
                     real[metric.against] = self._real_rows(subset, name, metric.against)
                 rows, known = real[metric.against], self._known_of(subset, name, metric_name)
                 floors[metric_name] = self._floors.get((subset, name, metric_name))
-            elif step.generation or not compares(metric):
+            elif step is not first or not compares(metric):
                 rows = self._grouped(subset, self._drift.reference(first, subset, name))
                 stage = self._drift.known(first, subset, name, metric_name)
                 known = None if stage is None else stage.value().tensors
@@ -189,7 +189,7 @@ class Ruler:
             models, generated = (model, partial(look, first)), self._generated(step, subset)
             for name, (probe, _) in self._lab.probes.items():
                 rows, place = (self._real_of(step, subset, probe), given(probe, generated)), (step.model, subset)
-                subject = Subject(*models, *rows, partial(self._start, step.model), kept[subset], previous, *place)
+                subject = Subject(*models, *rows, partial(self._start, first), kept[subset], previous, *place)
                 for key, estimate in probe(subject, Seeds(0, 0, "real", f"probe/{name}").numpy()).items():
                     out |= flatten(f"{subset}/{key}", estimate)
         return out
@@ -200,10 +200,10 @@ class Ruler:
             return rows_of(step.samples[subset].value())
         return self._lab.real.reference.take(np.zeros(0, np.int64))
 
-    def _start(self, name: str) -> GenerativeModel:
-        """Return the model of a member before the fit of generation 0, on the run's device."""
-        component = next(model for model in self._lab.models if model.name == name)
-        model = self._lab.fresh(component, Seeds(self._lab.seed, 0, name, "fit"))
+    def _start(self, first: Step) -> GenerativeModel:
+        """Return the model of a member before its first fit, on the run's device."""
+        component = next(model for model in self._lab.models if model.name == first.model)
+        model = self._lab.fresh(component, Seeds(self._lab.seed, first.generation, first.model, "fit"))
         model.to(self._lab.device)
         return model
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
-from collapse_lab.engine.fitting import Watch, ended
+from collapse_lab.engine.lightning import Watch, ended
 from collapse_lab.errors import Diverged
 from collapse_lab.types import Budget, Progress, Weights
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from collapse_lab.engine import fitting
+from collapse_lab.engine import lightning
 from collapse_lab.engine.checkpoint import Resumable
 from collapse_lab.errors import UserError
 from collapse_lab.features.frozen import stacked
@@ -108,7 +108,7 @@ class TrainedClassifier(ABC):
         budget = Budget(self.steps, self.batch_size, gradient_clip=None, device=torch.device(self.device).type)
         progress.start(0, self.name, "features", self.steps)
         batches = _WholeBatches(len(labels), budget, self._seeds)
-        fitting.fit(module, batches, budget, progress, checkpoint=checkpoint)
+        lightning.fit(module, batches, budget, progress, checkpoint=checkpoint)
         progress.stop()
         self._network.to(self.device)  # because Lightning leaves a network on the CPU
         # The store holds float32, so round the accuracy to what will be read back

@@ -1,1 +1,4 @@
-"""The generative families, a LightningModule each; families never import each other."""
+"""The generative families; families never import each other.
+
+Those that gradients train are LightningModules, and those that have a closed form are plain modules of torch.
+"""

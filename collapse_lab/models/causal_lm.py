@@ -11,8 +11,9 @@ from annotated_types import Ge, Gt, Le
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from collapse_lab.engine import fitting
+from collapse_lab.engine import lightning
 from collapse_lab.engine.checkpoint import Resumable, global_streams
+from collapse_lab.engine.fitting import RandomRows
 from collapse_lab.engine.selection import Best, Times
 from collapse_lab.errors import UserError
 from collapse_lab.nn import decoding
@@ -158,9 +159,9 @@ class CausalLM(Resumable):
         self._rows, self._budget = data.data, budget
         self.train()
         best = Best(progress, Times(self.validate_every, len(data), budget), self._validation_loss, self.weights)
-        watch = (lambda _: best) if self.validates else fitting.Watch
+        watch = (lambda _: best) if self.validates else lightning.Watch
         with seeds.child("dropout").scoped(budget.device):
-            fitting.fit(self, fitting.RandomRows(len(data), budget, seeds), budget, progress, watch, checkpoint)
+            lightning.fit(self, RandomRows(len(data), budget, seeds), budget, progress, watch, checkpoint)
         if self.validates and budget.steps:
             self.load(best.kept)
         del self._rows  # because the model outlives the fit and would keep the rows
@@ -192,7 +193,7 @@ class CausalLM(Resumable):
 
     def configure_optimizers(self) -> Any:
         """Return AdamW in the form that Lightning takes."""
-        return self.optimisation.adamw(self.parameters(), self._budget, fused=fitting.fused(self))
+        return self.optimisation.adamw(self.parameters(), self._budget, fused=lightning.fused(self))
 
     @torch.no_grad()
     def sample(self, conditions: Conditions, seeds: Seeds, progress: Progress) -> Samples:

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from collapse_lab.engine import fitting
+from collapse_lab.engine import lightning
 from collapse_lab.engine.checkpoint import Resumable, global_streams
+from collapse_lab.engine.fitting import RandomRows
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.nn.latents import normal
 from collapse_lab.nn.noising import Noising
@@ -166,8 +167,8 @@ class Diffusion(Resumable):
         self.begin(data, budget, seeds)
         self._average = self.optimisation.average(self.parameters())
         with seeds.child("dropout").scoped(budget.device):
-            rows = fitting.RandomRows(len(data), budget, seeds)
-            fitting.fit(self, rows, budget, progress, checkpoint=checkpoint)
+            rows = RandomRows(len(data), budget, seeds)
+            lightning.fit(self, rows, budget, progress, checkpoint=checkpoint)
         self._average.copy_to(self.parameters())
         del self._average
         self.end()
@@ -241,12 +242,12 @@ class Diffusion(Resumable):
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
         """Add the weights of this step to the average."""
-        if fitting.ended(self.trainer, batch_idx) is not None:
+        if lightning.ended(self.trainer, batch_idx) is not None:
             self._average.step(self.parameters())
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser of this module's parameters, in the form that Lightning takes."""
-        return self.optimiser_of(self.parameters(), fitting.fused(self))
+        return self.optimiser_of(self.parameters(), lightning.fused(self))
 
     def optimiser_of(self, parameters: Iterable[Tensor], fused: bool) -> Any:
         """Return the optimiser of some parameters, for the budget that `begin` took.

@@ -11,7 +11,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from collapse_lab.engine import fitting
+from collapse_lab.engine import lightning
 from collapse_lab.errors import UserError
 from collapse_lab.models.diffusion import LabelledRows
 from collapse_lab.models.latent import Latent, Precision, check_captioned
@@ -228,7 +228,7 @@ class LatentDiffusion(Latent):
             self.optimisation.rate(self._budget),
             weight_decay=self.optimisation.weight_decay,
             betas=self.optimisation.betas_or((0.9, 0.99)),
-            fused=fitting.fused(self),
+            fused=lightning.fused(self),
         )
         begin, own, course = self._first, self.optimisation.course(first), self.optimisation.course(later)
         schedule = torch.optim.lr_scheduler.LambdaLR(

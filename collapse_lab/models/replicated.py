@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
@@ -17,13 +16,14 @@ from collapse_lab.types import Budget, Conditions, Count, Progress, Samples, Spe
 BLOCK = 2**16  # numbers that are processed at a time
 
 
-class Replicated(pl.LightningModule, ABC):
+class Replicated(torch.nn.Module, ABC):
     """Hold R independent chains of one family.
 
-    Fitted tensors have R as their first axis, and rows (n, R, d) have R as their second. A fit is one training step
-    under manual optimisation, and the number of steps in the budget has no effect. `fit` takes that step without a
-    Trainer, because a Trainer costs more than the fit, in each of thousands of generations. Everything stays on the
-    CPU, where the noise is drawn and where the rows are.
+    Fitted tensors have R as their first axis, and rows (n, R, d) have R as their second. A fit is one call of the
+    family's own algorithm, and the number of steps in the budget has no effect. There are no gradients, so these
+    families are plain modules of torch: a Lightning Trainer would cost more than the fit, in each of thousands of
+    generations, and the import of Lightning takes longer than many a run. Everything stays on the CPU, where the noise
+    is drawn and where the rows are.
 
     Args:
         spec: The data set, of points (R, d).
@@ -55,9 +55,7 @@ class Replicated(pl.LightningModule, ABC):
                 f"model.replicas={replicas} and the data set has rows for {spec.shape[0]}; leave dataset.replicas "
                 "out, it follows model.replicas"
             )
-        self.automatic_optimization = False
         self.replicas, self.dimension = spec.shape
-        self._seeds = Seeds(0, 0, "model", "fit")
         self.register_buffer("generation", torch.zeros((), dtype=torch.int64))
 
     @property
@@ -82,19 +80,11 @@ class Replicated(pl.LightningModule, ABC):
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Return n draws of each fitted chain, (n, R, d)."""
 
-    def training_step(self, rows: Tensor) -> None:
-        """Fit all chains to rows (n, R, d)."""
-        for name, value in self.estimate(rows, self._seeds).items():
-            self.register_buffer(name, value)
-
-    def configure_optimizers(self) -> None:
-        """Return None: the family has an algorithm of its own."""
-
     @torch.no_grad()
     def fit(self, data: Samples, budget: Budget, seeds: Seeds, progress: Progress) -> None:
         """Fit all chains in one step."""
-        self._seeds = seeds
-        self.training_step(data.data.double())
+        for name, value in self.estimate(data.data.double(), seeds).items():
+            self.register_buffer(name, value)
         self.register_buffer("generation", torch.tensor(seeds.generation))
         progress.advance(budget.steps)
 

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from collapse_lab.engine import fitting
+from collapse_lab.engine import lightning
 from collapse_lab.engine.checkpoint import Resumable
+from collapse_lab.engine.fitting import RandomRows
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.images import as_float, as_uint8
 from collapse_lab.nn.exporting import export_prior
@@ -136,8 +137,8 @@ class VAE(Resumable):
         """Train the encoder and the decoder."""
         self._rows, self._budget = data.data, budget
         self._noise = seeds.child("noise").torch()
-        rows = fitting.RandomRows(len(data), budget, seeds)
-        fitting.fit(self, rows, budget, progress, checkpoint=checkpoint)
+        rows = RandomRows(len(data), budget, seeds)
+        lightning.fit(self, rows, budget, progress, checkpoint=checkpoint)
         del self._rows  # because the model outlives the fit and would keep the rows
 
     def streams(self) -> dict[str, torch.Generator]:
@@ -164,7 +165,7 @@ class VAE(Resumable):
             betas=self.optimisation.betas_or((0.9, 0.999)),
             weight_decay=self.optimisation.weight_decay / self._budget.batch_size,
             eps=1e-8 / self._budget.batch_size,
-            fused=fitting.fused(self),
+            fused=lightning.fused(self),
         )
         return self.optimisation.scheduled(adam, self._budget)
 

@@ -110,7 +110,7 @@ class Optimisation:
             parameters: The parameters to train.
             budget: The budget of the fit: its number of steps, and whether it is warm.
             betas: The decay rates of the family, which hold where the settings have none.
-            fused: Whether AdamW takes its fused step (`engine.fitting.fused`).
+            fused: Whether AdamW takes its fused step (`engine.lightning.fused`).
 
         Returns:
             The dictionary that `configure_optimizers` returns.

@@ -1,21 +1,22 @@
-"""Report progress to all members of a pack at once."""
+"""Report progress to several at once: to the members of a pack, or to all sinks that show it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from collapse_lab.types import Progress
+from collapse_lab.engine.glances import tell
+from collapse_lab.types import Glance, Progress
 
 
 class Everyone:
     """Forward every report to the progress of each member.
 
     Args:
-        members: the progress of each cell that takes part in the program.
+        members: the progress of each cell that takes part in the program, or of each sink.
     """
 
     def __init__(self, members: Sequence[Progress]) -> None:
-        self._members = list(members)
+        self.members = list(members)
 
     def start(self, generation: int, model: str, phase: str, total: int) -> None:
         """Begin a phase of `total` steps."""
@@ -29,6 +30,10 @@ class Everyone:
         """End the phase."""
         self._forward(lambda member: member.stop())
 
+    def glance(self, glance: Glance) -> None:
+        """Show what is seen of a fit to those that want it."""
+        self._forward(lambda member: tell(member, glance))
+
     def _forward(self, call: Callable[[Progress], None]) -> None:
-        for member in self._members:
+        for member in self.members:
             call(member)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,14 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from collapse_lab.engine import fitting
+from collapse_lab.engine import lightning
+from collapse_lab.engine.fitting import RandomRows
+from collapse_lab.engine.glances import tell
 from collapse_lab.errors import Diverged
 from collapse_lab.models.diffusion import Diffusion
 from collapse_lab.models.guided import GuidedDiffusion
 from collapse_lab.nn.samplers import Denoiser
 from collapse_lab.nn.spans import spans
 from collapse_lab.packing.everyone import Everyone
-from collapse_lab.types import FitRequest, Progress, SampleRequest, Samples
+from collapse_lab.types import FitRequest, Glance, SampleRequest, Samples
 
 
 class StackedModels(nn.Module):
@@ -90,7 +93,7 @@ class PackedFit(pl.LightningModule):
         super().__init__()
         for fit, model in zip(fits, models, strict=True):
             model.begin(fit.data, fit.budget, fit.seeds)
-        self._models = tuple(models)
+        self._models, self.spec = tuple(models), models[0].spec
         self.stack = StackedModels(models)
         self._average = models[0].optimisation.average(self.stack.parameters())
         self.diverged: list[Diverged | None] = [None] * len(models)
@@ -139,7 +142,7 @@ class PackedFit(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser of the first model, over the stacked parameters."""
-        return self._models[0].optimiser_of(self.stack.parameters(), fitting.fused(self))
+        return self._models[0].optimiser_of(self.stack.parameters(), lightning.fused(self))
 
     def hand_back(self) -> None:
         """Load the moving average of its weights into each model that has not diverged, and end the fit of each."""
@@ -160,13 +163,11 @@ def fit_together(fits: Sequence[FitRequest]) -> list[Diverged | None]:
         KeyboardInterrupt: the user pressed Ctrl-C.
     """
     packed = PackedFit(fits, [_diffusion(fit) for fit in fits])
-    rows = [fitting.RandomRows(len(fit.data), fit.budget, fit.seeds) for fit in fits]
+    rows = [RandomRows(len(fit.data), fit.budget, fit.seeds) for fit in fits]
 
-    def watch(progress: Progress) -> fitting.Watch:
-        return _WatchMembers(progress, packed)
-
+    everyone = Everyone([fit.progress for fit in fits])
     try:
-        fitting.fit(packed, _SideBySide(rows), fits[0].budget, Everyone([fit.progress for fit in fits]), watch)
+        lightning.fit(packed, _SideBySide(rows), fits[0].budget, everyone, lambda _: _WatchMembers(everyone, packed))
     except Diverged:  # because no member is left
         return packed.diverged
     packed.hand_back()
@@ -243,7 +244,7 @@ class _Methods(nn.Module):
 class _SideBySide:
     """Iterate over lists that hold the next batch of each fit."""
 
-    def __init__(self, rows: Sequence[fitting.RandomRows]) -> None:
+    def __init__(self, rows: Sequence[RandomRows]) -> None:
         self._rows = rows
 
     def __len__(self) -> int:
@@ -253,12 +254,12 @@ class _SideBySide:
         return (list(batches) for batches in zip(*self._rows, strict=True))
 
 
-class _WatchMembers(fitting.Watch):
+class _WatchMembers(lightning.Watch):
     """Mark the members whose loss is not finite or out of bounds, and end the fit once no other member is left."""
 
-    def __init__(self, progress: Progress, packed: PackedFit) -> None:
+    def __init__(self, progress: Everyone, packed: PackedFit) -> None:
         super().__init__(progress)
-        self._diverged = packed.diverged
+        self._members, self._diverged = progress.members, packed.diverged
 
     def look(self, outputs: Any, step: int) -> None:
         """Check the loss of each member at a step.
@@ -270,3 +271,9 @@ class _WatchMembers(fitting.Watch):
             self._diverged[member] = self._diverged[member] or self.judge(loss, step)
         if all(self._diverged):
             raise Diverged(f"all {len(self._diverged)} members had by step {step}")
+
+    def show(self, outputs: Any, glance: Glance) -> None:
+        """Tell the progress of each member that still learns its own loss."""
+        for member, loss, diverged in zip(self._members, outputs["losses"].tolist(), self._diverged, strict=True):
+            if diverged is None:
+                tell(member, replace(glance, loss=loss))

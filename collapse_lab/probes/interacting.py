@@ -164,10 +164,14 @@ class InteractingError:
 
     @cached_property
     def _designs(self) -> Designs | None:
-        """Return the designs of all sources; None where rows are drawn, and where a source is no single domain."""
+        """Return the designs of all sources; None where rows are drawn, and where a source is no single domain.
+
+        There are none either where members come and go, because the theory has the same members all the time.
+        """
         mixing, population = self.process.mixing, self.process.population
         assert isinstance(mixing, Interacting)
-        if mixing.by != "weights" or self.process.curation.changes_samples or len(set(self.process.sampled)) > 1:
+        drawn = mixing.by != "weights" or len(set(self.process.sampled)) > 1
+        if drawn or population.present or self.process.curation.changes_samples:
             return None
         names, public = population.names, population.public
         private = [population.private.get(name, public) for name in names]

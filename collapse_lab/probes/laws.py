@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from collapse_lab.mixing.accumulate import Accumulate
 from collapse_lab.mixing.accumulate_subsample import AccumulateSubsample
@@ -199,6 +198,8 @@ def quantile(
     exact = typical.log_variance_quantile(g[nodes], probability, sizes, estimator, variance)
     if len(nodes) < 4:
         return representable(np.exp(exact))
+    from scipy.interpolate import CubicSpline  # here because it takes 0.4 s to import
+
     standard = (exact - centre[nodes]) / scale[nodes]
     return representable(np.exp(centre + scale * CubicSpline(np.log(nodes + 1), standard)(np.log(g + 1))))
 

@@ -38,6 +38,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="the two settings on the axes of the phase diagram, across and up (default: chosen from the sweep)",
     )
     parser.add_argument("--figures", type=Path, metavar="DIR", help="also write every plot of the page, as SVG and PDF")
+    parser.add_argument(
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="also write every number as a tidy table, a row each with interval and floor (.csv or .parquet)",
+    )
+    parser.add_argument(
+        "--differences",
+        type=Path,
+        metavar="FILE",
+        help="also write the differences from the control, paired by seed: mean, interval, n, p, p after Holm's method "
+        "(.csv or .parquet)",
+    )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="also write every number of every generation as CSV")
     parser.add_argument(
         "--figure", type=Path, metavar="FILE", help="write one figure (png, svg, pdf) instead of the page"
@@ -58,11 +71,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     # Because the import of matplotlib takes longer than --help may take, import these modules here.
-    from collapse_lab.report.export import write_csv
+    from collapse_lab.report.export import check_suffix, write_csv, write_frame
     from collapse_lab.report.page import compose, write_figures, write_page
     from collapse_lab.report.paper import save
     from collapse_lab.results.collect import collect
+    from collapse_lab.results.compared import from_controls
+    from collapse_lab.results.frames import of_collection
 
+    for path in (options.table, options.differences):
+        if path is not None:
+            check_suffix(path)
     collection = collect(options.paths, strict=False)
     if options.figure is not None:
         print(save(collection, options.figure, options.metric))
@@ -73,6 +91,10 @@ def _run(options: argparse.Namespace) -> int:
             print(f"{len(write_figures(groups, options.figures))} files in {options.figures}")
     if options.csv is not None:
         print(write_csv(collection, options.csv))
+    if options.table is not None:
+        print(write_frame(of_collection(collection), options.table))
+    if options.differences is not None:
+        print(write_frame(from_controls(collection), options.differences))
     for warning in collection.warnings:
         print(f"note: {warning}", file=sys.stderr)
     return 1 if collection.unreadable or any(run.status != "complete" for run in collection.runs) else 0

@@ -13,6 +13,7 @@ from collapse_lab.report.plot import Caption, plot, stem
 from collapse_lab.report.section import Section
 from collapse_lab.report.style import MUTED, palette
 from collapse_lab.results.collect import Collection, SeedGroup
+from collapse_lab.results.multiplicity import holm
 from collapse_lab.results.names import Name
 from collapse_lab.results.paired import Difference, controls, paired
 from collapse_lab.results.series import evenly
@@ -83,15 +84,18 @@ def table(collection: Collection) -> Section | None:
     names = _key_names(collection)
     most_groups = max(1, MOST_LINES // max(len(names), 1))
     listed = [compared[i] for i in evenly(len(compared), most_groups)] if compared else []
-    rows = [_line(group, name, difference) for name in names for group, difference in _rows(listed, name)]
-    if not rows:
+    found = [(group, name, difference) for name in names for group, difference in _rows(listed, name)]
+    if not found:
         return None
+    adjusted = holm([difference.p for *_, difference in found])
+    rows = [_line(*row, p) for row, p in zip(found, adjusted, strict=True)]
     knobs = map(title_of, collection.knobs)
-    header = ["metric", *knobs, "pairs", "control", "difference", "95 % interval", "relative", "effect size"]
-    header += ["its 95 % interval", "note"]
+    header = ["metric", *knobs, "pairs", "control", "difference", "95 % interval", "p", "p after Holm"]
+    header += ["relative", "effect size", "its 95 % interval", "note"]
     note = (
         f"{_what_is_subtracted(collection, compared)} Effect size: Hedges' g of the paired differences, which is "
-        "their mean in units of their spread between seeds, from 3 pairs on."
+        "their mean in units of their spread between seeds, from 3 pairs on. p: Student's t-test of the pairs, from 2 "
+        f"pairs on; after Holm, corrected for the {sum(p is not None for p in adjusted):,} comparisons of this table."
     )
     note += f" {len(listed)} of {len(compared):,} configurations are listed." if len(listed) < len(compared) else ""
     context = {"header": header, "rows": rows, "foot": []}
@@ -168,7 +172,7 @@ def _limits(means: Sequence[Estimate]) -> tuple[float, float]:
     return (left - margin, right + margin)
 
 
-def _line(group: SeedGroup, name: Name, difference: Difference) -> list[Field]:
+def _line(group: SeedGroup, name: Name, difference: Difference, adjusted: float | None) -> list[Field]:
     relative = difference.relative
     return [
         metric_field(name),
@@ -177,6 +181,8 @@ def _line(group: SeedGroup, name: Name, difference: Difference) -> list[Field]:
         number_field(difference.control),
         number_field(None if difference.mean is None else difference.mean.value),
         interval_field(difference.mean),
+        number_field(difference.p),
+        number_field(adjusted),
         number_field(None) if relative is None else Field(f"{100 * relative:+.3g} %", relative),
         number_field(None if difference.effect is None else difference.effect.value),
         interval_field(difference.effect),

@@ -9,12 +9,15 @@ from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from collapse_lab.errors import UserError
 from collapse_lab.results.collect import Collection
 from collapse_lab.results.run import Run
 from collapse_lab.types import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_NUMBERS = 800_000  # a number takes about four bytes in the page
 DIGITS = 6
@@ -71,6 +74,42 @@ def write_csv(collection: Collection, path: Path) -> Path:
         path.write_text(_csv_text(_rows(collection)), encoding="utf-8", newline="")
     except OSError as error:
         raise UserError(f"the numbers cannot be written to '{path}': {error.strerror}") from error
+    return path
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a table whose name says no format.
+
+    Raises:
+        UserError: the name does not end in .csv or .parquet.
+    """
+    if path.suffix not in (".csv", ".parquet"):
+        raise UserError(f"a table is written as .csv or .parquet, and '{path}' is neither")
+
+
+def write_frame(frame: pd.DataFrame, path: Path) -> Path:
+    """Write a table as CSV or Parquet, as its name says, and return its path.
+
+    Args:
+        frame: The table.
+        path: The file to write.
+
+    Raises:
+        UserError: the file cannot be written, or Parquet is asked for and pyarrow is not installed.
+    """
+    check_suffix(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".csv":
+            frame.to_csv(path, index=False)
+        else:
+            # Because a setting may be a number in one run and a text in another, which no column of Parquet may be
+            mixed = [name for name in frame if frame[name].dtype == object]
+            frame.assign(**{name: frame[name].map(str) for name in mixed}).to_parquet(path, index=False)
+    except ImportError as error:
+        raise UserError(f"'{path}' needs pyarrow: pip install 'collapse-lab[hub]', or name the file .csv") from error
+    except OSError as error:
+        raise UserError(f"the table cannot be written to '{path}': {error.strerror or error}") from error
     return path
 
 

@@ -9,7 +9,6 @@ from io import BytesIO
 from pathlib import Path
 
 import matplotlib as mpl
-from fontTools import subset  # type: ignore[import-untyped]
 from matplotlib import font_manager
 
 from collapse_lab.storage.files import write_whole
@@ -44,6 +43,8 @@ def family() -> str:
 
 def _cut(path: Path) -> None:
     """Write the font with the characters of figures alone."""
+    from fontTools import subset  # type: ignore[import-untyped]  # here because few processes cut the font
+
     options = subset.Options(drop_tables=["GSUB", "GPOS", "GDEF", "FFTM"], layout_features=[], name_IDs=["*"])
     font = subset.load_font(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", options)
     subsetter = subset.Subsetter(options)

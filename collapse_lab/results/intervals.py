@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import bdtr, gammaln, nctdtrinc, stdtrit
+from scipy.special import bdtr, gammaln, nctdtrinc, stdtr, stdtrit
 
 from collapse_lab.types import Estimate
 
@@ -38,6 +38,22 @@ def of_mean(values: Sequence[float] | np.ndarray, confidence: float = LEVEL) -> 
         return Estimate(mean)
     half = float(half_width(x, confidence))
     return Estimate(mean, mean - half, mean + half)
+
+
+def p_of_mean(values: Sequence[float] | np.ndarray) -> float | None:
+    """Return P(|T| ≥ |mean| √n / s) of Student's t with n - 1 degrees of freedom: the two-sided p value of a mean of 0.
+
+    Args:
+        values: The values (n,), such as the differences of pairs.
+
+    Returns:
+        A probability; None for fewer than 2 values, and where all values are equal.
+    """
+    x = np.asarray(values, float)
+    spread = float(x.std(ddof=1)) if x.size > 1 else 0.0
+    if spread <= 1e-12 * float(np.abs(x).max(initial=0.0)):
+        return None
+    return float(2 * stdtr(x.size - 1, -abs(float(x.mean())) * math.sqrt(x.size) / spread))
 
 
 def half_width(values: np.ndarray, confidence: float = LEVEL) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from collapse_lab.results.collect import Collection, SeedGroup
 from collapse_lab.results.comparable import require_comparable
-from collapse_lab.results.intervals import of_effect, of_mean
+from collapse_lab.results.intervals import of_effect, of_mean, p_of_mean
 from collapse_lab.results.run import Run
 from collapse_lab.results.series import final, value
 from collapse_lab.types import Estimate
@@ -53,6 +53,8 @@ class Difference:
         mean: The mean difference with its 95 % t-interval; a single pair has no interval. None where there is no pair.
         effect: The mean in units of its spread between seeds, with interval; None for fewer than 3 pairs.
         control: The mean of the control over the same pairs; None where there is no pair.
+        p: The probability of a mean at least as far from 0 by chance, of Student's t-test of the pairs; None for fewer
+            than 2 pairs, and where all differences are equal.
     """
 
     metric: str
@@ -62,6 +64,7 @@ class Difference:
     mean: Estimate | None
     effect: Estimate | None
     control: float | None
+    p: float | None = None
 
     @property
     def relative(self) -> float | None:
@@ -131,6 +134,7 @@ def paired(runs: Sequence[Run], control: Sequence[Run], metric: str, generation:
         of_mean(differences) if len(matched) else None,
         of_effect(differences),
         float(matched.y.mean()) if len(matched) else None,
+        p_of_mean(differences),
     )
 
 

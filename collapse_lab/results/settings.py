@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 # These settings say where and how a run is computed. They cannot change its numbers, and its signature leaves them out.
-IGNORED_SETTINGS = ("paths", "sinks", "store", "hydra", "device", "dry_run", "signature", "format")
+IGNORED_SETTINGS = ("paths", "sinks", "store", "hydra", "device", "dry_run", "objective", "signature", "format")
 ABSENT = "–"  # stands for the value of a setting that a run does not have
 
 

@@ -15,7 +15,7 @@ from collapse_lab.config.searchpath import folders
 from collapse_lab.engine.executor import Alone
 from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.lab import Lab
-from collapse_lab.engine.plan import Generations, Planner, Step
+from collapse_lab.engine.plan import Generations, Planner, Step, step_of
 from collapse_lab.engine.work import Work
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.results.run import Run
@@ -121,7 +121,9 @@ def choose(path: Path, generation: int | None, member: str | None, changes: Sequ
     lab = build(configuration_of(run, changes), Alone())
     _check_modality(lab, kind)
     plan = Planner(lab, Work(lab, Extractors(lab, Silent()), Silent())).steps()
-    step = next(step for step in plan[wanted] if step.model == name)
+    step = step_of(plan, wanted, name)
+    if step is None:
+        raise UserError(f"member '{name}' of {run.folder} is not there in generation {wanted} (population.present)")
     chosen = Chosen(run, lab, step, environment_of(run.folder))
     if chosen.record is not None and chosen.record.keys != step.keys:
         raise UserError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from collapse_lab.engine.payloads import samples_of
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.results.collect import gathered
-from collapse_lab.results.comparable import require_comparable
+from collapse_lab.results.compared import compared
 from collapse_lab.results.frames import of_collection
 from collapse_lab.results.run import Run
 from collapse_lab.seeds import Seeds
@@ -128,24 +128,20 @@ class OpenRun:
         chosen = self._choose(generation, member, "weights")
         return OpenModel(chosen.model(), chosen)
 
-    def compare(self, other: OpenRun) -> pd.DataFrame:
-        """Return the numbers of this run beside those of another, `value`, `other` and `difference`, a row each.
+    def compare(self, other: OpenRun, generation: int | None = None) -> pd.DataFrame:
+        """Return the numbers of this run beside those of another: `value`, `other` and `difference`, a row each.
 
-        Generations, members and names that only one of the runs has are left out.
+        A single pair of runs has no interval over seeds; `collapse_lab.compare` takes the runs of several, and
+        describes the columns. Generations, members and names that only one of the runs has are left out.
 
         Args:
             other: the run whose values are subtracted.
+            generation: the generation; None takes every one, -1 the last that both have.
 
         Raises:
             UserError: the features behind a number differ between the runs.
         """
-        keys = ["generation", "model", "name", "subset", "features", "metric"]
-        mine, theirs = (run.frame()[[*keys, "value"]] for run in (self, other))
-        for name in mine["name"].unique():
-            require_comparable([self._run, other._run], str(name))
-        both = mine.merge(theirs.rename(columns={"value": "other"}), on=keys)
-        both["difference"] = both["value"] - both["other"]
-        return both
+        return compared([(self._run, other._run)], generation)
 
     def _choose(self, generation: int | None, member: str | None, kind: Kind) -> Chosen:
         return choose(self.folder, generation, member, self._changes, kind)

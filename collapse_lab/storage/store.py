@@ -212,7 +212,7 @@ class Store:
             shutil.rmtree(grave, ignore_errors=True)
 
     def _entry(self, kind: str, key: str) -> Path:
-        return self.root / kind / key[:2] / key
+        return entry_of(self.root, kind, key)
 
     def _mapped(self, kind: str, key: str, payload: Payload) -> Payload:
         """Return a payload that was committed, with large tensors in their file instead of in memory."""
@@ -251,6 +251,11 @@ class Store:
         except FileNotFoundError:  # because another process has set it aside first
             return
         log.warning("a store entry failed its check (%s); set aside as %s and computed again", why, aside)
+
+
+def entry_of(root: Path, kind: str, key: str) -> Path:
+    """Return the folder of a stage that is committed to a store."""
+    return root / kind / key[:2] / key
 
 
 def _verified(entry: Path, kind: str, key: str) -> Payload:

@@ -11,7 +11,6 @@ from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.stats import binom
 
 from collapse_lab.errors import UserError
 from collapse_lab.theory.arguments import SampleSizes, at, sizes_until
@@ -141,6 +140,8 @@ def _count_distributions(
     generations: Int[np.ndarray, " g"], sizes: SampleSizes, probabilities: Float[np.ndarray, " k"]
 ) -> tuple[Float[np.ndarray, "g k"], Float[np.ndarray, "g k"]]:
     """Return the probabilities that a category's count is 0, and that it is M, (g, k) each."""
+    from scipy.stats import binom  # here because it takes 0.4 s to import
+
     distinct, index = np.unique(_distribution(probabilities), return_inverse=True)
     schedule = sizes_until(generations, sizes, least=1).astype(np.int64)
     counts = binom.pmf(np.arange(schedule[0] + 1), schedule[0], distinct[:, None])

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Complex, Float, Int
-from scipy.optimize import brentq
 from scipy.special import loggamma, ndtri, polygamma, psi, roots_legendre
 
 from collapse_lab.errors import UserError
@@ -166,6 +165,8 @@ def _quantile(sizes: Float[np.ndarray, " n"], scale: float, probability: float) 
     nodes, weights = _gauss_legendre()
     t = end * (nodes + 1) / 2
     integrand = _Integrand(t, np.exp(log_characteristic(t)) / t * weights * end / 2)
+    from scipy.optimize import brentq  # here because it takes 0.2 s to import
+
     low = high = float(ndtri(probability))
     while integrand.below(low) > probability:
         low -= 1

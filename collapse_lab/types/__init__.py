@@ -14,7 +14,7 @@ from collapse_lab.types.data import (
 )
 from collapse_lab.types.encoding import Encoder, States
 from collapse_lab.types.execution import Allocate, Checkpointing, Executor, FitRequest, SampleRequest
-from collapse_lab.types.family import Arithmetic, Budget, Exported, GenerativeModel, Progress
+from collapse_lab.types.family import Arithmetic, Budget, Exported, GenerativeModel, Glance, Progress
 from collapse_lab.types.measures import Comparison, Estimate, FeatureSet, Prospect, Subject, Task
 from collapse_lab.types.needs import Need
 from collapse_lab.types.protocols import (
@@ -73,6 +73,7 @@ __all__ = [
     "FitRequest",
     "FittedExtractor",
     "GenerativeModel",
+    "Glance",
     "Infinite",
     "Layers",
     "Metric",

@@ -40,9 +40,34 @@ class Budget:
     accumulate: int = 1
 
 
+@dataclass(frozen=True)
+class Glance:
+    """Hold what is seen of a fit at one of its steps.
+
+    Attributes:
+        step: the number of the step, the first one being 1.
+        loss: its loss.
+        learning_rate: that of the optimiser.
+        size: how many units a step takes, 1 or more.
+        unit: what they are: `images`, `tokens` or `rows`.
+        memory: the most GPU memory that the process has held, in bytes; None on a CPU.
+    """
+
+    step: int
+    loss: float
+    learning_rate: float
+    size: int
+    unit: str
+    memory: int | None = None
+
+
 @runtime_checkable
 class Progress(Protocol):
-    """Be told where the work stands. Every method is cheap enough to be called at each step."""
+    """Be told where the work stands. Every method is cheap enough to be called at each step.
+
+    A progress that shows what happens within a fit may have a method `glance(glance: Glance) -> None`. It is called
+    between `start` and `stop` of a fit, at its first step, at every 25th after it, and at its last.
+    """
 
     def start(self, generation: int, model: str, phase: str, total: int) -> None:
         """Begin a phase of `total` steps."""
@@ -110,8 +135,8 @@ class GenerativeModel(Protocol):
     they are ignored. A prompt set with pictures is refused for every other family.
 
     A family whose fit can go on from a checkpoint may say so in a class attribute `resumes`, True. Its `fit` is then
-    given a fifth argument, `checkpoint: Checkpointing | None`, and hands it to `engine.fitting.fit`. The module that is
-    fitted is an `engine.checkpoint.Resumable`, which names the family's random streams.
+    given a fifth argument, `checkpoint: Checkpointing | None`, and hands it to `engine.lightning.fit`. The module that
+    is fitted is an `engine.checkpoint.Resumable`, which names the family's random streams.
 
     A family that can give each row a weight of its own in its loss may say so in a class attribute `weighs`, True. Its
     `fit` is then given a named argument `weights: Float[np.ndarray, " n"]`, of mean 1, where a mixing policy has some.

@@ -101,7 +101,7 @@ class FittedExtractor(Extractor, Protocol):
     """Embed samples by a network that is trained here, on the real data, as a stage of the store.
 
     An extractor whose fit can go on from a checkpoint may say so in a class attribute `resumes`, True. Its `fit` is
-    then given a third argument, `checkpoint: Checkpointing | None`, and hands it to `engine.fitting.fit`.
+    then given a third argument, `checkpoint: Checkpointing | None`, and hands it to `engine.lightning.fit`.
     """
 
     def fit(self, real: RealData, progress: Progress) -> None:

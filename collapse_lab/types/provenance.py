@@ -62,10 +62,10 @@ class DrawRequest:
     """Ask a mixing policy for one training set.
 
     Attributes:
-        generation: the generation that trains on it.
+        generation: the generation that trains on it; 0 in the first generation of a member.
         sizes: nominal sizes (`n_train`) of the training sets of all generations.
         seeds: where the draw takes its random numbers from.
-        originals: ids of the real rows that generation 0 was trained on.
+        originals: ids of the real rows that the member's first generation was trained on.
         exposure: source -> its share of the synthetic rows; the shares sum to 1.
         member: the number of the model that asks: the source of its own rows.
     """

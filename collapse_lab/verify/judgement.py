@@ -9,6 +9,7 @@ from typing import Any
 
 from collapse_lab.errors import UserError
 from collapse_lab.results.comparable import require_comparable
+from collapse_lab.results.multiplicity import ERROR, holm
 from collapse_lab.results.names import Name
 from collapse_lab.results.references import with_reference
 from collapse_lab.results.run import Run
@@ -16,7 +17,6 @@ from collapse_lab.verify import statistics
 from collapse_lab.verify.claims import Claim, Test
 from collapse_lab.verify.commands import commands
 from collapse_lab.verify.measured import Measured, Verdict, judge
-from collapse_lab.verify.multiplicity import ERROR, holm
 from collapse_lab.verify.power import detectable, p_value, shown
 from collapse_lab.verify.selection import Candidate, select
 

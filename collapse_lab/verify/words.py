@@ -6,9 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from collapse_lab.results.multiplicity import ERROR
 from collapse_lab.verify.judgement import Judgement
 from collapse_lab.verify.measured import Measured, Verdict
-from collapse_lab.verify.multiplicity import ERROR
 
 ORDER: tuple[Verdict, ...] = ("reproduced", "not reproduced", "inconclusive", "not run")
 MOST_SETTINGS = 4

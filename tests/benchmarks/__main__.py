@@ -11,10 +11,12 @@ from tests.benchmarks import (
     bench_sharing,
     bench_stable_diffusion,
     bench_startup,
+    bench_sweeps,
 )
 
 ALL = (
     bench_startup,
+    bench_sweeps,
     bench_phases,
     bench_sampling,
     bench_stable_diffusion,

@@ -18,7 +18,7 @@ from tests.e2e.command import EXPERIMENT, environment
 from tests.nursery import Nursery
 
 SCRIPT = Path(sys.executable).with_name("collapse-lab")
-SISTERS = ("report", "verify", "status", "sync", "export", "prefetch", "plan")
+SISTERS = ("report", "verify", "status", "sync", "export", "prefetch", "plan", "dashboard")
 
 
 @pytest.mark.parametrize("word", command.COMMANDS)

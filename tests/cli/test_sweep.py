@@ -163,3 +163,13 @@ def test_the_same_sweep_again_tells_of_the_failed_cell_again_and_computes_nothin
     assert sum(line.startswith("failed: model.replicas=0:") for line in again.err.splitlines()) == 1
     assert (tmp_path / "first").exists()
     assert not (tmp_path / "second").exists()
+
+
+def test_more_gpus_than_there_are_are_refused_before_a_cell_begins(nursery: Nursery, tmp_path: Path) -> None:
+    line = ["-m", *TINY, "seed=0,1", "hydra/launcher=local", "hydra.launcher.gpus=9", f"paths.runs={tmp_path}"]
+    ended = nursery.run(line, CUDA_VISIBLE_DEVICES="0,1")
+    assert ended.code == 2
+    assert ended.err == (
+        "collapse_lab: hydra.launcher.gpus=9 asks for more GPUs than there are: this machine has 2 (0, 1); give fewer\n"
+    )
+    assert not list(tmp_path.glob("sweeps/*/cells/*"))

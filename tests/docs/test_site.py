@@ -78,8 +78,8 @@ def test_the_site_has_every_group_and_room_and_loads_nothing_from_elsewhere(site
             assert f'id="{group.name}-{option.stem}"' in page
     for room in ("metrics", "theory", "types", "models"):
         assert f"collapse_lab.{room}." in (site / "api" / f"{room}.html").read_text()
-    for path in site.rglob("*.html"):
-        assert not re.search(r'<(?:script|img|link)[^>]* (?:src|href)="https?:', path.read_text()), path
+    for written in site.rglob("*.html"):
+        assert not re.search(r'<(?:script|img|link)[^>]* (?:src|href)="https?:', written.read_text()), written
 
 
 @browsed

@@ -21,7 +21,7 @@ from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
-HEAVY = ("torch", "diffusers", "pytorch_lightning", "sklearn.datasets", "matplotlib.pyplot", "rich.table")
+HEAVY = ("torch", "diffusers", "pytorch_lightning", "matplotlib.pyplot", "rich.table")
 LIGHT = ("sinks.wandb", "sync")  # because wandb starts threads of its own
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from collapse_lab import compose, prepare
-from collapse_lab.engine import fitting
+from collapse_lab.engine import lightning
 from collapse_lab.engine.fitting import Parts, RandomRows, Training
 from collapse_lab.errors import UserError
 from collapse_lab.sinks.silent import Silent
@@ -57,7 +57,7 @@ class Counted(Silent):
 def fitted(accumulate: int, **changes: Any) -> tuple[Line, Counted]:
     module, progress = Line(), Counted()
     wanted = Budget(STEPS, BATCH, accumulate=accumulate, **changes)
-    fitting.fit(module, RandomRows(50, wanted, place()), wanted, progress)
+    lightning.fit(module, RandomRows(50, wanted, place()), wanted, progress)
     return module, progress
 
 
@@ -110,7 +110,7 @@ def test_the_moving_average_moves_once_a_step() -> None:
     average.step = counted
     model._average = average
     wanted = budget(steps=3, batch_size=8, accumulate=4)
-    fitting.fit(model, RandomRows(32, wanted, place()), wanted, QUIET)
+    lightning.fit(model, RandomRows(32, wanted, place()), wanted, QUIET)
     assert len(steps) == 3
 
 

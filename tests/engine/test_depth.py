@@ -30,5 +30,5 @@ def test_the_first_training_step_is_at_most_12_calls_of_ours_below_the_command_l
     frames = json.loads(end.out.splitlines()[-1])
     trace = "\n".join(["", *frames])
     assert frames[0].endswith(": main"), trace
-    assert frames[-1] == "engine/fitting.py: fit", trace
+    assert frames[-1] == "engine/lightning.py: fit", trace
     assert len(frames) <= LIMIT, trace

@@ -181,6 +181,39 @@ def test_one_model_that_diverges_ends_the_population(tmp_path: Path) -> None:
     ]
 
 
+LATE: dict[str, Any] = {"members": PAIR, "exposure": "complete", "present": {"b": [1, 2]}, "generations": 4}
+
+
+def test_a_member_enters_with_real_rows_and_what_it_drew_last_is_still_learnt(tmp_path: Path) -> None:
+    chain = Chain(tmp_path, Contaminate(0.5), **LATE)
+    assert chain.run() == "ok"
+    steps = [(0, "a"), (1, "a"), (1, "b"), (2, "a"), (2, "b"), (3, "a"), (4, "a")]
+    assert [(r.generation, r.model) for r in chain.records] == steps
+    assert chain.trained_on(1, "b") == {BLACK: 40}
+    assert chain.trained_on(1, "a") == {BLACK: 20, 10: 20}
+    for generation, member in [(2, "a"), (2, "b"), (3, "a")]:
+        assert chain.trained_on(generation, member) == {BLACK: 20, 10: 10, 20: 10}
+    assert chain.trained_on(4, "a") == {BLACK: 20, 10: 20}
+    assert [int(chain.weights(g, "b")["fits"]) for g in (1, 2)] == [1, 2]
+
+
+@pytest.mark.parametrize("keep", ["all", "last"])
+def test_members_that_come_and_go_survive_a_stop_anywhere(tmp_path: Path, keep: str) -> None:
+    expected = Chain(tmp_path / "expected", **LATE)
+    expected.run()
+    chain = Chain(tmp_path / "chain", keep=keep, **LATE)
+    for stop in [(1, "fit"), (2, "sample all"), (3, "fit"), (4, "grid all")]:
+        with pytest.raises(KeyboardInterrupt):
+            chain.run(StopAt(*stop))
+    assert chain.run() == "ok"
+    assert chain.records == expected.records
+
+
+def test_a_generation_without_any_member_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no member is there in generation 2"):
+        Chain(tmp_path, present={"model": [0, 1]}).plan()
+
+
 def test_healing_shows_in_the_counts(tmp_path: Path) -> None:
     heal = Phases([Phase(Contaminate(0.75), until=2), Phase(Contaminate(0))])
     healed = Chain(tmp_path, heal, generations=4)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from collapse_lab.config.binding import bind
@@ -47,3 +49,36 @@ def test_an_exposure_that_is_not_row_stochastic_is_refused(exposure: list[list[f
 def test_an_unknown_lineage_is_answered_with_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'previous'"):
         bind({"_target_": f"{Population.__module__}.Population", "lineage": "prevoius"}, "population")
+
+
+def test_under_a_name_members_learn_from_those_that_drew_in_the_generation_before() -> None:
+    present: dict[str, list[int | None]] = {"b": [2, 3]}
+    population = Population(members={"a": {}, "b": {}, "c": {}}, exposure="complete", present=present)
+    assert [population.is_present(1, g) for g in range(5)] == [False, False, True, True, False]
+    assert population.sources(0, 2) == {1: 0.5, 2: 0.0, 3: 0.5}
+    for generation in (3, 4):  # what b drew in generation 3 is trained on in generation 4
+        assert population.sources(0, generation) == pytest.approx({1: 1 / 3, 2: 1 / 3, 3: 1 / 3})
+    assert population.sources(0, 5) == {1: 0.5, 2: 0.0, 3: 0.5}
+
+
+@pytest.mark.parametrize("exposure", [[[0.5, 0.5], [0.5, 0.5]], "one_way"], ids=str)
+def test_a_member_that_leaves_while_another_still_learns_from_it_is_refused(exposure: Any) -> None:
+    population = Population(members={"a": {}, "b": {}}, exposure=exposure, present={"a": [0, 1]})
+    population.sources(1, 2)
+    with pytest.raises(UserError, match="in generation 3 'b' would learn from a, who drew nothing in generation 2"):
+        population.sources(1, 3)
+
+
+@pytest.mark.parametrize(
+    ("present", "message"),
+    [
+        ({"d": [0, 1]}, "population.present names no member: 'd'"),
+        ({"a": [0]}, "a first and a last generation, such as"),
+        ({"a": [-1, None]}, "a first and a last generation, such as"),
+        ({"a": [None, 3]}, "a first and a last generation, such as"),
+        ({"a": [3, 2]}, "population.present.a ends in generation 2, before it begins in 3"),
+    ],
+)
+def test_generations_that_are_no_span_are_refused(present: dict[str, list[int | None]], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Population(members={"a": {}, "b": {}}, present=present)

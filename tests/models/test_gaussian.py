@@ -4,10 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 from scipy.stats import multivariate_normal
-from torch.utils.data import DataLoader
 
 from collapse_lab.errors import UserError
 from collapse_lab.models.gaussian import Gaussian
@@ -78,17 +76,6 @@ def test_the_density_equals_scipys() -> None:
     for r in range(2):
         expected = multivariate_normal(model.mean[r], model.covariance[r]).logpdf(points[:, r])
         np.testing.assert_allclose(model.log_density(points)[:, r], expected, rtol=1e-10)
-
-
-def test_a_lightning_trainer_gives_the_same_fit() -> None:
-    rows = normal(30, 2)
-    ours = fitted(Gaussian, rows)
-    other = Gaussian(Spec("points", (2, 1)), replicas=2)
-    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer = pl.Trainer(max_epochs=1, accelerator="cpu", enable_model_summary=False, **quiet)
-    trainer.fit(other, train_dataloaders=DataLoader([rows], batch_size=None))  # type: ignore[arg-type]
-    assert torch.equal(other.mean, ours.mean)
-    assert torch.equal(other.covariance, ours.covariance)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ class Server:
         files: the names of the files that were put.
         asked: how often each operation was asked for.
         closed: the runs whose end was told.
+        views: what was saved of views and reports.
     """
 
     url: str = ""
@@ -42,6 +43,7 @@ class Server:
     files: set[str] = field(default_factory=set)
     asked: Counter[str] = field(default_factory=Counter)
     closed: set[str] = field(default_factory=set)
+    views: list[dict[str, Any]] = field(default_factory=list)
 
     def lines(self, run: str) -> list[dict[str, Any]]:
         """Return the history of a run as it is shown: one line a step, in which a later value replaces an earlier."""
@@ -78,6 +80,17 @@ class Server:
         if operation == "CreateArtifact":
             sequence = {"latestArtifact": {"id": "a", "versionIndex": 0}}
             return {"createArtifact": {"artifact": {"id": "a", "state": "COMMITTED", "artifactSequence": sequence}}}
+        if "viewer" in operation.lower():
+            return {"viewer": {**entity, "username": "lab", "entity": "lab", "flags": "{}", "teams": {"edges": []}}}
+        if operation.lower().startswith("upsertview"):
+            self.views.append(variables)
+            return {"upsertView": {"view": {"id": f"v{len(self.views)}", "name": "n"}, "inserted": True}}
+        if operation == "GetProjects":
+            node = {"id": "p", "name": "lab", "entityName": "me", "createdAt": "", "isBenchmark": False, "user": None}
+            page = {"endCursor": None, "hasNextPage": False}
+            return {"models": {"pageInfo": page, "edges": [{"node": node}]}}
+        if "project" in operation.lower():
+            return {"project": {**project, "internalId": "UHJvamVjdEludGVybmFsSWQ6MQ=="}}
         return {"serverInfo": {"features": []}}
 
     def stream(self, run: str, body: dict[str, Any]) -> None:

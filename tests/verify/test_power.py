@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from collapse_lab.results.multiplicity import holm
 from collapse_lab.verify.measured import Measured, Needed, geometric_mean_of, judge, mean_of
-from collapse_lab.verify.multiplicity import holm
 from collapse_lab.verify.power import detectable, p_value, shown
 
 LOW, HIGH = Needed(low=1.5), Needed(high=-0.25)

@@ -14,7 +14,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from collapse_lab.engine import fitting
+from collapse_lab.engine import lightning
 from collapse_lab.models.diffusion import Diffusion
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.types import Checkpointing
@@ -110,14 +110,14 @@ def test_a_gpu_takes_the_fused_step_and_clips_in_every_precision(
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_fused_step_clips_in_mixed_precision_too(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
     # A CPU has the fused step as well, so take it here as a GPU does
-    monkeypatch.setattr(fitting, "fused", lambda module: True)
+    monkeypatch.setattr(lightning, "fused", lambda module: True)
     record = recorded(monkeypatch, tiny(), precision, "cpu")
     assert (record.fused, record.scales) == ([True, True], [False, False])
 
 
 def test_a_fused_step_gives_what_the_plain_step_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     fused = fitted(steps=3)
-    monkeypatch.setattr(fitting, "fused", lambda module: False)
+    monkeypatch.setattr(lightning, "fused", lambda module: False)
     plain = fitted(steps=3)
     for name, value in plain.weights().items():
         torch.testing.assert_close(fused.weights()[name], value, rtol=1e-4, atol=1e-6)

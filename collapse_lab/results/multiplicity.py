@@ -1,4 +1,4 @@
-"""What is left of the verdicts of a table when it is read as a whole: Holm's method."""
+"""What is left of the p values of a table when it is read as a whole: Holm's method."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     most 0.05 stands. The p values may depend on each other.
 
     Args:
-        p_values: The p value of each claim, each in [0, 1]; None where there is none, which does not count.
+        p_values: The p value of each claim or comparison, in [0, 1]; None where there is none, which does not count.
 
     Returns:
         The new p values in the same order, each in [0, 1].

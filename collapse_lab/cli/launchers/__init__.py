@@ -1,0 +1,50 @@
+"""Launchers of sweeps, which Hydra takes for plug-ins of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from collapse_lab.errors import UserError
+
+PACKAGE = "hydra_plugins.collapse_lab"  # because Hydra takes a launcher from this package alone; there is no such one
+
+
+class WithoutSubmitit(Launcher):
+    """Stand for the launcher of a cluster where its extra is not installed."""
+
+    def __init__(self, **params: Any) -> None:
+        pass
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Refuse the launch.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError("hydra/launcher=slurm needs submitit: pip install 'collapse-lab[slurm]'")
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Do nothing, because `setup` refuses the launch."""
+        return []
+
+
+def register() -> None:
+    """Make Hydra find the launchers that conf/hydra/launcher names; to call it again changes nothing."""
+    from collapse_lab.cli.launchers.local import LocalLauncher
+
+    classes = Plugins.instance().class_name_to_class
+    classes[f"{PACKAGE}.LocalLauncher"] = LocalLauncher
+    if find_spec("hydra_plugins.hydra_submitit_launcher"):
+        from collapse_lab.cli.launchers.slurm import SlurmLauncher
+
+        classes[f"{PACKAGE}.SlurmLauncher"] = SlurmLauncher
+    else:
+        classes[f"{PACKAGE}.SlurmLauncher"] = WithoutSubmitit

@@ -1,0 +1,236 @@
+"""Where runs and the cells of sweeps stand, read from their folders; nothing is changed, and no lock is held."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from collapse_lab.cli.sweep import BEGUN, CELLS, ENDED, QUEUED, RUN, differences
+from collapse_lab.engine.outcome import GOOD, Outcome
+from collapse_lab.errors import UserError
+from collapse_lab.results.run import Run, read_run
+from collapse_lab.sinks.console import key_metrics
+from collapse_lab.sinks.noting import FILE, Standing
+from collapse_lab.storage.formats import CONFIG, FORMAT, MARK, STATUS
+from collapse_lab.storage.ledger import LEDGER, read, runs_below
+
+SILENT = 120.0  # seconds after the last note from which on a run is said to be silent
+
+
+@dataclass(frozen=True)
+class Line:
+    """Hold one line of the table.
+
+    Attributes:
+        name: the run's name and signature, or the overrides that tell a cell from the others of its sweep.
+        state: `complete`, `diverged`, `unfinished (3 of 5)`, `queued`, or how a run or a cell failed.
+        remark: why it failed, or that its format is older.
+        good: whether nothing has to be done about it.
+        generation: how far it is, such as `3 of 5`.
+        phase: what it is doing, such as `fit 40 %`.
+        metric: the most important metric of the last generation.
+        seconds: an estimate of the seconds left; None where there is none.
+        waits: whether it is on its way, and has not failed.
+    """
+
+    name: str
+    state: str
+    remark: str = ""
+    good: bool = False
+    generation: str = ""
+    phase: str = ""
+    metric: str = ""
+    seconds: float | None = None
+    waits: bool = False
+
+
+@dataclass(frozen=True)
+class SweepCell:
+    """Hold a cell of a sweep as its files describe it.
+
+    Attributes:
+        number: its number in the sweep.
+        overrides: its part of the command line.
+        run: the folder of its run, None where it is not known.
+        outcome: how it ended; None where it has not ended.
+        begun: whether it has begun.
+    """
+
+    number: int
+    overrides: tuple[str, ...]
+    run: Path | None
+    outcome: Outcome | None
+    begun: bool
+
+    @property
+    def failed(self) -> bool:
+        """Return whether it has ended, and not well."""
+        return self.outcome is not None and self.outcome.status not in GOOD
+
+
+def sweeps_below(path: Path) -> list[Path]:
+    """Return the folders of the sweeps at or below a path; folders of runs and hidden ones are not entered."""
+    if (path / CELLS).is_dir():
+        return [path]
+    found = []
+    for folder, below, files in os.walk(path):
+        if CELLS in below:
+            found.append(Path(folder))
+        below[:] = [] if LEDGER in files or CELLS in below else sorted(n for n in below if not n.startswith("."))
+    return found
+
+
+def cells_of(sweep: Path) -> list[SweepCell]:
+    """Return the cells of a sweep, by their numbers."""
+    by_number: dict[str, set[str]] = {}
+    for entry in os.scandir(sweep / CELLS):
+        stem, dot, kind = entry.name.rpartition(".")
+        if stem.isdigit():
+            by_number.setdefault(stem, set()).add(dot + kind)
+    return [_cell(sweep / CELLS / stem, kinds) for stem, kinds in sorted(by_number.items())]
+
+
+def _cell(path: Path, kinds: set[str]) -> SweepCell:
+    begun = BEGUN in kinds
+    line = path.with_suffix(BEGUN if begun else QUEUED)
+    overrides = tuple(line.read_text().split("\n")) if line.suffix in kinds else ()
+    outcome = Outcome.read(path.with_suffix(ENDED)) if ENDED in kinds else None
+    run = outcome.run if outcome is not None else ""
+    if not run and RUN in kinds:
+        run = path.with_suffix(RUN).read_text()
+    return SweepCell(int(path.name), overrides, Path(run) if run else None, outcome, begun)
+
+
+def lines_below(path: Path) -> list[Line]:
+    """Return a line for each cell of a sweep at or below a path, and one for each run that is no cell of them.
+
+    Raises:
+        UserError: the path is missing.
+    """
+    runs = {os.path.realpath(folder): folder for folder in runs_below(path)}
+    lines: list[Line] = []
+    listed: set[str] = set()
+    for sweep in sweeps_below(path):
+        cells = cells_of(sweep)
+        overrides = [cell.overrides for cell in cells]
+        for cell, name in zip(cells, differences(overrides, overrides), strict=True):
+            place = os.path.realpath(cell.run) if cell.run is not None else ""
+            if place in listed:
+                continue  # because another sweep shares this run
+            listed.add(place) if place else None
+            lines.append(_line_of_cell(cell, f"cell {cell.number:04d} of {sweep.name}: {name}"))
+    return [*(line_of_run(folder) for place, folder in runs.items() if place not in listed), *lines]
+
+
+def _line_of_cell(cell: SweepCell, name: str) -> Line:
+    if cell.run is not None and (cell.run / LEDGER).exists():
+        line = replace(line_of_run(cell.run), name=f"{cell.run.parent.name}/{cell.run.name}  {name}")
+        if line.good or not cell.failed:
+            return line
+        assert cell.outcome is not None
+        return replace(line, state=cell.outcome.status, remark=cell.outcome.reason, waits=False)
+    if cell.outcome is not None:
+        good = cell.outcome.status in GOOD
+        return Line(name, cell.outcome.status, cell.outcome.reason or "its run is not there", good=good)
+    if not cell.begun:
+        return Line(name, "queued", waits=True)
+    return Line(name, "begun", "it runs, or its process was killed", waits=True)
+
+
+def line_of_run(folder: Path) -> Line:
+    """Return the line of a run."""
+    name = f"{folder.parent.name}/{folder.name}"
+    try:
+        run = _read(folder)
+    except UserError as error:
+        return Line(name, "unreadable", str(error))
+    planned = run.config.get("generations")
+    line = Line(
+        name,
+        run.status,
+        f"format {run.format} of an earlier version, read as it is" if run.format < FORMAT else "",
+        good=run.status in ("complete", "diverged"),
+        generation=f"{run.last} of {planned}" if isinstance(planned, int) and run.last >= 0 else "",
+        metric=_metric(run),
+    )
+    if line.good:
+        return line
+    end, waits = _end(folder)
+    line = replace(line, remark="; ".join(filter(None, [end, line.remark])), waits=waits)
+    standing = Standing.read(folder)
+    if not waits or standing is None:
+        return replace(line, seconds=_seconds_left(run, None) if waits else None)
+    share = f" {100 * standing.done // standing.total} %" if standing.total else ""
+    phase = f"g{standing.generation} {standing.phase}{share}"
+    return replace(line, phase=phase, seconds=_seconds_left(run, standing))
+
+
+def _read(folder: Path) -> Run:
+    """Return a run, with those entries of its configuration alone that the table needs.
+
+    Because a sweep may have 1,000 cells, and YAML takes nine tenths of the time, read the entries by their lines.
+
+    Raises:
+        UserError: the configuration or the ledger cannot be read.
+    """
+    try:
+        text = (folder / CONFIG).read_text()
+    except (OSError, UnicodeDecodeError):
+        return read_run(folder)  # which says why
+    numbers = {name: re.findall(rf"(?m)^{re.escape(name)}: (\d+)$", text) for name in (MARK, "generations")}
+    if any(len(found) != 1 for found in numbers.values()):
+        return read_run(folder)  # because it is of an earlier format, or damaged
+    config = {"generations": int(numbers["generations"][0])}
+    return Run(folder, config, tuple(read(folder / LEDGER)), int(numbers[MARK][0]))
+
+
+def _metric(run: Run) -> str:
+    last = [record for record in run.records if record.generation == run.last and record.metrics]
+    if not last:
+        return ""
+    name = next(iter(key_metrics(last[:1])), "")
+    return f"{name} {last[0].metrics[name]:.4g}" if name else ""
+
+
+def _end(folder: Path) -> tuple[str, bool]:
+    """Return how the process of an unfinished run ended, and whether it may be running."""
+    status = folder / STATUS
+    note = folder / FILE
+    if note.exists():  # because a run removes its note when it ends, however it ends but by a kill
+        age = max(0.0, time.time() - note.stat().st_mtime)
+        silent = f"silent for {age / 60:.0f} min: it computes one long step, or it was killed"
+        return silent if age > SILENT else "it is running", True
+    if not status.exists():
+        return "it is running, or it was killed", True
+    outcome = Outcome.read(status)
+    return f"{outcome.status} {outcome.reason}".strip(), False
+
+
+def _seconds_left(run: Run, standing: Standing | None) -> float | None:
+    """Return an estimate of the seconds until the end of a run: its last generation's time for each one left.
+
+    Generation 0 has a training budget of its own, so its time is no estimate for the others. Of the phase that is going
+    on, what is left is counted at its own speed.
+    """
+    planned = run.config.get("generations")
+    if not isinstance(planned, int) or run.last < 1:
+        return None
+    each = sum(sum(record.seconds.values()) for record in run.records if record.generation == run.last)
+    spent = standing.seconds if standing is not None and standing.generation == run.last + 1 else 0.0
+    return max(0.0, each * (planned - run.last) - min(spent, each))
+
+
+def failed_cells(path: Path) -> Iterator[tuple[Path, Sequence[SweepCell]]]:
+    """Yield the sweeps at or below a path that have cells which failed or were killed, with these cells."""
+    for sweep in sweeps_below(path):
+        bad = [cell for cell in cells_of(sweep) if cell.failed and not _is_complete(cell)]
+        if bad:
+            yield sweep, bad
+
+
+def _is_complete(cell: SweepCell) -> bool:
+    return cell.run is not None and (cell.run / LEDGER).exists() and line_of_run(cell.run).good
