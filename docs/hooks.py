@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import json
 import os
 import re
 import sys
@@ -84,6 +85,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def generated() -> Iterator[tuple[str, str]]:
     """Yield the path and the text of each page that follows from other files."""
+    for path in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
+        yield f"notebooks/{path.stem}.md", notebook_page(path)
     yield "contributing.md", (ROOT / "CONTRIBUTING.md").read_text()
     yield "guide/options.md", options_page()
     yield "configuration/index.md", configuration_index()
@@ -91,6 +94,18 @@ def generated() -> Iterator[tuple[str, str]]:
         yield f"configuration/{_stem(group)}.md", group_page(group, text)
     for room, text in ROOMS.items():
         yield f"api/{room}.md", room_page(room, text)
+
+
+def notebook_page(path: Path) -> str:
+    """Return a notebook as a page, without what its cells print."""
+    cells = json.loads(path.read_text())["cells"]
+    texts = ["".join(cell["source"]) for cell in cells]
+    parts = [
+        text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```"
+        for cell, text in zip(cells, texts, strict=True)
+    ]
+    parts.insert(1, f"[Download this notebook]({path.name}) to run it yourself.")
+    return "\n\n".join(parts) + "\n"
 
 
 def options_page() -> str:

@@ -123,3 +123,11 @@ def test_a_word_is_defined_before_it_is_used_in_a_definition() -> None:
         body = part.lower()
         for later in headings[place + 1 :]:
             assert not re.search(rf"(?<![\w-]){re.escape(later)}s?(?![\w-])", body), (headings[place], later)
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.rglob("*.md")), ids=lambda path: str(path.relative_to(DOCS)))
+def test_every_block_of_code_is_closed_before_the_next_begins(path: Path) -> None:
+    fences = [line for line in path.read_text().splitlines() if line.startswith("```")]
+    assert len(fences) % 2 == 0
+    assert all(re.match(r"```\w+", line) for line in fences[::2])
+    assert set(fences[1::2]) <= {"```"}
