@@ -15,11 +15,12 @@ LARGER = {"nepotistic": "", "nepotistic_healing": " mixing=heal_evenly generatio
 
 
 def at_scale(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
-    """Return the overrides with `+scale=NAME` written out as `+scale=NAME/<experiment>`, behind all others.
+    """Return the overrides with `+scale=NAME` written out as `+scale=NAME/<experiment>`, behind the experiment.
 
-    Every experiment of a paper has a file of `+scale=paper`. At the other scales few experiments have one; the others
-    take the file of all, and the overrides stay as they are. The scale stands last because Hydra composes options in
-    the order of the line, and the scale has to replace sizes of the experiment. Keys that the user sets win over both.
+    Every experiment of a paper has a file of `+scale=paper`, which stands behind all others. At the other scales few
+    experiments have one; the others take the file of all, and the overrides stay as they are. The scale stands behind
+    because Hydra composes options in the order of the line, and the scale has to replace sizes of the experiment. Keys
+    that the user sets win over both.
 
     Args:
         overrides: what the user typed.
@@ -37,8 +38,10 @@ def at_scale(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
     experiments = [override.partition("=")[2] for override in others if override.startswith("+experiment=")]
     known = options_of(f"scale/{scales[0]}", folders)
     if scales[0] != PAPER:
-        own = len(experiments) == 1 and experiments[0] in known
-        return [*others, f"{written}/{experiments[0]}"] if own else list(overrides)
+        if len(experiments) != 1 or experiments[0] not in known:
+            return list(overrides)
+        behind = max(overrides.index(written), 1 + others.index(f"+experiment={experiments[0]}"))
+        return [*others[:behind], f"{written}/{experiments[0]}", *others[behind:]]
     if len(experiments) == 1 and experiments[0] in LARGER:
         raise UserError(
             f"{written} of +experiment={experiments[0]} is an experiment of its own, because the paper retrains Stable "

@@ -34,7 +34,9 @@ def test_an_experiment_with_a_file_of_its_own_at_another_scale_takes_it(tmp_path
     (tmp_path / "scale" / "tiny").mkdir(parents=True)
     (tmp_path / "scale" / "tiny" / "feedback.yaml").touch()
     line = ["+scale=tiny", "+experiment=feedback", "seed=1"]
-    assert at_scale(line, [tmp_path]) == ["+experiment=feedback", "seed=1", "+scale=tiny/feedback"]
+    assert at_scale(line, [tmp_path]) == ["+experiment=feedback", "+scale=tiny/feedback", "seed=1"]
+    behind = ["+experiment=feedback", "seed=1", "+scale=tiny", "--cfg", "job"]
+    assert at_scale(behind, [tmp_path]) == [*behind[:2], "+scale=tiny/feedback", *behind[3:]]
     assert at_scale(["+experiment=mad", "+scale=tiny"], [tmp_path]) == ["+experiment=mad", "+scale=tiny"]
 
 
