@@ -17,7 +17,7 @@ from collapse_lab.cli.plan import cells_of
 from collapse_lab.config.composing import compose
 from collapse_lab.errors import UserError
 
-DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "sweeps.md"
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "guide" / "sweeps.md"
 FOLDER = Path(__file__).resolve().parents[1] / "multirun_scripts"
 
 
