@@ -51,8 +51,8 @@ def test_the_three_plug_ins_of_the_text_run_by_the_command_of_the_text(
     lines = ledger(only_run(tmp_path))
     assert [line["counts"] for line in lines] == [
         {"real": 140, "synthetic": 0},
-        {"real": 32, "synthetic": 32},
-        {"real": 32, "synthetic": 32},
+        {"real": 100, "synthetic": 100},
+        {"real": 100, "synthetic": 100},
     ]
     for line in lines:
         names = {f"all/pixels/brightness{end}" for end in ("", "_lo", "_hi", "_floor")}

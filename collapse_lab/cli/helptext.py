@@ -21,7 +21,7 @@ def described(group: str) -> str:
             comments = [line for line in file.read_text().splitlines() if line.startswith("#")]
             said = [line.lstrip("# ").rstrip() for line in comments if not line.startswith("# @package")]
             lines[file.stem] = said[0] if said else ""
-        for inner in sorted(path for path in (folder / group).glob("*") if path.is_dir()):
+        for inner in sorted(path for path in (folder / group).glob("*") if path.is_dir() and path.name not in lines):
             names = ", ".join(options_of(f"{group}/{inner.name}", [folder]))
             lines[inner.name] = f"The size of the experiment's paper, of {names}."
     width = max(map(len, lines), default=0)

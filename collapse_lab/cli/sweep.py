@@ -41,10 +41,10 @@ class SweepStart(Callback):
     forgets: ClassVar[Literal["all", "failed", "none"]] = "all"  # none while cells of this sweep are launched again
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Forget the outcomes of an earlier launch of the same sweep, and leave its command line.
+        """Forget the outcomes of an earlier launch of the same sweep, leave its command line, and freeze its files.
 
-        Raises:
-            UserError: the disk is full.
+        Where the folder cannot be written to nothing is left: Hydra would print an error of a callback as a warning,
+        and every cell says the same in a line of its own.
         """
         SweepStart.folder = folder = Path(config.hydra.sweep.dir)
         if SweepStart.forgets == "all":
@@ -54,10 +54,10 @@ class SweepStart(Callback):
                 if Outcome.read(path.with_suffix(ENDED)).status not in GOOD:
                     path.with_suffix(ENDED).unlink(missing_ok=True)
                     path.rename(path.with_suffix(QUEUED))
-        with full_disk_explained(folder):
+        with suppress(OSError, UserError):
             folder.mkdir(parents=True, exist_ok=True)
             write_whole(folder / COMMAND, os.environ.get(LINE, ""))
-        freeze(folder)
+            freeze(folder)
 
 
 def queue(folder: Path, first: int, cells: Sequence[Sequence[str]]) -> None:

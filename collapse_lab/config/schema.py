@@ -76,7 +76,8 @@ class Root:
 
 def read_root(cfg: DictConfig) -> Root:
     """Return the checked root of a composed configuration."""
-    values = {field.name: cfg[field.name] for field in fields(Root)}
+    # Because a run's config.yaml leaves out what changes no result
+    values = {field.name: cfg[field.name] for field in fields(Root) if field.name in cfg}
     plain = {name: OmegaConf.to_container(v) if isinstance(v, DictConfig) else v for name, v in values.items()}
     return Root(**plain)  # type: ignore[arg-type]
 

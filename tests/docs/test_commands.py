@@ -17,6 +17,7 @@ from tests.test_scripts import cells
 PAGES = [ROOT / "README.md", *sorted(path for path in DOCS.rglob("*.md") if path.parent.name != "recipes")]
 GROUPS = {path.name for path in (ROOT / "conf").iterdir() if path.is_dir()} - {"hydra", "scale"}
 PLACEHOLDER = re.compile(r"…|\b[A-Z]{3,}\b|\[slurm\]")  # what the reader fills in
+OTHERS = re.compile(r"^collapse-lab dashboard |hydra/sweeper=")  # other commands, and ranges that a sweeper fills in
 
 
 def commands() -> Iterator[str]:
@@ -24,7 +25,7 @@ def commands() -> Iterator[str]:
     lines = (line for page in PAGES for block in blocks(page) for line in block.code.splitlines())
     found = (line.split("  #")[0].strip() for line in lines)
     experiments = (line for line in found if line.startswith("collapse-lab ") and "+experiment=" in line)
-    yield from dict.fromkeys(line for line in experiments if not PLACEHOLDER.search(line))
+    yield from dict.fromkeys(line for line in experiments if not PLACEHOLDER.search(line) and not OTHERS.search(line))
 
 
 @pytest.mark.parametrize("command", commands())

@@ -30,11 +30,11 @@ CASES: list[tuple[list[str], list[str]]] = [
     (["ratio=-0.1"], ["between 0 and 1", "-0.1"]),
     (["ratio=0,0.1"], ["--multirun"]),
     # round(0.007813 * 64) is 1, and 0.007812 would give none
-    (["ratio=0.00001"], ["rounds to none", "smallest ratio that works is 0.007813"]),
+    (["ratio=0.00001"], ["rounds to none", "smallest ratio that works is 0.002501"]),
     (["-m", "--cfg", "job"], ["Only one of", "--multirun"]),
     (["mixing=replace", "ratio=0.5"], ["ratio was given", "nothing in this configuration reads it"]),
     (["n_train=100000"], ["90000 real rows are asked for", "there are 631"]),
-    (["n_samples=8", "ratio=1"], ["64 synthetic rows", "there are 8", "raise n_samples"]),
+    (["n_samples=8", "ratio=1"], ["200 synthetic rows", "there are 8", "raise n_samples"]),
     (["dataset=imagefolder"], ["dataset.root has to be given"]),
     (
         ["dataset=mnist", "dataset.root=/nonexistent"],

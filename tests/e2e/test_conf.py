@@ -73,9 +73,10 @@ def nodes(value: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_a_file_composes_and_binds(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    if file.parent.as_posix() == "scale/paper":  # the sizes of one experiment, which go with nothing else
-        cfg = with_hydra(f"+experiment={file.stem}", f"+scale=paper/{file.stem}")
-        assert OmegaConf.select(cfg, "hydra.runtime.choices")["scale"] == f"paper/{file.stem}"
+    if file.parent.parent.name == "scale":  # the sizes of one experiment, which go with nothing else
+        scale = f"{file.parent.name}/{file.stem}"
+        cfg = with_hydra(f"+experiment={file.stem}", f"+scale={scale}")
+        assert OmegaConf.select(cfg, "hydra.runtime.choices")["scale"] == scale
     else:
         cfg = with_hydra(chosen(file))
         picked = OmegaConf.select(cfg, "hydra.runtime.choices")[file.parent.as_posix()]

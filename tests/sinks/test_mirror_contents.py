@@ -174,6 +174,6 @@ def test_artifacts_that_fail_cost_no_numbers(
     assert not sink.failed
     rows, _, _ = contents(tmp_path)
     assert [row["generation"] for row in rows if "seen/recall" in row] == [0, 1]
-    assert [r.getMessage() for r in caplog.records] == [
+    assert [r.getMessage() for r in caplog.records if r.name.startswith("collapse_lab")] == [
         "Weights & Biases has no artifacts of this run (ZeroDivisionError: division by zero)"
     ]
