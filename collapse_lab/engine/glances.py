@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytorch_lightning as pl
 import torch
 
 from collapse_lab.types import Glance, Progress
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
 
 
 def glance_at(trainer: pl.Trainer, module: pl.LightningModule, batch: Any, step: int, loss: float) -> Glance:

@@ -208,3 +208,17 @@ def test_help_and_import_are_light() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
     assert "ratio:" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_run_of_a_closed_form_imports_no_trainer(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from collapse_lab import compose, prepare\n"
+        "prepare(compose('+experiment=recursive_gaussian', '+scale=tiny', 'model.replicas=2', 'sinks=[]',"
+        " 'generations=1', f'paths.runs={sys.argv[1]}')).run()\n"
+        "heavy = {'pytorch_lightning', 'torchmetrics', 'torchvision', 'diffusers', 'transformers', 'sklearn'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
