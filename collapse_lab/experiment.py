@@ -174,7 +174,8 @@ class Experiment:
         for stage in self.layout.stages:
             if (stage.kind, stage.key) in wanted:
                 divergence = stage.value().divergence
-                stage.release()
+                for held in (stage, *stage.parents):  # because a long chain would otherwise gather in memory
+                    held.release()
                 if divergence is not None:
                     return  # because the run ends there, and the other stages are none of it
 

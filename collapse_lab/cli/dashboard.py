@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from collapse_lab.cli.overrides import parsed
 from collapse_lab.errors import UserError
 
 PLACE = re.compile(r"[\w.-]+/[\w.-]+")
@@ -66,21 +67,15 @@ def sweep_of(overrides: Sequence[str], entity: str, project: str) -> dict[str, A
     Raises:
         UserError: an override cannot be read, or none has several values.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise UserError(f"{' '.join(str(error).split())}; write KEY=VALUE, or KEY=A,B,C of the sweep") from error
+    given = parsed(overrides)
     swept = {
         str(override.get_key_element()): [_value(text) for text in override.sweep_string_iterator()]
-        for override in parsed
+        for override in given
         if override.is_sweep_override()
     }
     if not swept:
         raise UserError("a sweep has a key with several values, such as ratio=0,0.1,1 seed=0,1,2; got none")
-    fixed = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
+    fixed = [str(override.input_line) for override in given if not override.is_sweep_override()]
     online = [f"sinks.wandb.project={project}", f"sinks.wandb.entity={entity}", "sinks.wandb.mode=online"]
     return {
         "entity": entity,

@@ -14,7 +14,6 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 
 from collapse_lab.config.searchpath import FROZEN
-from collapse_lab.storage.files import full_disk_explained
 
 FOLDER = "conf"  # in the sweep's folder
 
@@ -29,35 +28,33 @@ def freeze(sweep: Path) -> None:
         sweep: the folder of the sweep.
 
     Raises:
-        UserError: the disk is full.
+        OSError: a file cannot be read or written.
     """
     hydra = GlobalHydra.instance().hydra
     loader = hydra.config_loader if hydra is not None else None
     if not isinstance(loader, ConfigLoaderImpl):
         return  # because Hydra has not been started, as where a test calls the callback by itself
     elements = loader.get_search_path().get_path()
-    places = {id(one): Path(one.path.removeprefix("file://")) for one in elements if _is_folder(one.path)}
-    files = {place: sorted(place.rglob("*.yaml")) for place in places.values()}
+    found = [(one, Path(one.path.removeprefix("file://"))) for one in elements if _is_folder(one.path)]
+    files = {place: sorted(place.rglob("*.yaml")) for _, place in found}
     digest = hashlib.sha256()
     for place, own in files.items():
         for file in own:
             digest.update(f"{place}\0{file.relative_to(place).as_posix()}\0".encode() + file.read_bytes() + b"\0")
     target = sweep / FOLDER / digest.hexdigest()[:10]
-    with full_disk_explained(sweep):
-        if not target.exists():
-            draft = target.with_name(f".{target.name}-{uuid4().hex}")
-            for number, (place, own) in enumerate(files.items()):
-                _copy(place, own, draft / str(number))
-            try:
-                draft.rename(target)
-            except OSError:
-                if not target.is_dir():  # because another launch of the same sweep may have been faster
-                    raise
-                shutil.rmtree(draft)
-    numbers = {place: number for number, place in enumerate(files)}
-    for element in elements:
-        if id(element) in places:
-            element.path = f"file://{(target / str(numbers[places[id(element)]])).resolve()}"
+    if not target.exists():
+        draft = target.with_name(f".{target.name}-{uuid4().hex}")
+        for number, (place, own) in enumerate(files.items()):
+            _copy(place, own, draft / str(number))
+        try:
+            draft.rename(target)
+        except OSError:
+            if not target.is_dir():  # because another launch of the same sweep may have been faster
+                raise
+            shutil.rmtree(draft)
+    copies = {place: (target / str(number)).resolve() for number, place in enumerate(files)}
+    for element, place in found:
+        element.path = f"file://{copies[place]}"
     loader.repository.initialize_sources(loader.config_search_path)
 
 

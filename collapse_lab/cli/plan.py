@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Column, Table
 
+from collapse_lab.cli.durations import duration
+from collapse_lab.cli.overrides import parsed
 from collapse_lab.errors import UserError
 
 if TYPE_CHECKING:
@@ -89,14 +91,8 @@ def cells_of(overrides: Sequence[str]) -> list[list[str]]:
         UserError: an override cannot be read.
     """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
 
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise UserError(f"{' '.join(str(error).split())}; write KEY=VALUE, or KEY=A,B,C of a sweep") from error
-    (cells,) = BasicSweeper.split_arguments(parsed, None)
+    (cells,) = BasicSweeper.split_arguments(parsed(overrides), None)
     return [list(line) for line in cells]
 
 
@@ -152,7 +148,9 @@ def _show(kinds: Mapping[str, Kind], cells: int, complete: int) -> None:
     table = Table(Column("stage", no_wrap=True), "there are", "shared", "in the store", "to do", "time", "disk")
     for label, kind in kinds.items():
         numbers = (kind.stages, kind.shared, kind.ready, kind.to_do)
-        table.add_row(label, *(f"{number:,}" for number in numbers), _time(kind.seconds), _disk(kind.bytes))
+        table.add_row(
+            label, *(f"{number:,}" for number in numbers), duration(kind.seconds, "not known"), _disk(kind.bytes)
+        )
     console = Console()
     console.print(table)
     console.print(summary(kinds, cells, complete), soft_wrap=True)
@@ -171,24 +169,12 @@ def summary(kinds: Mapping[str, Kind], cells: int, complete: int) -> str:
     to_do, every = sum(kind.to_do for kind in waiting), sum(kind.stages for kind in kinds.values())
     words = [f"{cells:,} cell{'s' if cells > 1 else ''}, {complete:,} complete; {to_do:,} of {every:,} stages to do"]
     if known:
-        time, disk = _time(sum(kind.seconds or 0 for kind in known)), _disk(sum(kind.bytes or 0 for kind in known))
+        time, disk = duration(sum(kind.seconds or 0 for kind in known)), _disk(sum(kind.bytes or 0 for kind in known))
         words.append(f", about {time} on the machine that computed those in the store, and {disk}")
     unknown = to_do - sum(kind.to_do for kind in known)
     if unknown:
         words.append(f"; {unknown:,} of a kind of which the store holds none, so that their time is not known")
     return "".join(words) + ". Metrics and probes are no stages and are not counted."
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "not known"
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )
 
 
 def _disk(size: float | None) -> str:

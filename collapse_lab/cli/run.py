@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from collapse_lab.cli import sweep
-from collapse_lab.cli.beside import beside
+from collapse_lab.cli.side_by_side import side_by_side
 from collapse_lab.cli.workers import Round
 from collapse_lab.config.binding import check_type
 from collapse_lab.config.composing import Composed, checked
@@ -152,7 +152,7 @@ class Launch:
             else:
                 experiment = prepare(composed)
                 sweep.name_run(cell, experiment.info.folder)
-                with beside(composed, experiment):
+                with side_by_side(composed, experiment):
                     result = experiment.run()
                 objective = composed.root.objective
                 value = None if objective is None else objective_of(result.records, objective)

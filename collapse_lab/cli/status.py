@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from collapse_lab.cli.durations import duration
 from collapse_lab.cli.standings import Line, failed_cells, lines_below
 from collapse_lab.cli.sweep import COMMAND
 from collapse_lab.errors import UserError
@@ -56,15 +57,6 @@ def table(lines: Sequence[Line]) -> Iterator[str]:
     for row, end in zip([HEAD, *rows], ends, strict=True):
         cells = [f"{row[column]:<{width}}" for column, width in zip(kept, widths, strict=True)]
         yield "  ".join([*cells, end])
-
-
-def duration(seconds: float | None) -> str:
-    """Return seconds as a person says them; "" for None."""
-    if seconds is None:
-        return ""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def retries(path: Path) -> Iterator[str]:

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +54,7 @@ class SweepStart(Callback):
                 if Outcome.read(path.with_suffix(ENDED)).status not in GOOD:
                     path.with_suffix(ENDED).unlink(missing_ok=True)
                     path.rename(path.with_suffix(QUEUED))
-        with suppress(OSError, UserError):
+        with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             write_whole(folder / COMMAND, os.environ.get(LINE, ""))
             freeze(folder)
@@ -195,7 +195,7 @@ def count_bad() -> tuple[int, int]:
 
 
 def name_cells(cells: Sequence[Cell]) -> list[str]:
-    """Return what tells each of some cells from the other cells of this process's sweep; see `difference`."""
+    """Return what tells each of some cells from the other cells of this process's sweep; see `differences`."""
     return differences([cell.overrides for cell in cells], list(_lines().values()))
 
 
@@ -250,11 +250,6 @@ def _lines() -> dict[Path, list[str]]:
     if folder is None:
         return {}
     return {path: path.read_text().split("\n") for path in sorted(folder.glob(f"{CELLS}/*{BEGUN}"))}
-
-
-def difference(overrides: Sequence[str], lines: Mapping[Path, list[str]]) -> str:
-    """Return the overrides of a cell that not every cell has, all of them where there are none."""
-    return differences([overrides], list(lines.values()))[0]
 
 
 def differences(cells: Sequence[Sequence[str]], of: Sequence[Sequence[str]]) -> list[str]:

@@ -37,8 +37,9 @@ def at_scale(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
     others = [override for override in overrides if override != written]
     experiments = [override.partition("=")[2] for override in others if override.startswith("+experiment=")]
     known = options_of(f"scale/{scales[0]}", folders)
+    has_own = len(experiments) == 1 and experiments[0] in known
     if scales[0] != PAPER:
-        if len(experiments) != 1 or experiments[0] not in known:
+        if not has_own:
             return list(overrides)
         behind = max(overrides.index(written), 1 + others.index(f"+experiment={experiments[0]}"))
         return [*others[:behind], f"{written}/{experiments[0]}", *others[behind:]]
@@ -48,7 +49,7 @@ def at_scale(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
             f"Diffusion 2.1 on faces; leave the scale out, or give +experiment=nepotistic_faces {written}"
             f"{LARGER[experiments[0]]} model.pretrained=FOLDER dataset.root=FACES"
         )
-    if len(experiments) != 1 or experiments[0] not in known:
+    if not has_own:
         given = ", ".join(f"+experiment={name}" for name in experiments) or "no experiment"
         raise UserError(
             f"{written} goes with one experiment of a paper, +experiment=NAME with NAME one of {', '.join(known)}; got "

@@ -16,7 +16,8 @@ from collapse_lab.errors import UserError
 from collapse_lab.sizes import SCHEDULE
 
 MASKED = "<device>"
-LEFT_OUT = ("device", "dry_run", "objective", "processes")  # what cannot change a result
+UNRECORDED = ("objective", "processes")  # what a sweeper is told, and who computes: no part of a run's config.yaml
+LEFT_OUT = ("device", "dry_run", *UNRECORDED)  # what cannot change a result
 NODES = ("dataset", "trainer", "mixing", "population", "curation")
 NAMED_NODES = ("features", "metrics", "probes")
 SPEC = frozenset({"spec"})  # what the data set supplies to models and feature extractors
@@ -29,7 +30,7 @@ def canonical(cfg: DictConfig) -> dict[str, Any]:
     for name in masked.paths:
         masked.paths[name] = f"<{name}>"
     masked.device = MASKED
-    for name in ("objective", "processes"):  # because what a sweeper is told, and who computes, change no result
+    for name in UNRECORDED:
         masked.pop(name, None)
     for name in ("pack", "checkpoint_minutes"):  # because programs that cells share, and checkpoints, change no result
         masked.get("trainer", {}).pop(name, None)

@@ -197,6 +197,10 @@ class Lab:
         minutes = self.training.checkpoint_minutes
         return None if minutes is None else Checkpointing(self.store.checkpoint(kind, key), key, minutes)
 
+    def model(self, member: str) -> ModelComponent:
+        """Return the family and the arguments of a member."""
+        return next(model for model in self.models if model.name == member)
+
     def generated_by(self, member: str) -> str:
         """Return the prompt set whose samples of a member enter the pool."""
         return self.population.generates.get(member, self.prompts.retrain)

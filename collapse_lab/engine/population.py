@@ -119,20 +119,17 @@ class Population:
         """
         exposed = self.exposures[min(generation, len(self.exposures) - 1)]
         row = exposed.rows[member]
-        drew = [self.is_present(k, generation - 1) for k in range(len(row))]
-        if generation <= self.first_generation(member) or all(drew):
-            return {k + 1: share for k, share in enumerate(row)}
-        kept = [share * is_there for share, is_there in zip(row, drew, strict=True)]
-        if kept == row:
-            return {k + 1: share for k, share in enumerate(row)}
-        if not exposed.named or sum(kept) == 0:
-            absent = [name for name, share, left in zip(self.names, row, kept, strict=True) if share > left]
-            raise UserError(
-                f"in generation {generation} '{self.names[member]}' would learn from {', '.join(absent)}, who drew "
-                f"nothing in generation {generation - 1} (population.present); give population.exposure="
-                f"{{{SCHEDULE}: […]}} with shares of members who did, or exposure=complete"
-            )
-        return {k + 1: share / sum(kept) for k, share in enumerate(kept)}
+        kept = [share * self.is_present(k, generation - 1) for k, share in enumerate(row)]
+        if generation > self.first_generation(member) and kept != row:
+            if not exposed.named or sum(kept) == 0:
+                absent = [name for name, share, left in zip(self.names, row, kept, strict=True) if share > left]
+                raise UserError(
+                    f"in generation {generation} '{self.names[member]}' would learn from {', '.join(absent)}, who drew "
+                    f"nothing in generation {generation - 1} (population.present); give population.exposure="
+                    f"{{{SCHEDULE}: […]}} with shares of members who did, or exposure=complete"
+                )
+            row = [share / sum(kept) for share in kept]
+        return {k + 1: share for k, share in enumerate(row)}
 
 
 def _span(name: str, span: Sequence[int | None]) -> tuple[int, int | None]:

@@ -202,7 +202,7 @@ class Ruler:
 
     def _start(self, first: Step) -> GenerativeModel:
         """Return the model of a member before its first fit, on the run's device."""
-        component = next(model for model in self._lab.models if model.name == first.model)
+        component = self._lab.model(first.model)
         model = self._lab.fresh(component, Seeds(self._lab.seed, first.generation, first.model, "fit"))
         model.to(self._lab.device)
         return model
@@ -212,7 +212,7 @@ class Ruler:
         real = self._held_out(subset, probe)
         if self._encodings is None or not getattr(probe, "encodes", False):
             return real
-        component = next(model for model in self._lab.models if model.name == step.model)
+        component = self._lab.model(step.model)
         rows = np.flatnonzero(self._lab.members_of(subset)[1])
         return replace(real, encoded=self._encodings.reference(component, step.generation, rows))
 

@@ -152,7 +152,7 @@ class Work:
     def fitted(self, name: str, fit: Stage, generation: int) -> GenerativeModel:
         """Return the model of a generation with the weights that its fit produced, on the run's device."""
         if self._last is None or self._last[0] != fit.key:
-            component = next(model for model in self._lab.models if model.name == name)
+            component = self._lab.model(name)
             model = self._fresh(component, Seeds(self._lab.seed, generation, name, "fit"))
             model.load(fit.value().tensors)
             model.to(self._lab.device)

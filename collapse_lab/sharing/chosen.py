@@ -93,7 +93,7 @@ class Chosen:
             UserError: as `stored`.
         """
         step, payload = self.step, self.stored("fit", self.step.fit.key)
-        component = next(model for model in self.lab.models if model.name == step.model)
+        component = self.lab.model(step.model)
         model: GenerativeModel = self.lab.fresh(component, Seeds(self.lab.seed, step.generation, step.model, "fit"))
         model.load(payload.tensors)
         return model

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from collapse_lab.cli import sweep
-from collapse_lab.cli.status import duration, main
+from collapse_lab.cli.durations import duration
+from collapse_lab.cli.status import main
 from collapse_lab.cli.sweep import Cell, SweepStart, name_run, queue
 from collapse_lab.engine.outcome import Outcome
 from collapse_lab.sinks.noting import FILE, Noting, Standing

@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from collapse_lab.cli import sweep
-from collapse_lab.cli.sweep import Cell, SweepStart, difference, name_run, recorded
+from collapse_lab.cli.sweep import Cell, SweepStart, differences, name_run, recorded
 from collapse_lab.engine.outcome import Outcome
 from tests.cli.test_run import NAME, TINY
 from tests.e2e.command import ledger
@@ -79,9 +79,9 @@ def test_a_new_launch_forgets_the_outcomes_of_the_last(tmp_path: Path, monkeypat
 
 
 def test_the_overrides_that_tell_a_cell_from_the_others_are_named() -> None:
-    lines = {Path("0"): ["a=1", "b=1"], Path("1"): ["a=1", "b=2"]}
-    assert difference(["a=1", "b=2"], lines) == "b=2"
-    assert difference(["a=1", "b=1"], {Path("0"): ["a=1", "b=1"]}) == "a=1 b=1"
+    lines = [["a=1", "b=1"], ["a=1", "b=2"]]
+    assert differences([["a=1", "b=2"]], lines) == ["b=2"]
+    assert differences([["a=1", "b=1"]], [["a=1", "b=1"]]) == ["a=1 b=1"]
 
 
 def test_the_end_of_a_sweep_names_what_did_not_end_well_and_reports_the_rest(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,15 +11,16 @@ from typing import Literal
 from xml.etree import ElementTree
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Download, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Download, Locator, Page
 
 from collapse_lab.report import write_report
 from collapse_lab.report.plot import TITLE
 from collapse_lab.results.collect import collect
+from tests.browser import browsed
+from tests.browser import browser as browser
 from tests.report.run_folders import write_plane, write_run
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the path")
+pytestmark = browsed
 
 
 @dataclass
@@ -52,15 +51,6 @@ class Visit:
         bar = self.page.locator("section").filter(has=self.page.get_by_label("Runs")).locator(".filter")
         bar.get_by_label("Filter").fill(query)
         return bar.locator("output").inner_text()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        arguments = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,10 @@ from collapse_lab.report.page import compose
 from collapse_lab.report.readings import readings
 from collapse_lab.results.collect import collect
 from collapse_lab.results.series import Series, over_generations, ranks
+from tests.browser import browsed
+from tests.browser import browser as browser
 from tests.report.run_folders import write_run
-from tests.report.test_browser import CHROMIUM, browser, visit  # noqa: F401
+from tests.report.test_browser import visit
 
 FID = "seen/classifier/fid"
 
@@ -84,7 +86,7 @@ def test_every_line_of_a_page_of_60_cells_is_in_its_drawing_and_the_page_is_smal
 @pytest.fixture(params=[(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")], ids=str)
 def page(
     request: pytest.FixtureRequest,
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     sixty: Path,
 ) -> Iterator[object]:
     width, scheme = request.param
@@ -103,7 +105,7 @@ CLEAR = """() => [...document.querySelectorAll("figure[data-readings]")].map((fi
     ).map((line) => line.line))"""
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the path")
+@browsed
 def test_a_pointer_reads_a_line_a_legend_isolates_it_and_a_row_picks_it_out(page) -> None:  # type: ignore[no-untyped-def]
     figure = page.locator("figure[data-readings]").first
     line = json.loads(figure.get_attribute("data-readings"))[0]  # the first of those that coincide is read

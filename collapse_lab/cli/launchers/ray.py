@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus, filter_overrides
+from hydra.core.utils import JobReturn, filter_overrides
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from collapse_lab.cli import sweep
+from collapse_lab.cli.launchers.ends import end_of
 from collapse_lab.config.binding import check_type
 from collapse_lab.errors import UserError
 from collapse_lab.types import NonNegative
@@ -90,7 +91,4 @@ class RayLauncher(Launcher):
 
 def _lost(cell: sweep.Cell, reason: str) -> JobReturn:
     cell.lose(reason)
-    end = JobReturn(overrides=list(cell.overrides), task_name=cell.folder.name)
-    end.status = JobStatus.FAILED
-    end.return_value = UserError(f"a cell was lost: {reason}; the same command goes on from what is stored")
-    return end
+    return end_of(cell, UserError(f"a cell was lost: {reason}; the same command goes on from what is stored"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus, filter_overrides
+from hydra.core.utils import JobReturn, filter_overrides
 from hydra.errors import HydraException
 from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
@@ -20,6 +20,7 @@ from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from collapse_lab.cli import sweep
+from collapse_lab.cli.launchers.ends import end_of
 from collapse_lab.cli.launchers.jobs import Leaving, Shared
 from collapse_lab.cli.launchers.waves import Place, after, ancestors
 from collapse_lab.engine.outcome import GOOD, Outcome
@@ -248,7 +249,7 @@ def _result(cell: sweep.Cell, job: Any) -> JobReturn:
 
     if job is None:
         ended = Outcome.read(cell.file)
-        return _returned(cell, None if ended.status in GOOD else UserError(ended.reason))
+        return end_of(cell, None if ended.status in GOOD else UserError(ended.reason))
     reason = (
         f"its job {job.job_id} ended without a result: it was cancelled or killed, its node failed, or a job {SHARED}"
     )
@@ -260,11 +261,4 @@ def _result(cell: sweep.Cell, job: Any) -> JobReturn:
         reason = f"its job {job.job_id} failed: {str(failure).splitlines()[-1]}"
     if not cell.file.exists() or Outcome.read(cell.file).status == "interrupted":
         cell.lose(f"{reason}; logs are in {job.paths.folder}")
-    return _returned(cell, UncompletedJobError(reason))
-
-
-def _returned(cell: sweep.Cell, failure: Exception | None) -> JobReturn:
-    end = JobReturn(overrides=list(cell.overrides), task_name=cell.folder.name)
-    end.status = JobStatus.COMPLETED if failure is None else JobStatus.FAILED
-    end.return_value = failure
-    return end
+    return end_of(cell, UncompletedJobError(reason))

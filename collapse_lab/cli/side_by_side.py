@@ -1,6 +1,6 @@
 """Processes beside a run of several members, which compute the stages of some members while it computes others.
 
-    python -m collapse_lab.cli.beside          the configuration and the share of the work, as JSON on stdin
+    python -m collapse_lab.cli.side_by_side          the configuration and the share of the work, as JSON on stdin
 
 Such a process writes stages to the store, and nothing else. The run takes them from there as if it had computed them
 itself. A stage that two processes need is computed by one of them, and the other waits for its lock.
@@ -21,14 +21,14 @@ from omegaconf import OmegaConf
 from collapse_lab.cli.leases import VISIBLE, gpus_here
 from collapse_lab.cli.workers import LAUNCHER, start_worker
 from collapse_lab.config.composing import Composed
-from collapse_lab.errors import Diverged, UserError
+from collapse_lab.errors import UserError
 
 if TYPE_CHECKING:
     from collapse_lab.experiment import Experiment
 
 
 @contextmanager
-def beside(composed: Composed, experiment: Experiment) -> Iterator[None]:
+def side_by_side(composed: Composed, experiment: Experiment) -> Iterator[None]:
     """Compute members of a population side by side inside the block, in as many processes as `processes` says.
 
     There is never a process without a member. A process beside the run that ends early, for whatever reason, leaves its
@@ -83,7 +83,7 @@ def _start(composed: Composed, number: int, count: int) -> subprocess.Popen[str]
     if len(gpus) > 1:
         environment[VISIBLE] = gpus[number % len(gpus)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "collapse_lab.cli.beside"],
+        [sys.executable, "-m", "collapse_lab.cli.side_by_side"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -108,17 +108,10 @@ def compute(config: dict[str, Any], overrides: list[str], number: int, count: in
     """
     from collapse_lab.experiment import prepare
 
-    layout = prepare(Composed(OmegaConf.create(config), tuple(overrides))).layout
-    own = layout.lab.population.names[number::count]
-    layout.lab.store.open()
-    with suppress(Diverged):
-        for generation in layout.plan:
-            for step in generation:
-                for stage in step.computed if step.model in own else ():
-                    stage.value().sound()
-            for step in generation:
-                for stage in step.stages:
-                    stage.release()
+    experiment = prepare(Composed(OmegaConf.create(config), tuple(overrides)))
+    own = experiment.layout.lab.population.names[number::count]
+    steps = [step for generation in experiment.layout.plan for step in generation if step.model in own]
+    experiment.compute([(stage.kind, stage.key) for step in steps for stage in step.computed])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from collapse_lab import compose, prepare
-from collapse_lab.cli.beside import beside, compute
+from collapse_lab.cli.side_by_side import compute, side_by_side
 from collapse_lab.config.composing import Composed
 from collapse_lab.errors import UserError
 from collapse_lab.experiment import Experiment
@@ -68,5 +68,5 @@ def test_a_run_of_one_member_and_a_store_that_drops_generations_are_refused(tmp_
         (thrifty, "store.every=2 does not keep each generation; give store=all"),
     ]:
         composed = compose(*line, f"paths.runs={tmp_path}")
-        with pytest.raises(UserError, match=message), beside(composed, prepare(composed)):
+        with pytest.raises(UserError, match=message), side_by_side(composed, prepare(composed)):
             raise AssertionError
