@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 
 from collapse_lab.errors import UserError
@@ -92,16 +93,35 @@ class RandomRows:
     """Draw batches of row numbers: one random permutation after another, cut into `steps` batches without remainder.
 
     An epoch boundary may fall inside a batch, so that every batch is full, however small the training set.
+
+    With weights c, each row of a batch is drawn for itself, row i with the probability c_i / Σ c. The expected loss of
+    a batch is then Σ c_i loss_i / Σ c, so that a source has its share without any rounding to whole rows.
+
+    Args:
+        n: the size of the training set.
+        budget: the number of batches, and of rows in a batch.
+        seeds: the place of the fit.
+        weights: the weight of each row, (n,), at least 0 and of a positive sum; None where all rows count the same.
     """
 
-    def __init__(self, n: int, budget: Budget, seeds: Seeds) -> None:
-        self._n, self._budget, self._seeds = n, budget, seeds
+    def __init__(self, n: int, budget: Budget, seeds: Seeds, weights: np.ndarray | None = None) -> None:
+        self._n, self._budget, self._seeds, self._weights = n, budget, seeds, weights
 
     def __len__(self) -> int:
         return self._budget.steps
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         generator = self._seeds.child("order").torch()
+        return self._permuted(generator) if self._weights is None else self._weighted(self._weights, generator)
+
+    def _weighted(self, weights: np.ndarray, generator: torch.Generator) -> Iterator[torch.Tensor]:
+        ends = torch.from_numpy(weights).double().cumsum(0)
+        for _ in range(self._budget.steps):
+            places = torch.rand(self._budget.batch_size, generator=generator, dtype=torch.float64) * ends[-1]
+            # clamped because a product may be rounded up to the sum of all weights, which is no row's
+            yield torch.searchsorted(ends, places, right=True).clamp_max(self._n - 1)
+
+    def _permuted(self, generator: torch.Generator) -> Iterator[torch.Tensor]:
         rows = torch.empty(0, dtype=torch.int64)
         for _ in range(self._budget.steps):
             while len(rows) < self._budget.batch_size:

@@ -228,7 +228,8 @@ class Planner:
         if weights is not None and not model.weighs:
             raise UserError(
                 f"{type(lab.mixing).__name__} gives rows of generation {generation} unequal weights, and the family of "
-                f"'{model.name}' cannot weigh rows; give mixing.by=rows, or model=linear_regression"
+                f"'{model.name}' cannot weigh rows; give mixing.by=rows, or a family that can: a network, or "
+                "model=linear_regression"
             )
         if len(ids) < model.least_rows:
             raise UserError(

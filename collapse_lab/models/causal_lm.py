@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from annotated_types import Ge, Gt, Le
 from jaxtyping import Float, Int
@@ -86,6 +87,7 @@ class CausalLM(Resumable):
     finetuning_only: ClassVar[frozenset[str]] = frozenset({"optimisation.finetune_lr"})
     gathers: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
+    weighs: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -150,8 +152,17 @@ class CausalLM(Resumable):
         seeds: Seeds,
         progress: Progress,
         checkpoint: Checkpointing | None = None,
+        weights: np.ndarray | None = None,
     ) -> None:
         """Train the network on blocks of tokens, and keep the last weights or the best ones.
+
+        Args:
+            data: The training set.
+            budget: How long the fit is.
+            seeds: The place of the fit.
+            progress: Told of every step.
+            checkpoint: The checkpoint that the fit goes on from; None writes none.
+            weights: The weight (n,) of each row; rows are then drawn by their weights (`RandomRows`).
 
         Raises:
             Diverged: the loss is not finite.
@@ -161,7 +172,7 @@ class CausalLM(Resumable):
         best = Best(progress, Times(self.validate_every, len(data), budget), self._validation_loss, self.weights)
         watch = (lambda _: best) if self.validates else lightning.Watch
         with seeds.child("dropout").scoped(budget.device):
-            lightning.fit(self, RandomRows(len(data), budget, seeds), budget, progress, watch, checkpoint)
+            lightning.fit(self, RandomRows(len(data), budget, seeds, weights), budget, progress, watch, checkpoint)
         if self.validates and budget.steps:
             self.load(best.kept)
         del self._rows  # because the model outlives the fit and would keep the rows

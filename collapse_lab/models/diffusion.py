@@ -83,6 +83,7 @@ class Diffusion(Resumable):
     allocates: ClassVar[bool] = True
     packs: ClassVar[bool] = True  # whether fits and samplings of several cells may run as one program
     resumes: ClassVar[bool] = True
+    weighs: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -162,12 +163,22 @@ class Diffusion(Resumable):
         seeds: Seeds,
         progress: Progress,
         checkpoint: Checkpointing | None = None,
+        weights: np.ndarray | None = None,
     ) -> None:
-        """Train the network, and keep the moving average of its weights."""
+        """Train the network, and keep the moving average of its weights.
+
+        Args:
+            data: The training set.
+            budget: How long the fit is.
+            seeds: The place of the fit.
+            progress: Told of every step.
+            checkpoint: The checkpoint that the fit goes on from; None writes none.
+            weights: The weight (n,) of each row; rows are then drawn by their weights (`RandomRows`).
+        """
         self.begin(data, budget, seeds)
         self._average = self.optimisation.average(self.parameters())
         with seeds.child("dropout").scoped(budget.device):
-            rows = RandomRows(len(data), budget, seeds)
+            rows = RandomRows(len(data), budget, seeds, weights)
             lightning.fit(self, rows, budget, progress, checkpoint=checkpoint)
         self._average.copy_to(self.parameters())
         del self._average

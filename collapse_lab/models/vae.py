@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -62,6 +63,7 @@ class VAE(Resumable):
     gathers: ClassVar[bool] = True
     allocates: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
+    weighs: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -133,11 +135,21 @@ class VAE(Resumable):
         seeds: Seeds,
         progress: Progress,
         checkpoint: Checkpointing | None = None,
+        weights: np.ndarray | None = None,
     ) -> None:
-        """Train the encoder and the decoder."""
+        """Train the encoder and the decoder.
+
+        Args:
+            data: The training set.
+            budget: How long the fit is.
+            seeds: The place of the fit.
+            progress: Told of every step.
+            checkpoint: The checkpoint that the fit goes on from; None writes none.
+            weights: The weight (n,) of each row; rows are then drawn by their weights (`RandomRows`).
+        """
         self._rows, self._budget = data.data, budget
         self._noise = seeds.child("noise").torch()
-        rows = RandomRows(len(data), budget, seeds)
+        rows = RandomRows(len(data), budget, seeds, weights)
         lightning.fit(self, rows, budget, progress, checkpoint=checkpoint)
         del self._rows  # because the model outlives the fit and would keep the rows
 

@@ -163,7 +163,7 @@ def fit_together(fits: Sequence[FitRequest]) -> list[Diverged | None]:
         KeyboardInterrupt: the user pressed Ctrl-C.
     """
     packed = PackedFit(fits, [_diffusion(fit) for fit in fits])
-    rows = [RandomRows(len(fit.data), fit.budget, fit.seeds) for fit in fits]
+    rows = [RandomRows(len(fit.data), fit.budget, fit.seeds, fit.row_weights) for fit in fits]
 
     everyone = Everyone([fit.progress for fit in fits])
     try:

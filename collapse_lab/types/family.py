@@ -138,8 +138,9 @@ class GenerativeModel(Protocol):
     given a fifth argument, `checkpoint: Checkpointing | None`, and hands it to `engine.lightning.fit`. The module that
     is fitted is an `engine.checkpoint.Resumable`, which names the family's random streams.
 
-    A family that can give each row a weight of its own in its loss may say so in a class attribute `weighs`, True. Its
-    `fit` is then given a named argument `weights: Float[np.ndarray, " n"]`, of mean 1, where a mixing policy has some.
+    A family whose rows can have a weight each, in the loss or as the probability that a step draws them, may say so in
+    a class attribute `weighs`, True. Its `fit` is then given a named argument `weights: Float[np.ndarray, " n"]`, of
+    mean 1, where a mixing policy has some.
 
     A family that chooses its weights on validation rows has an attribute or property `validates`, a boolean, and a
     method `validate_on(rows: Samples)`, which is called before `fit`. A run whose data set has no such rows is refused.
