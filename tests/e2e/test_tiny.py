@@ -1,0 +1,27 @@
+"""Every experiment at the tiny scale, from the command to the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from collapse_lab.config.searchpath import CONF
+from tests.e2e.command import ledger, only_run
+from tests.e2e.faces import needed
+from tests.nursery import Nursery
+
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+
+
+@pytest.mark.slow(reason="eighteen experiments of up to a minute each")
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_runs_at_the_tiny_scale(experiment: str, nursery: Nursery, tmp_path: Path) -> None:
+    own = [*needed(tmp_path, each=50), "features=[pixels]"] if experiment == "nepotistic_faces" else []
+    end = nursery.run([f"+experiment={experiment}", "+scale=tiny", *own, f"paths.runs={tmp_path}"])
+    assert end.code == 0, end.err
+    run = only_run(tmp_path, experiment)
+    records = [line for line in ledger(run) if "generation" in line]
+    assert {line["generation"] for line in records} >= {0, 1}
+    assert all(line["metrics"] for line in records)
+    assert (run / "report.html").stat().st_size > 10_000
