@@ -11,11 +11,12 @@ from collapse_lab.engine.arithmetic import choose_arithmetic
 from collapse_lab.engine.executor import fitting_from
 from collapse_lab.engine.keys import ExtractorKey
 from collapse_lab.engine.lab import Lab
+from collapse_lab.engine.payloads import features_to_payload
 from collapse_lab.engine.stages import Stage
 from collapse_lab.engine.view import given
 from collapse_lab.errors import UserError
 from collapse_lab.storage.store import Payload
-from collapse_lab.types import Extractor, FittedExtractor, Progress
+from collapse_lab.types import BatchedExtractor, Extractor, FittedExtractor, Progress, Rows, Samples
 
 SCORER = "curation's scorer"  # no feature space can have this name
 
@@ -26,6 +27,11 @@ def trained_here(extractor: Extractor) -> TypeGuard[FittedExtractor]:
     The class is asked, because `isinstance` with a protocol would evaluate the fingerprint, which needs the fit.
     """
     return callable(getattr(type(extractor), "fit", None))
+
+
+def batched(extractor: Extractor) -> TypeGuard[BatchedExtractor]:
+    """Return whether an extractor says that it embeds rows batch after batch, each row for itself."""
+    return bool(getattr(extractor, "batched", False))
 
 
 class Extractors:
@@ -61,6 +67,31 @@ class Extractors:
             extractor.load(self.stages[name].value().tensors)
             self._loaded.add(name)
         return extractor
+
+    def embed(self, name: str, rows: Samples[Rows], generation: int, what: str) -> Payload:
+        """Return the features of rows; an extractor that works in batches tells how far it is.
+
+        Args:
+            name: the feature space.
+            rows: what is embedded.
+            generation: the generation whose rows they are, 0 for real ones.
+            what: whose rows they are, for the user: a member, or a part of the data set.
+        """
+        extractor = self.get(name)
+        if not batched(extractor):
+            return features_to_payload(extractor.extract(given(extractor, rows)))
+        self._progress.start(generation, what, f"features {name}", len(rows))
+        try:
+            return features_to_payload(extractor.extract(given(extractor, rows), self._progress.advance))
+        finally:
+            self._progress.stop()
+
+    def part_of(self, name: str, most: int) -> int | None:
+        """Return how many rows are whole batches of an extractor, at most `most` or one batch; None without batches."""
+        extractor = self._built[name]
+        if not batched(extractor):
+            return None
+        return max(1, most // extractor.batch_size) * extractor.batch_size
 
     def scorer(self) -> str:
         """Return the name of the classifier that curation scores images with.

@@ -15,13 +15,14 @@ from collapse_lab.engine.arithmetic import choose_arithmetic
 from collapse_lab.engine.between import Between
 from collapse_lab.engine.checks import too_few
 from collapse_lab.engine.drift import Drift, compares
+from collapse_lab.engine.embedding import RealFeatures
 from collapse_lab.engine.encodings import Encodings
 from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.groups import Groups, is_grouped
-from collapse_lab.engine.keys import FeaturesKey, FloorKey, Identity, KnownKey, RealFeaturesKey, digest_of_array
+from collapse_lab.engine.keys import FeaturesKey, FloorKey, Identity, KnownKey, digest_of_array
 from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.measuring import estimates_of, is_between, known_of, offers, values_of
-from collapse_lab.engine.payloads import features_of, features_to_payload, rows_of, take
+from collapse_lab.engine.payloads import features_of, rows_of, take
 from collapse_lab.engine.plan import Step
 from collapse_lab.engine.stages import Stage
 from collapse_lab.engine.view import gathers, given
@@ -70,7 +71,8 @@ class Ruler:
         self._numbers_of: dict[tuple[str, Split], tuple[np.ndarray, np.ndarray]] = {}
         places = [(name, split) for name in extractors.names for split in SPLITS]
         self._embedded = {place: self._needed_rows(*place) for place in places}
-        self._real = {place: self._real_stage(*place) for place in places}
+        self._real_features = RealFeatures(lab, extractors)
+        self._real = {place: self._real_features.stage(*place, rows) for place, rows in self._embedded.items()}
         self._known = {
             (subset, name, metric): self._known_stage(subset, name, metric)
             for subset in lab.prompts.sets
@@ -106,6 +108,7 @@ class Ruler:
                 raise UserError(too_few(subset, count))
         for stage in [*self._floors.values(), *self._known.values()]:
             stage.value()
+        self._real_features.forget_parts()
 
     def features_of(self, step: Step) -> list[Stage]:
         """Return the stages that embed the samples of one step, and those of the floors that rest on them."""
@@ -257,14 +260,14 @@ class Ruler:
 
     def _real_rows(self, subset: str, name: str, against: Split) -> FeatureSet:
         """Return features of the real rows that generated ones are compared with."""
-        return self._real_features(subset, name, against, self._numbers(subset, against)[0])
+        return self._features_of_rows(subset, name, against, self._numbers(subset, against)[0])
 
     def _floor_rows(self, subset: str, name: str, against: Split) -> FeatureSet:
         """Return features of the real rows that stand in for generated ones."""
         other: Split = "train" if against == "reference" else "reference"
-        return self._real_features(subset, name, other, self._numbers(subset, against)[1])
+        return self._features_of_rows(subset, name, other, self._numbers(subset, against)[1])
 
-    def _real_features(self, subset: str, name: str, split: Split, rows: np.ndarray) -> FeatureSet:
+    def _features_of_rows(self, subset: str, name: str, split: Split, rows: np.ndarray) -> FeatureSet:
         embedded = features_of(self._real[name, split].value())
         features = take(embedded, np.searchsorted(self._embedded[name, split], rows))
         real: Samples[Rows] = getattr(self._lab.real, split)
@@ -289,24 +292,12 @@ class Ruler:
 
     def _features(self, sampled: Stage, name: str) -> Stage:
         def produce() -> Payload:
-            extractor = self._extractors.get(name)
-            return features_to_payload(extractor.extract(given(extractor, rows_of(sampled.value()))))
+            _, generation, member, _ = sampled.facts["seeds"]
+            return self._extractors.embed(name, rows_of(sampled.value()), generation, member)
 
         key = FeaturesKey(self._lab.extractors[name].identity)
         parents = [sampled, *self._extractors.parents(name)]
         return Stage(self._lab.store, key, produce, parents, sampled.persist)
-
-    def _real_stage(self, name: str, split: Split) -> Stage:
-        numbers = self._embedded[name, split]
-
-        def produce() -> Payload:
-            rows: Samples[Rows] = getattr(self._lab.real, split)
-            extractor = self._extractors.get(name)
-            return features_to_payload(extractor.extract(given(extractor, rows.take(numbers))))
-
-        identity = self._lab.extractors[name].identity
-        key = RealFeaturesKey(identity, self._lab.dataset.key, split, digest_of_array(numbers))
-        return Stage(self._lab.store, key, produce, self._extractors.parents(name))
 
     def _floor_stage(self, subset: str, name: str, metric_name: str) -> Stage:
         metric, identity = self._lab.metrics[metric_name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from collapse_lab.features.frozen import untold
 from collapse_lab.features.pretrained import PretrainedImages
 from collapse_lab.types import FeatureSet, Rows, Samples
 
@@ -43,9 +45,9 @@ class Clip(PretrainedImages):
         projected: Tensor = self._network.get_image_features(pixel_values=images, return_dict=True).pooler_output
         return normalize(projected, dim=1)
 
-    def extract(self, samples: Samples[Rows]) -> FeatureSet:
+    def extract(self, samples: Samples[Rows], advance: Callable[[int], None] = untold) -> FeatureSet:
         """Return phi of `samples`, and the embeddings of their captions if they have any."""
-        features = super().extract(samples)
+        features = super().extract(samples, advance)
         if not samples.captions.table:
             return features
         used, index = np.unique(samples.captions.index, return_inverse=True)

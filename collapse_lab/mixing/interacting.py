@@ -43,7 +43,8 @@ class Interacting(Policy):
         alpha: α, the synthetic share of a training set, in [0, 1].
         beta: β, the private share of its real rows, in [0, 1].
         by: `weights` takes all rows of a source, which count so much that the source has its share; n_train is not
-            read then. A network draws the rows of each step by these weights. `rows` draws n_train rows, of which each source gives its share in whole numbers.
+            read then, and a network draws the rows of each step by these weights. `rows` draws n_train rows, of which
+            each source gives its share in whole numbers.
         draw: `shared` lets all models train on the same rows of a model (on the first ones of one order, where they
             take unlike numbers). `own` cuts the rows of each model into one part for each member, so that no row is
             trained on by two members; a population of K takes K times the n_samples for parts of the same size.

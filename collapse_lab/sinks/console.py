@@ -13,6 +13,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from collapse_lab.results.names import base_names
+from collapse_lab.sinks.lines import Lines
 from collapse_lab.types import Natural, Record, RunInfo
 
 WIDTH = 100  # columns of the closing table, at most
@@ -35,7 +36,8 @@ class Console:
     """Show where the run stands, and a table of all its records when it closes.
 
     Live bars and one plain line per record go to stderr. The closing table goes to stdout, so a pipe gets the table
-    alone. Where stderr is not a terminal, no bar is drawn and no escape code is written.
+    alone. Where stderr is not a terminal, no bar is drawn and no escape code is written; a phase of more than half a
+    minute says a line for each half minute.
 
     Args:
         generations: the number of the last generation of the run, 0 or more; None where it is not known.
@@ -47,6 +49,7 @@ class Console:
         self._terminal = Terminal(stderr=True)
         self._bars: Bars | None = None
         self._task: TaskID | None = None
+        self._lines = Lines(self._print)
 
     def open(self, run: RunInfo, past: Sequence[Record]) -> None:
         """Take over the records of an earlier process; the closing table shows them too."""
@@ -56,9 +59,11 @@ class Console:
         self._print(f"{run.name} {run.signature}{resumed}")
 
     def start(self, generation: int, model: str, phase: str, total: int) -> None:
-        """Draw the bar of one phase; without a terminal, draw nothing."""
+        """Draw the bar of one phase; without a terminal, say a line now and then."""
         self.stop()
+        title = f"generation {self._counter(generation)} · {model} · {phase}"
         if not self._terminal.is_terminal:
+            self._lines.start(title, total)
             return
         if self._bars is None:
             self._bars = Bars(
@@ -71,12 +76,13 @@ class Console:
                 transient=True,
             )
             self._bars.start()
-        title = f"generation {self._counter(generation)} · {model} · {phase}"
         self._task = self._bars.add_task(title, total=total, chain=self._remaining_time())
 
     def advance(self, steps: int = 1) -> None:
         """Move the bar on by `steps`."""
-        if self._bars is not None and self._task is not None:
+        if not self._terminal.is_terminal:
+            self._lines.advance(steps)
+        elif self._bars is not None and self._task is not None:
             self._bars.advance(self._task, steps)
 
     def stop(self) -> None:

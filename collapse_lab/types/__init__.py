@@ -18,6 +18,7 @@ from collapse_lab.types.family import Arithmetic, Budget, Exported, GenerativeMo
 from collapse_lab.types.measures import Comparison, Estimate, FeatureSet, Prospect, Subject, Task
 from collapse_lab.types.needs import Need
 from collapse_lab.types.protocols import (
+    BatchedExtractor,
     Curation,
     Dataset,
     Extractor,
@@ -54,6 +55,7 @@ __all__ = [
     "UNBORN",
     "Allocate",
     "Arithmetic",
+    "BatchedExtractor",
     "Budget",
     "Captions",
     "Checkpointing",

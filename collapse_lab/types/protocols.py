@@ -6,7 +6,7 @@ satisfies one of these protocols, and one yaml in `conf/` that names it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -94,6 +94,25 @@ class Extractor(Protocol):
 
     def extract(self, samples: Samples) -> FeatureSet:
         """Return the embedding of the samples, row by row."""
+        ...
+
+
+class BatchedExtractor(Extractor, Protocol):
+    """Embed samples batch after batch, each row for itself, and tell how far it is.
+
+    Such an extractor says so in a class attribute `batched`, True. A large set is then embedded in parts of whole
+    batches, which are kept, so that a stop costs a part and not all. Its `fingerprint` may not depend on the parts.
+
+    Attributes:
+        batched: True.
+        batch_size: rows of a batch, 1 or more.
+    """
+
+    batched: ClassVar[bool]
+    batch_size: int
+
+    def extract(self, samples: Samples, advance: Callable[[int], None] = ...) -> FeatureSet:
+        """Return the embedding of the samples, and call `advance` with the number of rows after each batch."""
         ...
 
 

@@ -17,6 +17,7 @@ from collapse_lab.engine.keys import (
     EncodingKey,
     ExtractorKey,
     FeaturesKey,
+    FeaturesPartKey,
     FitKey,
     FloorKey,
     KnownKey,
@@ -79,6 +80,11 @@ KINDS: list[tuple[type[StageKey], dict[str, Any], dict[str, Any]]] = [
     (FeaturesKey, {"extractor": identity()}, {"extractor": identity(steps=3)}),
     (
         RealFeaturesKey,
+        {"extractor": identity(), "dataset": "digits", "split": "train", "rows": "ab"},
+        {"extractor": identity(steps=3), "dataset": "mnist", "split": "reference", "rows": "ac"},
+    ),
+    (
+        FeaturesPartKey,
         {"extractor": identity(), "dataset": "digits", "split": "train", "rows": "ab"},
         {"extractor": identity(steps=3), "dataset": "mnist", "split": "reference", "rows": "ac"},
     ),
