@@ -10,7 +10,7 @@ from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.core_plugins.importlib_resources_config_source import ImportlibResourcesConfigSource
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.plugins import Plugins
-from hydra.plugins.config_source import ConfigResult
+from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import OmegaConf
 
 State = tuple[int, ...]  # what tells one version of a file from another
@@ -28,11 +28,13 @@ class CachedFiles(FileConfigSource):
         Raises:
             ConfigLoadError: There is no such file.
         """
+        folder = Path(self.path).resolve()  # because one folder has several names
+        name = self._normalize_file_name(config_path)
         try:
-            state = _state(Path(self.path) / self._normalize_file_name(config_path))
+            state = _state(folder / name)
         except OSError:  # Hydra has the message for it
             return super().load_config(config_path)
-        return _copied(_of_file(self.path, config_path, state), self.provider)
+        return _copied(_of_file(folder, name, state), self)
 
 
 class CachedResources(ImportlibResourcesConfigSource):
@@ -44,7 +46,7 @@ class CachedResources(ImportlibResourcesConfigSource):
         Raises:
             ConfigLoadError: There is no such file.
         """
-        return _copied(_of_package(self.path, config_path), self.provider)
+        return _copied(_of_package(self.path, config_path), self)
 
 
 def register_cached() -> None:
@@ -64,9 +66,9 @@ def _state(file: Path) -> State:
     return (status.st_ino, status.st_mtime_ns, status.st_size)
 
 
-def _copied(pickled: bytes, provider: str) -> ConfigResult:
+def _copied(pickled: bytes, source: ConfigSource) -> ConfigResult:
     result: ConfigResult = pickle.loads(pickled)
-    result.provider = provider
+    result.path, result.provider = f"{source.scheme()}://{source.path}", source.provider
     return result
 
 
@@ -74,8 +76,8 @@ def _copied(pickled: bytes, provider: str) -> ConfigResult:
 
 
 @lru_cache(maxsize=4096)
-def _of_file(folder: str, config_path: str, state: State) -> bytes:  # noqa: ARG001 - part of the key
-    return pickle.dumps(FileConfigSource("", folder).load_config(config_path))
+def _of_file(folder: Path, name: str, state: State) -> bytes:  # noqa: ARG001 - part of the key
+    return pickle.dumps(FileConfigSource("", str(folder)).load_config(name))
 
 
 @cache

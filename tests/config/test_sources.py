@@ -33,7 +33,8 @@ def test_a_copy_that_is_changed_changes_no_other(tmp_path: Path) -> None:
     source = CachedFiles("main", str(tmp_path))
     OmegaConf.update(source.load_config("one").config, "a.b", 2)
     assert OmegaConf.to_container(source.load_config("one").config) == {"a": {"b": 1}}
-    assert CachedFiles("other", str(tmp_path)).load_config("one").provider == "other"
+    other = CachedFiles("other", str(tmp_path / ".." / tmp_path.name)).load_config("one.yaml")
+    assert (other.provider, other.path) == ("other", f"file://{tmp_path}/../{tmp_path.name}")
 
 
 def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
