@@ -18,6 +18,7 @@ from collapse_lab.config.repeated import check_repeated
 from collapse_lab.config.scales import at_scale
 from collapse_lab.config.schema import Root, check_shortcuts, read_root
 from collapse_lab.config.searchpath import CONF, folders, register
+from collapse_lab.config.sources import keys_of
 from collapse_lab.errors import UserError, did_you_mean
 
 VERSION_BASE = "1.3"
@@ -128,4 +129,4 @@ def _drop_stubs(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str,
 def _keys_of_option(group: str, option: Any) -> set[str]:
     """Return the keys of the file that was chosen in a group."""
     files = [folder / group / f"{option}.yaml" for folder in folders()]
-    return {str(key) for file in files if file.is_file() for key in OmegaConf.load(file)}
+    return {key for file in files if file.is_file() for key in keys_of(file)}

@@ -33,12 +33,24 @@ def main() -> None:
     for module in pkgutil.walk_packages(package.__path__, "collapse_lab."):
         if not module.name.endswith((*LIGHT, "__main__")):
             importlib.import_module(module.name)
+    read_configuration()
     gc.freeze()  # so that no child looks through, and thereby copies, what was imported
     gc.enable()
     print("ready", flush=True)
     for line in sys.stdin:
         print(json.dumps(rear(json.loads(line))), flush=True)
     os._exit(0)  # because to tear down what was imported takes seconds, and triton complains of what was frozen
+
+
+def read_configuration() -> None:
+    """Read every file of conf/, so that no child has to parse one that stays as it is."""
+    from collapse_lab.config.searchpath import CONF
+    from collapse_lab.config.sources import CachedFiles, keys_of
+
+    source = CachedFiles("main", str(CONF))
+    for file in sorted(CONF.rglob("*.yaml")):
+        source.load_config(str(file.relative_to(CONF)))
+        keys_of(file)
 
 
 def rear(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
