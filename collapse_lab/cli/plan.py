@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.progress import track
 from rich.table import Column, Table
 
 from collapse_lab.cli.durations import duration
 from collapse_lab.cli.overrides import parsed
 from collapse_lab.errors import UserError
+from collapse_lab.sinks.lines import Lines
 
 if TYPE_CHECKING:
     from collapse_lab.engine.stages import Stage
@@ -72,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("overrides", nargs="+", metavar="KEY=VALUE", help="as of the sweep: ratio=0,0.1,1 seed=0,1,2 …")
     options = parser.parse_args(arguments)
     try:
-        experiments = [_prepared(line) for line in cells_of(options.overrides)]
+        experiments = [_prepared(line) for line in _told(cells_of(options.overrides))]
     except UserError as error:
         print(f"collapse_lab: {error}", file=sys.stderr)
         return 2
@@ -124,6 +127,19 @@ def count(experiments: Sequence[Experiment], complete: Sequence[bool]) -> dict[s
             kind.ready += 1
             kind.measured.append(size)
     return kinds
+
+
+def _told(cells: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
+    """Yield the cells, and tell on stderr how many of them are read, because a cell takes most of a second."""
+    terminal = Console(stderr=True)
+    if terminal.is_terminal:
+        yield from track(cells, "reading cells", console=terminal, transient=True)
+        return
+    lines = Lines(partial(print, file=sys.stderr))
+    lines.start("reading cells", len(cells))
+    for cell in cells:
+        yield cell
+        lines.advance(1)
 
 
 def _prepared(line: Sequence[str]) -> Experiment:
