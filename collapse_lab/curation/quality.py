@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
-from collapse_lab.curation.groups import groups
+from collapse_lab.curation.dropping import DropLowest
 from collapse_lab.errors import UserError
 from collapse_lab.types import Conditions, Extractor, ProperShare, Samples
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-MOST = 0.99  # the largest share to drop where more is sampled for it
 
 
 @runtime_checkable
@@ -26,96 +23,36 @@ class Scorer(Protocol):
         ...
 
 
-class DropWorst:
-    """Drop the images of lowest log p(label | x): of the k images of each (label, caption), floor(fraction · k).
-
-    Each condition is treated by itself, so what remains of it is known before anything is generated. The result is
-    ordered by condition, in the order of first appearance. Within a condition the order of rows is kept. Of equal
-    scores the later row is dropped first.
-
-    If more images are sampled than are wanted, k of each condition are chosen out of the smallest number m for which
-    m - floor(fraction · m) is k. Otherwise k images of a condition are sampled, and fewer are kept.
+class DropWorst(DropLowest):
+    """Drop the images of lowest log p(label | x) of each (label, caption), as `DropLowest` says.
 
     Args:
         fraction: the share of the images of each condition to drop, in [0, 1).
         oversample: whether as many more images are sampled as are dropped.
 
     Raises:
-        UserError: there is no classifier, a row has no label, or the classifier gives NaN; a fraction above 0.99 with
-            `oversample`.
+        UserError: there is no classifier, a row has no label, or what `DropLowest` raises.
     """
 
     version: ClassVar[int] = 1
-    changes_samples: ClassVar[bool] = True
-    gathers: ClassVar[bool] = True
     needs_classifier: ClassVar[bool] = True
 
     def __init__(self, fraction: ProperShare = 0.2, oversample: bool = False) -> None:
-        if oversample and fraction > MOST:
+        super().__init__(fraction, oversample)
+
+    def check(self, asked: Conditions | Samples) -> None:
+        """Refuse rows without a label."""
+        if (asked.labels < 0).any():
             raise UserError(
-                f"curation.fraction={fraction} with curation.oversample=true would sample more than 100 images for "
-                f"each that is kept; give a fraction of {MOST} or less"
+                "dropping the worst images needs prompts that carry a label, and some of these carry none: "
+                "choose another curation, such as drop_unlike, or prompts of single classes"
             )
-        self.fraction, self.oversample = fraction, oversample
 
-    def _remaining(self, count: int) -> int:
-        # 0.29 * 100 is 28.999999999999996, so add a little before rounding down
-        return count - math.floor(self.fraction * count + 1e-9)
-
-    def _to_sample(self, kept: int) -> int:
-        """Return the smallest number of images of which so many remain."""
-        count = kept + math.floor(self.fraction * kept / (1 - self.fraction))
-        while self._remaining(count) < kept:
-            count += 1
-        while count > kept and self._remaining(count - 1) >= kept:
-            count -= 1
-        return count
-
-    def enlarge(self, conditions: Conditions) -> Conditions:
-        """Return the conditions to sample so that these remain: these, and then more of each."""
-        if not self.oversample:
-            return conditions
-        more = [np.resize(g, self._to_sample(len(g)) - len(g)) for g in groups(conditions.labels, conditions.captions)]
-        rows = _join([np.arange(len(conditions)), *more])
-        return conditions.take(rows)
-
-    def plan(self, conditions: Conditions) -> Conditions:
-        """Return what remains of each condition."""
-        _check_labels(conditions.labels)
-        rows = _join([g[: self._remaining(len(g))] for g in groups(conditions.labels, conditions.captions)])
-        return conditions.take(rows)
-
-    def apply(self, generated: Samples, real: Samples, scorer: Extractor | None, rng: np.random.Generator) -> Samples:
-        """Return the images of each condition with the highest scores."""
-        del real, rng
-        _check_labels(generated.labels)
-        if len(generated) == 0:
-            return generated
+    def scores(self, generated: Samples, scorer: Extractor | None) -> np.ndarray:
+        """Return log p(label | x) of each image."""
         classifier: object = scorer
         if not isinstance(classifier, Scorer):
             raise UserError("dropping the worst images needs a classifier: add `classifier` to `features`")
         log_probabilities = classifier.log_probabilities(generated).double().numpy()
-        scores = log_probabilities[np.arange(len(generated)), generated.labels]
-        if np.isnan(scores).any():
-            raise UserError(
-                "dropping the worst images needs finite scores, and the classifier gives NaN for some of the generated "
-                "images: the model has diverged; lower its learning rate"
-            )
-        kept = []
-        for rows in groups(generated.labels, generated.captions):
-            best = np.argsort(-scores[rows], kind="stable")[: self._remaining(len(rows))]
-            kept.append(rows[np.sort(best)])
-        return generated.take(_join(kept))
-
-
-def _check_labels(labels: np.ndarray) -> None:
-    if (labels < 0).any():
-        raise UserError(
-            "dropping the worst images needs prompts that carry a label, and some of these carry none: "
-            "choose another curation, or prompts of single classes"
-        )
-
-
-def _join(groups_of_rows: list[np.ndarray]) -> np.ndarray:
-    # np.concatenate refuses an empty list, so start with no row
-    return np.concatenate([np.zeros(0, np.int64), *groups_of_rows])
+        chosen: np.ndarray = log_probabilities[np.arange(len(generated)), generated.labels]
+        return chosen

@@ -8,6 +8,7 @@ import numpy as np
 
 from collapse_lab.engine.oversampling import enlarged
 from collapse_lab.engine.view import gathers
+from collapse_lab.errors import UserError
 from collapse_lab.types import Conditions, Curation, Extractor, Samples
 
 
@@ -42,6 +43,21 @@ class InOrder:
     def needs_classifier(self) -> bool:
         """Return whether at least one step needs a classifier."""
         return any(step.needs_classifier for step in self.steps)
+
+    @property
+    def scores_in(self) -> str | None:
+        """Return the feature space that scores samples, None where no step needs one.
+
+        Raises:
+            UserError: steps need unlike ones, or one needs a classifier of its own.
+        """
+        spaces = {space for step in self.steps if (space := getattr(step, "scores_in", None)) is not None}
+        if len(spaces) + self.needs_classifier > 1:
+            raise UserError(
+                "the steps of a curation score samples in one way; got several: "
+                f"{', '.join([*sorted(spaces), *(['a classifier'] if self.needs_classifier else [])])}"
+            )
+        return next(iter(spaces), None)
 
     def plan(self, conditions: Conditions) -> Conditions:
         """Return the conditions that remain after the last step."""

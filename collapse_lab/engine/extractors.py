@@ -16,7 +16,7 @@ from collapse_lab.engine.stages import Stage
 from collapse_lab.engine.view import given
 from collapse_lab.errors import UserError
 from collapse_lab.storage.store import Payload
-from collapse_lab.types import BatchedExtractor, Extractor, FittedExtractor, Progress, Rows, Samples
+from collapse_lab.types import BatchedExtractor, Curation, Extractor, FittedExtractor, Progress, Rows, Samples
 
 SCORER = "curation's scorer"  # no feature space can have this name
 
@@ -92,6 +92,29 @@ class Extractors:
         if not batched(extractor):
             return None
         return max(1, most // extractor.batch_size) * extractor.batch_size
+
+    def scorer_for(self, curation: Curation) -> str | None:
+        """Return the name of the extractor that a curation scores samples with, None where it scores none.
+
+        Raises:
+            UserError: the run lacks the feature space, a metric is computed in it, or what `scorer` raises.
+        """
+        space = getattr(curation, "scores_in", None)
+        if space is None:
+            return self.scorer() if curation.needs_classifier else None
+        if space not in self._lab.extractors:
+            raise UserError(
+                f"this curation scores images in features '{space}', and features=[{', '.join(self.names)}] has none "
+                f"of this name; give features=[{','.join([*self.names, space])}]"
+            )
+        judged = [name for name, (metric, _) in self._lab.metrics.items() if space in (metric.features or [space])]
+        if judged:
+            others = ",".join(name for name in self.names if name != space) or "…"
+            raise UserError(
+                f"this curation chooses images by features '{space}', and metrics are computed in them too; give "
+                + " ".join(f"metrics.{name}.features=[{others}]" for name in judged)
+            )
+        return str(space)
 
     def scorer(self) -> str:
         """Return the name of the classifier that curation scores images with.

@@ -114,6 +114,7 @@ class CuratedKey(StageKey):
         curation: the identity of the curation.
         dataset: the data set's key, because curation may compare with real rows.
         seeds: the place in the tree of seeds.
+        scorer: a digest of the identity of the feature space that scores the samples, empty where none does.
     """
 
     kind: ClassVar[str] = "curated"
@@ -121,6 +122,7 @@ class CuratedKey(StageKey):
     curation: Identity
     dataset: str
     seeds: tuple[int | str, ...]
+    scorer: str = ""
 
 
 @dataclass(frozen=True)

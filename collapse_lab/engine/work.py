@@ -9,7 +9,7 @@ import numpy as np
 
 from collapse_lab.engine.encodings import Encodings
 from collapse_lab.engine.extractors import Extractors
-from collapse_lab.engine.keys import CuratedKey, FitKey
+from collapse_lab.engine.keys import CuratedKey, FitKey, digest
 from collapse_lab.engine.lab import Lab, ModelComponent
 from collapse_lab.engine.oversampling import joined
 from collapse_lab.engine.payloads import samples_of, samples_to_payload, started_from
@@ -135,7 +135,7 @@ class Work:
         curation = self._lab.curation
         if not curation.changes_samples:
             return sampled[0]
-        scorer = self._extractors.scorer() if curation.needs_classifier else None
+        scorer = self._extractors.scorer_for(curation)
         seeds = Seeds(self._lab.seed, generation, name, "curate")
 
         def produce() -> Payload:
@@ -146,7 +146,9 @@ class Work:
             return samples_to_payload(curation.apply(generated, real, extractor, seeds.numpy()))
 
         parents = [*sampled, *([] if scorer is None else self._extractors.parents(scorer))]
-        key = CuratedKey(self._lab.curation_identity, self._lab.dataset.key, tuple(seeds.path))
+        space = self._lab.extractors.get(scorer or "")
+        named = "" if space is None else digest(space.identity, 32)
+        key = CuratedKey(self._lab.curation_identity, self._lab.dataset.key, tuple(seeds.path), named)
         return Stage(self._lab.store, key, produce, parents, sampled[0].persist)
 
     def fitted(self, name: str, fit: Stage, generation: int) -> GenerativeModel:

@@ -244,6 +244,9 @@ class Curation(Protocol):
         changes_samples: whether `apply` does anything at all; where it is False no stage is made.
         needs_classifier: whether `apply` scores samples with a trained classifier.
 
+    A step that scores samples in a feature space of the run may have an attribute or property `scores_in`, its name or
+    None. `apply` is then given its extractor. A run with a metric in that space is refused.
+
     A step that reads no real row, or reads them batch after batch, may say so in a class attribute `gathers`, True. The
     real rows are then gathered from their files when it asks for them.
 

@@ -70,7 +70,7 @@ KINDS: list[tuple[type[StageKey], dict[str, Any], dict[str, Any]]] = [
     (
         CuratedKey,
         {"curation": identity(), "dataset": "digits", "seeds": SEEDS},
-        {"curation": identity(keep=0.5), "dataset": "mnist", "seeds": (0, 4, "model", "fit")},
+        {"curation": identity(keep=0.5), "dataset": "mnist", "seeds": (0, 4, "model", "fit"), "scorer": "ab"},
     ),
     (
         ExtractorKey,
