@@ -2,6 +2,7 @@
 
 from tests.benchmarks import (
     bench_decoding,
+    bench_driver,
     bench_features,
     bench_metrics,
     bench_pack,
@@ -17,6 +18,7 @@ from tests.benchmarks import (
 ALL = (
     bench_startup,
     bench_sweeps,
+    bench_driver,
     bench_phases,
     bench_sampling,
     bench_stable_diffusion,
