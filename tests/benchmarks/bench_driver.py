@@ -1,4 +1,4 @@
-"""What the driver of a local sweep and the store cost: 200 tiny cells over 4 workers, and operations of the store."""
+"""What the driver of a local sweep costs, 200 tiny cells over 4 workers, and what operations of the store do."""
 
 from __future__ import annotations
 
@@ -78,9 +78,7 @@ def main() -> None:
             torch.save(torch.zeros(100, 10), Path(name) / f"{number}.pt")
         bare = (time.perf_counter() - begun) / STAGES
     print(f"{runs} cells over {WORKERS} workers {wall:.0f} s; the driver's own CPU time {each:.0f} ms a cell")
-    print(
-        f"store: commit {1000 * commit:.1f} ms, read {1000 * read:.1f} ms; torch.save, without fsync, {1000 * bare:.1f} ms"
-    )
+    print(f"store: commit {1000 * commit:.1f} ms, read {1000 * read:.1f} ms; torch.save alone {1000 * bare:.1f} ms")
 
 
 if __name__ == "__main__":
