@@ -90,15 +90,13 @@ def test_a_search_for_a_word_finds_its_definition_first(address: str, browser: B
 
 
 @browsed
-def test_pages_fit_the_width_of_the_screen(address: str, browser: Browser) -> None:
-    page = browser.new_page()
+@pytest.mark.parametrize("width", [390, 1280])
+def test_pages_fit_the_width_of_the_screen(width: int, address: str, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
     for name in PAGES:
-        for width in (390, 1280):
-            page.set_viewport_size({"width": width, "height": 800})
-            if width == 390:
-                page.goto(f"{address}/{name}.html")
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
-            assert page.locator("h1").first.is_visible()
+        page.goto(f"{address}/{name}.html", wait_until="domcontentloaded")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        assert page.locator("h1").first.is_visible()
     page.close()
 
 
