@@ -11,13 +11,14 @@ import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-from tests import typecheck
+from tests import typecheck, unsynced
 
 gc.disable()  # until all tests are collected, because imports drop next to nothing, and to look for it takes long
 
 # For what is imported from here on, and for every process that a test starts
 os.environ |= {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1"}
 torch.set_num_threads(1)
+unsynced.wait_for_no_disk()  # processes that a test starts anew wait for it, and forked ones do not
 
 # From here on an array of another shape or dtype than its annotation is an error at the call. It has to come before
 # anything imports these modules: what is imported already stays unchecked.

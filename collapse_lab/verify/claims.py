@@ -117,7 +117,7 @@ def read(path: Path) -> list[Claim]:
         UserError: The file is missing or is not yaml, or a key is missing, unknown or of the wrong form.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"the claims file '{path}' cannot be read: {' '.join(str(error).split())}") from error
     check_keys(content, _PAPER, path.name)

@@ -13,7 +13,7 @@ from collapse_lab.config.searchpath import plugin_folders
 from collapse_lab.errors import UserError
 from collapse_lab.experiment import prepare
 from tests.e2e.command import ledger, only_run
-from tests.lab_package import forget_modules, install, pyproject, run_with, write
+from tests.lab_package import forget_modules, install, install_by_pip, pyproject, run_with, write
 from tests.nursery import Nursery
 
 MODEL = '''
@@ -139,7 +139,8 @@ def installed(place: Path, files: Mapping[str, str]) -> Path:
 
 
 def test_a_family_a_metric_and_a_data_set_of_an_installed_package_are_used(nursery: Nursery, tmp_path: Path) -> None:
-    target = installed(tmp_path, FILES)
+    target = tmp_path / "site"
+    install_by_pip(write(tmp_path / "source", FILES), target)
     done = run_with(target, [*TINY, f"paths.runs={tmp_path / 'runs'}"])
     assert done.returncode == 0, done.stderr
     first, second = ledger(only_run(tmp_path / "runs"))

@@ -21,6 +21,8 @@ from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
+from tests import unsynced
+
 HEAVY = ("torch", "diffusers", "pytorch_lightning", "matplotlib.pyplot", "rich.table")
 LIGHT = ("sinks.wandb", "sync")  # because wandb starts threads of its own
 
@@ -34,6 +36,7 @@ def main() -> None:
         if not module.name.endswith((*LIGHT, "__main__")):
             importlib.import_module(module.name)
     read_configuration()
+    unsynced.wait_for_no_disk()
     gc.freeze()  # so that no child looks through, and thereby copies, what was imported
     gc.enable()
     print("ready", flush=True)

@@ -15,7 +15,7 @@ from tests.features.cases import DIGITS, Unwatched, digits, noise
 
 @cache
 def trained() -> LeNet:
-    lenet = LeNet(DIGITS, steps=300)
+    lenet = LeNet(DIGITS, steps=150)
     lenet.fit(digits(), Unwatched())
     return lenet
 

@@ -32,7 +32,7 @@ def test_intervals_are_clipped_to_the_range() -> None:
     assert around(0.1, [torch.tensor([-5.0, 5.0])], rng(), 100, low=0.0, high=0.2).hi == 0.2
 
 
-@pytest.mark.parametrize("case", ["shift", "collapsed"])
+@pytest.mark.parametrize("case", ["shift", pytest.param("collapsed", marks=pytest.mark.slow)])
 def test_intervals_of_fid_and_kid_cover(case: str) -> None:
     """Of 300 intervals, 92 to 98 % hold the mean of the 300 estimates."""
     estimates: dict[str, list[tuple[float, float, float]]] = {}

@@ -14,6 +14,8 @@ from collapse_lab.report.page import compose
 from collapse_lab.results.collect import collect
 from tests.report.run_folders import write_plane, write_run
 
+pytestmark = pytest.mark.usefixtures("no_pdf")
+
 
 def test_runs_that_must_not_be_compared_are_in_separate_groups(tmp_path: Path) -> None:
     for seed in range(2):

@@ -6,11 +6,14 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 from collapse_lab.report import members, write_report
 from collapse_lab.results.collect import collect
 from collapse_lab.storage.formats import FORMAT, MARK
+
+pytestmark = pytest.mark.usefixtures("no_pdf")
 
 PERPLEXITY = {("a", "novels"): 20.0, ("a", "speeches"): 200.0, ("b", "novels"): 300.0, ("b", "speeches"): 30.0}
 

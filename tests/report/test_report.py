@@ -137,6 +137,7 @@ def test_the_headline_tells_a_change_only_where_the_intervals_allow_it(
     assert headline(collection)[0].startswith(f"FID on seen prompts {words} 5 generations")
 
 
+@pytest.mark.usefixtures("no_pdf")
 def test_diverged_and_unfinished_runs_are_marked(tmp_path: Path) -> None:
     write_run(tmp_path / "a", ratio=1.0, last=3, status="diverged", grids=False)
     write_run(tmp_path / "b", ratio=0.1, last=2, grids=False)
@@ -159,6 +160,7 @@ def test_diverged_and_unfinished_runs_are_marked(tmp_path: Path) -> None:
         ([{"model": {"kind": k}} for k in ("<unet>", "a&b")], "&lt;unet&gt;"),
     ],
 )
+@pytest.mark.usefixtures("no_pdf")
 def test_collections_of_other_shapes_have_a_page(tmp_path: Path, runs: list[dict[str, object]], expected: str) -> None:
     for i, settings in enumerate(runs):
         write_run(tmp_path / str(i), grids=False, **settings)  # type: ignore[arg-type]
@@ -170,6 +172,7 @@ def test_collections_of_other_shapes_have_a_page(tmp_path: Path, runs: list[dict
 
 
 @pytest.mark.parametrize("name", [ENVIRONMENT, OLDER_ENVIRONMENT])
+@pytest.mark.usefixtures("no_pdf")
 def test_provenance_is_shown_without_paths(tmp_path: Path, name: str) -> None:
     folder = write_run(tmp_path / "run", grids=False)
     provenance = {"commit": "0d7c9bc", "command": ["/somewhere/private"], "paths": {"data": "/somewhere/private"}}
@@ -179,6 +182,7 @@ def test_provenance_is_shown_without_paths(tmp_path: Path, name: str) -> None:
     assert "private" not in text
 
 
+@pytest.mark.usefixtures("no_pdf")
 def test_a_run_without_metrics_has_a_page(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", generations=1)
     ledger = folder / "ledger.jsonl"

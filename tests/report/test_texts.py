@@ -17,6 +17,8 @@ from collapse_lab.results.collect import collect
 from collapse_lab.storage.formats import PER_OCTAVE
 from tests.report.run_folders import write_run
 
+pytestmark = pytest.mark.usefixtures("no_pdf")
+
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>{{ 7 * 7 }} &amp; "\''
 WIDTHS = (0.4, 0.5, 0.6)  # of the logarithm of the perplexities of generations 0, 1 and 2
 

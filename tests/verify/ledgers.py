@@ -19,6 +19,7 @@ FLOOR = 0.5
 # (group, metric, generation) -> value
 Values = dict[tuple[str, str, int], float]
 Recipe = Callable[[Mapping[str, Any], Sequence[str], float], Values]
+_known: dict[str, dict[str, Cell]] = {}  # the cells of claims, which have no hash
 
 
 def _at(arguments: Mapping[str, Any]) -> int:
@@ -148,8 +149,16 @@ def run_of(claim: Claim, group: str, seed: int, values: Values) -> Run:
                 records.append(Record(generation, "another", {}, _metrics(others, generation), {}, "ok", {}, {}))
             records.append(Record(generation, member or "model", {}, _metrics(found, generation), {}, "ok", {}, {}))
     return Run(
-        Path(f"/runs/{claim.paper}/{claim.id}-{group}-{seed}"), _config(cells(claim)[group], seed), tuple(records)
+        Path(f"/runs/{claim.paper}/{claim.id}-{group}-{seed}"), _config(_cells(claim)[group], seed), tuple(records)
     )
+
+
+def _cells(claim: Claim) -> dict[str, Cell]:
+    """Return the cells of a claim, worked out once: a test makes up to twenty runs of them."""
+    text = repr(claim)
+    if text not in _known:
+        _known[text] = cells(claim)
+    return _known[text]
 
 
 def _metrics(own: Mapping[tuple[str, int], float], generation: int) -> dict[str, float]:
