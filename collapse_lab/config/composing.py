@@ -14,6 +14,7 @@ from collapse_lab.config.arguments import check_nodes
 from collapse_lab.config.explain import check_choices, explain
 from collapse_lab.config.names import check_names
 from collapse_lab.config.nodes import check_groups, check_members
+from collapse_lab.config.parsed import FileConfigSource
 from collapse_lab.config.repeated import check_repeated
 from collapse_lab.config.scales import at_scale
 from collapse_lab.config.schema import Root, check_shortcuts, read_root
@@ -127,5 +128,6 @@ def _drop_stubs(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str,
 
 def _keys_of_option(group: str, option: Any) -> set[str]:
     """Return the keys of the file that was chosen in a group."""
-    files = [folder / group / f"{option}.yaml" for folder in folders()]
-    return {str(key) for file in files if file.is_file() for key in OmegaConf.load(file)}
+    name = f"{group}/{option}"
+    sources = [FileConfigSource("", str(folder)) for folder in folders()]
+    return {str(key) for source in sources if source.is_config(name) for key in source.load_config(name).config}

@@ -12,6 +12,7 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
+from collapse_lab.config import parsed
 from collapse_lab.errors import UserError
 
 ENTRY_POINTS = "collapse_lab.conf"  # the group in which a package names its folder of yaml files
@@ -32,8 +33,9 @@ class PluginSearchPath(SearchPathPlugin):
 
 
 def register() -> None:
-    """Make Hydra ask for the folders of plug-ins; to call it again changes nothing."""
+    """Make Hydra ask for the folders of plug-ins, and parse a file once; to call it again changes nothing."""
     Plugins.instance().register(PluginSearchPath)
+    parsed.register()  # after Hydra has registered its own sources
 
 
 def folders() -> list[Path]:
