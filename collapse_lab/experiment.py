@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from collapse_lab.config.building import build, build_sinks, pick_device
 from collapse_lab.config.composing import Composed
 from collapse_lab.config.older import refuse_older_format
-from collapse_lab.config.signature import canonical, resolved, signature
+from collapse_lab.config.signature import canonical, resolved, signature, signature_of
 from collapse_lab.engine.executor import Alone
 from collapse_lab.engine.loop import Loop
 from collapse_lab.engine.run import Layout, check_records, lay_out, recording, records_of
@@ -103,7 +103,7 @@ class Experiment:
         plain = canonical(cfg)
         plain["sinks"] = redacted_values(plain["sinks"])  # because a sink may take a key; sinks change no signature
         self._config_text = OmegaConf.to_yaml(OmegaConf.create({MARK: FORMAT, **plain}))
-        sign = signature(cfg)
+        sign = signature_of(plain)
         config = {**resolved(cfg), "device": pick_device(root.device)}
         self.info = RunInfo(root.name, sign, Path(cfg.paths.runs) / root.name / sign, config)
         self._sinks = build_sinks(self.info.config)

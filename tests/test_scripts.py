@@ -45,7 +45,7 @@ def lines(copy: Path, script: str, *arguments: str) -> list[list[str]]:
 def cells(overrides: list[str]) -> Iterator[list[str]]:
     """Yield overrides without a sweep: every value of every swept key once, the other keys at their first values.
 
-    Of the seeds only the first and the last are taken, because a cell composes with one as with another.
+    Of the seeds only the first is taken, because a cell composes with one as with another.
     """
     parsed = [OverridesParser.create().parse_override(override) for override in overrides]
     values = [
@@ -56,7 +56,7 @@ def cells(overrides: list[str]) -> Iterator[list[str]]:
     ]
     first = [options[0] for options in values]
     for place, options in enumerate(values):
-        for option in options[-1:] if options[0].startswith("seed=") and len(options) > 1 else options[1:]:
+        for option in [] if options[0].startswith("seed=") else options[1:]:
             yield [*first[:place], option, *first[place + 1 :]]
     yield first
 

@@ -46,7 +46,12 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
 
 def signature(cfg: DictConfig) -> str:
     """Return 12 hex digits of SHA-256 over what can change a result (`run_identity`)."""
-    return digest(run_identity(canonical(cfg)), 12)
+    return signature_of(canonical(cfg))
+
+
+def signature_of(plain: Mapping[str, Any]) -> str:
+    """Return the signature of a configuration as `canonical` gives it."""
+    return digest(run_identity(plain), 12)
 
 
 def run_identity(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,8 @@ def main() -> None:
         if not module.name.endswith((*LIGHT, "__main__")):
             importlib.import_module(module.name)
     read_configuration()
+    # Because Hydra's grammar is made ready by the first composition of a process
+    importlib.import_module("collapse_lab.config.composing").compose("+experiment=nepotistic", "+scale=tiny")
     unsynced.wait_for_no_disk()
     gc.freeze()  # so that no child looks through, and thereby copies, what was imported
     gc.enable()

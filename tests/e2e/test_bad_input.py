@@ -91,10 +91,13 @@ def test_a_damaged_file_in_the_cache_of_data(nursery: Nursery, tmp_path: Path) -
     refused(nursery, [*args, f"dataset.root={shelf}"], "train-images-idx3-ubyte")
 
 
+FINISHED = [*PIXELS, "ratio=0.25", "generations=1"]
+
+
 @pytest.fixture(scope="module")
 def finished(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("finished") / "runs"
-    end = nursery.run([*PIXELS, "ratio=0.25", f"paths.runs={runs}"])
+    end = nursery.run([*FINISHED, f"paths.runs={runs}"])
     assert end.code == 0, end.err
     return runs
 
@@ -113,7 +116,7 @@ def test_a_folder_of_another_configuration(runs: Path, nursery: Nursery) -> None
     lines = (folder / "ledger.jsonl").read_text().splitlines(keepends=True)
     (folder / "ledger.jsonl").write_text(lines[0])  # so that there is something to go on with
     before = contents(runs / ".store")
-    args = [*PIXELS, "ratio=0.25", f"paths.runs={runs}"]
+    args = [*FINISHED, f"paths.runs={runs}"]
     refused(nursery, args, str(folder), "another configuration", "move that folder away")
     assert len(ledger(folder)) == 1
     assert contents(runs / ".store") == before

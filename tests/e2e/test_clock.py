@@ -13,7 +13,7 @@ from tests.e2e.command import PIXELS, only_run, timeless
 from tests.nursery import Nursery
 
 YEAR = 365 * 24 * 3600
-ARGS = [*PIXELS, "generations=2"]
+ARGS = [*PIXELS, "generations=1"]
 
 
 def age(folder: Path, seconds: float) -> None:

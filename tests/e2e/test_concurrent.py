@@ -2,10 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.e2e.command import CHAIN, entries, ledger, only_run, timeless
+from tests.e2e.command import PIXELS, entries, ledger, only_run, timeless
 from tests.nursery import Nursery
-
-ARGS = [*CHAIN, "metrics=[fid]"]
 
 
 def computed(log: Path) -> list[str]:
@@ -13,7 +11,7 @@ def computed(log: Path) -> list[str]:
 
 
 def test_two_processes_on_one_cell(nursery: Nursery, tmp_path: Path) -> None:
-    args = [*ARGS, "ratio=0.5", f"paths.runs={tmp_path / 'runs'}"]
+    args = [*PIXELS, "ratio=0.5", f"paths.runs={tmp_path / 'runs'}"]
     ends = nursery.together([args, args], stages=tmp_path / "log")
     assert [end.code for end in ends] == [0, 0], [end.err for end in ends]
     stages = computed(tmp_path / "log")
@@ -24,7 +22,7 @@ def test_two_processes_on_one_cell(nursery: Nursery, tmp_path: Path) -> None:
 
 
 def test_two_cells_with_a_common_ancestor(nursery: Nursery, tmp_path: Path) -> None:
-    cells = [[*ARGS, f"ratio={ratio}", f"paths.runs={tmp_path / 'runs'}"] for ratio in (0.25, 0.5)]
+    cells = [[*PIXELS, f"ratio={ratio}", f"paths.runs={tmp_path / 'runs'}"] for ratio in (0.25, 0.5)]
     ends = nursery.together(cells, stages=tmp_path / "log")
     assert [end.code for end in ends] == [0, 0], [end.err for end in ends]
     stages = computed(tmp_path / "log")
@@ -32,7 +30,7 @@ def test_two_cells_with_a_common_ancestor(nursery: Nursery, tmp_path: Path) -> N
     assert set(stages) == set(entries(tmp_path / "runs" / ".store"))
     assert sum(stage.startswith("fit/") for stage in stages) == 1 + 2 + 2
 
-    alone = nursery.run([*ARGS, "ratio=0.5", f"paths.runs={tmp_path / 'alone'}"])
+    alone = nursery.run([*PIXELS, "ratio=0.5", f"paths.runs={tmp_path / 'alone'}"])
     assert alone.code == 0, alone.err
     folder = only_run(tmp_path / "alone")
     assert timeless(tmp_path / "runs" / "nepotistic" / folder.name) == timeless(folder)

@@ -34,6 +34,8 @@ from collapse_lab.sizes import SCHEDULE
 from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec, Tokens
 from tests.e2e.command import environment
 from tests.e2e.faces import needed
+from tests.e2e.test_interacting_lm import write_corpora
+from tests.e2e.test_nepotistic_emoji import write_emoji
 from tests.models.tiny_pipelines import write_pipeline
 from tests.nursery import Nursery
 
@@ -180,10 +182,22 @@ def test_a_family_trains_in_mixed_precision(family: str) -> None:
     assert all(value.dtype == torch.float32 for value in after.values())
 
 
+def small_data(experiment: str, folder: Path) -> list[str]:
+    """Write data for an experiment that needs data of the user, or whose own data take ten seconds to prepare."""
+    if experiment == "nepotistic_faces":
+        return [*needed(folder, each=50), "features=[pixels]"]
+    if experiment == "nepotistic_emoji":
+        return [f"dataset.root={write_emoji(folder / 'packages', each=60)}"]
+    if experiment == "interacting_lm":
+        sizes = ["train=80", "reference=12", "vocabulary=300", "block=16"]
+        return [*write_corpora(folder), *(f"dataset.{size}" for size in sizes), "mixing.initial=80"]
+    return []
+
+
 @pytest.mark.parametrize("file", [f for f in FILES if f.parent.name == "experiment"], ids=str)
 def test_an_experiment_has_a_tiny_twin(file: Path, nursery: Nursery, tmp_path: Path) -> None:
-    own = [*needed(tmp_path, each=50), "features=[pixels]"] if file.stem == "nepotistic_faces" else []
-    end = nursery.run([f"+experiment={file.stem}", "+scale=tiny", *own, "dry_run=true", f"paths.runs={tmp_path}"])
+    line = [f"+experiment={file.stem}", "+scale=tiny", *small_data(file.stem, tmp_path)]
+    end = nursery.run([*line, "dry_run=true", f"paths.runs={tmp_path}"])
     assert end.code == 0, end.err
     assert "nothing was computed" in end.out
 

@@ -24,8 +24,12 @@ LINE += ["model.optimisation.finetune_lr=0.01"]
 
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return write_corpora(tmp_path_factory.mktemp("domains"))
+
+
+def write_corpora(folder: Path) -> list[str]:
     """Write the texts of each domain, and return the overrides that name them."""
-    folder, rng = tmp_path_factory.mktemp("domains"), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     overrides = []
     for name, words in WORDS.items():
         documents = [" ".join(rng.choice(words.split(), 12)) + "." for _ in range(250)]

@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from collapse_lab.storage.formats import ENVIRONMENT, FORMAT
-from tests.e2e.command import CHAIN, EXPERIMENT, SMALL, contents, entries, ledger, only_run, run, timeless
+from tests.e2e.command import CHAIN, PIXELS, contents, entries, ledger, only_run, run, timeless
 from tests.nursery import Nursery
 
 FIELDS = ["generation", "model", "counts", "metrics", "seconds", "status", "keys", "features", "sum"]
@@ -161,8 +161,8 @@ def test_another_ratio_shares_generation_0(own_runs: Path, nursery: Nursery, tmp
 
 
 def test_healing_is_contaminated_first_and_real_then(nursery: Nursery, tmp_path: Path) -> None:
-    args = ["+experiment=nepotistic_healing", "+scale=tiny", *SMALL, "sinks=console", "ratio=0.25"]
-    end = nursery.run([*args, "metrics=[fid]", f"paths.runs={tmp_path}"])
+    args = ["+experiment=nepotistic_healing", *(word for word in PIXELS if not word.startswith("+experiment"))]
+    end = nursery.run([*args, "ratio=0.25", f"paths.runs={tmp_path}"])
     assert end.code == 0, end.err
     counts = [line["counts"] for line in ledger(only_run(tmp_path, "nepotistic_healing"))]
     assert counts == [{"real": TRAIN_ROWS, "synthetic": 0}, {"real": 24, "synthetic": 8}, {"real": 32, "synthetic": 0}]
@@ -178,7 +178,7 @@ def test_controls_run_as_curation(curation: str, nursery: Nursery, tmp_path: Pat
 
 
 def test_wandb_needs_no_account_and_asks_nothing(nursery: Nursery, tmp_path: Path) -> None:
-    args = [*EXPERIMENT, *SMALL, "metrics=[fid]", "generations=0", "sinks=[console,wandb]", f"paths.runs={tmp_path}"]
+    args = [*PIXELS, "generations=0", "sinks=[console,wandb]", f"paths.runs={tmp_path}"]
     end = nursery.run(args, HOME=str(tmp_path / "home"))  # no ~/.netrc, no settings
     assert end.code == 0, end.err
     assert "Weights & Biases is off" not in end.out + end.err

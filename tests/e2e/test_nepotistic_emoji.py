@@ -25,13 +25,13 @@ LINE += ["model.norm_groups=4", "model.attention_head_dim=2", "model.text_width=
 LINE += ["trainer.steps=6", "trainer.finetune_steps=2", "trainer.batch_size=8"]
 
 
-def write_emoji(folder: Path) -> Path:
-    """Write `EACH` pictures of each of the kept groups, in plain colours, and return the folder."""
+def write_emoji(folder: Path, each: int = EACH) -> Path:
+    """Write `each` pictures of each of the kept groups, in plain colours, and return the folder."""
     folder.mkdir()
     rows = [
         {"label": f"thing {number}", "hexcode": f"{0x1F000 + 100 * group + number:X}", "group": group}
         for group, name in GROUPS.items()
-        for number in range(EACH)
+        for number in range(each)
         if name in KEPT
     ]
     write_tar(folder / NAMES, {"package/en/data.json": json.dumps(rows).encode()})

@@ -104,7 +104,8 @@ def send(process: subprocess.Popen[bytes], number: signal.Signals, to_all: bool)
     ("number", "to_all", "code"),
     [
         pytest.param(signal.SIGKILL, False, -signal.SIGKILL, id="SIGKILL"),
-        pytest.param(signal.SIGTERM, False, -signal.SIGTERM, id="SIGTERM"),
+        # Slow, because it ends a launcher as SIGKILL does: no handler of ours
+        pytest.param(signal.SIGTERM, False, -signal.SIGTERM, id="SIGTERM", marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, False, 130, id="SIGINT"),
         pytest.param(signal.SIGINT, True, 130, id="Ctrl-C in a terminal", marks=pytest.mark.slow),
         pytest.param(signal.SIGHUP, True, -signal.SIGHUP, id="terminal closed", marks=pytest.mark.slow),

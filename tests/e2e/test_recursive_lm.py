@@ -13,7 +13,7 @@ from tests.nursery import Nursery
 
 # The tiny twin, of a network that is smaller still
 LINE = ["+experiment=recursive_lm", "+scale=tiny", "model.width=32", "model.layers=2", "sinks=[console]"]
-LINE += ["trainer.steps=12", "trainer.finetune_steps=6"]
+LINE += ["trainer.steps=12", "trainer.finetune_steps=6", "dataset.reference=64"]
 QUANTILES = ("q01", "q05", "q25", "q50", "q75", "q95", "q99")
 
 

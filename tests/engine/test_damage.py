@@ -33,6 +33,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert chain(folder).run() == "ok"
     other = Chain(folder / "other", generations=2, n=20, seed=1)
     assert other.run() == "ok"
+    shutil.rmtree(folder / "other" / "store")  # because only its ledger is read, and each test copies the folder
     return folder
 
 
@@ -140,9 +141,21 @@ def damage_ledger(folder: Path, draw: Draw) -> None:
     return None
 
 
-@settings(max_examples=100, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_damaged_run_is_equal_or_refused(clean: Path, data: st.DataObject) -> None:
+    check_damaged(clean, data)
+
+
+@pytest.mark.slow  # because the test before it draws such damages too
+@settings(max_examples=200, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_many_damaged_runs_are_equal_or_refused(clean: Path, data: st.DataObject) -> None:
+    check_damaged(clean, data)
+
+
+def check_damaged(clean: Path, data: st.DataObject) -> None:
+    """Damage a copy of a run as the data say, and give its command again."""
     expected = chain(clean).records
     with TemporaryDirectory() as scratch:
         folder = Path(shutil.copytree(clean, Path(scratch) / "run"))

@@ -38,8 +38,8 @@ ARGUMENTS = [
     "model.channels=4",
     "model.latent=2",
     "trainer.epochs=null",
-    "trainer.steps=10",
-    "trainer.finetune_steps=10",
+    "trainer.steps=2",
+    "trainer.finetune_steps=2",
     "features=[pixels]",
     "features.pixels.size=2",
     "metrics=[fid]",
@@ -113,7 +113,7 @@ def run(folder: Path, rows: int, overrides: list[str]) -> None:
     """Run the experiment on so many rows, and print its peaks in bytes and its seconds."""
     write_pictures(folder / "pictures", rows)
     places = [f"dataset.root={folder / 'pictures'}", f"paths.runs={folder / 'runs'}", f"paths.data={folder / 'data'}"]
-    sizes = [f"n_train={rows // 2}", f"n_samples={min(rows, max(1500, rows // 10))}"]
+    sizes = [f"n_train={rows // 2}", f"n_samples={min(rows, max(300, rows // 10))}"]
     meter = Meter()
     lab = build(compose(*ARGUMENTS, *places, *sizes, *overrides).cfg, Alone())
     meter.begin("plan")

@@ -45,7 +45,7 @@ RECORDS = st.builds(
 )
 
 
-@given(st.lists(RECORDS, max_size=5))
+@given(st.lists(RECORDS, max_size=3))
 def test_records_are_read_back_exactly(tmp_path_factory: pytest.TempPathFactory, records: list[Record]) -> None:
     ledger = Ledger(tmp_path_factory.mktemp("run") / "ledger.jsonl")
     for one in records:
