@@ -13,11 +13,13 @@ import numpy as np
 
 from collapse_lab.datasets.base import LabelledImages
 from collapse_lab.datasets.captions import fill, picks
+from collapse_lab.datasets.decoded import Arrays, DecodedPictures, Recipe, in_threads
 from collapse_lab.datasets.packaged import PackagedDataset
 from collapse_lab.datasets.picture import BadPicture, pixels, read_picture
 from collapse_lab.errors import UserError
 from collapse_lab.storage.archives import content, members, open_tar
 from collapse_lab.storage.fetch import Package
+from collapse_lab.storage.mapped import MappedFile
 from collapse_lab.types import Captions, Side
 
 PICTURES = "lobehub-fluent-emoji-3d-1.1.0.tgz"
@@ -87,20 +89,31 @@ class Emoji(PackagedDataset):
         return tuple(sorted({self._caption(t, *row) for t in self.templates for row in named}))
 
     def read(self) -> LabelledImages:
-        """Return the pictures in the order of their code points."""
-        size = self.image_size or self.native_shape[1]
-        pictures: dict[str, np.ndarray] = {}
-        for code, raw in _members(self.files[PICTURES]):
-            if code in self._named and code not in pictures:
-                pictures[code] = _decoded(code, raw, size)
-        codes = sorted(pictures)
-        if not codes:
-            raise UserError(f"{self.files[PICTURES]} holds no picture that {self.files[NAMES]} names")
-        rows = [self._named[code] for code in codes]
+        """Return the pictures in the order of their code points; they are decoded once."""
+        decoded = DecodedPictures(self.cache, type(self).__name__, self.decoded_from("templates"))
+        images, (codes,) = decoded.obtain(("codes",), self._recipe)
+        rows = [self._named[code] for code in codes.tolist()]
         order = list(GROUPS)
         labels = np.array([order.index(group) for _, group in rows], np.int64)
-        images = np.stack([pictures[code] for code in codes])
-        return LabelledImages(images, labels, self._captions(rows))
+        return LabelledImages(images, labels, self._captions(rows), file=MappedFile.of(decoded.pixels))
+
+    def _recipe(self) -> Recipe:
+        size = self.image_size or self.native_shape[1]
+
+        def fill(images: np.ndarray) -> tuple[int, Arrays]:
+            raw: dict[str, bytes] = {}
+            for code, content_of_file in _members(self.files[PICTURES]):
+                if code in self._named:
+                    raw.setdefault(code, content_of_file)
+            codes = sorted(raw)
+            if not codes:
+                raise UserError(f"{self.files[PICTURES]} holds no picture that {self.files[NAMES]} names")
+            decoded = in_threads(codes, lambda code: _decoded(code, raw[code], size))
+            for row, (_, picture) in enumerate(decoded):
+                images[row] = picture
+            return len(codes), {"codes": np.array(codes)}
+
+        return Recipe((len(self._named), 3, size, size), fill)
 
     @cached_property
     def _named(self) -> dict[str, tuple[str, int]]:

@@ -20,7 +20,7 @@ QUANTILES = ("q01", "q05", "q25", "q50", "q75", "q95", "q99")
 @pytest.fixture(scope="module")
 def runs(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("lm") / "runs"
-    end = nursery.run([*LINE, "ratio=0.9", "probes.perplexity.zero_shot=true", f"paths.runs={place}"])
+    end = nursery.run([*LINE, "ratio=0.9", "probes.perplexity.zero_shot=true", f"paths.runs={place}"], PAGE="1")
     assert end.code == 0, end.err
     return place
 

@@ -18,7 +18,7 @@ EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_an_experiment_runs_at_the_tiny_scale(experiment: str, nursery: Nursery, tmp_path: Path) -> None:
     own = [*needed(tmp_path, each=50), "features=[pixels]"] if experiment == "nepotistic_faces" else []
-    end = nursery.run([f"+experiment={experiment}", "+scale=tiny", *own, f"paths.runs={tmp_path}"])
+    end = nursery.run([f"+experiment={experiment}", "+scale=tiny", *own, f"paths.runs={tmp_path}"], PAGE="1")
     assert end.code == 0, end.err
     run = only_run(tmp_path, experiment)
     records = [line for line in ledger(run) if "generation" in line]
