@@ -14,6 +14,8 @@ from collapse_lab.mixing.turns import in_turns
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import REAL, Count, DrawRequest, Provenance, Share
 
+REAL_ROWS = "real rows"  # as messages name them; they belong to the prompts that are retrained
+
 # How many real rows generation 0 trains on: a number, all of them, or None for `n_train`
 Initial = Count | Literal["all"] | None
 
@@ -50,7 +52,7 @@ class Policy(ABC):
             return self.later(pool, request)
         real = pool.real
         n = len(real) if self.initial == "all" else int(self.initial or request.n)
-        return choose(real, n, request.seeds.child("initial"), "real rows")
+        return choose(real, n, request.seeds.child("initial"), REAL_ROWS)
 
     @abstractmethod
     def later(self, pool: Provenance, request: DrawRequest) -> np.ndarray:
@@ -106,8 +108,9 @@ def choose(rows: Provenance, n: int, seeds: Seeds, kind: str, turns: np.ndarray 
         UserError: there are fewer than n rows.
     """
     if n > len(rows):
+        counted = " (those of the prompts that are retrained)" if kind == REAL_ROWS else ""
         raise UserError(
-            f"{n} {kind} are asked for and there are {len(rows)}; lower n_train, raise n_samples if they are "
+            f"{n} {kind} are asked for and there are {len(rows)}{counted}; lower n_train, raise n_samples if they are "
             "synthetic, or take a larger data set"
         )
     order = seeds.numpy().permutation(len(rows))

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from collapse_lab.mixing.base import Initial, RatioPolicy, choose, choose_synthetic, originals, synthetic_count
+from collapse_lab.mixing.base import (
+    REAL_ROWS,
+    Initial,
+    RatioPolicy,
+    choose,
+    choose_synthetic,
+    originals,
+    synthetic_count,
+)
 from collapse_lab.mixing.turns import order_of_turns
 from collapse_lab.types import DrawRequest, Provenance, Share
 
@@ -37,5 +45,5 @@ class Contaminate(RatioPolicy):
         turns = order_of_turns(pool, request.seeds) if self.stratify else None
         # Backwards among the real rows, so that the prompts that give one more of them are others
         back = None if turns is None else turns[::-1]
-        real = choose(originals(pool, request), request.n - k, request.seeds.child("real"), "real rows", back)
+        real = choose(originals(pool, request), request.n - k, request.seeds.child("real"), REAL_ROWS, back)
         return np.concatenate([real, choose_synthetic(latest, k, request, turns)])
