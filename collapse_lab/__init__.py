@@ -14,16 +14,30 @@ if TYPE_CHECKING:
     from collapse_lab.experiment import Experiment, Plan, Result, prepare
     from collapse_lab.results.compared import compare
     from collapse_lab.results.frames import frame
+    from collapse_lab.results.means import means
     from collapse_lab.sharing.opened import open_run as open
 
 __version__ = "0.1.0"
-__all__ = ["Composed", "Experiment", "Plan", "Result", "__version__", "compare", "compose", "frame", "open", "prepare"]
+__all__ = [
+    "Composed",
+    "Experiment",
+    "Plan",
+    "Result",
+    "__version__",
+    "compare",
+    "compose",
+    "frame",
+    "means",
+    "open",
+    "prepare",
+]
 
 _PLACES = {  # of the names that are not in collapse_lab.experiment: the module, and the name there
     "Composed": ("collapse_lab.config.composing", "Composed"),
     "compare": ("collapse_lab.results.compared", "compare"),
     "compose": ("collapse_lab.config.composing", "compose"),
     "frame": ("collapse_lab.results.frames", "frame"),
+    "means": ("collapse_lab.results.means", "means"),
     "open": ("collapse_lab.sharing.opened", "open_run"),
 }
 

@@ -45,6 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="also write every number as a tidy table, a row each with interval and floor (.csv or .parquet)",
     )
     parser.add_argument(
+        "--means",
+        type=Path,
+        metavar="FILE",
+        help="also write the mean over seeds of every number, with its 95 %% interval and the number of seeds (.csv or "
+        ".parquet)",
+    )
+    parser.add_argument(
         "--differences",
         type=Path,
         metavar="FILE",
@@ -77,8 +84,9 @@ def _run(options: argparse.Namespace) -> int:
     from collapse_lab.results.collect import collect
     from collapse_lab.results.compared import from_controls
     from collapse_lab.results.frames import of_collection
+    from collapse_lab.results.means import of_seeds
 
-    for path in (options.table, options.differences):
+    for path in (options.table, options.means, options.differences):
         if path is not None:
             check_suffix(path)
     collection = collect(options.paths, strict=False)
@@ -93,6 +101,8 @@ def _run(options: argparse.Namespace) -> int:
         print(write_csv(collection, options.csv))
     if options.table is not None:
         print(write_frame(of_collection(collection), options.table))
+    if options.means is not None:
+        print(write_frame(of_seeds(collection), options.means))
     if options.differences is not None:
         print(write_frame(from_controls(collection), options.differences))
     for warning in collection.warnings:
