@@ -6,8 +6,7 @@ import pickle
 from functools import cache, lru_cache
 from pathlib import Path
 
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from hydra._internal.core_plugins.importlib_resources_config_source import ImportlibResourcesConfigSource
+from hydra._internal.core_plugins import file_config_source, importlib_resources_config_source
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
@@ -16,10 +15,11 @@ from omegaconf import OmegaConf
 State = tuple[int, ...]  # what tells one version of a file from another
 
 
-class CachedFiles(FileConfigSource):
+class FileConfigSource(file_config_source.FileConfigSource):
     """Read configuration files as Hydra does, but parse a file again only after it has changed.
 
-    A sweep composes one configuration for each cell from the same files, and to parse them is a third of the work.
+    A sweep composes one configuration for each cell from the same files, and to parse them is a third of the work. The
+    class has the name of Hydra's own, because Hydra tells by it which of two sources of one scheme is the same.
     """
 
     def load_config(self, config_path: str) -> ConfigResult:
@@ -37,7 +37,7 @@ class CachedFiles(FileConfigSource):
         return _copied(_of_file(folder, name, state), self)
 
 
-class CachedResources(ImportlibResourcesConfigSource):
+class ImportlibResourcesConfigSource(importlib_resources_config_source.ImportlibResourcesConfigSource):
     """Read the configuration files of a package, which are Hydra's own, once in a process."""
 
     def load_config(self, config_path: str) -> ConfigResult:
@@ -53,7 +53,7 @@ def register_cached() -> None:
     """Make Hydra read files by the classes above; to call it again changes nothing."""
     Plugins.instance()  # registers the classes of Hydra whose places are taken here
     types = SourcesRegistry.instance().types
-    types |= {source.scheme(): source for source in (CachedFiles, CachedResources)}
+    types |= {source.scheme(): source for source in (FileConfigSource, ImportlibResourcesConfigSource)}
 
 
 def keys_of(file: Path) -> frozenset[str]:
@@ -77,12 +77,13 @@ def _copied(pickled: bytes, source: ConfigSource) -> ConfigResult:
 
 @lru_cache(maxsize=4096)
 def _of_file(folder: Path, name: str, state: State) -> bytes:  # noqa: ARG001 - part of the key
-    return pickle.dumps(FileConfigSource("", str(folder)).load_config(name))
+    return pickle.dumps(file_config_source.FileConfigSource("", str(folder)).load_config(name))
 
 
 @cache
 def _of_package(package: str, config_path: str) -> bytes:
-    return pickle.dumps(ImportlibResourcesConfigSource("", f"pkg://{package}").load_config(config_path))
+    source = importlib_resources_config_source.ImportlibResourcesConfigSource("", f"pkg://{package}")
+    return pickle.dumps(source.load_config(config_path))
 
 
 @lru_cache(maxsize=4096)

@@ -50,9 +50,9 @@ def main() -> None:
 def read_configuration() -> None:
     """Read every file of conf/, so that no child has to parse one that stays as it is."""
     from collapse_lab.config.searchpath import CONF
-    from collapse_lab.config.sources import CachedFiles, keys_of
+    from collapse_lab.config.sources import FileConfigSource, keys_of
 
-    source = CachedFiles("main", str(CONF))
+    source = FileConfigSource("main", str(CONF))
     for file in sorted(CONF.rglob("*.yaml")):
         source.load_config(str(file.relative_to(CONF)))
         keys_of(file)
