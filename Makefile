@@ -6,8 +6,8 @@ READY := .venv/.ready
 RUNS ?= runs
 
 # The test processes share the cores of the machine, and threads that wait for each other in a busy loop cost far more
-# time than they save, so give each process one thread
-TEST_ENV := OMP_NUM_THREADS=1
+# time than they save, so give each process one thread. Tests start many processes, so let them keep what they compile
+TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
 $(READY): pyproject.toml .ci/constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
