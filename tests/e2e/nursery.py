@@ -24,17 +24,14 @@ from typing import Any
 from tests import unsynced
 
 HEAVY = ("torch", "diffusers", "pytorch_lightning", "matplotlib.pyplot", "rich.table")
-LIGHT = ("sinks.wandb", "sync")  # because wandb starts threads of its own
+THREADED = ("sinks.wandb", "sync")  # because wandb starts threads of its own
+CLOSED_FORM = ("torch", "collapse_lab.cli.run", "collapse_lab.experiment")  # where the environment says CLOSED_FORM=1
 
 
 def main() -> None:
     gc.disable()  # because imports drop next to nothing, and to look for it takes a fifth of their time
-    for name in HEAVY:
+    for name in CLOSED_FORM if os.environ.get("CLOSED_FORM") else (*HEAVY, *ours()):
         importlib.import_module(name)
-    package = importlib.import_module("collapse_lab")
-    for module in pkgutil.walk_packages(package.__path__, "collapse_lab."):
-        if not module.name.endswith((*LIGHT, "__main__")):
-            importlib.import_module(module.name)
     read_configuration()
     # Because Hydra's grammar is made ready by the first composition of a process
     importlib.import_module("collapse_lab.config.composing").compose("+experiment=nepotistic", "+scale=tiny")
@@ -45,6 +42,13 @@ def main() -> None:
     for line in sys.stdin:
         print(json.dumps(rear(json.loads(line))), flush=True)
     os._exit(0)  # because to tear down what was imported takes seconds, and triton complains of what was frozen
+
+
+def ours() -> list[str]:
+    """Return the names of our modules, less those that start threads."""
+    package = importlib.import_module("collapse_lab")
+    found = pkgutil.walk_packages(package.__path__, "collapse_lab.")
+    return [module.name for module in found if not module.name.endswith((*THREADED, "__main__"))]
 
 
 def read_configuration() -> None:

@@ -34,7 +34,7 @@ def nobody() -> Iterator[Nursery]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=environment(PYTHONDONTWRITEBYTECODE="1", HOME=str(place)),
+        env=environment(PYTHONDONTWRITEBYTECODE="1", HOME=str(place), CLOSED_FORM="1"),
         cwd=ROOT,
     )
     assert process.stdout is not None
