@@ -1,4 +1,4 @@
-.PHONY: venv demo test lint types bench docs report sync lock clean
+.PHONY: venv demo test tests lint types bench docs report sync lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -19,7 +19,10 @@ venv: $(READY)  ## create the environment
 demo: $(READY)  ## create the environment and run the main experiment
 	$(BIN)/python -m collapse_lab +experiment=nepotistic ratio=0.005
 
-test: lint types  ## create the environment, then run lint, types and tests
+test: lint  ## create the environment, then run lint, types and tests
+	$(MAKE) --no-print-directory --jobs 2 types tests  # side by side, because types take one core for a minute
+
+tests: $(READY)  ## run the tests alone
 	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PYTEST)
 
 lint: $(READY)  ## check style and format
