@@ -38,10 +38,12 @@ class WithoutSubmitit(Launcher):
 
 def register() -> None:
     """Make Hydra find the launchers that conf/hydra/launcher names; to call it again changes nothing."""
+    from collapse_lab.cli.launchers.dry import TARGET, DryLauncher
     from collapse_lab.cli.launchers.local import LocalLauncher
     from collapse_lab.cli.launchers.ray import RayLauncher
 
     classes = Plugins.instance().class_name_to_class
+    classes[TARGET] = DryLauncher
     classes[f"{PACKAGE}.LocalLauncher"] = LocalLauncher
     classes[f"{PACKAGE}.RayLauncher"] = RayLauncher
     if find_spec("hydra_plugins.hydra_submitit_launcher"):
