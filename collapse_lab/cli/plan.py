@@ -14,7 +14,7 @@ from rich.progress import track
 from rich.table import Column, Table
 
 from collapse_lab.cli.durations import duration
-from collapse_lab.cli.overrides import parsed
+from collapse_lab.cli.overrides import add_run_options, parsed
 from collapse_lab.errors import UserError
 from collapse_lab.sinks.lines import Lines
 
@@ -73,9 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="Exit code: 0 all is well; 2 bad input.",
     )
     parser.add_argument("overrides", nargs="+", metavar="KEY=VALUE", help="as of the sweep: ratio=0,0.1,1 seed=0,1,2 …")
-    options = parser.parse_args(arguments)
+    add_run_options(parser)
+    options = parser.parse_intermixed_args(arguments)
     try:
-        experiments = [_prepared(line) for line in told(cells_of(options.overrides))]
+        experiments = [_prepared(line, options.config_dir) for line in told(cells_of(options.overrides))]
     except UserError as error:
         print(f"collapse_lab: {error}", file=sys.stderr)
         return 2
@@ -150,11 +151,11 @@ def told(cells: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
         lines.advance(1)
 
 
-def _prepared(line: Sequence[str]) -> Experiment:
+def _prepared(line: Sequence[str], config_dir: str | None) -> Experiment:
     from collapse_lab.config.composing import compose
     from collapse_lab.experiment import prepare
 
-    return prepare(compose(*line))
+    return prepare(compose(*line, config_dir=config_dir))
 
 
 def _is_complete(experiment: Experiment) -> bool:
