@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fetch what a run, or the cells of a sweep, need: data sets, networks of features, pipelines, language models, tokenizers.
+    """Fetch what a run or a sweep needs: data sets, networks of features, pipelines, language models, tokenizers.
 
     Args:
         arguments: the command line without the program's name; None takes that of this process.
