@@ -182,7 +182,7 @@ def test_a_sweep_that_is_killed_is_said_so_at_once_and_its_line_finishes_it(
     nursery: Nursery, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["-m", *TINY, "seed=0,1,2", f"paths.runs={tmp_path}"]
-    assert nursery.run(line, signal_at=(signal.SIGKILL, "advance", 1)).code == -signal.SIGKILL
+    assert nursery.run(line, signal_at=(signal.SIGKILL, "measure", 1)).code == -signal.SIGKILL
     assert status.main([str(tmp_path)]) == 1
     *lines, last = capsys.readouterr().out.splitlines()
     (killed,) = [row for row in lines if "seed=0" in row]
