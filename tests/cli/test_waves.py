@@ -126,6 +126,21 @@ def test_what_sbatch_refuses_is_said_and_nothing_stays_submitted(
     assert (tmp_path / "cancelled").read_text() == "7\n"
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)",
+        "sbatch: error: get_addr_info: getaddrinfo() failed: Unknown host",
+    ],
+)
+def test_a_controller_that_cannot_be_reached_is_no_fault_of_the_settings(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str
+) -> None:
+    commands(tmp_path, monkeypatch, sbatch=f"echo '{said}' >&2; exit 1")
+    with pytest.raises(UserError, match=r"^the controller of the cluster cannot be reached \(.*give the same command"):
+        launcher.launch([["seed=0"]], 0)
+
+
 def test_a_job_that_leaves_the_queue_without_a_result_is_lost_and_the_others_are_not(
     launcher: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -36,6 +36,15 @@ INIT = ("submitit_folder", "max_num_timeout")  # what submitit's executor takes 
 MISSED = 3  # looks at the queue, one after the other, that do not find a job before it is called lost
 # Reasons of squeue for which a job waits until its request, or the cluster, is changed
 NEVER = frozenset({"PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints", "QOSMinGRES"})
+# What sbatch says where it reaches no controller, in lower case
+UNREACHABLE = (
+    "unknown host",
+    "unable to contact slurm controller",
+    "unable to establish config",  # of a node without slurm.conf
+    "could not establish a configuration source",
+    "connection refused",
+    "socket timed out",
+)
 SHARED = "that computes what it shares with other cells did"
 
 
@@ -207,7 +216,7 @@ def _submitted(submit: Callable[[], list[Any]]) -> list[Any]:
     """Return submitted jobs.
 
     Raises:
-        UserError: sbatch refuses them.
+        UserError: sbatch refuses them, or reaches no controller.
     """
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
@@ -215,6 +224,11 @@ def _submitted(submit: Callable[[], list[Any]]) -> list[Any]:
         return submit()
     except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
         said = " ".join(str(getattr(error, "stderr", "") or error).split())
+        if any(words in said.lower() for words in UNREACHABLE):
+            raise UserError(
+                f"the controller of the cluster cannot be reached ({said}), whatever is asked for: see with scontrol "
+                "ping whether it answers on this node, and give the same command again then"
+            ) from error
         raise UserError(
             f"sbatch refuses a job ({said}); correct what hydra.launcher or COLLAPSE_LAB_PARTITION, _ACCOUNT, _GPUS, "
             "_CPUS, _MEMORY_GB and _MINUTES ask for (sinfo lists the partitions)"
