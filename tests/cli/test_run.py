@@ -112,6 +112,17 @@ def test_a_dry_run_of_a_sweep_starts_nothing_on_any_launcher(launcher: str, nurs
         assert unsaid == "  the cluster's own default for: GPUs, CPUs"
 
 
+def test_a_launcher_of_ones_own_is_one_of_ours_with_other_values(nursery: Nursery, tmp_path: Path) -> None:
+    place = tmp_path / "mine/hydra/launcher/mycluster.yaml"
+    place.parent.mkdir(parents=True)
+    place.write_text("defaults: [slurm]\npartition: long\ntimeout_min: 720\n")
+    line = [*TINY, "seed=0,1", "dry_run=true", "hydra/launcher=mycluster", f"paths.runs={tmp_path / 'runs'}"]
+    dry = nursery.run(["-m", f"--config-dir={tmp_path / 'mine'}", *line])
+    assert (dry.code, dry.err) == (0, "")
+    assert "sbatch gets for each job: partition=long, nodes=1, tasks_per_node=1, timeout_min=720" in dry.out
+    assert "hydra/launcher=mycluster started nothing" in dry.out
+
+
 def test_a_dry_run_of_a_sweep_names_the_cells_that_would_fail(nursery: Nursery, tmp_path: Path) -> None:
     dry = nursery.run(["-m", *TINY, "n_samples=8,1", "dry_run=true", f"paths.runs={tmp_path}"])
     assert dry.code == 2
