@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import NoReturn
 
+from collapse_lab import __version__
 from collapse_lab.cli.secrets import hide_in_errors, move_secrets
 from collapse_lab.storage.redaction import redacted
 
@@ -97,6 +98,9 @@ def _dispatch() -> None:
         sys.exit(importlib.import_module(COMMANDS[word]).main(sys.argv[2:]))
     if word == "run":
         del sys.argv[1]
+    if "--version" in sys.argv[1:]:
+        print(f"collapse_lab {__version__}")
+        return
     hide_in_errors(sys.argv[1:])
     sys.argv[1:] = move_secrets(sys.argv[1:], os.environ)
     os.environ["COLLAPSE_LAB_LINE"] = shlex.join(["collapse-lab", *map(redacted, sys.argv[1:])])

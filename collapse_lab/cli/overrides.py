@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,12 @@ from collapse_lab.errors import UserError
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
+
+
+def add_run_options(parser: ArgumentParser) -> None:
+    """Let a command take the options of a run and of a sweep, so that the same line can be given to it."""
+    parser.add_argument("-m", "--multirun", action="store_true", help="of a sweep; says nothing here, and may be given")
+    parser.add_argument("--config-dir", "-cd", metavar="FOLDER", help="a folder of further yaml files, as of the run")
 
 
 def parsed(overrides: Sequence[str]) -> list[Override]:

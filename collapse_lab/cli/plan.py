@@ -14,7 +14,7 @@ from rich.progress import track
 from rich.table import Column, Table
 
 from collapse_lab.cli.durations import duration
-from collapse_lab.cli.overrides import parsed
+from collapse_lab.cli.overrides import add_run_options, parsed
 from collapse_lab.errors import UserError
 from collapse_lab.sinks.lines import Lines
 
@@ -73,15 +73,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="Exit code: 0 all is well; 2 bad input.",
     )
     parser.add_argument("overrides", nargs="+", metavar="KEY=VALUE", help="as of the sweep: ratio=0,0.1,1 seed=0,1,2 …")
-    options = parser.parse_args(arguments)
+    add_run_options(parser)
+    options = parser.parse_intermixed_args(arguments)
     try:
-        experiments = [_prepared(line) for line in _told(cells_of(options.overrides))]
+        experiments = [_prepared(line, options.config_dir) for line in told(cells_of(options.overrides))]
     except UserError as error:
         print(f"collapse_lab: {error}", file=sys.stderr)
         return 2
-    complete = [_is_complete(experiment) for experiment in experiments]
-    _show(count(experiments, complete), len(experiments), sum(complete))
+    show(experiments)
     return 0
+
+
+def show(experiments: Sequence[Experiment]) -> None:
+    """Print the stages of the cells of a sweep in a table, and what is to do in words."""
+    complete = [_is_complete(experiment) for experiment in experiments]
+    kinds = count(experiments, complete)
+    console = Console()
+    console.print(_table(kinds))
+    console.print(summary(kinds, len(experiments), sum(complete)), soft_wrap=True)
 
 
 def cells_of(overrides: Sequence[str]) -> list[list[str]]:
@@ -129,7 +138,7 @@ def count(experiments: Sequence[Experiment], complete: Sequence[bool]) -> dict[s
     return kinds
 
 
-def _told(cells: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
+def told(cells: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
     """Yield the cells, and tell on stderr how many of them are read, because a cell takes most of a second."""
     terminal = Console(stderr=True)
     if terminal.is_terminal:
@@ -142,11 +151,11 @@ def _told(cells: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
         lines.advance(1)
 
 
-def _prepared(line: Sequence[str]) -> Experiment:
+def _prepared(line: Sequence[str], config_dir: str | None) -> Experiment:
     from collapse_lab.config.composing import compose
     from collapse_lab.experiment import prepare
 
-    return prepare(compose(*line))
+    return prepare(compose(*line, config_dir=config_dir))
 
 
 def _is_complete(experiment: Experiment) -> bool:
@@ -160,16 +169,14 @@ def _label(stage: Stage) -> str:
     return f"{stage.kind} of {steps:,} steps" if isinstance(steps, int) else stage.kind
 
 
-def _show(kinds: Mapping[str, Kind], cells: int, complete: int) -> None:
+def _table(kinds: Mapping[str, Kind]) -> Table:
     table = Table(Column("stage", no_wrap=True), "there are", "shared", "in the store", "to do", "time", "disk")
     for label, kind in kinds.items():
         numbers = (kind.stages, kind.shared, kind.ready, kind.to_do)
         table.add_row(
             label, *(f"{number:,}" for number in numbers), duration(kind.seconds, "not known"), _disk(kind.bytes)
         )
-    console = Console()
-    console.print(table)
-    console.print(summary(kinds, cells, complete), soft_wrap=True)
+    return table
 
 
 def summary(kinds: Mapping[str, Kind], cells: int, complete: int) -> str:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from collapse_lab.cli.overrides import add_run_options
 from collapse_lab.errors import UserError
+
+if TYPE_CHECKING:
+    from collapse_lab.types import Need
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fetch what a configuration needs: data sets, networks of features, pipelines, language models, tokenizers.
+    """Fetch what a run or a sweep needs: data sets, networks of features, pipelines, language models, tokenizers.
 
     Args:
         arguments: the command line without the program's name; None takes that of this process.
@@ -24,16 +29,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "with network. What is there already is checked, and no request is made for it.",
         epilog="Exit code: 0 everything is there; 1 something cannot be had, and why is listed; 2 bad input.",
     )
-    parser.add_argument("overrides", nargs="+", metavar="KEY=VALUE", help="as of the run: +experiment=nepotistic …")
-    options = parser.parse_args(arguments)
+    parser.add_argument(
+        "overrides", nargs="+", metavar="KEY=VALUE", help="as of the run or the sweep: +experiment=nepotistic …"
+    )
+    add_run_options(parser)
+    options = parser.parse_intermixed_args(arguments)
+    from collapse_lab.cli.plan import cells_of, told
     from collapse_lab.config.composing import compose
     from collapse_lab.config.needs import needs_of
 
+    by_name: dict[str, tuple[str, Need]] = {}
     try:
-        needs = list(needs_of(compose(*options.overrides).cfg))
+        for line in told(cells_of(options.overrides)):
+            for where, need in needs_of(compose(*line, config_dir=options.config_dir).cfg):
+                by_name.setdefault(need.what, (where, need))
     except UserError as error:
         print(f"collapse_lab: {error}", file=sys.stderr)
         return 2
+    needs = list(by_name.values())
     missing = 0
     for where, need in needs:
         print(f"{where}: {need.what}: {'here, is checked' if need.held else 'is fetched'} …", flush=True)

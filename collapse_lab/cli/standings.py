@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from collapse_lab.cli.sweep import BEGUN, CELLS, ENDED, QUEUED, RUN, differences
 from collapse_lab.engine.outcome import GOOD, Outcome
@@ -15,10 +16,15 @@ from collapse_lab.errors import UserError
 from collapse_lab.results.run import Run, read_run
 from collapse_lab.sinks.console import key_metrics
 from collapse_lab.sinks.noting import FILE, Standing
+from collapse_lab.storage.files import is_held
 from collapse_lab.storage.formats import CONFIG, FORMAT, MARK, STATUS
 from collapse_lab.storage.ledger import LEDGER, read, runs_below
 
 SILENT = 120.0  # seconds after the last note from which on a run is said to be silent
+LOCK = ".lock"  # in the folder of a run, whose process holds it until it ends, however it ends
+STOPPED = "killed or stopped: no process works on it, and the same command goes on"
+# `stopped`: its process has ended before its end; `begun`: it runs, or its process was killed
+Fate = Literal["good", "failed", "stopped", "runs", "begun", "queued"]
 
 
 @dataclass(frozen=True)
@@ -27,25 +33,33 @@ class Line:
 
     Attributes:
         name: the run's name and signature, or the overrides that tell a cell from the others of its sweep.
-        state: `complete`, `diverged`, `unfinished (3 of 5)`, `queued`, or how a run or a cell failed.
+        state: `complete`, `diverged`, `unfinished (3 of 5)`, `not started`, or how a run or a cell failed.
+        fate: the same in one word.
         remark: why it failed, or that its format is older.
-        good: whether nothing has to be done about it.
         generation: how far it is, such as `3 of 5`.
         phase: what it is doing, such as `fit 40 %`.
         metric: the most important metric of the last generation.
         seconds: an estimate of the seconds left; None where there is none.
-        waits: whether it is on its way, and has not failed.
     """
 
     name: str
     state: str
+    fate: Fate
     remark: str = ""
-    good: bool = False
     generation: str = ""
     phase: str = ""
     metric: str = ""
     seconds: float | None = None
-    waits: bool = False
+
+    @property
+    def good(self) -> bool:
+        """Return whether nothing has to be done about it."""
+        return self.fate == "good"
+
+    @property
+    def waits(self) -> bool:
+        """Return whether it is on its way, or may be."""
+        return self.fate in ("runs", "begun", "queued")
 
 
 @dataclass(frozen=True)
@@ -132,13 +146,21 @@ def _line_of_cell(cell: SweepCell, name: str) -> Line:
         if line.good or not cell.failed:
             return line
         assert cell.outcome is not None
-        return replace(line, state=cell.outcome.status, remark=cell.outcome.reason, waits=False)
+        return replace(line, state=cell.outcome.status, fate=_fate(cell.outcome), remark=cell.outcome.reason)
     if cell.outcome is not None:
-        good = cell.outcome.status in GOOD
-        return Line(name, cell.outcome.status, cell.outcome.reason or "its run is not there", good=good)
+        return Line(name, cell.outcome.status, _fate(cell.outcome), cell.outcome.reason or "its run is not there")
     if not cell.begun:
-        return Line(name, "queued", waits=True)
-    return Line(name, "begun", "it runs, or its process was killed", waits=True)
+        return Line(name, "not started", "queued")
+    held = is_held(cell.run / LOCK) if cell.run is not None else None
+    if held is None:
+        return Line(name, "begun", "begun", "it runs, or its process was killed")
+    return Line(name, "begun", "runs", "it is running") if held else Line(name, "begun", "stopped", STOPPED)
+
+
+def _fate(outcome: Outcome) -> Fate:
+    if outcome.status in GOOD:
+        return "good"
+    return "stopped" if outcome.status == "interrupted" else "failed"
 
 
 def line_of_run(folder: Path) -> Line:
@@ -147,23 +169,23 @@ def line_of_run(folder: Path) -> Line:
     try:
         run = _read(folder)
     except UserError as error:
-        return Line(name, "unreadable", str(error))
+        return Line(name, "unreadable", "failed", str(error))
     planned = run.config.get("generations")
     line = Line(
         name,
         run.status,
+        "good" if run.status in ("complete", "diverged") else "stopped",
         f"format {run.format} of an earlier version, read as it is" if run.format < FORMAT else "",
-        good=run.status in ("complete", "diverged"),
         generation=f"{run.last} of {planned}" if isinstance(planned, int) and run.last >= 0 else "",
         metric=_metric(run),
     )
     if line.good:
         return line
-    end, waits = _end(folder)
-    line = replace(line, remark="; ".join(filter(None, [end, line.remark])), waits=waits)
+    end, fate = _end(folder)
+    line = replace(line, remark="; ".join(filter(None, [end, line.remark])), fate=fate)
     standing = Standing.read(folder)
-    if not waits or standing is None:
-        return replace(line, seconds=_seconds_left(run, None) if waits else None)
+    if not line.waits or standing is None:
+        return replace(line, seconds=_seconds_left(run, None) if line.waits else None)
     share = f" {100 * standing.done // standing.total} %" if standing.total else ""
     phase = f"g{standing.generation} {standing.phase}{share}"
     return replace(line, phase=phase, seconds=_seconds_left(run, standing))
@@ -196,18 +218,27 @@ def _metric(run: Run) -> str:
     return f"{name} {last[0].metrics[name]:.4g}" if name else ""
 
 
-def _end(folder: Path) -> tuple[str, bool]:
-    """Return how the process of an unfinished run ended, and whether it may be running."""
-    status = folder / STATUS
-    note = folder / FILE
-    if note.exists():  # because a run removes its note when it ends, however it ends but by a kill
+def _end(folder: Path) -> tuple[str, Fate]:
+    """Return how the process of an unfinished run ended, or that it runs.
+
+    A run removes its note when it ends, however it ends but by a kill.
+    """
+    status, note = folder / STATUS, folder / FILE
+    held = is_held(folder / LOCK)
+    if held is False and (note.exists() or not status.exists()):
+        return STOPPED, "stopped"
+    if held is not False and note.exists():
         age = max(0.0, time.time() - note.stat().st_mtime)
-        silent = f"silent for {age / 60:.0f} min: it computes one long step, or it was killed"
-        return silent if age > SILENT else "it is running", True
+        if age <= SILENT:
+            return "it is running", "runs"
+        long = "it computes one long step" if held else "it computes one long step, or it was killed"
+        return f"silent for {age / 60:.0f} min: {long}", "runs" if held else "begun"
+    if held:
+        return "it is running", "runs"
     if not status.exists():
-        return "it is running, or it was killed", True
+        return "it is running, or it was killed", "begun"
     outcome = Outcome.read(status)
-    return f"{outcome.status} {outcome.reason}".strip(), False
+    return f"{outcome.status} {outcome.reason}".strip(), _fate(outcome)
 
 
 def _seconds_left(run: Run, standing: Standing | None) -> float | None:
@@ -224,13 +255,7 @@ def _seconds_left(run: Run, standing: Standing | None) -> float | None:
     return max(0.0, each * (planned - run.last) - min(spent, each))
 
 
-def failed_cells(path: Path) -> Iterator[tuple[Path, Sequence[SweepCell]]]:
-    """Yield the sweeps at or below a path that have cells which failed or were killed, with these cells."""
+def fates_below(path: Path) -> Iterator[tuple[Path, Sequence[Fate]]]:
+    """Yield the sweeps at or below a path, with the fate of each of their cells."""
     for sweep in sweeps_below(path):
-        bad = [cell for cell in cells_of(sweep) if cell.failed and not _is_complete(cell)]
-        if bad:
-            yield sweep, bad
-
-
-def _is_complete(cell: SweepCell) -> bool:
-    return cell.run is not None and (cell.run / LEDGER).exists() and line_of_run(cell.run).good
+        yield sweep, [_line_of_cell(cell, "").fate for cell in cells_of(sweep)]

@@ -8,15 +8,23 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from collapse_lab.cli.durations import duration
-from collapse_lab.cli.standings import Line, failed_cells, lines_below
+from collapse_lab.cli.standings import Fate, Line, fates_below, lines_below
 from collapse_lab.cli.sweep import COMMAND
 from collapse_lab.errors import UserError
 
+# What is said of the cells of a sweep that are not at their end
+WORDS: dict[Fate, str] = {
+    "failed": "failed",
+    "stopped": "killed or stopped",
+    "runs": "running",
+    "begun": "begun, of which it is not known whether they run",
+    "queued": "not started",
+}
 HEAD = ("run or cell", "generation", "phase", "last metric", "left")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print one line for each run and for each cell of a sweep, and the command that retries what failed.
+    """Print one line for each run and for each cell of a sweep, and the commands that finish the sweeps.
 
     Args:
         arguments: the command line without the program's name; None takes that of this process.
@@ -27,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="collapse-lab status",
         description="List the runs at or below each PATH and the cells of sweeps: generation, phase, last metric, time "
-        "left, and why what failed has failed, with the command that retries only that. Nothing is changed.",
+        "left, and why what failed has failed. The last lines are the commands that finish sweeps. Nothing is changed.",
         epilog="Exit code: 0 every run is at its end; 1 a run or a cell is not; 2 bad input.",
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="run folders, or folders of runs")
@@ -39,12 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     for text in table(lines):
         print(text)
-    for path in options.paths:
-        for text in retries(path):
-            print(text)
     unfinished = sum(not line.good for line in lines)
     failed = sum(not line.good and not line.waits for line in lines)
-    print(f"{len(lines)} runs and cells, {unfinished} of them not at their end, {failed} of them failed")
+    print(f"{len(lines)} runs and cells, {unfinished} of them not at their end, {failed} of them failed or stopped")
+    for path in options.paths:
+        for text in remedies(path):
+            print(text)
     return 1 if unfinished else 0
 
 
@@ -59,10 +67,24 @@ def table(lines: Sequence[Line]) -> Iterator[str]:
         yield "  ".join([*cells, end])
 
 
-def retries(path: Path) -> Iterator[str]:
-    """Yield for each sweep at or below a path with failed cells the command that runs these cells alone again."""
-    for sweep, cells in failed_cells(path):
+def remedies(path: Path) -> Iterator[str]:
+    """Yield for each sweep at or below a path that is not at its end the command line that finishes it."""
+    for sweep, fates in fates_below(path):
+        if all(fate == "good" for fate in fates):
+            continue
+        counts = [
+            f"{fates.count(fate)} of {len(fates)} cells {words}" for fate, words in WORDS.items() if fate in fates
+        ]
+        head = f"sweep {sweep.name}: {', '.join(counts)}"
         file = sweep / COMMAND
         command = file.read_text() if file.exists() else ""
-        if command:
-            yield f"again what failed in {sweep.name} ({len(cells)}): COLLAPSE_LAB_ONLY=failed {command}"
+        if not command:
+            yield head
+            continue
+        again = f"COLLAPSE_LAB_ONLY=failed {command}" if "failed" in fates else command
+        when = "this finishes it"
+        if "runs" in fates:
+            when = "when its process has ended, this computes what is missing then"
+        elif (sweep / "slurm").is_dir():
+            when = "unless its jobs wait in the queue (squeue), this finishes it"
+        yield f"{head}; {when}: {again}"

@@ -43,10 +43,19 @@ class SweepStart(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Forget the outcomes of an earlier launch of the same sweep, leave its command line, and freeze its files.
 
+        A dry run gets another launcher, and forgets and leaves nothing. So does a dry_run that is neither true nor
+        false, because each cell refuses it.
+
         Where the folder cannot be written to nothing is left: Hydra would print an error of a callback as a warning,
         and every cell says the same in a line of its own.
         """
         SweepStart.folder = folder = Path(config.hydra.sweep.dir)
+        if config.get("dry_run", False) is not False:
+            # Imported here, because the launcher imports this module
+            from collapse_lab.cli.launchers.dry import stand_in
+
+            stand_in(config)
+            return
         if SweepStart.forgets == "all":
             shutil.rmtree(folder / CELLS, ignore_errors=True)
         if SweepStart.forgets == "failed":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -17,7 +18,7 @@ from collapse_lab.config.nodes import check_groups, check_members
 from collapse_lab.config.repeated import check_repeated
 from collapse_lab.config.scales import at_scale
 from collapse_lab.config.schema import Root, check_shortcuts, read_root
-from collapse_lab.config.searchpath import CONF, folders, register
+from collapse_lab.config.searchpath import CONF, folders, further_folder, register
 from collapse_lab.config.sources import keys_of
 from collapse_lab.errors import UserError, did_you_mean
 
@@ -43,16 +44,21 @@ class Composed:
         return read_root(self.cfg)
 
 
-def compose(*overrides: str) -> Composed:
+def compose(*overrides: str, config_dir: str | Path | None = None) -> Composed:
     """Return the configuration that a command line with these overrides would run.
+
+    Args:
+        overrides: `KEY=VALUE`, as on the command line.
+        config_dir: a folder of further yaml files, as `--config-dir` names one. Later calls find its files only where
+            they name it too.
 
     Example:
         >>> compose("+experiment=nepotistic", "ratio=0.5").root.ratio
         0.5
 
     Raises:
-        UserError: an unknown key, group or option, a value that is missing or out of range, or a shortcut that
-            nothing reads.
+        UserError: an unknown key, group or option, a value that is missing or out of range, a shortcut that nothing
+            reads, or no such folder.
     """
     # Hydra takes longer to import than a page of results may take
     from hydra import compose as hydra_compose
@@ -60,16 +66,18 @@ def compose(*overrides: str) -> Composed:
     from hydra.errors import HydraException
 
     register()
-    check_choices(overrides, folders())
-    try:
-        with initialize_config_dir(str(CONF), version_base=VERSION_BASE):
-            cfg = hydra_compose("config", at_scale(overrides, folders()), return_hydra_config=True)
-        choices = {str(group): option for group, option in cfg.hydra.runtime.choices.items()}
-        with open_dict(cfg):
-            del cfg["hydra"]
-        return checked(cfg, overrides, choices)
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise UserError(explain(error, folders(), overrides)) from error
+    with further_folder(config_dir) as search:
+        check_choices(overrides, folders())
+        try:
+            with initialize_config_dir(str(CONF), version_base=VERSION_BASE):
+                line = [*at_scale(overrides, folders()), *search]
+                cfg = hydra_compose("config", line, return_hydra_config=True)
+            choices = {str(group): option for group, option in cfg.hydra.runtime.choices.items()}
+            with open_dict(cfg):
+                del cfg["hydra"]
+            return checked(cfg, overrides, choices)
+        except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+            raise UserError(explain(error, folders(), overrides)) from error
 
 
 def checked(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, Any]) -> Composed:

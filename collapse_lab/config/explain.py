@@ -69,7 +69,9 @@ def explain(error: Exception, folders: Sequence[Path], overrides: Sequence[str] 
         options = options_of(group, folders)
         if not options:
             return f"unknown group '{group}'; {did_you_mean(group, _groups(folders))}"
-        return f"unknown value '{option}' of {group}; {did_you_mean(option, options)}"
+        mend = did_you_mean(option, options)
+        own = f"; own files are found with --config-dir FOLDER (FOLDER/{group}/{option}.yaml), or in a package"
+        return f"unknown value '{option}' of {group}; {mend}{own if mend.startswith('known') else ''}"
     if text.startswith("Error merging override") and error.__cause__ is not None:
         return _not_merged(text.removeprefix("Error merging override "), str(error.__cause__).splitlines()[0])
     if match := re.search(r"Could not delete from config\. '([^']+)'", text):

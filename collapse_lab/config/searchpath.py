@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -55,6 +56,33 @@ def add_folders(paths: Iterable[str]) -> None:
         return
     own = [*map(Path, plugin_folders().values()), CONF]
     _user.extend(path for path in given if path not in [*own, *_user])
+
+
+@contextmanager
+def further_folder(folder: str | Path | None) -> Iterator[list[str]]:
+    """Let `folders` return one folder more inside the block.
+
+    Args:
+        folder: the folder; None changes nothing.
+
+    Yields:
+        The overrides with which Hydra looks there too.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if folder is None:
+        yield []
+        return
+    place = Path(folder).absolute()
+    if not place.is_dir():
+        raise UserError(f"--config-dir={folder} is no folder; correct it")
+    before = [*_user]
+    add_folders([str(place)])
+    try:
+        yield [] if place in (CONF, *plugin_folders().values()) else [f"hydra.searchpath=['file://{place}']"]
+    finally:
+        _user[:] = before
 
 
 @cache

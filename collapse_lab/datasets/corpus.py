@@ -182,9 +182,13 @@ class Corpus(ABC):
         if not 0 < kept < n:
             raise UserError(
                 f"{part}_fraction={fraction} of {n} documents leaves {n - kept} to train on and {kept} for {part}, and "
-                "both must have some: change the fraction or add documents"
+                f"both must have some: {self._mend()}"
             )
         return kept
+
+    def _mend(self) -> str:
+        """Return what to do where there are too few documents."""
+        return "change the fraction or add documents"
 
     def _ordered(self, texts: Sequence[str]) -> list[str]:
         distinct = dict.fromkeys(text for text in texts if text.strip())

@@ -56,6 +56,12 @@ class TextFile(Corpus):
         paragraphs = "\n".join(line if line.strip() else "" for line in text.splitlines()).split("\n\n")
         return Documents([paragraph.strip("\n") for paragraph in paragraphs])
 
+    def _mend(self) -> str:
+        is_text = Path(self.path).expanduser().is_file() and ".txt" in self._files
+        if is_text and len(self._ordered(self.documents().train)) == 1:
+            return f"documents are separated by blank lines, and {self.path} has none: put them in"
+        return super()._mend()
+
     @cached_property
     def _files(self) -> dict[str, Path]:
         """Return name -> path; a single file is named by its suffix alone, so that renaming it changes no key."""

@@ -46,6 +46,7 @@ class Console:
     def __init__(self, generations: Natural | None = None) -> None:
         self.generations = generations
         self._records: list[Record] = []
+        self._computed: set[tuple[int, str]] = set()  # generations and models that this run has fitted or sampled
         self._terminal = Terminal(stderr=True)
         self._bars: Bars | None = None
         self._task: TaskID | None = None
@@ -53,7 +54,7 @@ class Console:
 
     def open(self, run: RunInfo, past: Sequence[Record]) -> None:
         """Take over the records of an earlier process; the closing table shows them too."""
-        self._records = list(past)
+        self._records, self._computed = list(past), set()
         self._terminal = Terminal(stderr=True)
         resumed = f", going on after generation {past[-1].generation}" if past else ""
         self._print(f"{run.name} {run.signature}{resumed}")
@@ -61,6 +62,8 @@ class Console:
     def start(self, generation: int, model: str, phase: str, total: int) -> None:
         """Draw the bar of one phase; without a terminal, say a line now and then."""
         self.stop()
+        if phase.split()[0] in ("fit", "sample"):
+            self._computed.add((generation, model))
         title = f"generation {self._counter(generation)} · {model} · {phase}"
         if not self._terminal.is_terminal:
             self._lines.start(title, total)
@@ -92,11 +95,17 @@ class Console:
         self._task = None
 
     def record(self, record: Record) -> None:
-        """Print one line: counts, the first two key metrics, seconds."""
+        """Print one line: counts, the first two key metrics, seconds.
+
+        The seconds of a fit and of samples that this run has read from the store are those of another run, so the line
+        says the time of the measuring alone.
+        """
         self._records.append(record)
         counts = " + ".join(f"{record.counts.get(kind, 0):,} {kind}" for kind in ("real", "synthetic"))
         metrics = [f"{name} {_number(record.metrics[name])}" for name in key_metrics([record])[:2]]
         seconds = f"{sum(record.seconds.values()):.1f} s"
+        if (record.generation, record.model) not in self._computed:
+            seconds = f"from the store, measured in {record.seconds.get('measure', 0.0):.1f} s"
         fields = [f"generation {self._counter(record.generation)}", record.model, counts, *metrics, seconds]
         if record.status != "ok":
             fields.append(record.status)

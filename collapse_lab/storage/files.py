@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -144,6 +145,33 @@ def locked(path: Path, work: str, executor: Executor) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_held(path: Path) -> bool | None:
+    """Return whether a process holds the lock at `path`; None where it is not known.
+
+    It is not known of a lock that was never taken here, and of a lease whose counter may stand still or not. A lock of
+    the operating system is shared for an instant, for which a process that begins to take it has to try again.
+
+    Args:
+        path: the lock's file, as of `locked`.
+
+    Raises:
+        UserError: COLLAPSE_LAB_LOCKS says what it cannot say.
+    """
+    if locks_of(path.parent) == "lease":
+        return False if Lease(path).is_free else None
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return True if error.errno in (errno.EACCES, errno.EAGAIN) else None
+    finally:
+        os.close(handle)
+    return False
 
 
 def _acquired(lock: FileLock | Lease, seconds: float) -> bool:

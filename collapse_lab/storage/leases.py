@@ -70,6 +70,15 @@ class Lease:
         """Return whether this object holds the lock, which another process may have taken over since."""
         return self._thread is not None and not self._file(self._number + 1).exists()
 
+    @property
+    def is_free(self) -> bool:
+        """Return whether its last holder has freed the lock; not where nobody has taken it yet.
+
+        Raises:
+            OSError: a file of the lock cannot be read.
+        """
+        return self._last() == FREE
+
     def acquire(self, timeout: float) -> bool:
         """Return whether the lock was taken, after so many seconds at most; a negative number waits without end.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import collapse_lab
 from collapse_lab.cli import main as command
 from collapse_lab.config.searchpath import CONF
 from tests.e2e.command import EXPERIMENT, environment
@@ -109,6 +110,14 @@ def test_help_lists_each_option_with_the_first_comment_line_of_its_yaml(help_tex
     for file in files:
         (line,) = (line for line in lines if line.split("  ")[0] == file.stem)
         assert line.removeprefix(file.stem).strip() == first_comment(file)
+
+
+@pytest.mark.parametrize("word", [[], ["run"]])
+def test_the_version_is_that_of_this_package_and_takes_no_torch(word: list[str]) -> None:
+    code = "import sys; from collapse_lab.cli.main import main; main(); assert not {'torch', 'hydra'} & {*sys.modules}"
+    command = [sys.executable, "-c", code, *word, "--version"]
+    end = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60)
+    assert (end.returncode, end.stdout, end.stderr) == (0, f"collapse_lab {collapse_lab.__version__}\n", "")
 
 
 def test_help_has_five_examples_that_name_the_command(help_text: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from collapse_lab import compose, prepare
 from collapse_lab.cli.plan import Kind, cells_of, count, main, summary
+from collapse_lab.config.searchpath import CONF
 from collapse_lab.errors import UserError
 from collapse_lab.storage.store import Size
 from tests.sharing.runs import DIGITS, NET, TEXT, computed
@@ -65,3 +66,13 @@ def test_the_command_prints_a_table_and_refuses_bad_input(tmp_path: Path, capsys
     assert not (tmp_path / "runs").exists()
     assert main(["+experiment=nepotistic", "ratioo=1"]) == 2
     assert "ratio" in capsys.readouterr().err
+
+
+def test_the_command_takes_the_line_of_the_sweep_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine/dataset").mkdir(parents=True)
+    (tmp_path / "mine/dataset/own_digits.yaml").write_text((CONF / "dataset/digits.yaml").read_text())
+    line = [*(word for word in LINE if not word.startswith("dataset=")), "dataset=own_digits", "hydra/launcher=slurm"]
+    folder = ["--config-dir", str(tmp_path / "mine")]
+    for given in (["-m", *folder, *line], [*line[:2], "--multirun", *folder, *line[2:]]):
+        assert main([*given, f"paths.runs={tmp_path / 'runs'}", "ratio=0,1"]) == 0
+        assert "2 cells, 0 complete" in capsys.readouterr().out

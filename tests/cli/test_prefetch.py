@@ -10,6 +10,7 @@ import huggingface_hub
 import pytest
 
 from collapse_lab.cli.prefetch import main
+from collapse_lab.config.searchpath import CONF
 from collapse_lab.datasets import hub
 from collapse_lab.features.inception import Inception
 from collapse_lab.nn import language
@@ -190,3 +191,15 @@ def test_bad_input_has_exit_code_2(line: list[str], capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit) as refusal:
         main([])
     assert refusal.value.code == 2
+
+
+def test_the_command_takes_the_line_of_the_run_as_it_is(
+    line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine/model").mkdir(parents=True)
+    (tmp_path / "mine/model/own.yaml").write_text((CONF / "model/ddpm.yaml").read_text())
+    own = [*line[:-1], "model=own", "seed=0,1"]
+    assert main(["-m", f"--config-dir={tmp_path / 'mine'}", *own]) == 0
+    assert "no request was made" in capsys.readouterr().out
+    assert main(["-m", *own]) == 2
+    assert "unknown value 'own' of model" in capsys.readouterr().err

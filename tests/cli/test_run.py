@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from hydra.errors import ConfigCompositionException
 from omegaconf.errors import MissingMandatoryValue
 
 from collapse_lab.cli.run import INTERRUPTED, exit_codes
-from collapse_lab.engine.outcome import Outcome
 from collapse_lab.errors import UserError
 from tests.e2e.command import CHAIN, contents, ledger, only_run
 from tests.nursery import Nursery
@@ -84,21 +84,52 @@ def test_a_dry_run_prints_the_plan_and_leaves_nothing(nursery: Nursery, tmp_path
     assert contents(tmp_path / "runs") == before
 
 
-def test_a_dry_run_of_a_sweep_loses_no_cell(nursery: Nursery, tmp_path: Path) -> None:
-    dry = nursery.run(["-m", *TINY, "seed=0,1", "dry_run=true", f"paths.runs={tmp_path}"])
+@pytest.mark.parametrize("launcher", ["basic", "local", "joblib", "ray", "slurm"])
+def test_a_dry_run_of_a_sweep_starts_nothing_on_any_launcher(launcher: str, nursery: Nursery, tmp_path: Path) -> None:
+    """Commands of a cluster that leave a file where they are called stand for SLURM."""
+    cluster, runs = tmp_path / "bin", tmp_path / "runs"
+    cluster.mkdir()
+    for name in ("sbatch", "srun", "squeue", "scancel"):
+        (cluster / name).write_text(f"#!/bin/sh\ntouch {tmp_path}/called\nexit 1\n")
+        (cluster / name).chmod(0o755)
+    tiny = [word for word in TINY if not word.startswith("generations")]
+    line = ["-m", *tiny, "generations=1,2", "dry_run=true", f"hydra/launcher={launcher}", f"paths.runs={runs}"]
+    settings = ["hydra.launcher.partition=gpu", "hydra.launcher.mem_gb=8"] if launcher == "slurm" else []
+    dry = nursery.run([*line, *settings], PATH=f"{cluster}:{os.environ['PATH']}")
     assert (dry.code, dry.err) == (0, "")
-    assert dry.out.count("nothing was computed") == 2
-    outcomes = [Outcome.read(path) for path in sorted(tmp_path.glob("sweeps/*/*/*.json"))]
-    assert [outcome.status for outcome in outcomes] == ["ok", "ok"]
-    for word in ("lost", "failed", "rror"):
-        assert word not in dry.out
+    assert "2 cells, 0 complete; 6 of 6 stages to do" in dry.out
+    assert f"hydra/launcher={launcher} started nothing; nothing was computed or submitted" in dry.out
+    assert not (tmp_path / "called").exists()
+    assert [path.name for path in runs.rglob("*") if path.is_file()] == ["multirun.yaml"]  # which is Hydra's
+    assert ("3 jobs would be submitted" in dry.out) == (launcher == "slurm")
+    if launcher == "slurm":
+        first, second, given, unsaid = dry.out.splitlines()[-5:-1]
+        assert first == "  wave 1: 1 job for 2 stages that cells share"
+        assert second == "  wave 2: 2 cells in 1 array of jobs, each after the jobs of what it shares"
+        assert "partition=gpu" in given
+        assert "timeout_min=240" in given
+        assert "mem_gb=8" in given
+        assert unsaid == "  the cluster's own default for: GPUs, CPUs"
+
+
+def test_a_launcher_of_ones_own_is_one_of_ours_with_other_values(nursery: Nursery, tmp_path: Path) -> None:
+    place = tmp_path / "mine/hydra/launcher/mycluster.yaml"
+    place.parent.mkdir(parents=True)
+    place.write_text("defaults: [slurm]\npartition: long\ntimeout_min: 720\n")
+    line = [*TINY, "seed=0,1", "dry_run=true", "hydra/launcher=mycluster", f"paths.runs={tmp_path / 'runs'}"]
+    dry = nursery.run(["-m", f"--config-dir={tmp_path / 'mine'}", *line])
+    assert (dry.code, dry.err) == (0, "")
+    assert "sbatch gets for each job: partition=long, nodes=1, tasks_per_node=1, timeout_min=720" in dry.out
+    assert "hydra/launcher=mycluster started nothing" in dry.out
 
 
 def test_a_dry_run_of_a_sweep_names_the_cells_that_would_fail(nursery: Nursery, tmp_path: Path) -> None:
     dry = nursery.run(["-m", *TINY, "n_samples=8,1", "dry_run=true", f"paths.runs={tmp_path}"])
     assert dry.code == 2
-    assert dry.out.count("nothing was computed") == 1
-    assert "n_samples is 2 or more; got 1" in dry.out + dry.err
+    assert "1 cell, 0 complete" in dry.out
+    (refused,) = [line for line in dry.err.splitlines() if line.startswith("refused: ")]
+    assert "n_samples=1" in refused
+    assert "n_samples is 2 or more; got 1" in refused
     assert "lost" not in dry.out + dry.err
 
 

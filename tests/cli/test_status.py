@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from collapse_lab.cli import sweep
 from collapse_lab.cli.durations import duration
+from collapse_lab.cli.standings import STOPPED
 from collapse_lab.cli.status import main
 from collapse_lab.cli.sweep import Cell, SweepStart, name_run, queue
 from collapse_lab.engine.outcome import Outcome
@@ -65,9 +67,13 @@ def test_every_cell_has_its_line_and_what_failed_its_command(runs: Path, capsys:
     assert rows["seed=2"].endswith("failed: no room")
     assert rows["seed=3"].endswith("failed: ratio is wrong")
     assert rows["seed=4"].endswith("begun: it runs, or its process was killed")
-    assert rows["seed=5"].endswith("queued")
-    assert lines[-2] == "again what failed in a1b2 (2): COLLAPSE_LAB_ONLY=failed collapse-lab -m seed=0,1,2,3,4,5"
-    assert lines[-1] == "7 runs and cells, 5 of them not at their end, 2 of them failed"
+    assert rows["seed=5"].endswith("not started")
+    assert lines[-2] == "7 runs and cells, 5 of them not at their end, 2 of them failed or stopped"
+    assert lines[-1] == (
+        "sweep a1b2: 2 of 6 cells failed, 1 of 6 cells running, 1 of 6 cells begun, of which it is not known whether "
+        "they run, 1 of 6 cells not started; when its process has ended, this computes what is missing then: "
+        "COLLAPSE_LAB_ONLY=failed collapse-lab -m seed=0,1,2,3,4,5"
+    )
 
 
 def test_what_is_at_its_end_is_well_and_a_folder_that_is_missing_is_refused(
@@ -83,6 +89,55 @@ def test_a_run_that_has_said_nothing_for_long_is_silent(runs: Path, capsys: pyte
     os.utime(note, (time.time() - 600, time.time() - 600))
     assert main([str(runs / SIGNATURE / "s1")]) == 1
     assert "silent for 10 min" in capsys.readouterr().out
+
+
+def test_a_run_whose_lock_nobody_holds_is_said_to_be_killed_at_once(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A lock that this process holds stands for that of a run; its note is young where it was killed."""
+    folder = runs / SIGNATURE / "s1"
+    lock = FileLock(folder / ".lock")
+    with lock:
+        assert main([str(folder)]) == 1
+        assert "unfinished (3 of 5): it is running" in capsys.readouterr().out
+        os.utime(folder / FILE, (time.time() - 600, time.time() - 600))
+        main([str(folder)])
+        assert "silent for 10 min: it computes one long step\n" in capsys.readouterr().out
+    os.utime(folder / FILE)
+    before = files(folder)
+    assert main([str(folder)]) == 1
+    said = capsys.readouterr().out
+    assert "unfinished (3 of 5): killed or stopped: no process works on it, and the same command goes on" in said
+    assert "1 of them failed or stopped" in said
+    assert files(folder) == before
+
+
+def test_a_sweep_that_was_killed_names_the_line_that_finishes_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One cell is complete, one was killed before its generation 0 ended, and two have not begun; nothing failed."""
+    folder = tmp_path / "sweeps" / "a1b2"
+    queue(folder, 0, [[f"seed={number}"] for number in range(4)])
+    (folder / "command").write_text("collapse-lab -m seed=0,1,2,3")
+    for number, last in ((0, 5), (1, -1)):
+        cell = Cell(folder, number, (f"seed={number}",))
+        cell.begin()
+        name_run(cell, write_run(tmp_path / SIGNATURE / f"s{number}", seed=number, last=max(last, 0), grids=False))
+    killed = tmp_path / SIGNATURE / "s1"
+    (killed / "ledger.jsonl").unlink()
+    (killed / ".lock").touch()
+    Cell(folder, 0, ("seed=0",), str(tmp_path / SIGNATURE / "s0")).finish("ok")
+    assert main([str(tmp_path)]) == 1
+    *lines, last_line = capsys.readouterr().out.splitlines()
+    assert sum(line.endswith("  not started") for line in lines) == 2
+    assert next(line for line in lines if "seed=1" in line).endswith("begun: " + STOPPED)
+    assert last_line == (
+        "sweep a1b2: 1 of 4 cells killed or stopped, 2 of 4 cells not started; this finishes it: "
+        "collapse-lab -m seed=0,1,2,3"
+    )
+    (folder / "slurm").mkdir()
+    main([str(tmp_path)])
+    assert "; unless its jobs wait in the queue (squeue), this finishes it: " in capsys.readouterr().out
 
 
 def test_only_what_failed_is_launched_again(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
+import signal
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from collapse_lab.cli import sweep
+from collapse_lab.cli import status, sweep
+from collapse_lab.cli.standings import STOPPED
 from collapse_lab.cli.sweep import Cell, SweepStart, differences, name_run, recorded
 from collapse_lab.engine.outcome import Outcome
 from tests.cli.test_run import NAME, TINY
@@ -173,3 +176,21 @@ def test_more_gpus_than_there_are_are_refused_before_a_cell_begins(nursery: Nurs
         "collapse_lab: hydra.launcher.gpus=9 asks for more GPUs than there are: this machine has 2 (0, 1); give fewer\n"
     )
     assert not list(tmp_path.glob("sweeps/*/cells/*"))
+
+
+def test_a_sweep_that_is_killed_is_said_so_at_once_and_its_line_finishes_it(
+    nursery: Nursery, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["-m", *TINY, "seed=0,1,2", f"paths.runs={tmp_path}"]
+    assert nursery.run(line, signal_at=(signal.SIGKILL, "measure", 1)).code == -signal.SIGKILL
+    assert status.main([str(tmp_path)]) == 1
+    *lines, last = capsys.readouterr().out.splitlines()
+    (killed,) = [row for row in lines if "seed=0" in row]
+    assert killed.endswith(STOPPED)
+    assert [row.split("seed=")[1].split()[0] for row in lines if row.endswith("  not started")] == ["1", "2"]
+    words, command = last.split("; this finishes it: ")
+    assert words.endswith(": 1 of 3 cells killed or stopped, 2 of 3 cells not started")
+    assert nursery.run(shlex.split(command)[1:]).code == 0
+    assert status.main([str(tmp_path)]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "3 runs and cells, 0 of them not at their end, 0 of them failed or stopped"

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hydra.core.utils import JobStatus
 
+from collapse_lab.cli.launchers.dry import submission
 from collapse_lab.cli.launchers.waves import Place, after, ancestors
 from collapse_lab.cli.sweep import Cell
 from collapse_lab.engine.outcome import Outcome
@@ -58,6 +59,24 @@ def test_no_stage_is_computed_twice_and_no_job_waits_for_a_lock(seed: int) -> No
         for one in numbers:
             needed = {place for place in cells[one] if place in shared}
             assert needed == {place for job in places for place in jobs[job].stages}
+
+
+def test_a_dry_run_says_the_jobs_in_the_order_in_which_they_would_begin() -> None:
+    """Fifteen cells: a job of what all share, one for each of three seeds, and the cells of a seed in two arrays."""
+    cells = [cell(seed, ratio) for seed in range(3) for ratio in range(5)]
+    settings = {"_target_": "x", "chunk": 3, "partition": "gpu", "timeout_min": 60, "gres": "gpu:1", "qos": None}
+    assert list(submission(cells, settings, waves=True)) == [
+        "19 jobs would be submitted:",
+        "  wave 1: 1 job for 1 stage that cells share",
+        "  wave 2: 3 jobs for 6 stages that cells share, after the wave before",
+        "  wave 3: 15 cells in 6 arrays of jobs, each after the jobs of what it shares",
+        "  sbatch gets for each job: partition=gpu, timeout_min=60, gres=gpu:1",
+        "  the cluster's own default for: memory, CPUs",
+    ]
+    assert list(submission(cells, settings, waves=False))[:2] == [
+        "15 jobs would be submitted:",
+        "  wave 1: 15 cells in 5 arrays of jobs",
+    ]
 
 
 @pytest.fixture
@@ -105,6 +124,21 @@ def test_what_sbatch_refuses_is_said_and_nothing_stays_submitted(
     with pytest.raises(UserError, match="sbatch refuses a job"):
         launcher.launch([["seed=0"], ["seed=1"]], 0)
     assert (tmp_path / "cancelled").read_text() == "7\n"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)",
+        "sbatch: error: get_addr_info: getaddrinfo() failed: Unknown host",
+    ],
+)
+def test_a_controller_that_cannot_be_reached_is_no_fault_of_the_settings(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str
+) -> None:
+    commands(tmp_path, monkeypatch, sbatch=f"echo '{said}' >&2; exit 1")
+    with pytest.raises(UserError, match=r"^the controller of the cluster cannot be reached \(.*give the same command"):
+        launcher.launch([["seed=0"]], 0)
 
 
 def test_a_job_that_leaves_the_queue_without_a_result_is_lost_and_the_others_are_not(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from omegaconf import OmegaConf
 
 import collapse_lab
 from collapse_lab.config.composing import Composed, compose
+from collapse_lab.config.searchpath import CONF
 from collapse_lab.errors import UserError
 from collapse_lab.experiment import prepare
 
@@ -40,6 +43,21 @@ def test_two_compositions_share_nothing() -> None:
     assert second.cfg.model.channels == [32, 64]
 
 
+def test_a_folder_of_own_files_is_read_where_it_is_named_and_not_in_the_next_call(tmp_path: Path) -> None:
+    (tmp_path / "mine/dataset").mkdir(parents=True)
+    (tmp_path / "mine/dataset/own_digits.yaml").write_text((CONF / "dataset/digits.yaml").read_text())
+    line, place = ("+experiment=nepotistic", "dataset=own_digits"), tmp_path / "mine"
+    own = compose(*line, config_dir=place)
+    assert own.overrides == line
+    assert own.cfg.dataset._target_ == compose("+experiment=nepotistic").cfg.dataset._target_
+    with pytest.raises(UserError, match="did you mean 'own_digits'"):
+        compose("+experiment=nepotistic", "dataset=own_digit", config_dir=place)
+    with pytest.raises(UserError, match="unknown value 'own_digits' of dataset"):
+        compose(*line)
+    with pytest.raises(UserError, match=r"--config-dir=\S+/nowhere is no folder"):
+        compose(*line, config_dir=tmp_path / "nowhere")
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -48,6 +66,10 @@ def test_two_compositions_share_nothing() -> None:
         (["+experimnt=nepotistic"], r"^unknown key 'experimnt'; did you mean 'experiment'\?$"),
         (["+experiment=nepotisic"], r"^unknown value 'nepotisic' of experiment; did you mean 'nepotistic'\?$"),
         (["model=text2imge"], r"^unknown value 'text2imge' of model; did you mean 'text2image'\?$"),
+        (
+            ["model=pca"],
+            r"of model; known: .*; own files are found with --config-dir FOLDER \(FOLDER/model",
+        ),
         (["model.gidance_scale=2"], r"^unknown key 'model\.gidance_scale'; did you mean 'model\.guidance_scale'\?$"),
         (["model=ddim", "model.guidance_scale=2"], r"^'model\.guidance_scale' does not exist in what was chosen here"),
         (["dataset=imagefolder"], r"^dataset\.root has to be given: add dataset\.root=… to the command$"),

@@ -220,6 +220,16 @@ def test_bad_arguments_are_refused(path: str, change: dict[str, Any], message: s
         small(path, **change).load()
 
 
+def test_a_file_without_blank_lines_is_told_what_separates_documents(tmp_path: Path) -> None:
+    file = tmp_path / "one.txt"
+    file.write_text("\nThe fox saw.\nThe hare ran.\n\n")
+    with pytest.raises(UserError, match=r"documents are separated by blank lines, and \S+one\.txt has none: put them"):
+        small(str(file)).load()
+    file.write_text("The fox saw.\n \nThe hare ran.\n")
+    with pytest.raises(UserError, match="change the fraction or add documents"):
+        small(str(file), validation_fraction=0.5, reference_fraction=0.5).load()
+
+
 def test_bad_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"should be a \.txt or \.jsonl file, or a folder"):
         small(str(tmp_path / "absent.txt"))

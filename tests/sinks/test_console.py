@@ -44,6 +44,22 @@ def test_without_a_terminal_there_is_one_plain_line_per_generation(
     assert [line.split()[0] for line in printed.out.splitlines() if " 995 " in line] == ["0", "1", "2"]
 
 
+def test_what_was_read_from_the_store_takes_no_seconds_of_this_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The fit took 2 seconds, the samples 1 and the measuring 0.5; features are measured, and no part of the fit."""
+    sink = Console(generations=2)
+    sink.open(RunInfo("nepotistic", "a1b2", tmp_path, {}), [])
+    sink.start(0, "model", "features classifier", 50)
+    sink.record(record(0))
+    sink.start(1, "other", "fit", 50)
+    sink.record(record(1))
+    sink.start(2, "model", "sample seen", 50)
+    sink.record(record(2))
+    _, *lines = capsys.readouterr().err.splitlines()
+    assert [line.rpartition(" · ")[2] for line in lines] == [*["from the store, measured in 0.5 s"] * 2, "3.5 s"]
+
+
 def test_on_a_terminal_there_are_bars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal(force_terminal=True, width=120, record=True, file=(tmp_path / "out").open("w"))
     monkeypatch.setattr(console, "Terminal", lambda **_: terminal)

@@ -56,6 +56,20 @@ def test_one_holds_the_lock_and_the_other_has_it_after_it_is_free(views: tuple[P
     two.release()
 
 
+def test_a_look_at_a_lock_says_who_has_it_and_does_not_take_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lock"
+    monkeypatch.setenv("COLLAPSE_LAB_LOCKS", "system")
+    assert files.is_held(path) is None
+    with files.locked(path, "work", Alone()):
+        assert files.is_held(path) is True
+    assert files.is_held(path) is False
+    monkeypatch.setenv("COLLAPSE_LAB_LOCKS", "lease")
+    assert files.is_held(path) is None
+    with files.locked(path, "work", Alone()):
+        assert files.is_held(path) is None  # because only time tells whether its holder lives
+    assert files.is_held(path) is False
+
+
 @pytest.mark.parametrize("ahead", [-3600.0, 0.0, 3600.0, 1e9])
 def test_a_dead_holder_is_taken_over_after_a_lease_whatever_its_clock_says(
     views: tuple[Path, Path], ahead: float

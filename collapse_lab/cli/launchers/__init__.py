@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from collapse_lab.errors import UserError
 
 PACKAGE = "hydra_plugins.collapse_lab"  # because Hydra takes a launcher from this package alone; there is no such one
+BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 
 class WithoutSubmitit(Launcher):
@@ -38,10 +39,14 @@ class WithoutSubmitit(Launcher):
 
 def register() -> None:
     """Make Hydra find the launchers that conf/hydra/launcher names; to call it again changes nothing."""
+    from collapse_lab.cli.launchers.basic import ListingLauncher
+    from collapse_lab.cli.launchers.dry import TARGET, DryLauncher
     from collapse_lab.cli.launchers.local import LocalLauncher
     from collapse_lab.cli.launchers.ray import RayLauncher
 
     classes = Plugins.instance().class_name_to_class
+    classes[BASIC] = ListingLauncher
+    classes[TARGET] = DryLauncher
     classes[f"{PACKAGE}.LocalLauncher"] = LocalLauncher
     classes[f"{PACKAGE}.RayLauncher"] = RayLauncher
     if find_spec("hydra_plugins.hydra_submitit_launcher"):

@@ -16,10 +16,11 @@ from hydra.core.utils import JobReturn, filter_overrides
 from hydra.errors import HydraException
 from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from collapse_lab.cli import sweep
+from collapse_lab.cli.launchers.cells import missing_stages, prepared
 from collapse_lab.cli.launchers.ends import end_of
 from collapse_lab.cli.launchers.jobs import Leaving, Shared
 from collapse_lab.cli.launchers.waves import Place, after, ancestors
@@ -35,6 +36,15 @@ INIT = ("submitit_folder", "max_num_timeout")  # what submitit's executor takes 
 MISSED = 3  # looks at the queue, one after the other, that do not find a job before it is called lost
 # Reasons of squeue for which a job waits until its request, or the cluster, is changed
 NEVER = frozenset({"PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints", "QOSMinGRES"})
+# What sbatch says where it reaches no controller, in lower case
+UNREACHABLE = (
+    "unknown host",
+    "unable to contact slurm controller",
+    "unable to establish config",  # of a node without slurm.conf
+    "could not establish a configuration source",
+    "connection refused",
+    "socket timed out",
+)
 SHARED = "that computes what it shares with other cells did"
 
 
@@ -99,7 +109,7 @@ class SlurmLauncher(BaseSubmititLauncher):  # type: ignore[misc]
             The job of each cell, by its number.
         """
         numbers = list(due)
-        waves = self._waves and len(due) > 1 and not self.config.dry_run
+        waves = self._waves and len(due) > 1
         shared = ancestors([self._missing(due[number]) for number in numbers]) if waves else []
         for one in shared:
             executor = self._executor([ids[place] for place in one.after], "-shared")
@@ -160,16 +170,7 @@ class SlurmLauncher(BaseSubmititLauncher):  # type: ignore[misc]
         Raises:
             UserError, HydraException, OmegaConfBaseException: the cell is refused.
         """
-        from collapse_lab.config.composing import checked
-        from collapse_lab.experiment import prepare
-
-        cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(line))
-        choices = {str(group): option for group, option in cfg.hydra.runtime.choices.items()}
-        overrides = list(cfg.hydra.overrides.task)
-        with open_dict(cfg):
-            del cfg["hydra"]
-            cfg.update(values)
-        return prepare(checked(cfg, overrides, choices))
+        return prepared(self.hydra_context, self.config, line, **values)
 
     def _missing(self, line: Sequence[str]) -> list[Place]:
         """Return the stages that a cell needs and the store does not hold; none of a cell that is refused.
@@ -177,10 +178,9 @@ class SlurmLauncher(BaseSubmititLauncher):  # type: ignore[misc]
         A login node may have no GPU. The keys of stages do not depend on the device.
         """
         try:
-            layout = self.prepared(line, device="cpu").layout
+            return missing_stages(self.prepared(line, device="cpu"))
         except (UserError, HydraException, OmegaConfBaseException):
             return []  # because the cell itself says why, and no other has to fail with it
-        return [(stage.kind, stage.key) for stage in layout.stages if stage.persist and not stage.ready]
 
     def _wait(self, jobs: Mapping[int, Any]) -> None:
         """Wait until every job has left its result, or is no longer in the queue."""
@@ -216,7 +216,7 @@ def _submitted(submit: Callable[[], list[Any]]) -> list[Any]:
     """Return submitted jobs.
 
     Raises:
-        UserError: sbatch refuses them.
+        UserError: sbatch refuses them, or reaches no controller.
     """
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
@@ -224,6 +224,11 @@ def _submitted(submit: Callable[[], list[Any]]) -> list[Any]:
         return submit()
     except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
         said = " ".join(str(getattr(error, "stderr", "") or error).split())
+        if any(words in said.lower() for words in UNREACHABLE):
+            raise UserError(
+                f"the controller of the cluster cannot be reached ({said}), whatever is asked for: see with scontrol "
+                "ping whether it answers on this node, and give the same command again then"
+            ) from error
         raise UserError(
             f"sbatch refuses a job ({said}); correct what hydra.launcher or COLLAPSE_LAB_PARTITION, _ACCOUNT, _GPUS, "
             "_CPUS, _MEMORY_GB and _MINUTES ask for (sinfo lists the partitions)"
