@@ -51,6 +51,8 @@ def scope(collection: Collection) -> str:
         values = list(dict.fromkeys(shown(group.knobs[knob]) for group in collection.seed_groups))
         listed = ", ".join(values[:8]) + (", …" if len(values) > 8 else "")
         parts.append(f"{title_of(knob)}: {listed}")
+    if collection.too:
+        parts.append(collection.too)
     return " · ".join(parts)
 
 
@@ -120,13 +122,14 @@ def _of_dose(collection: Collection, name: Name, what: str, knob: str) -> str:
     if len(known) < 2:
         return ""
     (lowest_dose, at_low), (highest_dose, at_high) = known[0], known[-1]
+    too = f" ({collection.too})" if collection.too else ""
     times = f": {at_high / at_low:.1f} times as much" if at_low > 0 and at_high / at_low >= 1.5 else ""
     apart = paired(highest_dose.runs, lowest_dose.runs, name.key).mean
     if apart is not None and apart.lo is not None and apart.hi is not None and apart.lo <= 0 <= apart.hi:
         times = ", which are not to be told apart"
     return (
         f"{what} was {number(at_low)} at {knob} {_dose(lowest_dose)} and "
-        f"{number(at_high)} at {knob} {_dose(highest_dose)}{times}{_floor(collection, name)}."
+        f"{number(at_high)} at {knob} {_dose(highest_dose)}{too}{times}{_floor(collection, name)}."
     )
 
 
@@ -136,7 +139,8 @@ def _of_sweep(collection: Collection, name: Name, what: str) -> str:
     if len(known) < 2:
         return ""
     (smallest, where_smallest), (largest, where_largest) = known[0], known[-1]
-    span = f"from {number(smallest)} at {where_smallest}, to {number(largest)} at {where_largest}"
+    too = f" ({collection.too})" if collection.too else ""
+    span = f"from {number(smallest)} at {where_smallest}, to {number(largest)} at {where_largest}{too}"
     return f"{what} ranged {span}{_floor(collection, name)}."
 
 
