@@ -102,7 +102,7 @@ def compose(collection: Collection, knobs: Sequence[str] = ()) -> list[Comparabl
         ComparableGroup(
             one,
             _sections(one, knobs if one in with_knobs else ()),
-            group_differences(first, runs) if runs is not first else (),
+            group_differences(runs, first) if runs is not first else (),
         )
         for one, runs in zip(collections, runs_of_groups, strict=True)
     ]

@@ -133,7 +133,7 @@ class Collection:
         first, *others = comparable_groups(self.runs)
         return [
             f"{_described(group)} must not be compared with {_described(first)}: "
-            f"{'; '.join(group_differences(first, group))}"
+            f"{'; '.join(group_differences(group, first))}"
             for group in others
         ]
 

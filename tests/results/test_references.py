@@ -55,7 +55,7 @@ def test_pages_say_it_too(collection: Collection) -> None:
 def test_numbers_of_the_two_kinds_are_not_compared() -> None:
     runs = [run(VALUES, 0), run(VALUES, 1, {"classifier": DRIFT})]
     assert len(comparable_groups(runs)) == 2
-    with pytest.raises(UserError, match="unseen: reference none against generation 0"):
+    with pytest.raises(UserError, match="with real rows here and with generation 0 there for unseen prompts"):
         require_comparable(runs, FID)
 
 
