@@ -12,6 +12,7 @@ from collapse_lab.results.settings import short, shown, title_of
 
 # A change below this share of the first value is called flat.
 FLAT = 0.05
+ENOUGH_SEEDS = 3  # with two, the 97.5 % quantile of Student's distribution is 12.7, and with three 4.3
 # Settings in the head of the page, and what it calls them
 NUMBERS = {
     "ratio": "ratio",
@@ -72,6 +73,21 @@ def settings_in_short(collection: Collection) -> str:
     return " · ".join(parts)
 
 
+def seeds_in_short(collection: Collection) -> str:
+    """Return a sentence where no configuration has the three seeds that an interval over seeds needs; else "".
+
+    Args:
+        collection: The runs of the page.
+    """
+    most = max(len({str(run.seed) for run in group.runs}) for group in collection.seed_groups)
+    if most >= ENOUGH_SEEDS:
+        return ""
+    needed = "Intervals over seeds need three seeds or more."
+    if most == 1:
+        return f"{needed} Here each configuration has one, so that intervals are over samples, if there are any."
+    return f"{needed} Here are two, of which an interval reaches 12.7 standard errors to either side."
+
+
 def headline(collection: Collection) -> list[str]:
     """Return the sentences of the headline.
 
@@ -124,9 +140,10 @@ def _of_dose(collection: Collection, name: Name, what: str, knob: str) -> str:
     (lowest_dose, at_low), (highest_dose, at_high) = known[0], known[-1]
     too = f" ({collection.too})" if collection.too else ""
     times = f": {at_high / at_low:.1f} times as much" if at_low > 0 and at_high / at_low >= 1.5 else ""
-    apart = paired(highest_dose.runs, lowest_dose.runs, name.key).mean
+    difference = paired(highest_dose.runs, lowest_dose.runs, name.key)
+    apart = difference.mean
     if apart is not None and apart.lo is not None and apart.hi is not None and apart.lo <= 0 <= apart.hi:
-        times = ", which are not to be told apart"
+        times = f", which {difference.n} seeds do not tell apart"
     return (
         f"{what} was {number(at_low)} at {knob} {_dose(lowest_dose)} and "
         f"{number(at_high)} at {knob} {_dose(highest_dose)}{too}{times}{_floor(collection, name)}."

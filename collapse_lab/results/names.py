@@ -118,10 +118,10 @@ class Name:
 
     @property
     def floor_of(self) -> tuple[str, str]:
-        """Return what its floor lies between: briefly for plots, and in words for sentences."""
+        """Return what its floor is and lies between: for plots, and in words for sentences."""
         if self.reference:
-            return f"{self.reference}, drawn twice", f"two draws of {self.reference}"
-        return "real vs real", "real against real"
+            return f"floor: {self.reference}, drawn twice", f"floor, two draws of {self.reference}"
+        return "floor: real against real", "floor, real against real"
 
     @property
     def space(self) -> str:
