@@ -55,7 +55,8 @@ class OpenModel:
             UserError: n is no number, there is no such prompt set, or it has fewer prompts than samples are asked for.
         """
         lab, step = self._chosen.lab, self._chosen.step
-        if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+        given: object = n  # because a caller may take n for the prompts
+        if isinstance(given, bool) or not isinstance(given, Integral) or n < 1:
             raise UserError(f"sample(n, subset) takes a number of samples, 1 or more, and got {n!r}; {OWN_PROMPTS}")
         name = lab.generated_by(step.model) if subset is None else subset
         _check_subset(name, lab.prompts.sets)
