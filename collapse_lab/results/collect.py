@@ -12,6 +12,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.results.comparable import comparable_groups, group_differences
 from collapse_lab.results.knobs import differing_settings, find_followers, find_knobs, frozen_value
 from collapse_lab.results.names import Name, base_names
+from collapse_lab.results.own_classes import with_summary
 from collapse_lab.results.references import with_reference
 from collapse_lab.results.run import Run, read_run
 from collapse_lab.results.settings import ABSENT, is_number, joined, labelled, sort_key, title_of
@@ -77,7 +78,7 @@ class Collection:
     def names(self) -> list[Name]:
         """Return every metric that any run has, key metrics first."""
         names = base_names({key for run in self.runs for record in run.records for key in record.metrics})
-        return [with_reference(name, self.runs) for name in names]
+        return [with_summary(with_reference(name, self.runs), self.runs) for name in names]
 
     @cached_property
     def floors(self) -> dict[str, tuple[float, float]]:

@@ -53,6 +53,7 @@ class Name:
             name, as in `b:novels/perplexity`, where a claim asks for one member.
         reference: what it compares with, such as "generation 0"; empty for real rows. It stands in the fingerprints
             of a run, and not in the name.
+        summary: what the class of an own metric says of itself in one line; empty for a quantity of the catalogue.
     """
 
     key: str
@@ -61,6 +62,7 @@ class Name:
     metric: str
     member: str = ""
     reference: str = field(default="", compare=False)
+    summary: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, name: str) -> Name:
