@@ -138,7 +138,7 @@ def _of_dose(collection: Collection, name: Name, what: str, knob: str) -> str:
     if len(known) < 2:
         return ""
     (lowest_dose, at_low), (highest_dose, at_high) = known[0], known[-1]
-    too = f" ({collection.too})" if collection.too else ""
+    too = f", where {collection.too}" if collection.too else ""
     times = f": {at_high / at_low:.1f} times as much" if at_low > 0 and at_high / at_low >= 1.5 else ""
     difference = paired(highest_dose.runs, lowest_dose.runs, name.key)
     apart = difference.mean
@@ -156,7 +156,7 @@ def _of_sweep(collection: Collection, name: Name, what: str) -> str:
     if len(known) < 2:
         return ""
     (smallest, where_smallest), (largest, where_largest) = known[0], known[-1]
-    too = f" ({collection.too})" if collection.too else ""
+    too = f", where {collection.too}" if collection.too else ""
     span = f"from {number(smallest)} at {where_smallest}, to {number(largest)} at {where_largest}{too}"
     return f"{what} ranged {span}{_floor(collection, name)}."
 

@@ -43,11 +43,14 @@ def find_knobs(runs: Sequence[Run]) -> tuple[str, ...]:
     Returns:
         The dotted names: the experiment's name first, then settings nearer to the root before deeper ones.
     """
+    differing = differing_settings(runs)
     knobs: list[str] = []
-    # Because the name of the experiment and settings near the root say most to a reader, they come first.
-    for key in differing_settings(runs):
+    # Of settings that tell the same runs apart, the first is the knob. Names near the root say most to a reader, and
+    # `ratio` is the dose, whose 0 is the control.
+    for key in sorted(differing, key=lambda key: (key != "name", key != "ratio")):
         if not _follows(runs, key, knobs):
             knobs.append(key)
+    knobs.sort(key=differing.index)
     needed = [knob for knob in knobs if not is_of_measured(runs, knob)]
     places = {(repr(run.seed), *(frozen_value(run, knob) for knob in needed)) for run in runs}
     return tuple(needed if len(places) == len(runs) else knobs)

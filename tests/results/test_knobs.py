@@ -55,11 +55,13 @@ def test_the_page_ascribes_no_difference_to_one_setting_where_others_differ_too(
     collection = gathered(unlike())
     too = "dataset, mixing and model differ too"
     assert collection.too == too
-    assert f"at ratio 0 and 2.6 at ratio 0.5 ({too})" in headline(collection)[0]
+    assert f"at ratio 0 and 2.6 at ratio 0.5, where {too}" in headline(collection)[0]
     assert scope(collection).endswith(f"ratio: 0, 0.5 · {too}")
     dose = section(collection)
     assert dose is not None
     assert f"A change need not come from ratio: {too}." in dose.note
+    beside = gathered([run({METRIC: [1.0, 2.0 + r]}, ratio=r, n_train=9 + 9 * r) for r in (0.0, 0.5)])
+    assert (beside.knobs, beside.followers, beside.too) == (("ratio",), ("n_train",), "n_train differs too")
     alone = gathered([run({METRIC: [1.0, 2.0 + r]}, ratio=r, mixing={"ratio": r, "alpha": r}) for r in (0.0, 0.5)])
     assert alone.too == ""
 
