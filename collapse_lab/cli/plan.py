@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from collapse_lab.experiment import Experiment
     from collapse_lab.storage.store import Size
 
+# What the table calls kinds of stages whose own names say little
+NAMES = {
+    "floor": "floor (real against real)",
+    "known": "reference rows, known to metrics",
+    "features_part": "features of a part of the real rows",
+}
+
 
 @dataclass
 class Kind:
@@ -165,8 +172,12 @@ def _is_complete(experiment: Experiment) -> bool:
 
 
 def _label(stage: Stage) -> str:
-    steps = stage.facts.get("steps")
-    return f"{stage.kind} of {steps:,} steps" if isinstance(steps, int) else stage.kind
+    from collapse_lab.engine.drift import REFERENCE  # because the import of torch takes longer than --help may take
+
+    if stage.kind == "floor" and REFERENCE in stage.facts["rows"]:
+        return f"floor ({REFERENCE}, drawn twice)"
+    steps, name = stage.facts.get("steps"), NAMES.get(stage.kind, stage.kind)
+    return f"{name} of {steps:,} steps" if isinstance(steps, int) else name
 
 
 def _table(kinds: Mapping[str, Kind]) -> Table:

@@ -118,6 +118,9 @@ def _cause(path: str, error: Exception) -> str:
     if path in MOVED:
         return f"it is called {MOVED[path]} now; correct the yaml"
     said = " ".join(str(error).split())
+    top = path.partition(".")[0]
+    if isinstance(error, ModuleNotFoundError) and error.name == top:
+        return f"{said}; put the folder that holds '{top}' on PYTHONPATH, as for the run, or install its package"
     return said if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {said}"
 
 

@@ -33,7 +33,8 @@ def settings(collection: Collection) -> Section:
     shared = {key: value for key, value in shared.items() if key not in IGNORED_SETTINGS}
     text = yaml.safe_dump(shared, sort_keys=False, allow_unicode=True, width=100)
     several = len(collection.runs) > 1
-    note = "All runs share these settings. The table “Runs” shows the settings that differ." if several else ""
+    told = "The table “Runs” shows the settings that tell the runs apart, and its CSV all that differ."
+    note = f"All runs share these settings. {told}" if several else ""
     return Section("Configuration", "text.html.j2", {"text": text}, note, folded=True)
 
 

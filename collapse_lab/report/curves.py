@@ -107,7 +107,7 @@ def mark_floor(ax: Axes, span: tuple[float, float], label: str) -> None:
     Args:
         ax: The axes to draw on.
         span: The (smallest, largest) value of the floor.
-        label: What the floor lies between, such as "real vs real".
+        label: What the floor lies between, such as "floor: real against real".
     """
     level = sum(span) / 2
     if span[1] > span[0]:

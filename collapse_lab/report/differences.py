@@ -17,7 +17,7 @@ from collapse_lab.results.multiplicity import holm
 from collapse_lab.results.names import Name
 from collapse_lab.results.paired import Difference, controls, paired
 from collapse_lab.results.series import evenly
-from collapse_lab.results.settings import short, title_of
+from collapse_lab.results.settings import joined, short, title_of
 from collapse_lab.types import Estimate
 
 MOST_PANELS = 6
@@ -122,7 +122,9 @@ def _what_is_subtracted(collection: Collection, compared: Sequence[GroupAndContr
         control_label = f"{short(collection.dose)} 0 with the same other settings"
     else:
         control_label = compared[0][1].label
-    return f"Each configuration minus its control, which is {control_label}."
+    named = joined([title_of(knob) for knob in collection.knobs])
+    too = f" A difference need not come from {named} alone: {collection.too}." if collection.too else ""
+    return f"Each configuration minus its control, which is {control_label}.{too}"
 
 
 def _meaning_of_right(name: Name) -> str:

@@ -59,6 +59,8 @@ def section(collection: Collection) -> Section | None:
     if not plots:
         return None
     notes = [f"Each metric at the last generation of a chain, for each value of {short(knob)}."]
+    if collection.too:
+        notes.append(f"A change need not come from {short(knob)}: {collection.too}.")
     if any(len(group.runs) > 1 for group in collection.seed_groups):
         notes.append("Points are means over seeds, and bars are their 95\u00a0% t-intervals.")
     else:

@@ -136,7 +136,7 @@ def _row(collection: Collection, run: Run, record: Record) -> dict[str, Any]:
     return {
         "experiment": run.name,
         "signature": run.signature,
-        **{knob: run.flat.get(knob, "") for knob in collection.knobs if knob != "name"},
+        **{setting: run.flat.get(setting, "") for setting in collection.settings if setting != "name"},
         "seed": run.seed,
         "generation": record.generation,
         "model": record.model,

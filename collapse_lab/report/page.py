@@ -25,7 +25,7 @@ from collapse_lab.report import (
 )
 from collapse_lab.report.section import Section, environment
 from collapse_lab.report.style import used_inks
-from collapse_lab.report.summary import headline, scope, settings_in_short
+from collapse_lab.report.summary import headline, scope, seeds_in_short, settings_in_short
 from collapse_lab.results.collect import Collection, gathered
 from collapse_lab.results.comparable import comparable_groups, group_differences
 from collapse_lab.results.run import Run
@@ -102,7 +102,7 @@ def compose(collection: Collection, knobs: Sequence[str] = ()) -> list[Comparabl
         ComparableGroup(
             one,
             _sections(one, knobs if one in with_knobs else ()),
-            group_differences(first, runs) if runs is not first else (),
+            group_differences(runs, first) if runs is not first else (),
         )
         for one, runs in zip(collections, runs_of_groups, strict=True)
     ]
@@ -162,6 +162,9 @@ def write_figures(groups: Sequence[ComparableGroup], folder: Path) -> list[Path]
 def render(groups: Sequence[ComparableGroup]) -> str:
     """Return the page as HTML."""
     contexts = [_context(group) for group in groups]
+    told = [seeds_in_short(group.collection) for group in groups]
+    for i, context in enumerate(contexts):
+        context["seeds"] = "" if told[i] in told[:i] else told[i]  # because the page says it once
     bodies = "".join(body for context in contexts for _, body in context["sections"])
     return (
         environment()

@@ -52,6 +52,8 @@ def section(collection: Collection, knobs: Sequence[str] = ()) -> Section | None
         return None
     across, up = map(short, axes)
     notes = [f"Each metric at the last generation of a chain, over {across} and {up}.", "Bright is better."]
+    if collection.too:
+        notes.append(f"A change need not come from these alone: {collection.too}.")
     notes.append(strip_note(any(len(group.runs) > 1 for group in collection.seed_groups)))
     if len(facets) > len(labels):
         notes.append(f"{len(labels)} of {len(facets)} settings of {_others(collection, axes)} are drawn.")

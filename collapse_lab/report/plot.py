@@ -32,17 +32,19 @@ class Caption:
         title: What the plot shows, e.g. "Recall".
         where: The prompt set, e.g. "unseen prompts"; "" for all prompts.
         note: A second line, e.g. "classifier features · higher is better".
+        summary: A third line, which the page alone shows: what the class of an own metric says of itself.
     """
 
     title: str
     where: str = ""
     note: str = ""
+    summary: str = ""
 
     @classmethod
     def of(cls, name: Name) -> Caption:
-        """Return the caption of a metric."""
+        """Return the caption of a metric; that of an own metric has the first line of its class's docstring."""
         better = name.better and f"{name.better} is better"
-        return cls(name.title, name.where, " · ".join(filter(None, (name.space, better))))
+        return cls(name.title, name.where, " · ".join(filter(None, (name.space, better))), name.summary)
 
     @property
     def line(self) -> str:

@@ -12,6 +12,7 @@ from collapse_lab.results.settings import short, shown, title_of
 
 # A change below this share of the first value is called flat.
 FLAT = 0.05
+ENOUGH_SEEDS = 3  # with two, the 97.5 % quantile of Student's distribution is 12.7, and with three 4.3
 # Settings in the head of the page, and what it calls them
 NUMBERS = {
     "ratio": "ratio",
@@ -51,6 +52,8 @@ def scope(collection: Collection) -> str:
         values = list(dict.fromkeys(shown(group.knobs[knob]) for group in collection.seed_groups))
         listed = ", ".join(values[:8]) + (", …" if len(values) > 8 else "")
         parts.append(f"{title_of(knob)}: {listed}")
+    if collection.too:
+        parts.append(collection.too)
     return " · ".join(parts)
 
 
@@ -68,6 +71,21 @@ def settings_in_short(collection: Collection) -> str:
     parts = [f"{group} {str(target).rpartition('.')[2]}" for group, target in classes if target is not None]
     parts += [f"{title} {shown(shared[key])}" for key, title in NUMBERS.items() if shared.get(key) is not None]
     return " · ".join(parts)
+
+
+def seeds_in_short(collection: Collection) -> str:
+    """Return a sentence where no configuration has the three seeds that an interval over seeds needs; else "".
+
+    Args:
+        collection: The runs of the page.
+    """
+    most = max(len({str(run.seed) for run in group.runs}) for group in collection.seed_groups)
+    if most >= ENOUGH_SEEDS:
+        return ""
+    needed = "Intervals over seeds need three seeds or more."
+    if most == 1:
+        return f"{needed} Here each configuration has one, so that intervals are over samples, if there are any."
+    return f"{needed} Here are two, of which an interval reaches 12.7 standard errors to either side."
 
 
 def headline(collection: Collection) -> list[str]:
@@ -120,13 +138,15 @@ def _of_dose(collection: Collection, name: Name, what: str, knob: str) -> str:
     if len(known) < 2:
         return ""
     (lowest_dose, at_low), (highest_dose, at_high) = known[0], known[-1]
+    too = f", where {collection.too}" if collection.too else ""
     times = f": {at_high / at_low:.1f} times as much" if at_low > 0 and at_high / at_low >= 1.5 else ""
-    apart = paired(highest_dose.runs, lowest_dose.runs, name.key).mean
+    difference = paired(highest_dose.runs, lowest_dose.runs, name.key)
+    apart = difference.mean
     if apart is not None and apart.lo is not None and apart.hi is not None and apart.lo <= 0 <= apart.hi:
-        times = ", which are not to be told apart"
+        times = f", which {difference.n} seeds do not tell apart"
     return (
         f"{what} was {number(at_low)} at {knob} {_dose(lowest_dose)} and "
-        f"{number(at_high)} at {knob} {_dose(highest_dose)}{times}{_floor(collection, name)}."
+        f"{number(at_high)} at {knob} {_dose(highest_dose)}{too}{times}{_floor(collection, name)}."
     )
 
 
@@ -136,7 +156,8 @@ def _of_sweep(collection: Collection, name: Name, what: str) -> str:
     if len(known) < 2:
         return ""
     (smallest, where_smallest), (largest, where_largest) = known[0], known[-1]
-    span = f"from {number(smallest)} at {where_smallest}, to {number(largest)} at {where_largest}"
+    too = f", where {collection.too}" if collection.too else ""
+    span = f"from {number(smallest)} at {where_smallest}, to {number(largest)} at {where_largest}{too}"
     return f"{what} ranged {span}{_floor(collection, name)}."
 
 

@@ -10,13 +10,16 @@ from typing import Any
 
 from collapse_lab.errors import UserError
 from collapse_lab.results.comparable import comparable_groups, group_differences
-from collapse_lab.results.knobs import find_knobs, frozen_value
+from collapse_lab.results.knobs import differing_settings, find_followers, find_knobs, frozen_value
 from collapse_lab.results.names import Name, base_names
+from collapse_lab.results.own_classes import with_summary
 from collapse_lab.results.references import with_reference
 from collapse_lab.results.run import Run, read_run
-from collapse_lab.results.settings import ABSENT, is_number, joined, labelled, sort_key
+from collapse_lab.results.settings import ABSENT, is_number, joined, labelled, sort_key, title_of
 from collapse_lab.storage.formats import FORMAT
 from collapse_lab.storage.ledger import problems, runs_below
+
+MOST_FOLLOWERS = 4  # settings that one sentence names
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,27 @@ class Collection:
     unreadable: tuple[str, ...] = ()
 
     @cached_property
+    def settings(self) -> tuple[str, ...]:
+        """Return the dotted names of all settings in which the runs differ, the knobs among them; the seed is none."""
+        return differing_settings(self.runs)
+
+    @cached_property
+    def followers(self) -> tuple[str, ...]:
+        """Return the settings that differ along with the knobs, as `knobs.find_followers` does."""
+        return find_followers(self.runs, self.knobs)
+
+    @property
+    def too(self) -> str:
+        """Return in words what differs along with the knobs, e.g. "mixing and n_train differ too"; "" for nothing."""
+        names = list(dict.fromkeys(map(title_of, self.followers)))
+        listed = names if len(names) <= MOST_FOLLOWERS else [*names[: MOST_FOLLOWERS - 1], "others"]
+        return f"{joined(listed)} {'differs' if len(names) == 1 else 'differ'} too" if names else ""
+
+    @cached_property
     def names(self) -> list[Name]:
         """Return every metric that any run has, key metrics first."""
         names = base_names({key for run in self.runs for record in run.records for key in record.metrics})
-        return [with_reference(name, self.runs) for name in names]
+        return [with_summary(with_reference(name, self.runs), self.runs) for name in names]
 
     @cached_property
     def floors(self) -> dict[str, tuple[float, float]]:
@@ -114,7 +134,7 @@ class Collection:
         first, *others = comparable_groups(self.runs)
         return [
             f"{_described(group)} must not be compared with {_described(first)}: "
-            f"{'; '.join(group_differences(first, group))}"
+            f"{'; '.join(group_differences(group, first))}"
             for group in others
         ]
 

@@ -3,46 +3,46 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collapse_lab.errors import UserError
 from collapse_lab.results.names import Name
 from collapse_lab.results.run import Run
+from collapse_lab.results.unlike import METRICS, Place, sentence, values_by_place
 
 Fingerprints = Mapping[str, Mapping[str, Any]]
 
 
 def differences(a: Fingerprints, b: Fingerprints) -> list[str]:
-    """Return what differs in the feature spaces that both fingerprints have.
+    """Return what differs in the feature spaces, prompt sets and metrics that both fingerprints have.
 
-    A feature space, or a prompt set of it, that only one of them has is no difference: no number of the one is
-    compared with a number of the other.
+    What only one of them has is no difference: no number of the one is compared with a number of the other.
 
     Args:
-        a: The fingerprint of each feature space of one run.
-        b: The same of another run.
+        a: The fingerprint of each feature space of one run, "here" in the sentences.
+        b: The same of another run, "there" in the sentences.
 
     Returns:
-        One sentence for each difference, e.g. "classifier, seen: n 600 against 64".
+        One sentence for each difference, e.g. "floors rest on 63 rows here and on 200 there".
     """
-    first, second = _values_by_place(a), _values_by_place(b)
-    return [
-        f"{place}: {key} {_shown(first[place].get(key))} against {_shown(second[place].get(key))}"
-        for place in first
-        if place in second
-        for key in dict.fromkeys([*first[place], *second[place]])
-        if first[place].get(key) != second[place].get(key)
-    ]
+    here, there = values_by_place(a), values_by_place(b)
+    found = (
+        sentence(place, key, here[place].get(key), there[place].get(key))
+        for place in here
+        if place in there
+        for key in dict.fromkeys([*here[place], *there[place]])
+        if here[place].get(key) != there[place].get(key)
+    )
+    return list(dict.fromkeys(found))  # because feature spaces share the sizes and the settings of metrics
 
 
 def comparable_groups(runs: Sequence[Run]) -> list[tuple[Run, ...]]:
     """Divide runs into groups, so that any two values of one metric within a group may be compared.
 
-    A run joins the first group whose fingerprints agree with its own in all feature spaces that they share. Runs with
-    the most feature spaces are placed first: a run with few spaces may fit into several groups, and must not bring
-    two groups together that differ. A run without fingerprints joins the first group.
+    A run joins the first group whose fingerprints agree with its own in all feature spaces, prompt sets and
+    metrics that they share. Runs with the most of these are placed first: a run with few may fit into several groups,
+    and must not bring two groups together that differ. A run without fingerprints joins the first group.
 
     Args:
         runs: The runs to divide.
@@ -51,10 +51,10 @@ def comparable_groups(runs: Sequence[Run]) -> list[tuple[Run, ...]]:
         The groups. Groups, and the runs within them, keep the order of `runs`.
     """
     texts_of_runs = [
-        {place: json.dumps(values, sort_keys=True) for place, values in _values_by_place(run.fingerprints).items()}
+        {place: json.dumps(values, sort_keys=True) for place, values in values_by_place(run.fingerprints).items()}
         for run in runs
     ]
-    texts_of_groups: list[dict[str, str]] = []
+    texts_of_groups: list[dict[Place, str]] = []
     group_of_run = [0] * len(runs)
     for i in sorted(range(len(runs)), key=lambda i: -len(texts_of_runs[i])):
         fitting = (
@@ -74,8 +74,8 @@ def group_differences(group: Sequence[Run], other: Sequence[Run]) -> list[str]:
     """Return what differs between two of the `comparable_groups`.
 
     Args:
-        group: The runs of one group.
-        other: The runs of the other group.
+        group: The runs of one group, "here" in the sentences.
+        other: The runs of the other group, "there" in the sentences.
 
     Returns:
         The `differences` of the first pair of runs that has any; empty where no pair has one.
@@ -85,44 +85,36 @@ def group_differences(group: Sequence[Run], other: Sequence[Run]) -> list[str]:
 
 
 def require_comparable(runs: Sequence[Run], metric: str) -> None:
-    """Check that the feature space of a metric is the same in all runs that have it.
+    """Check that the feature space of a metric, and its settings, are the same in all runs that have it.
 
-    A probe has no feature space, so it always passes.
+    The settings of other metrics do not matter. A number such as `precision`, which has another name than the metric
+    that measures it, may be of any metric, so all that two runs share must agree. A probe has no feature space, so it
+    always passes.
 
     Args:
         runs: The runs whose values are to be compared.
         metric: The metric's name in the ledger.
 
     Raises:
-        UserError: Two runs differ in the feature space of the metric; the message says how.
+        UserError: Two runs differ in the feature space or the settings of the metric; the message says how.
     """
-    space = Name.of(metric).features
-    runs_with_space = [run for run in runs if space in run.fingerprints]
+    name = Name.of(metric)
+    runs_with_space = [run for run in runs if name.features in run.fingerprints]
     for run in runs_with_space[1:]:
         first = runs_with_space[0]
-        found = differences({space: first.fingerprints[space]}, run.fingerprints)
+        found = differences(*({name.features: _relevant(one, name)} for one in (first, run)))
         if found:
             raise UserError(
-                f"'{metric}' of {first.name} {first.signature} and {run.name} {run.signature} must not be compared, "
-                f"because their features differ ({'; '.join(found)}). Give runs that were measured with the same "
-                "features, or measure one of these runs again with the features of the other"
+                f"'{metric}' of {first.name} {first.signature} (here) and {run.name} {run.signature} (there) must not "
+                f"be compared, because {'; '.join(found)}. Give runs that were measured in the same way, or measure "
+                "one of these runs again as the other was"
             )
 
 
-def _values_by_place(fingerprints: Mapping[str, Any], prefix: str = "") -> dict[str, dict[str, Any]]:
-    """Return the values that are no mappings, by the place of their mapping: "classifier", "classifier, seen"."""
-    by_place: dict[str, dict[str, Any]] = {}
-    plain_values = {key: value for key, value in fingerprints.items() if not isinstance(value, Mapping)}
-    if prefix and plain_values:
-        by_place[prefix] = plain_values
-    for key, value in fingerprints.items():
-        if isinstance(value, Mapping):
-            by_place |= _values_by_place(value, f"{prefix}, {key}" if prefix else key)
-    return by_place
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "none"
-    text = str(value)
-    return f"{text[:6]}…" if re.fullmatch(r"[0-9a-f]{12,}", text) else text
+def _relevant(run: Run, name: Name) -> Mapping[str, Any]:
+    """Return the fingerprint of the feature space of a name, without the metrics that it is not of."""
+    fingerprint = run.fingerprints[name.features]
+    metrics = fingerprint.get(METRICS)
+    if not isinstance(metrics, Mapping) or name.metric not in metrics:
+        return fingerprint
+    return {**fingerprint, METRICS: {name.metric: metrics[name.metric]}}

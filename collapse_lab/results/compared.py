@@ -11,14 +11,17 @@ from collapse_lab.errors import UserError
 from collapse_lab.results.collect import Collection, collect, gathered
 from collapse_lab.results.comparable import comparable_groups, require_comparable
 from collapse_lab.results.intervals import of_mean, p_of_mean
+from collapse_lab.results.knobs import differing_settings, is_of_measured
 from collapse_lab.results.multiplicity import holm
 from collapse_lab.results.names import Name, base_names
 from collapse_lab.results.paired import controls
 from collapse_lab.results.run import Run
+from collapse_lab.results.settings import ABSENT, joined, labelled, plain
 
 if TYPE_CHECKING:
     import pandas as pd
 
+LENGTHS = ("name", "generations")  # a longer chain has the same generations, and a name changes no number
 LAST = -1  # stands for the last generation of those that most pairs have
 KEYS = ("generation", "model", "name", "subset", "features", "metric")
 NUMBERS = ("value", "other", "difference", "lo", "hi", "n", "p", "p_holm")
@@ -42,8 +45,8 @@ def compare(
         generation: the generation; -1 takes the last of those that most pairs have, None takes every one, a row each.
 
     Raises:
-        UserError: a path is missing, several runs of a side have one seed, no seed is on both sides, or the features
-            behind a number differ.
+        UserError: a path is missing, several runs of a side have one seed, runs of a side differ in a setting, no seed
+            is on both sides, or the features behind a number differ.
     """
     sides = [collect([Path(path) for path in _listed(side)]).runs for side in (runs, control)]
     return compared(_paired(*sides), generation)
@@ -71,7 +74,7 @@ def compared(pairs: Sequence[Pair], generation: int | None = LAST) -> pd.DataFra
 def from_controls(collection: Collection) -> pd.DataFrame:
     """Return how each configuration of a sweep differs from its control, as `compare` does, at the last generation.
 
-    The settings of a configuration stand in columns before the others, and those of its control are named `control`.
+    Every setting in which the runs differ has a column before the others. `control` names the settings of the control.
 
     Args:
         collection: the runs of a sweep.
@@ -81,14 +84,16 @@ def from_controls(collection: Collection) -> pd.DataFrame:
     """
     import pandas as pd
 
-    found, knobs = [], list(collection.knobs)
+    found, columns = [], list(collection.settings)
     for runs in comparable_groups(collection.runs):
         one = gathered(runs)
+        named = (*one.knobs, *one.followers)
         for group, control in zip(one.seed_groups, controls(one), strict=True):
             pairs = [(run, other) for run in group.runs for other in control.runs if run.seed == other.seed]
             if group is not control and pairs:
-                settings = [group.runs[0].flat.get(knob) for knob in knobs]
-                found += [[*settings, control.label, *row] for row in _rows(pairs, LAST)]
+                settings = [plain(group.runs[0].flat.get(name)) for name in columns]
+                label = labelled({name: control.runs[0].flat.get(name, ABSENT) for name in named})
+                found += [[*settings, label, *row] for row in _rows(pairs, LAST)]
     if not found:
         raise UserError(
             "no configuration has a control to be compared with: give the runs of a sweep, such as ratio=0,0.1,1, "
@@ -96,7 +101,7 @@ def from_controls(collection: Collection) -> pd.DataFrame:
         )
     adjusted = holm([row[-1] for row in found])
     rows = [[*row, p] for row, p in zip(found, adjusted, strict=True)]
-    return pd.DataFrame(rows, columns=[*knobs, "control", *KEYS, *NUMBERS])
+    return pd.DataFrame(rows, columns=[*columns, "control", *KEYS, *NUMBERS])
 
 
 def _rows(pairs: Sequence[Pair], generation: int | None) -> list[list[Any]]:
@@ -151,6 +156,14 @@ def _paired(runs: Sequence[Run], control: Sequence[Run]) -> list[Pair]:
             raise UserError(
                 f"{len(seeds)} runs have {len(set(seeds))} different seeds: give the runs of one configuration, one "
                 "for each seed; `collapse-lab report PATH --differences FILE` compares the configurations of a sweep"
+            )
+        differing = [
+            name for name in differing_settings(side) if name not in LENGTHS and not is_of_measured(side, name)
+        ]
+        if differing:
+            raise UserError(
+                f"the runs of one side differ in {joined(differing)} besides the seed, so that their mean is of no "
+                "configuration: give the runs of one configuration, one for each seed"
             )
     partners = {run.seed: run for run in control}
     pairs = [(run, partners[run.seed]) for run in runs if run.seed in partners]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from collapse_lab.results.collect import Collection, collect
 from collapse_lab.results.names import Name, base_names
 from collapse_lab.results.run import Run
+from collapse_lab.results.settings import plain
 from collapse_lab.types import Record
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ NUMBER = ("name", "subset", "features", "metric", "value", "lo", "hi", "floor", 
 def frame(paths: Sequence[Path | str] | Path | str) -> pd.DataFrame:
     """Return every number of every generation of some runs, a row each.
 
-    The columns are `experiment`, `signature`, the settings in which the runs differ by their dotted names (such as
-    `ratio`), `seed`, `generation`, `model` and `status`; then `name` (as the ledger has it) with its parts `subset`,
-    `features` and `metric`; then `value`, the 95 % interval `lo` to `hi`, the `floor` of real against real, and what
-    theory expects (`theory`). A number that is not known is NaN. `DataFrame.to_parquet` and `to_csv` write the table.
+    The columns are `experiment`, `signature`, every setting in which the runs differ by its dotted name (such as
+    `ratio` or `model._target_`; a list is written as text), `seed`, `generation`, `model` and `status`; then `name` (as
+    the ledger has it) with its parts `subset`, `features` and `metric`; then `value`, the 95 % interval `lo` to `hi`,
+    the `floor` of real against real, and what theory expects (`theory`). A number that is not known is NaN.
+    `DataFrame.to_parquet` and `to_csv` write the table.
 
     Args:
         paths: run folders, or folders of runs; one of them or several.
@@ -41,18 +43,18 @@ def of_collection(collection: Collection) -> pd.DataFrame:
     """Return every number of a collection, a row each, as `frame` does."""
     import pandas as pd  # because the report needs none of it
 
-    knobs = [knob for knob in collection.knobs if knob not in ("name", "seed")]
-    rows = [row for run in collection.runs for record in run.records for row in _rows(run, record, knobs)]
-    columns = [*PLACE[:2], *knobs, *PLACE[2:], *NUMBER]
+    settings = [setting for setting in collection.settings if setting != "name"]
+    rows = [row for run in collection.runs for record in run.records for row in _rows(run, record, settings)]
+    columns = [*PLACE[:2], *settings, *PLACE[2:], *NUMBER]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _rows(run: Run, record: Record, knobs: Sequence[str]) -> Iterator[list[Any]]:
+def _rows(run: Run, record: Record, settings: Sequence[str]) -> Iterator[list[Any]]:
     """Yield a row for each number of one line of the ledger."""
     place = [
         run.name,
         run.signature,
-        *(run.flat.get(knob) for knob in knobs),
+        *(plain(run.flat.get(setting)) for setting in settings),
         run.seed,
         record.generation,
         record.model,

@@ -1,4 +1,4 @@
-"""The knobs of some runs: the settings that differ between the runs and do not merely follow another setting."""
+"""The settings that differ between some runs, and the knobs: those of them that do not merely follow another one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Hashable, Sequence
 
 from collapse_lab.results.run import Run
 
+MEASURED = ("features", "metrics", "probes")  # the groups whose nodes measure a run and do not change it
 
-def find_knobs(runs: Sequence[Run]) -> tuple[str, ...]:
-    """Return the dotted names of the settings that differ between runs, the seed and followers left out.
 
-    A setting follows others where its value can be told from theirs in every run.
+def differing_settings(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Return the dotted names of all settings that differ between runs, the seed left out.
+
+    A setting that repeats the setting of the root with its name (`mixing.ratio` repeats `ratio`) is left out.
 
     Args:
         runs: The runs to compare.
@@ -21,18 +23,69 @@ def find_knobs(runs: Sequence[Run]) -> tuple[str, ...]:
     keys = {key for run in runs for key in run.flat}
     differing = [key for key in keys if len({frozen_value(run, key) for run in runs}) > 1]
     # A setting that repeats the seed in every run is the seed, so leave it out. A setting that only goes along with
-    # the seed (each value has seeds of its own) is a knob: runs that differ in it must not share a seed group.
+    # the seed (each value has seeds of its own) is no repetition: runs that differ in it must not share a seed group.
     differing = [
         key for key in differing if not (key.endswith("seed") and all(run.flat.get(key) == run.seed for run in runs))
     ]
-    # A resolved configuration repeats a shortcut of the root in deeper settings, so prefer the name nearest to the
-    # root.
-    differing.sort(key=lambda key: (key != "name", key.count("."), key))
+    differing = [key for key in differing if not (_is_repeated(runs, key) or _is_filled(runs, key))]
+    return tuple(sorted(differing, key=lambda key: (key != "name", key.count("."), key)))
+
+
+def find_knobs(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Return the dotted names of the settings that differ between runs, the seed and followers left out.
+
+    A setting follows others where its value can be told from theirs in every run. That only some runs have a metric,
+    a feature space or a probe tells no runs apart, unless two of them are alike in everything else, the seed included.
+
+    Args:
+        runs: The runs to compare.
+
+    Returns:
+        The dotted names: the experiment's name first, then settings nearer to the root before deeper ones.
+    """
+    differing = differing_settings(runs)
     knobs: list[str] = []
-    for key in differing:
+    # Of settings that tell the same runs apart, the first is the knob. Names near the root say most to a reader, and
+    # `ratio` is the dose, whose 0 is the control.
+    for key in sorted(differing, key=lambda key: (key != "name", key != "ratio")):
         if not _follows(runs, key, knobs):
             knobs.append(key)
-    return tuple(knobs)
+    knobs.sort(key=differing.index)
+    needed = [knob for knob in knobs if not is_of_measured(runs, knob)]
+    places = {(repr(run.seed), *(frozen_value(run, knob) for knob in needed)) for run in runs}
+    return tuple(needed if len(places) == len(runs) else knobs)
+
+
+def find_followers(runs: Sequence[Run], knobs: Sequence[str]) -> tuple[str, ...]:
+    """Return the settings that differ along with the knobs, so that a difference need not come from the knobs alone.
+
+    The arguments of a class are left out where the class differs. What measures the runs, and a setting below the root
+    that repeats a knob by another name, is left out too. Where the experiment's name is a knob, it stands for all.
+
+    Args:
+        runs: The runs.
+        knobs: The knobs of these runs.
+    """
+    if "name" in knobs:
+        return ()
+    differing = [key for key in differing_settings(runs) if not is_of_measured(runs, key)]
+    classes = [key.removesuffix("_target_") for key in (*knobs, *differing) if key.endswith("._target_")]
+    return tuple(
+        key
+        for key in differing
+        if key not in (*knobs, "name")
+        and not any(key.startswith(node) and key != f"{node}_target_" for node in classes)
+        and not any("." in key and _is_equal(runs, key, knob) for knob in knobs)
+    )
+
+
+def is_of_measured(runs: Sequence[Run], key: str) -> bool:
+    """Return whether a setting belongs to a metric, a feature space or a probe that has it alike wherever it is."""
+    group, *node = key.split(".")[:2]
+    if group not in MEASURED or not node:
+        return False
+    having = [run for run in runs if f"{group}.{node[0]}._target_" in run.flat]
+    return len(having) < len(runs) and len({frozen_value(run, key) for run in having}) == 1
 
 
 def frozen_value(run: Run, key: str) -> Hashable:
@@ -56,3 +109,20 @@ def _determined(runs: Sequence[Run], key: str, by: Sequence[str]) -> bool:
     return len({(by_value, frozen_value(run, key)) for by_value, run in zip(values, runs, strict=True)}) == len(
         set(values)
     )
+
+
+def _is_repeated(runs: Sequence[Run], key: str) -> bool:
+    """Return whether a setting below the root has, in all runs that have it, the value of its name at the root."""
+    root = key.rpartition(".")[2]
+    return root != key and any(root in run.flat for run in runs) and _is_equal(runs, key, root)
+
+
+def _is_equal(runs: Sequence[Run], key: str, other: str) -> bool:
+    """Return whether a setting has the value of another one in all runs that have it."""
+    return all(other in run.flat and run.flat[key] == run.flat[other] for run in runs if key in run.flat)
+
+
+def _is_filled(runs: Sequence[Run], key: str) -> bool:
+    """Return whether a setting is an empty mapping, which other runs fill with settings that stand for themselves."""
+    empty = all(run.flat[key] == {} for run in runs if key in run.flat)
+    return empty and any(name.startswith(f"{key}.") for run in runs for name in run.flat)

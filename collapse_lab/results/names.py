@@ -53,6 +53,7 @@ class Name:
             name, as in `b:novels/perplexity`, where a claim asks for one member.
         reference: what it compares with, such as "generation 0"; empty for real rows. It stands in the fingerprints
             of a run, and not in the name.
+        summary: what the class of an own metric says of itself in one line; empty for a quantity of the catalogue.
     """
 
     key: str
@@ -61,6 +62,7 @@ class Name:
     metric: str
     member: str = ""
     reference: str = field(default="", compare=False)
+    summary: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, name: str) -> Name:
@@ -118,10 +120,10 @@ class Name:
 
     @property
     def floor_of(self) -> tuple[str, str]:
-        """Return what its floor lies between: briefly for plots, and in words for sentences."""
+        """Return what its floor is and lies between: for plots, and in words for sentences."""
         if self.reference:
-            return f"{self.reference}, drawn twice", f"two draws of {self.reference}"
-        return "real vs real", "real against real"
+            return f"floor: {self.reference}, drawn twice", f"floor, two draws of {self.reference}"
+        return "floor: real against real", "floor, real against real"
 
     @property
     def space(self) -> str:

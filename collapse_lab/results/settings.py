@@ -18,6 +18,8 @@ IGNORED_SETTINGS = (
     "signature",
     "format",
 )
+# The same of settings within a node: how cells share programs, and how often a checkpoint is written
+IGNORED_PLACES = ("trainer.pack", "trainer.checkpoint_minutes")
 SCHEDULED = ("by_generation", "first", "exponent")  # the keys of a value that changes over the generations
 ABSENT = "–"  # stands for the value of a setting that a run does not have
 
@@ -31,7 +33,8 @@ def flattened(config: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         The value of each setting by its dotted name, e.g. `{"model.guidance_scale": 2}`.
     """
-    return dict(_flatten({key: value for key, value in config.items() if key not in IGNORED_SETTINGS}))
+    flat = _flatten({key: value for key, value in config.items() if key not in IGNORED_SETTINGS})
+    return {key: value for key, value in flat if key not in IGNORED_PLACES}
 
 
 def labelled(knobs: Mapping[str, Any]) -> str:
@@ -49,6 +52,11 @@ def shown(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(shown, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def plain(value: Any) -> Any:
+    """Return the value of a setting as a cell of a table holds it: a list or a mapping becomes text."""
+    return str(value) if isinstance(value, list | dict) else value
 
 
 def short(knob: str) -> str:

@@ -161,7 +161,7 @@ def _check_family(run: Run, member: str) -> None:
     able = [option for option, other in targets.items() if hasattr(import_target(other, option), "export")]
     raise UserError(
         f"model={own} is nothing that another library opens; give a run of one of these families: "
-        f"{', '.join(sorted(able))}"
+        f"{', '.join(sorted(able))}; or give --samples, which writes the pictures or texts of any family"
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collapse_lab.engine.payloads import samples_of
-from collapse_lab.errors import UserError, did_you_mean
+from collapse_lab.errors import UserError
 from collapse_lab.results.collect import gathered
 from collapse_lab.results.compared import compared
 from collapse_lab.results.frames import of_collection
@@ -22,6 +23,8 @@ from collapse_lab.types import GenerativeModel, Record, Samples
 if TYPE_CHECKING:
     import pandas as pd
 
+OWN_PROMPTS = "own prompts go to the pipeline that `collapse-lab export RUN --generation G --to FOLDER` writes"
+
 
 @dataclass(frozen=True)
 class OpenModel:
@@ -34,18 +37,27 @@ class OpenModel:
     module: GenerativeModel
     _chosen: Chosen
 
+    def __repr__(self) -> str:
+        """Return the family, the generation and the run."""
+        step, run = self._chosen.step, self._chosen.run
+        return f"<{type(self.module).__name__} of generation {step.generation}, member {step.model}, of {run.folder}>"
+
     def sample(self, n: int, subset: str | None = None, seed: int = 0) -> Samples:
         """Return n new samples; the same arguments give the same samples.
 
         Args:
             n: how many, 1 or more.
-            subset: the prompt set; None takes the one that is retrained on.
+            subset: the name of a prompt set of the run; None takes the one that is retrained on. A model for own
+                prompts is written by `collapse-lab export`.
             seed: another number gives other samples. None of them are those of the run.
 
         Raises:
-            UserError: there is no such prompt set, or it has fewer prompts than samples are asked for.
+            UserError: n is no number, there is no such prompt set, or it has fewer prompts than samples are asked for.
         """
         lab, step = self._chosen.lab, self._chosen.step
+        given: object = n  # because a caller may take n for the prompts
+        if isinstance(given, bool) or not isinstance(given, Integral) or n < 1:
+            raise UserError(f"sample(n, subset) takes a number of samples, 1 or more, and got {n!r}; {OWN_PROMPTS}")
         name = lab.generated_by(step.model) if subset is None else subset
         _check_subset(name, lab.prompts.sets)
         place = Seeds(seed, step.generation, step.model, f"opened/{name}")
@@ -163,4 +175,4 @@ def open_run(path: Path | str, *changes: str) -> OpenRun:
 def _check_subset(name: str, known: Iterable[str]) -> None:
     names = list(known)
     if name not in names:
-        raise UserError(f"the run has no prompt set '{name}': {did_you_mean(name, names)}")
+        raise UserError(f"the run has no prompt set {name!r}: it has {', '.join(names)}; {OWN_PROMPTS}")

@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 
 from collapse_lab import compose, prepare
-from collapse_lab.cli.plan import Kind, cells_of, count, main, summary
+from collapse_lab.cli.plan import Kind, _label, cells_of, count, main, summary
 from collapse_lab.config.searchpath import CONF
+from collapse_lab.engine.drift import REFERENCE
+from collapse_lab.engine.executor import Alone
+from collapse_lab.engine.keys import FloorKey, KnownKey
+from collapse_lab.engine.stages import Stage
 from collapse_lab.errors import UserError
-from collapse_lab.storage.store import Size
+from collapse_lab.storage.store import Payload, Size, Store
 from tests.sharing.runs import DIGITS, NET, TEXT, computed
 
 LINE = [*DIGITS, *NET, *TEXT, "generations=1", "n_samples=8"]
@@ -40,6 +44,16 @@ def test_stages_are_counted_once_and_their_time_comes_from_those_in_the_store(tm
     assert kinds["fit of 2 steps"].seconds == size.seconds > 0
     assert size.bytes > 1000
     assert done.exists()
+
+
+def test_kinds_of_stages_have_names_that_say_what_they_are(tmp_path: Path) -> None:
+    store, metric = Store(tmp_path, Alone()), {"class": "x", "version": 1, "arguments": {}}
+    keys = [FloorKey(metric, ("a", "b"), 8), FloorKey(metric, (REFERENCE,), 8), KnownKey(metric, "a")]
+    assert [_label(Stage(store, key, Payload)) for key in keys] == [
+        "floor (real against real)",
+        "floor (generation 0, drawn twice)",
+        "reference rows, known to metrics",
+    ]
 
 
 def test_what_complete_cells_no_longer_keep_is_not_to_do(tmp_path: Path) -> None:

@@ -137,7 +137,11 @@ def test_what_a_constructor_takes_by_name_alone_is_part_of_the_identity() -> Non
         (node("Plain", size=1, name=3), r"^model\.name takes str or null; got 3"),
         (node("Plain", size=1, deep=1), r"^model\.deep takes bool; got 1"),
         (node("Plian"), r"^model\._target_ .*Plian' cannot be imported"),
-        ({"_target_": "no.such.module.Thing"}, r"^model\._target_ .* cannot be imported"),
+        (
+            {"_target_": "no.such.module.Thing"},
+            r"cannot be imported: No module named 'no'; put the folder that .* PYTHONPATH",
+        ),
+        ({"_target_": "collapse_lab.no.Thing"}, r"cannot be imported: No module named 'collapse_lab\.no'$"),
         ({"_target_": "bare"}, r"^model\._target_ is the dotted name of a class, .*; got 'bare'$"),
         ({"_target_": "..."}, r"^model\._target_ is the dotted name of a class, .*; got '\.\.\.'$"),
         ({"_target_": "collapse_lab.models.vae"}, r"^model\._target_ .* is a module; give the name of a class$"),

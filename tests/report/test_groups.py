@@ -26,7 +26,7 @@ def test_runs_that_must_not_be_compared_are_in_separate_groups(tmp_path: Path) -
     assert [group.collection.knobs for group in groups] == [(), ()]
     text = write_report([tmp_path], tmp_path / "report.html").read_text()
     assert "2 groups of runs that must not be compared" in text
-    assert "differs from group 1 in: classifier: weights 1f2e3d against 9a8b7c" in text
+    assert "unlike group 1: the weights of classifier features are 9a8b7c here and 1f2e3d there" in text
     assert text.count("<article ") == 2
     assert re.findall(r'href="#(group-\d)"', text) == re.findall(r'id="(group-\d)"', text)
     assert text.count("FID on seen prompts rose from") == 2

@@ -208,7 +208,7 @@ def test_a_dose_has_a_line_for_each_other_setting(collection: Collection) -> Non
     section = drawn(dose.section(collection))
     assert section.context["legend_title"] == "guidance_scale"
     assert [label for _, _, label in section.context["legend"]] == ["1", "4"]
-    assert {"0", "0.1", "1", "real vs real"} <= set(texts(section.plots[0].svg))
+    assert {"0", "0.1", "1", "floor: real against real"} <= set(texts(section.plots[0].svg))
 
 
 def test_a_single_seed_has_the_intervals_of_its_ledger(tmp_path: Path) -> None:

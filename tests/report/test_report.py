@@ -107,7 +107,7 @@ def test_a_single_run_has_the_bands_of_its_ledger(tmp_path: Path) -> None:
 def test_the_headline_is_computed_from_the_ledgers(tmp_path: Path, sweep: Path) -> None:
     run = collect([write_run(tmp_path / "run")])
     first, last = (run.runs[0].records[g].metrics["seen/classifier/fid"] for g in (0, 5))
-    change = f"rose from {first:.3g} to {last:.3g} over 5 generations (real against real: 7.1)"
+    change = f"rose from {first:.3g} to {last:.3g} over 5 generations (floor, real against real: 7.1)"
     assert headline(run)[0] == f"FID on seen prompts {change}."
     assert headline(run)[1].startswith("Recall on seen prompts fell from")
     assert headline(collect([sweep]))[0].startswith("At generation 5, FID on seen prompts was")

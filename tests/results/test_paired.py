@@ -80,7 +80,7 @@ def test_the_generation_is_the_last_one_that_both_runs_of_a_pair_have() -> None:
 
 def test_different_features_are_refused() -> None:
     other = [run({METRIC: [1.0, 1.0]}, 0, {"classifier": {**PRINT, "weights": "0" * 16}})]
-    with pytest.raises(UserError, match="weights 1f2e3d… against 000000…"):
+    with pytest.raises(UserError, match="weights of classifier features are 1f2e3d… here and 000000… there"):
         paired(chains([3.0]), other, METRIC)
 
 

@@ -32,30 +32,30 @@ def collection() -> Collection:
 def test_names_say_what_they_are_against(collection: Collection) -> None:
     said = {name.key: (name.where, name.floor_of[0]) for name in collection.names}
     assert said == {
-        "seen/classifier/fid": ("seen prompts", "real vs real"),
-        FID: ("unseen prompts against generation 0", "generation 0, drawn twice"),
-        SCORE: ("unseen prompts", "real vs real"),
+        "seen/classifier/fid": ("seen prompts", "floor: real against real"),
+        FID: ("unseen prompts against generation 0", "floor: generation 0, drawn twice"),
+        SCORE: ("unseen prompts", "floor: real against real"),
     }
 
 
 def test_pages_say_it_too(collection: Collection) -> None:
     section = tables.runs(collection)
     assert {"FID seen", "FID unseen against generation 0"} <= set(section.context["header"])
-    assert section.context["foot"][0] == "real vs real | generation 0, drawn twice"
+    assert section.context["foot"][0] == "floor: real against real | floor: generation 0, drawn twice"
     key = curves.key_section(collection) or curves.first_section(collection)
     assert key is not None
     (drawn,) = [plot for plot in key.plots if plot.caption.where == "unseen prompts against generation 0"]
-    assert "generation 0, drawn twice" in drawn.svg
+    assert "floor: generation 0, drawn twice" in drawn.svg
     alone = gathered([run({FID: [None, 2.0, 3.0], f"{FID}_floor": [None, 0.5, 0.5]}, 0, {"classifier": DRIFT})])
     (sentence,) = summary.headline(alone)
     assert sentence.startswith("FID on unseen prompts against generation 0 rose from 2 to 3")
-    assert sentence.endswith("(two draws of generation 0: 0.5).")
+    assert sentence.endswith("(floor, two draws of generation 0: 0.5).")
 
 
 def test_numbers_of_the_two_kinds_are_not_compared() -> None:
     runs = [run(VALUES, 0), run(VALUES, 1, {"classifier": DRIFT})]
     assert len(comparable_groups(runs)) == 2
-    with pytest.raises(UserError, match="unseen: reference none against generation 0"):
+    with pytest.raises(UserError, match="with real rows here and with generation 0 there for unseen prompts"):
         require_comparable(runs, FID)
 
 

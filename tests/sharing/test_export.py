@@ -269,6 +269,7 @@ def test_toys_are_refused_and_the_families_that_can_be_exported_are_named(
     toy = computed(place / "runs", *TOYS)
     said = refused(capsys, str(toy), "--to", str(tmp_path / "to"))
     assert "model=gaussian is nothing that another library opens" in said
+    assert "or give --samples" in said
     assert "causal_lm, ddim, ddpm, latent_diffusion, stable_diffusion, text2image, vae" in said
     assert "those of this run are points" in refused(capsys, str(toy), "--to", str(tmp_path / "to"), "--samples")
 

@@ -73,7 +73,9 @@ def test_texts_are_those_that_a_generation_wrote(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_refused_with_what_is(run: OpenRun, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no prompt set 'seen'"):
+    with pytest.raises(
+        UserError, match=r"no prompt set 'seen': it has all; own prompts go to .*`collapse-lab export RUN"
+    ):
         run.samples(1, "seen")
     with pytest.raises(UserError, match="the generations 0 to 1, and not 7"):
         run.model(7)
@@ -83,4 +85,9 @@ def test_what_is_not_there_is_refused_with_what_is(run: OpenRun, tmp_path: Path)
         collapse_lab.open(tmp_path / "nowhere")
     with pytest.raises(UserError, match="is not there"):
         collapse_lab.frame(tmp_path / "nowhere")
+    model = run.model(1)
+    for wrong in (["the digit 3 in pencil"], 0, True):
+        with pytest.raises(UserError, match=r"takes a number of samples, 1 or more, and got .*; own prompts go to"):
+            model.sample(wrong)  # type: ignore[arg-type]
+    assert repr(model) == f"<{type(model.module).__name__} of generation 1, member model, of {run.folder}>"
     assert "seed 0, up to generation 1" in repr(run)

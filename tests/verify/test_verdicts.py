@@ -110,7 +110,7 @@ def test_runs_with_different_features_are_inconclusive_and_the_reason_names_the_
     sweep(tmp_path / "runs", {1: [4.0, 4.1, 4.0]}, prints={**PRINT, "weights": "9a8b7c6d5e4f3a2b"})
     judged = judgement(tmp_path)
     assert judged.verdict == "inconclusive"
-    assert "weights 9a8b7c… against 1f2e3d…" in judged.reason
+    assert "the weights of classifier features are 9a8b7c… here and 1f2e3d… there" in judged.reason
     assert judged.measured.value is None
 
 
