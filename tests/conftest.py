@@ -11,7 +11,7 @@ import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-from tests import typecheck, unsynced
+from tests import pages, typecheck, unsynced
 
 gc.disable()  # until all tests are collected, because imports drop next to nothing, and to look for it takes long
 
@@ -62,9 +62,18 @@ def pytest_runtest_makereport(
 
 
 def pytest_collection_finish() -> None:
+    pages.draw_none()  # here, because the tests of pages have imported what draws them by now
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)  # because at Python's own thresholds an eighth of the suite's time goes into it
     gc.enable()
+
+
+@pytest.fixture
+def real_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the runs of a test draw their pages."""
+    from collapse_lab import report
+
+    monkeypatch.setattr(report, "write_report", report.write_report.__wrapped__)  # type: ignore[attr-defined]
 
 
 def pytest_unconfigure() -> None:

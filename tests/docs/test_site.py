@@ -91,7 +91,7 @@ def test_a_search_for_a_word_finds_its_definition_first(address: str, browser: B
 
 
 @browsed
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.slow)])  # a narrow one is the harder
 def test_pages_fit_the_width_of_the_screen(width: int, address: str, browser: Browser) -> None:
     page = browser.new_page(viewport={"width": width, "height": 800})
     for name in PAGES:

@@ -21,7 +21,7 @@ from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
-from tests import unsynced
+from tests import pages, unsynced
 
 HEAVY = ("torch", "diffusers", "pytorch_lightning", "matplotlib.pyplot", "rich.table")
 THREADED = ("sinks.wandb", "sync")  # because wandb starts threads of its own
@@ -113,8 +113,8 @@ def child(job: dict[str, Any]) -> int:
         compute_in_double()
     if os.environ.get("END_AT_STEP"):
         end_at_first_step()
-    if not os.environ.get("PAGE"):
-        draw_no_page()
+    if not os.environ.get("PAGE"):  # a command with PAGE=1 in its environment draws the page of its run
+        pages.draw_none()
     if job["stages"]:
         log_stages(job["stages"])
     if job["signal_at"]:
@@ -146,21 +146,6 @@ def shift_clock(seconds: float) -> None:
     time.time = lambda: original() + seconds
     time.time_ns = lambda: original_ns() + int(seconds * 1e9)
     environment.datetime = Shifted  # type: ignore[attr-defined]
-
-
-def draw_no_page() -> None:
-    """Write a line in the place of a run's page, because to draw a page takes longer than many a run that is tested.
-
-    A command with PAGE=1 in its environment draws it.
-    """
-    from collapse_lab import report
-    from collapse_lab.storage.files import write_whole
-
-    def written(runs: Any, out: Path) -> Path:
-        write_whole(out, "<html>not drawn</html>\n")
-        return out
-
-    report.write_report = written
 
 
 def install_from(folder: str) -> None:

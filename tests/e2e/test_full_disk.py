@@ -62,6 +62,7 @@ def full(composed: Composed) -> str:
         pytest.param(True, 1, id="room is made", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.usefixtures("real_pages")
 def test_a_disk_that_fills_at_any_write_of_a_run_is_one_line_and_costs_nothing(toy: Toy, only: bool, step: int) -> None:
     assert toy.writes > 40
     ended = 0

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from collapse_lab import compose, prepare
@@ -31,6 +32,7 @@ def test_a_prompt_is_the_caption_or_else_the_class() -> None:
     assert prompts_of(bare, DATA.spec) == [DATA.spec.classes[0], DATA.spec.classes[2], ""]
 
 
+@pytest.mark.usefixtures("real_pages")
 def test_a_run_has_real_images_of_the_prompts_of_its_grids(tmp_path: Path) -> None:
     paths = [f"paths.{name}={tmp_path / name}" for name in ("runs", "store")]
     experiment = prepare(compose(*LINE, *paths))

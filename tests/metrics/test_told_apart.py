@@ -31,7 +31,8 @@ BLIND = {
 }
 
 
-@pytest.mark.parametrize("space", SPACES)
+# In pixels alone by default, because a classifier is trained first, and the metrics are the same
+@pytest.mark.parametrize("space", [s if s == "pixels" else pytest.param(s, marks=pytest.mark.slow) for s in SPACES])
 def test_each_metric_detects_the_generators_that_it_should(space: str) -> None:
     digits = real()
     estimates = measured(digits, extractor_of(space, digits))
