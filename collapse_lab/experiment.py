@@ -23,7 +23,7 @@ from collapse_lab.packing.everyone import Everyone
 from collapse_lab.sinks.noting import Noting
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.storage.files import full_disk_explained, locked, make_folder
-from collapse_lab.storage.formats import CONFIG, FORMAT, MARK
+from collapse_lab.storage.formats import CONFIG, FORMAT, LOCK, MARK
 from collapse_lab.storage.ledger import LEDGER
 from collapse_lab.storage.redaction import redacted_values
 from collapse_lab.types import Executor, Progress, Record, RunInfo, Sink
@@ -142,7 +142,7 @@ class Experiment:
         self._refuse_another_run()
         make_folder(folder, "paths.runs")
         self.layout.lab.store.open()
-        with full_disk_explained(folder), locked(folder / ".lock", str(folder), self._executor):
+        with full_disk_explained(folder), locked(folder / LOCK, str(folder), self._executor):
             recorded = records_of(folder)
             check_records(recorded, self.layout.plan, folder / LEDGER)
             computed = not self.layout.is_finished(recorded)

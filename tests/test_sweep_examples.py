@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 import yaml
 
-from collapse_lab.cli.plan import cells_of
+from collapse_lab.cli.overrides import cells_of
 from collapse_lab.config.composing import compose
 from collapse_lab.errors import UserError
 

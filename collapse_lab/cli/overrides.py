@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.progress import track
+
 from collapse_lab.errors import UserError
+from collapse_lab.sinks.lines import Lines
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -35,3 +41,31 @@ def parsed(overrides: Sequence[str]) -> list[Override]:
         return OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
         raise UserError(f"{' '.join(str(error).split())}; write KEY=VALUE, or KEY=A,B,C of a sweep") from error
+
+
+def cells_of(overrides: Sequence[str]) -> list[list[str]]:
+    """Return the command line of each cell of a sweep: `ratio=0,1` gives two.
+
+    Args:
+        overrides: the command line of the sweep, without `-m`.
+
+    Raises:
+        UserError: an override cannot be read.
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    (cells,) = BasicSweeper.split_arguments(parsed(overrides), None)
+    return [list(line) for line in cells]
+
+
+def told(cells: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
+    """Yield the cells, and tell on stderr how many of them are read, because a cell takes most of a second."""
+    terminal = Console(stderr=True)
+    if terminal.is_terminal:
+        yield from track(cells, "reading cells", console=terminal, transient=True)
+        return
+    lines = Lines(partial(print, file=sys.stderr))
+    lines.start("reading cells", len(cells))
+    for cell in cells:
+        yield cell
+        lines.advance(1)

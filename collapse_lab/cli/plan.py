@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Column, Table
 
 from collapse_lab.cli.durations import duration
-from collapse_lab.cli.overrides import add_run_options, parsed
+from collapse_lab.cli.overrides import add_run_options, cells_of, told
 from collapse_lab.errors import UserError
-from collapse_lab.sinks.lines import Lines
 
 if TYPE_CHECKING:
     from collapse_lab.engine.stages import Stage
@@ -100,21 +97,6 @@ def show(experiments: Sequence[Experiment]) -> None:
     console.print(summary(kinds, len(experiments), sum(complete)), soft_wrap=True)
 
 
-def cells_of(overrides: Sequence[str]) -> list[list[str]]:
-    """Return the command line of each cell of a sweep: `ratio=0,1` gives two.
-
-    Args:
-        overrides: the command line of the sweep, without `-m`.
-
-    Raises:
-        UserError: an override cannot be read.
-    """
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
-    (cells,) = BasicSweeper.split_arguments(parsed(overrides), None)
-    return [list(line) for line in cells]
-
-
 def count(experiments: Sequence[Experiment], complete: Sequence[bool]) -> dict[str, Kind]:
     """Return the counts of the stages of some experiments by kind; fits of unlike numbers of steps are unlike kinds.
 
@@ -143,19 +125,6 @@ def count(experiments: Sequence[Experiment], complete: Sequence[bool]) -> dict[s
             kind.ready += 1
             kind.measured.append(size)
     return kinds
-
-
-def told(cells: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
-    """Yield the cells, and tell on stderr how many of them are read, because a cell takes most of a second."""
-    terminal = Console(stderr=True)
-    if terminal.is_terminal:
-        yield from track(cells, "reading cells", console=terminal, transient=True)
-        return
-    lines = Lines(partial(print, file=sys.stderr))
-    lines.start("reading cells", len(cells))
-    for cell in cells:
-        yield cell
-        lines.advance(1)
 
 
 def _prepared(line: Sequence[str], config_dir: str | None) -> Experiment:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from collapse_lab.cli.overrides import add_run_options
+from collapse_lab.cli.overrides import add_run_options, cells_of, told
 from collapse_lab.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add_run_options(parser)
     options = parser.parse_intermixed_args(arguments)
-    from collapse_lab.cli.plan import cells_of, told
     from collapse_lab.config.composing import compose
     from collapse_lab.config.needs import needs_of
 

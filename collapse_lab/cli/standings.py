@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -17,11 +17,10 @@ from collapse_lab.results.run import Run, read_run
 from collapse_lab.sinks.console import key_metrics
 from collapse_lab.sinks.noting import FILE, Standing
 from collapse_lab.storage.files import is_held
-from collapse_lab.storage.formats import CONFIG, FORMAT, MARK, STATUS
+from collapse_lab.storage.formats import CONFIG, FORMAT, LOCK, MARK, STATUS
 from collapse_lab.storage.ledger import LEDGER, read, runs_below
 
 SILENT = 120.0  # seconds after the last note from which on a run is said to be silent
-LOCK = ".lock"  # in the folder of a run, whose process holds it until it ends, however it ends
 STOPPED = "killed or stopped: no process works on it, and the same command goes on"
 # `stopped`: its process has ended before its end; `begun`: it runs, or its process was killed
 Fate = Literal["good", "failed", "stopped", "runs", "begun", "queued"]
@@ -60,6 +59,19 @@ class Line:
     def waits(self) -> bool:
         """Return whether it is on its way, or may be."""
         return self.fate in ("runs", "begun", "queued")
+
+
+@dataclass(frozen=True)
+class Standings:
+    """Hold how far everything at or below a path is.
+
+    Attributes:
+        lines: one for each run that is no cell of a sweep, then one for each cell; sweeps that share a run share one.
+        fates: those of all cells of each sweep, by the folder of the sweep.
+    """
+
+    lines: tuple[Line, ...]
+    fates: Mapping[Path, Sequence[Fate]]
 
 
 @dataclass(frozen=True)
@@ -119,8 +131,8 @@ def _cell(path: Path, kinds: set[str]) -> SweepCell:
     return SweepCell(int(path.name), overrides, Path(run) if run else None, outcome, begun)
 
 
-def lines_below(path: Path) -> list[Line]:
-    """Return a line for each cell of a sweep at or below a path, and one for each run that is no cell of them.
+def standings_below(path: Path) -> Standings:
+    """Return how far the runs and the sweeps at or below a path are.
 
     Raises:
         UserError: the path is missing.
@@ -128,16 +140,19 @@ def lines_below(path: Path) -> list[Line]:
     runs = {os.path.realpath(folder): folder for folder in runs_below(path)}
     lines: list[Line] = []
     listed: set[str] = set()
+    fates: dict[Path, list[Fate]] = {}
     for sweep in sweeps_below(path):
         cells = cells_of(sweep)
         overrides = [cell.overrides for cell in cells]
         for cell, name in zip(cells, differences(overrides, overrides), strict=True):
+            line = _line_of_cell(cell, f"cell {cell.number:04d} of {sweep.name}: {name}")
+            fates.setdefault(sweep, []).append(line.fate)
             place = os.path.realpath(cell.run) if cell.run is not None else ""
-            if place in listed:
-                continue  # because another sweep shares this run
-            listed.add(place) if place else None
-            lines.append(_line_of_cell(cell, f"cell {cell.number:04d} of {sweep.name}: {name}"))
-    return [*(line_of_run(folder) for place, folder in runs.items() if place not in listed), *lines]
+            if not place or place not in listed:  # because sweeps may share a run
+                lines.append(line)
+            listed.add(place)
+    others = [line_of_run(folder) for place, folder in runs.items() if place not in listed]
+    return Standings((*others, *lines), fates)
 
 
 def _line_of_cell(cell: SweepCell, name: str) -> Line:
@@ -227,7 +242,7 @@ def _end(folder: Path) -> tuple[str, Fate]:
     held = is_held(folder / LOCK)
     if held is False and (note.exists() or not status.exists()):
         return STOPPED, "stopped"
-    if held is not False and note.exists():
+    if note.exists():
         age = max(0.0, time.time() - note.stat().st_mtime)
         if age <= SILENT:
             return "it is running", "runs"
@@ -253,9 +268,3 @@ def _seconds_left(run: Run, standing: Standing | None) -> float | None:
     each = sum(sum(record.seconds.values()) for record in run.records if record.generation == run.last)
     spent = standing.seconds if standing is not None and standing.generation == run.last + 1 else 0.0
     return max(0.0, each * (planned - run.last) - min(spent, each))
-
-
-def fates_below(path: Path) -> Iterator[tuple[Path, Sequence[Fate]]]:
-    """Yield the sweeps at or below a path, with the fate of each of their cells."""
-    for sweep in sweeps_below(path):
-        yield sweep, [_line_of_cell(cell, "").fate for cell in cells_of(sweep)]

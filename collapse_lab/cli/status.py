@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from collapse_lab.cli.durations import duration
-from collapse_lab.cli.standings import Fate, Line, fates_below, lines_below
+from collapse_lab.cli.standings import Fate, Line, standings_below
 from collapse_lab.cli.sweep import COMMAND
 from collapse_lab.errors import UserError
 
@@ -41,17 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="run folders, or folders of runs")
     options = parser.parse_args(arguments)
     try:
-        lines = [line for path in options.paths for line in lines_below(path)]
+        standings = [standings_below(path) for path in options.paths]
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    lines = [line for standing in standings for line in standing.lines]
     for text in table(lines):
         print(text)
     unfinished = sum(not line.good for line in lines)
     failed = sum(not line.good and not line.waits for line in lines)
     print(f"{len(lines)} runs and cells, {unfinished} of them not at their end, {failed} of them failed or stopped")
-    for path in options.paths:
-        for text in remedies(path):
+    for standing in standings:
+        for text in remedies(standing.fates):
             print(text)
     return 1 if unfinished else 0
 
@@ -67,9 +68,13 @@ def table(lines: Sequence[Line]) -> Iterator[str]:
         yield "  ".join([*cells, end])
 
 
-def remedies(path: Path) -> Iterator[str]:
-    """Yield for each sweep at or below a path that is not at its end the command line that finishes it."""
-    for sweep, fates in fates_below(path):
+def remedies(sweeps: Mapping[Path, Sequence[Fate]]) -> Iterator[str]:
+    """Yield for each sweep that is not at its end the command line that finishes it.
+
+    Args:
+        sweeps: the fates of the cells of each sweep, by its folder.
+    """
+    for sweep, fates in sweeps.items():
         if all(fate == "good" for fate in fates):
             continue
         counts = [

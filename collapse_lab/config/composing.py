@@ -72,12 +72,17 @@ def compose(*overrides: str, config_dir: str | Path | None = None) -> Composed:
             with initialize_config_dir(str(CONF), version_base=VERSION_BASE):
                 line = [*at_scale(overrides, folders()), *search]
                 cfg = hydra_compose("config", line, return_hydra_config=True)
-            choices = {str(group): option for group, option in cfg.hydra.runtime.choices.items()}
-            with open_dict(cfg):
-                del cfg["hydra"]
-            return checked(cfg, overrides, choices)
+            return checked(cfg, overrides, take_choices(cfg))
         except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
             raise UserError(explain(error, folders(), overrides)) from error
+
+
+def take_choices(cfg: DictConfig) -> dict[str, Any]:
+    """Take Hydra's own node out of a composed configuration, and return the option chosen in each group."""
+    choices = {str(group): option for group, option in cfg.hydra.runtime.choices.items()}
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return choices
 
 
 def checked(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, Any]) -> Composed:

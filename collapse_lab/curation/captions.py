@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
+from torch.nn.functional import cosine_similarity
 
 from collapse_lab.curation.dropping import DropLowest
 from collapse_lab.errors import UserError
@@ -50,7 +51,5 @@ class DropUnlike(DropLowest):
                 f"curation=drop_unlike needs features that embed captions, and '{self.scores_in}' are none that do; "
                 "give curation.features=clip and features=[…,clip]"
             )
-        images, texts = features.values.double(), features.texts.double()
-        norms = images.norm(dim=1) * texts.norm(dim=1)
-        cosines: np.ndarray = ((images * texts).sum(1) / norms).numpy()
+        cosines: np.ndarray = cosine_similarity(features.values.double(), features.texts.double()).numpy()
         return cosines

@@ -41,20 +41,21 @@ class RealFeatures:
             split: the part of the data set.
             rows: the numbers (n,) of the rows in it.
         """
-        size = self._extractors.part_of(name, PART)
-        cuts = range(size, len(rows), size) if size is not None else range(0)
-        key = partial(RealFeaturesKey, self._lab.extractors[name].identity, self._lab.dataset.key, split)
-        part_key = partial(FeaturesPartKey, self._lab.extractors[name].identity, self._lab.dataset.key, split)
+        identity, dataset = self._lab.extractors[name].identity, self._lab.dataset.key
         parents = self._extractors.parents(name)
 
-        def stage_of(numbers: np.ndarray) -> Stage:
-            produce = partial(self._embedded, name, split, numbers)
-            return Stage(self._lab.store, part_key(digest_of_array(numbers)), produce, parents)
+        def stage_of(kind: type[RealFeaturesKey], numbers: np.ndarray, parts: Sequence[Stage] = ()) -> Stage:
+            key = kind(identity, dataset, split, digest_of_array(numbers))
+            produce = partial(_joined, parts) if parts else partial(self._embedded, name, split, numbers)
+            # reversed because the last stage that another one lacks is computed first
+            return Stage(self._lab.store, key, produce, parents, derived=parts[::-1])
 
-        parts = [stage_of(part) for part in np.split(rows, cuts)] if len(cuts) else []
-        produce = partial(_joined, parts) if parts else partial(self._embedded, name, split, rows)
-        # reversed because the last stage that another one lacks is computed first
-        whole = Stage(self._lab.store, key(digest_of_array(rows)), produce, parents, derived=parts[::-1])
+        size = self._extractors.part_of(name, PART)
+        if size is None or len(rows) <= size:
+            return stage_of(RealFeaturesKey, rows)
+        cuts = range(size, len(rows), size)
+        parts = [stage_of(FeaturesPartKey, part) for part in np.split(rows, cuts)]
+        whole = stage_of(RealFeaturesKey, rows, parts)
         self._parts.append((whole, parts))
         return whole
 

@@ -155,25 +155,6 @@ class FeaturesKey(StageKey):
 
 
 @dataclass(frozen=True)
-class FeaturesPartKey(StageKey):
-    """Identify the features of some of many real rows, which are kept until those of all are there.
-
-    Attributes:
-        extractor: the identity of the extractor.
-        dataset: the data set's key.
-        split: the part of the data set that the rows are of.
-        rows: a digest of the numbers of the rows (`digest_of_array`).
-    """
-
-    kind: ClassVar[str] = "features_part"
-
-    extractor: Identity
-    dataset: str
-    split: Split
-    rows: str
-
-
-@dataclass(frozen=True)
 class RealFeaturesKey(StageKey):
     """Identify the features of real rows. The extractor is its parent where it is trained here.
 
@@ -190,6 +171,13 @@ class RealFeaturesKey(StageKey):
     dataset: str
     split: Split
     rows: str
+
+
+@dataclass(frozen=True)
+class FeaturesPartKey(RealFeaturesKey):
+    """Identify the features of some of many real rows, which are kept until those of all are there."""
+
+    kind: ClassVar[str] = "features_part"
 
 
 @dataclass(frozen=True)

@@ -28,13 +28,6 @@ def untold(rows: int) -> None:
     """Do nothing, where nobody is told how far it is."""
 
 
-def counted(batches: Iterable[Tensor], advance: Callable[[int], None]) -> Iterator[Tensor]:
-    """Yield batches, and tell the number of their rows."""
-    for batch in batches:
-        yield batch
-        advance(len(batch))
-
-
 @dataclass(eq=False)
 class FrozenImages(ABC):
     """Compute phi(x) for images x (n, c, h, w), uint8 or in [-1, 1], with phi a published network.
@@ -124,7 +117,7 @@ class FrozenImages(ABC):
             raise UserError(f"features '{self.name}' expect images (n, *{self.spec.shape}), not {tuple(rows.shape)}")
         self.open()
         batches = prepared(rows, self.batch_size, self.prepare)
-        values = stacked(counted((self.embed(b.to(self.device)).float().cpu() for b in batches), advance), len(rows))
+        values = stacked((self.embed(b.to(self.device)).float().cpu() for b in batches), len(rows), advance)
         return FeatureSet(values, torch.from_numpy(samples.labels))
 
 
@@ -185,13 +178,20 @@ def releases(*libraries: str) -> dict[str, str]:
     return {name: ".".join(version(name).split(".")[:2]) for name in libraries}
 
 
-def stacked(batches: Iterable[Tensor], n: int) -> Float[Tensor, "n d"]:
-    """Return n rows that come in batches; they are held once, not in batches and as a whole."""
+def stacked(batches: Iterable[Tensor], n: int, advance: Callable[[int], None] = untold) -> Float[Tensor, "n d"]:
+    """Return n rows that come in batches; they are held once, not in batches and as a whole.
+
+    Args:
+        batches: (b, d) each, n rows in all.
+        n: how many rows there are.
+        advance: told the number of rows after each batch.
+    """
     values, filled = torch.empty(0), 0
     for batch in batches:
         values = values if filled else torch.empty(n, *batch.shape[1:], dtype=batch.dtype)
         values[filled : filled + len(batch)] = batch
         filled += len(batch)
+        advance(len(batch))
     return values
 
 

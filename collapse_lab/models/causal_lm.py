@@ -156,13 +156,7 @@ class CausalLM(Resumable):
     ) -> None:
         """Train the network on blocks of tokens, and keep the last weights or the best ones.
 
-        Args:
-            data: The training set.
-            budget: How long the fit is.
-            seeds: The place of the fit.
-            progress: Told of every step.
-            checkpoint: The checkpoint that the fit goes on from; None writes none.
-            weights: The weight (n,) of each row; rows are then drawn by their weights (`RandomRows`).
+        Where `weights` (n,) are given, rows are drawn by them (`RandomRows`). All else is as in `GenerativeModel.fit`.
 
         Raises:
             Diverged: the loss is not finite.

@@ -167,13 +167,7 @@ class Diffusion(Resumable):
     ) -> None:
         """Train the network, and keep the moving average of its weights.
 
-        Args:
-            data: The training set.
-            budget: How long the fit is.
-            seeds: The place of the fit.
-            progress: Told of every step.
-            checkpoint: The checkpoint that the fit goes on from; None writes none.
-            weights: The weight (n,) of each row; rows are then drawn by their weights (`RandomRows`).
+        Where `weights` (n,) are given, rows are drawn by them (`RandomRows`). All else is as in `GenerativeModel.fit`.
         """
         self.begin(data, budget, seeds)
         self._average = self.optimisation.average(self.parameters())

@@ -139,13 +139,7 @@ class VAE(Resumable):
     ) -> None:
         """Train the encoder and the decoder.
 
-        Args:
-            data: The training set.
-            budget: How long the fit is.
-            seeds: The place of the fit.
-            progress: Told of every step.
-            checkpoint: The checkpoint that the fit goes on from; None writes none.
-            weights: The weight (n,) of each row; rows are then drawn by their weights (`RandomRows`).
+        Where `weights` (n,) are given, rows are drawn by them (`RandomRows`). All else is as in `GenerativeModel.fit`.
         """
         self._rows, self._budget = data.data, budget
         self._noise = seeds.child("noise").torch()

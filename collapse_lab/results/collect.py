@@ -139,6 +139,11 @@ class Collection:
         ]
 
 
+def listed(paths: Sequence[Path | str] | Path | str) -> list[Path]:
+    """Return as a list what a user may give as one path or as several."""
+    return [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+
+
 def collect(paths: Sequence[Path], strict: bool = True) -> Collection:
     """Read every run at or below the given paths, each configuration once.
 

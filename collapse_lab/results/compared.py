@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collapse_lab.errors import UserError
-from collapse_lab.results.collect import Collection, collect, gathered
+from collapse_lab.results.collect import Collection, collect, gathered, listed
 from collapse_lab.results.comparable import comparable_groups, require_comparable
 from collapse_lab.results.intervals import of_mean, p_of_mean
 from collapse_lab.results.knobs import differing_settings, is_of_measured
@@ -48,7 +48,7 @@ def compare(
         UserError: a path is missing, several runs of a side have one seed, runs of a side differ in a setting, no seed
             is on both sides, or the features behind a number differ.
     """
-    sides = [collect([Path(path) for path in _listed(side)]).runs for side in (runs, control)]
+    sides = [collect(listed(side)).runs for side in (runs, control)]
     return compared(_paired(*sides), generation)
 
 
@@ -143,10 +143,6 @@ def _row(generation: int, model: str, key: str, both: Sequence[tuple[float, floa
     ends = [math.nan if end is None else end for end in (mean.lo, mean.hi)]
     parts = [key, name.subset, name.features, name.metric]
     return [generation, model, *parts, value, other, mean.value, *ends, n, p_of_mean(differences)]
-
-
-def _listed(paths: Sequence[Path | str] | Path | str) -> Sequence[Path | str]:
-    return [paths] if isinstance(paths, str | Path) else list(paths)
 
 
 def _paired(runs: Sequence[Run], control: Sequence[Run]) -> list[Pair]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from collapse_lab.results.collect import Collection, collect
+from collapse_lab.results.collect import Collection, collect, listed
 from collapse_lab.results.names import Name, base_names
 from collapse_lab.results.run import Run
 from collapse_lab.results.settings import plain
@@ -35,8 +35,7 @@ def frame(paths: Sequence[Path | str] | Path | str) -> pd.DataFrame:
     Raises:
         UserError: a path is missing, or no run has a record.
     """
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
-    return of_collection(collect([Path(path) for path in given]))
+    return of_collection(collect(listed(paths)))
 
 
 def of_collection(collection: Collection) -> pd.DataFrame:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collapse_lab.results.collect import Collection, collect
+from collapse_lab.results.collect import Collection, collect, listed
+from collapse_lab.results.compared import KEYS
 from collapse_lab.results.frames import NUMBER, PLACE, of_collection
 from collapse_lab.results.intervals import of_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
-KEYS = ("generation", "model", "name", "subset", "features", "metric")
 NUMBERS = ("mean", "lo", "hi", "n", "floor", "theory")
 
 
@@ -31,8 +31,7 @@ def means(paths: Sequence[Path | str] | Path | str) -> pd.DataFrame:
     Raises:
         UserError: a path is missing, or no run has a record.
     """
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
-    return of_seeds(collect([Path(path) for path in given]))
+    return of_seeds(collect(listed(paths)))
 
 
 def of_seeds(collection: Collection) -> pd.DataFrame:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from collapse_lab import compose, prepare
-from collapse_lab.cli.plan import Kind, _label, cells_of, count, main, summary
+from collapse_lab.cli.overrides import cells_of
+from collapse_lab.cli.plan import Kind, _label, count, main, summary
 from collapse_lab.config.searchpath import CONF
 from collapse_lab.engine.drift import REFERENCE
 from collapse_lab.engine.executor import Alone

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from collapse_lab.cli.dashboard import sweep_of
-from collapse_lab.cli.plan import cells_of
+from collapse_lab.cli.overrides import cells_of
 from collapse_lab.report.dashboard import Dashboard, dashboard
 from collapse_lab.results.collect import gathered
 from collapse_lab.results.run import Run

@@ -26,14 +26,13 @@ def prepared(context: HydraContext, config: DictConfig, line: Sequence[str], **v
     Raises:
         UserError, HydraException, OmegaConfBaseException: the cell is refused.
     """
-    from collapse_lab.config.composing import checked
+    from collapse_lab.config.composing import checked, take_choices
     from collapse_lab.experiment import prepare
 
     cfg = context.config_loader.load_sweep_config(config, list(line))
-    choices = {str(group): option for group, option in cfg.hydra.runtime.choices.items()}
     overrides = list(cfg.hydra.overrides.task)
+    choices = take_choices(cfg)
     with open_dict(cfg):
-        del cfg["hydra"]
         cfg.update(values)
     return prepare(checked(cfg, overrides, choices))
 

@@ -65,12 +65,12 @@ class DryLauncher(Launcher):
 
         A login node may have no GPU, and the keys of stages do not depend on the device.
         """
-        from collapse_lab.cli import plan  # rich, with which the answer of --help would come later
+        from collapse_lab.cli import overrides, plan  # rich, with which the answer of --help would come later
 
         folder = Path(str(self._config.hydra.sweep.dir))
         slurm = str(self._settings.get("_target_", "")).endswith("SlurmLauncher")
         ends, experiments = [], []
-        for number, line in enumerate(plan.told(job_overrides), start=initial_job_idx):
+        for number, line in enumerate(overrides.told(job_overrides), start=initial_job_idx):
             cell = sweep.Cell(folder, number, tuple(filter_overrides(line)))
             try:
                 device = {"device": "cpu"} if slurm else {}
