@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,20 +13,12 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from collapse_lab.cli.durations import duration
-from collapse_lab.cli.overrides import add_run_options, cells_of, told
+from collapse_lab.cli.overrides import add_run_options, cells_of
+from collapse_lab.cli.planned import PlannedCell, planned_cells
 from collapse_lab.errors import UserError
 
 if TYPE_CHECKING:
-    from collapse_lab.engine.stages import Stage
-    from collapse_lab.experiment import Experiment
     from collapse_lab.storage.store import Size
-
-# What the table calls kinds of stages whose own names say little
-NAMES = {
-    "floor": "floor (real against real)",
-    "known": "reference rows, known to metrics",
-    "features_part": "features of a part of the real rows",
-}
 
 
 @dataclass
@@ -80,73 +73,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_run_options(parser)
     options = parser.parse_intermixed_args(arguments)
     try:
-        experiments = [_prepared(line, options.config_dir) for line in told(cells_of(options.overrides))]
+        cells = planned_cells(cells_of(options.overrides), options.config_dir)
     except UserError as error:
         print(f"collapse_lab: {error}", file=sys.stderr)
         return 2
-    show(experiments)
+    show(cells)
     return 0
 
 
-def show(experiments: Sequence[Experiment]) -> None:
+def show(cells: Sequence[PlannedCell]) -> None:
     """Print the stages of the cells of a sweep in a table, and what is to do in words."""
-    complete = [_is_complete(experiment) for experiment in experiments]
-    kinds = count(experiments, complete)
+    kinds = count(cells)
     console = Console()
     console.print(_table(kinds))
-    console.print(summary(kinds, len(experiments), sum(complete)), soft_wrap=True)
+    console.print(summary(kinds, len(cells), sum(cell.complete for cell in cells)), soft_wrap=True)
 
 
-def count(experiments: Sequence[Experiment], complete: Sequence[bool]) -> dict[str, Kind]:
-    """Return the counts of the stages of some experiments by kind; fits of unlike numbers of steps are unlike kinds.
-
-    Args:
-        experiments: the cells.
-        complete: which of them are complete. What they no longer keep is not to be computed.
-    """
-    stages: dict[tuple[str, str], Stage] = {}
-    cells: dict[tuple[str, str], int] = {}
-    wanted: set[tuple[str, str]] = set()
-    for experiment, done in zip(experiments, complete, strict=True):
-        own = {(stage.kind, stage.key): stage for stage in experiment.layout.stages}
-        stages |= own
-        wanted |= set() if done else own.keys()
-        for place in own:
-            cells[place] = cells.get(place, 0) + 1
+def count(cells: Sequence[PlannedCell]) -> dict[str, Kind]:
+    """Return the counts of the stages of some cells by the names of their kinds."""
+    stages = {place: stage for cell in cells for place, stage in cell.stages.items()}
+    needed = Counter(place for cell in cells for place in cell.stages)
+    wanted = {place for cell in cells if not cell.complete for place in cell.stages}
     kinds: dict[str, Kind] = {}
     for place, stage in stages.items():
-        size = stage.size
-        if size is None and place not in wanted:
+        if stage.size is None and place not in wanted:
             continue
-        kind = kinds.setdefault(_label(stage), Kind())
+        kind = kinds.setdefault(stage.label, Kind())
         kind.stages += 1
-        kind.shared += cells[place] > 1
-        if size is not None:
+        kind.shared += needed[place] > 1
+        if stage.size is not None:
             kind.ready += 1
-            kind.measured.append(size)
+            kind.measured.append(stage.size)
     return kinds
-
-
-def _prepared(line: Sequence[str], config_dir: str | None) -> Experiment:
-    from collapse_lab.config.composing import compose
-    from collapse_lab.experiment import prepare
-
-    return prepare(compose(*line, config_dir=config_dir))
-
-
-def _is_complete(experiment: Experiment) -> bool:
-    from collapse_lab.engine.run import records_of
-
-    return experiment.layout.is_finished(records_of(experiment.info.folder))
-
-
-def _label(stage: Stage) -> str:
-    from collapse_lab.engine.drift import REFERENCE  # because the import of torch takes longer than --help may take
-
-    if stage.kind == "floor" and REFERENCE in stage.facts["rows"]:
-        return f"floor ({REFERENCE}, drawn twice)"
-    steps, name = stage.facts.get("steps"), NAMES.get(stage.kind, stage.kind)
-    return f"{name} of {steps:,} steps" if isinstance(steps, int) else name
 
 
 def _table(kinds: Mapping[str, Kind]) -> Table:

@@ -251,5 +251,11 @@ class Lab:
 
     def members_of(self, subset: str) -> tuple[np.ndarray, np.ndarray]:
         """Return masks of the train and of the reference rows that belong to one prompt set."""
-        prompts = self.prompts.sets[subset]
-        return prompts.member(self.real.train), prompts.member(self.real.reference)
+        if subset not in self._masks:
+            prompts = self.prompts.sets[subset]
+            self._masks[subset] = prompts.member(self.real.train), prompts.member(self.real.reference)
+        return self._masks[subset]
+
+    @cached_property
+    def _masks(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        return {}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from collapse_lab import compose, prepare
 from collapse_lab.cli.overrides import cells_of
-from collapse_lab.cli.plan import Kind, _label, count, main, summary
+from collapse_lab.cli.plan import Kind, count, main, summary
+from collapse_lab.cli.planned import PlannedCell, PlannedStage, label_of, planned, planned_cells
 from collapse_lab.config.searchpath import CONF
 from collapse_lab.engine.drift import REFERENCE
 from collapse_lab.engine.executor import Alone
@@ -34,7 +36,9 @@ def test_stages_are_counted_once_and_their_time_comes_from_those_in_the_store(tm
     done = computed(tmp_path / "runs", *LINE)
     experiments = [prepare(compose(*LINE, *paths, f"ratio={ratio}")) for ratio in (0.5, 1)]
     first, second = ({(s.kind, s.key) for s in e.layout.stages} for e in experiments)
-    kinds = count(experiments, [True, False])
+    cells = [planned(experiment) for experiment in experiments]
+    assert [cell.complete for cell in cells] == [True, False]
+    kinds = count(cells)
     assert sum(kind.stages for kind in kinds.values()) == len(first | second)
     assert sum(kind.shared for kind in kinds.values()) == len(first & second)
     assert sum(kind.to_do for kind in kinds.values()) == len(second - first) > 0
@@ -50,11 +54,30 @@ def test_stages_are_counted_once_and_their_time_comes_from_those_in_the_store(tm
 def test_kinds_of_stages_have_names_that_say_what_they_are(tmp_path: Path) -> None:
     store, metric = Store(tmp_path, Alone()), {"class": "x", "version": 1, "arguments": {}}
     keys = [FloorKey(metric, ("a", "b"), 8), FloorKey(metric, (REFERENCE,), 8), KnownKey(metric, "a")]
-    assert [_label(Stage(store, key, Payload)) for key in keys] == [
+    assert [label_of(Stage(store, key, Payload)) for key in keys] == [
         "floor (real against real)",
         "floor (generation 0, drawn twice)",
         "reference rows, known to metrics",
     ]
+
+
+def test_cells_are_read_in_several_processes_as_in_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = ["+experiment=recursive_gaussian", "generations=1", "sinks=[]", f"paths.runs={tmp_path / 'runs'}"]
+    lines = [[*line, f"seed={seed}"] for seed in range(2)]
+    alone = planned_cells(lines, None)
+    monkeypatch.setattr("collapse_lab.cli.planned.LEAST_CELLS", 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert planned_cells(lines, None) == alone
+    assert alone[0].stages.keys() != alone[1].stages.keys()
+    with pytest.raises(UserError, match="ratio was given, and nothing"):
+        planned_cells([lines[0], [*line, "ratio=2"]], None)
+
+
+def test_a_stage_that_cells_share_is_counted_once() -> None:
+    shared, own = PlannedStage("fit", Size(2.0, 10)), PlannedStage("fit", None)
+    cells = [PlannedCell(False, {("fit", "a"): shared}), PlannedCell(False, {("fit", "a"): shared, ("fit", "b"): own})]
+    kind = count(cells)["fit"]
+    assert (kind.stages, kind.shared, kind.ready, kind.seconds) == (2, 1, 1, 2.0)
 
 
 def test_what_complete_cells_no_longer_keep_is_not_to_do(tmp_path: Path) -> None:
@@ -62,8 +85,10 @@ def test_what_complete_cells_no_longer_keep_is_not_to_do(tmp_path: Path) -> None
     experiment = prepare(compose(*LINE, f"paths.runs={tmp_path / 'runs'}"))
     gone = next(stage for stage in experiment.layout.stages if stage.kind == "fit")
     gone.forget()
-    assert sum(kind.to_do for kind in count([experiment], [True]).values()) == 0
-    assert sum(kind.to_do for kind in count([experiment], [False]).values()) == 1
+    cell = planned(experiment)
+    assert cell.complete
+    assert sum(kind.to_do for kind in count([cell]).values()) == 0
+    assert sum(kind.to_do for kind in count([replace(cell, complete=False)]).values()) == 1
 
 
 def test_the_summary_says_what_is_not_known() -> None:

@@ -66,6 +66,7 @@ class DryLauncher(Launcher):
         A login node may have no GPU, and the keys of stages do not depend on the device.
         """
         from collapse_lab.cli import overrides, plan  # rich, with which the answer of --help would come later
+        from collapse_lab.cli.planned import planned
 
         folder = Path(str(self._config.hydra.sweep.dir))
         slurm = str(self._settings.get("_target_", "")).endswith("SlurmLauncher")
@@ -81,7 +82,7 @@ class DryLauncher(Launcher):
                 print(f"refused: {' '.join(cell.overrides)}: {reason}", file=sys.stderr)
                 ends.append(end_of(cell, UserError(reason)))
         if experiments:
-            plan.show(experiments)
+            plan.show([planned(experiment) for experiment in experiments])
         if slurm:
             waves = self._settings.get("waves", False) and len(experiments) > 1
             for text in submission([missing_stages(one) for one in experiments], self._settings, waves):
