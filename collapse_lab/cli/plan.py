@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich import box
 from rich.table import Column, Table
 
 from collapse_lab.cli.durations import duration
 from collapse_lab.cli.overrides import add_run_options, cells_of
 from collapse_lab.cli.planned import PlannedCell, planned_cells
 from collapse_lab.errors import UserError
+from collapse_lab.sinks.console import output
 
 if TYPE_CHECKING:
     from collapse_lab.storage.store import Size
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def show(cells: Sequence[PlannedCell]) -> None:
     """Print the stages of the cells of a sweep in a table, and what is to do in words."""
     kinds = count(cells)
-    console = Console()
+    console = output()
     console.print(_table(kinds))
     console.print(summary(kinds, len(cells), sum(cell.complete for cell in cells)), soft_wrap=True)
 
@@ -108,7 +109,8 @@ def count(cells: Sequence[PlannedCell]) -> dict[str, Kind]:
 
 
 def _table(kinds: Mapping[str, Kind]) -> Table:
-    table = Table(Column("stage", no_wrap=True), "there are", "shared", "in the store", "to do", "time", "disk")
+    heads = ("stage", "there are", "shared", "in the store", "to do", "time", "disk")
+    table = Table(*(Column(head, no_wrap=True) for head in heads), box=box.SIMPLE_HEAD)
     for label, kind in kinds.items():
         numbers = (kind.stages, kind.shared, kind.ready, kind.to_do)
         table.add_row(

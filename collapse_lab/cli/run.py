@@ -9,11 +9,11 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from hydra.conf import HydraConf
@@ -156,7 +156,7 @@ class Launch:
                     result = experiment.run()
                 objective = composed.root.objective
                 value = None if objective is None else objective_of(result.records, objective)
-                _say(result, cell)
+                _say(result, experiment.info.config, cell)
                 return value
         return None
 
@@ -192,16 +192,16 @@ def _run_later(composed: Composed, cell: sweep.Cell, context: HydraConf, executo
     with sweep.recorded(cell):
         experiment = prepare(composed, executor)
         sweep.name_run(cell, experiment.info.folder)
-        _say(experiment.run(), cell)
+        _say(experiment.run(), experiment.info.config, cell)
 
 
-def _say(result: Result, cell: sweep.Cell | None) -> None:
+def _say(result: Result, config: Mapping[str, Any], cell: sweep.Cell | None) -> None:
     """Print what a run came to, and leave it for the sweep."""
-    from collapse_lab.sinks.console import print_table
+    from collapse_lab.sinks.console import own_metrics, print_table
 
     if not result.computed:
         print(f"already complete: {result.folder}")
-        print_table(result.records)
+        print_table(result.records, own_metrics(config))
     print(f"report: {result.report}")
     if cell is not None:
         cell.finish(result.status)

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from collapse_lab.cli.sweep import BEGUN, CELLS, ENDED, QUEUED, RUN, differences
+from collapse_lab.cli.sweep import differences
 from collapse_lab.engine.outcome import GOOD, Outcome
 from collapse_lab.errors import UserError
 from collapse_lab.results.run import Run, read_run
+from collapse_lab.results.sweeps import SweepCell, cells_of, sweeps_below
 from collapse_lab.sinks.console import key_metrics
 from collapse_lab.sinks.noting import FILE, Standing
 from collapse_lab.storage.files import is_held
@@ -72,63 +73,6 @@ class Standings:
 
     lines: tuple[Line, ...]
     fates: Mapping[Path, Sequence[Fate]]
-
-
-@dataclass(frozen=True)
-class SweepCell:
-    """Hold a cell of a sweep as its files describe it.
-
-    Attributes:
-        number: its number in the sweep.
-        overrides: its part of the command line.
-        run: the folder of its run, None where it is not known.
-        outcome: how it ended; None where it has not ended.
-        begun: whether it has begun.
-    """
-
-    number: int
-    overrides: tuple[str, ...]
-    run: Path | None
-    outcome: Outcome | None
-    begun: bool
-
-    @property
-    def failed(self) -> bool:
-        """Return whether it has ended, and not well."""
-        return self.outcome is not None and self.outcome.status not in GOOD
-
-
-def sweeps_below(path: Path) -> list[Path]:
-    """Return the folders of the sweeps at or below a path; folders of runs and hidden ones are not entered."""
-    if (path / CELLS).is_dir():
-        return [path]
-    found = []
-    for folder, below, files in os.walk(path):
-        if CELLS in below:
-            found.append(Path(folder))
-        below[:] = [] if LEDGER in files or CELLS in below else sorted(n for n in below if not n.startswith("."))
-    return found
-
-
-def cells_of(sweep: Path) -> list[SweepCell]:
-    """Return the cells of a sweep, by their numbers."""
-    by_number: dict[str, set[str]] = {}
-    for entry in os.scandir(sweep / CELLS):
-        stem, dot, kind = entry.name.rpartition(".")
-        if stem.isdigit():
-            by_number.setdefault(stem, set()).add(dot + kind)
-    return [_cell(sweep / CELLS / stem, kinds) for stem, kinds in sorted(by_number.items())]
-
-
-def _cell(path: Path, kinds: set[str]) -> SweepCell:
-    begun = BEGUN in kinds
-    line = path.with_suffix(BEGUN if begun else QUEUED)
-    overrides = tuple(line.read_text().split("\n")) if line.suffix in kinds else ()
-    outcome = Outcome.read(path.with_suffix(ENDED)) if ENDED in kinds else None
-    run = outcome.run if outcome is not None else ""
-    if not run and RUN in kinds:
-        run = path.with_suffix(RUN).read_text()
-    return SweepCell(int(path.name), overrides, Path(run) if run else None, outcome, begun)
 
 
 def standings_below(path: Path) -> Standings:

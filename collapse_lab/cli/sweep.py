@@ -21,13 +21,11 @@ from collapse_lab.cli.frozen import freeze
 from collapse_lab.engine.outcome import GOOD, Outcome, Status, failure
 from collapse_lab.errors import UserError
 from collapse_lab.storage.files import full_disk_explained, write_whole
+from collapse_lab.storage.formats import BEGUN, CELLS, ENDED, QUEUED, RUN
 from collapse_lab.storage.redaction import redacted, without_secrets
 
-CELLS = "cells"
 COMMAND = "command"  # the file with the command line of the sweep
 LINE = "COLLAPSE_LAB_LINE"  # the environment variable with it
-# What lies in the folder of the cells for each: its overrides before and after it has begun, its run, its outcome
-QUEUED, BEGUN, RUN, ENDED = ".queued", ".line", ".run", ".json"
 
 
 class SweepStart(Callback):

@@ -71,7 +71,10 @@ def check_neighbours(k: int, n: int) -> None:
         UserError: k < 1 or k >= n.
     """
     if not 1 <= k < n:
-        raise UserError(f"k = {k} other neighbours do not exist in a set of {n} rows: give k in 1 … {n - 1}")
+        raise UserError(
+            f"k = {k} other neighbours do not exist in a set of {n} rows: give k in 1 … {n - 1}, more rows, or metrics "
+            "that count no neighbours, such as metrics=[fid]"
+        )
 
 
 class Candidates:

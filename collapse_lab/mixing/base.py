@@ -88,7 +88,9 @@ def is_original(pool: Provenance, request: DrawRequest) -> np.ndarray:
     return mask
 
 
-def choose(rows: Provenance, n: int, seeds: Seeds, kind: str, turns: np.ndarray | None = None) -> np.ndarray:
+def choose(
+    rows: Provenance, n: int, seeds: Seeds, kind: str, turns: np.ndarray | None = None, of: int | None = None
+) -> np.ndarray:
     """Return the ids of n rows, drawn without replacement.
 
     The result is the first n of one permutation. So draws of the same seed and of different n are nested, and the
@@ -100,6 +102,7 @@ def choose(rows: Provenance, n: int, seeds: Seeds, kind: str, turns: np.ndarray 
         seeds: the place in the tree of seeds that gives the permutation.
         kind: what the rows are, in words for the error message, such as "real rows".
         turns: the order in which prompts take turns in the permutation (`turns.in_turns`); None leaves it as it is.
+        of: how many rows the training set has, for the error message.
 
     Returns:
         The drawn ids, (n,).
@@ -109,9 +112,10 @@ def choose(rows: Provenance, n: int, seeds: Seeds, kind: str, turns: np.ndarray 
     """
     if n > len(rows):
         counted = " (those of the prompts that are retrained)" if kind == REAL_ROWS else ""
+        most = "" if of is None else f" to {of * len(rows) // n} or less"
         raise UserError(
-            f"{n} {kind} are asked for and there are {len(rows)}{counted}; lower n_train, raise n_samples if they are "
-            "synthetic, or take a larger data set"
+            f"{n} {kind} are asked for and there are {len(rows)}{counted}; lower n_train{most}, raise n_samples if "
+            "they are synthetic, or take a larger data set"
         )
     order = seeds.numpy().permutation(len(rows))
     if turns is not None:

@@ -45,5 +45,5 @@ class Contaminate(RatioPolicy):
         turns = order_of_turns(pool, request.seeds) if self.stratify else None
         # Backwards among the real rows, so that the prompts that give one more of them are others
         back = None if turns is None else turns[::-1]
-        real = choose(originals(pool, request), request.n - k, request.seeds.child("real"), REAL_ROWS, back)
+        real = choose(originals(pool, request), request.n - k, request.seeds.child("real"), REAL_ROWS, back, request.n)
         return np.concatenate([real, choose_synthetic(latest, k, request, turns)])

@@ -16,6 +16,7 @@ from collapse_lab.results.own_classes import with_summary
 from collapse_lab.results.references import with_reference
 from collapse_lab.results.run import Run, read_run
 from collapse_lab.results.settings import ABSENT, is_number, joined, labelled, sort_key, title_of
+from collapse_lab.results.sweeps import is_sweep, runs_of
 from collapse_lab.storage.formats import FORMAT
 from collapse_lab.storage.ledger import problems, runs_below
 
@@ -151,7 +152,7 @@ def collect(paths: Sequence[Path], strict: bool = True) -> Collection:
     not a second seed: counted twice, it would make every interval too narrow.
 
     Args:
-        paths: Run folders, ledgers, or folders of runs.
+        paths: Run folders, ledgers, folders of runs, or folders of sweeps (`runs/sweeps/<id>`).
         strict: Whether one run that cannot be read refuses all. Otherwise it is left out and named in `unreadable`.
 
     Returns:
@@ -160,7 +161,8 @@ def collect(paths: Sequence[Path], strict: bool = True) -> Collection:
     Raises:
         UserError: A path is missing, no run has a record, no run can be read, or, where `strict`, one cannot be read.
     """
-    folders = sorted({folder.resolve() for path in paths for folder in runs_below(path)})
+    found = [folder for path in paths for folder in (runs_of(path) if is_sweep(path) else runs_below(path))]
+    folders = sorted({folder.resolve() for folder in found})
     runs, errors = [], []
     for folder in folders:
         try:

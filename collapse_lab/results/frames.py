@@ -30,7 +30,7 @@ def frame(paths: Sequence[Path | str] | Path | str) -> pd.DataFrame:
     `DataFrame.to_parquet` and `to_csv` write the table.
 
     Args:
-        paths: run folders, or folders of runs; one of them or several.
+        paths: run folders, folders of runs, or folders of sweeps (`runs/sweeps/<id>`); one of them or several.
 
     Raises:
         UserError: a path is missing, or no run has a record.

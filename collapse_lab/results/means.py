@@ -26,7 +26,7 @@ def means(paths: Sequence[Path | str] | Path | str) -> pd.DataFrame:
     it is NaN.
 
     Args:
-        paths: run folders, or folders of runs; one of them or several.
+        paths: run folders, folders of runs, or folders of sweeps (`runs/sweeps/<id>`); one of them or several.
 
     Raises:
         UserError: a path is missing, or no run has a record.

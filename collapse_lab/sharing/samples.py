@@ -49,8 +49,10 @@ def export_samples(chosen: Chosen, folder: Path) -> Exported:
         lines += [{**row, "prompts": name, **condition, **origin} for row, condition, origin in parts]
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     (folder / ("metadata.jsonl" if pictures else "texts.jsonl")).write_text(text)
-    task, call = ("unconditional-image-generation", IMAGES_CALL) if pictures else ("text-generation", TEXTS_CALL)
-    return Exported("datasets", task, call)
+    if not pictures:
+        return Exported("datasets", "text-generation", TEXTS_CALL)
+    prompts = any("text" in line for line in lines)
+    return Exported("datasets", "text-to-image" if prompts else "unconditional-image-generation", IMAGES_CALL)
 
 
 def _images(samples: Samples, folder: Path, name: str) -> Iterator[dict[str, Any]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console as Terminal
@@ -46,6 +47,7 @@ class Console:
     def __init__(self, generations: Natural | None = None) -> None:
         self.generations = generations
         self._records: list[Record] = []
+        self._own: tuple[str, ...] = ()
         self._computed: set[tuple[int, str]] = set()  # generations and models that this run has fitted or sampled
         self._terminal = Terminal(stderr=True)
         self._bars: Bars | None = None
@@ -54,7 +56,7 @@ class Console:
 
     def open(self, run: RunInfo, past: Sequence[Record]) -> None:
         """Take over the records of an earlier process; the closing table shows them too."""
-        self._records, self._computed = list(past), set()
+        self._records, self._computed, self._own = list(past), set(), own_metrics(run.config)
         self._terminal = Terminal(stderr=True)
         resumed = f", going on after generation {past[-1].generation}" if past else ""
         self._print(f"{run.name} {run.signature}{resumed}")
@@ -102,7 +104,7 @@ class Console:
         """
         self._records.append(record)
         counts = " + ".join(f"{record.counts.get(kind, 0):,} {kind}" for kind in ("real", "synthetic"))
-        metrics = [f"{name} {_number(record.metrics[name])}" for name in key_metrics([record])[:2]]
+        metrics = [f"{name} {_number(record.metrics[name])}" for name in key_metrics([record], self._own)[:2]]
         seconds = f"{sum(record.seconds.values()):.1f} s"
         if (record.generation, record.model) not in self._computed:
             seconds = f"from the store, measured in {record.seconds.get('measure', 0.0):.1f} s"
@@ -121,7 +123,7 @@ class Console:
             self._bars.stop()
             self._bars = None
         if self._records:
-            print_table(self._records)
+            print_table(self._records, self._own)
         if status != "ok":
             self._print(f"the run ended: {status}")
 
@@ -142,19 +144,29 @@ class Console:
         return f"(all: {remaining})"
 
 
-def print_table(records: Sequence[Record]) -> None:
+def own_metrics(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the metrics of a run whose classes are not of this package."""
+    nodes = config.get("metrics") or {}
+    return tuple(name for name, node in nodes.items() if not str(node["_target_"]).startswith("collapse_lab."))
+
+
+def print_table(records: Sequence[Record], own: Sequence[str] = ()) -> None:
     """Print the closing table to stdout, without escape codes where stdout is not a terminal.
 
     Args:
         records: the records of a run, in the order of the ledger.
+        own: as of `key_metrics`.
     """
+    output().print(closing_table(records, own))
+
+
+def output() -> Terminal:
+    """Return stdout for a table: of its own width where it is a terminal, and of 100 columns where it is not."""
     terminal = Terminal()
-    if not terminal.is_terminal:
-        terminal = Terminal(width=WIDTH)
-    terminal.print(closing_table(records))
+    return terminal if terminal.is_terminal else Terminal(width=WIDTH)
 
 
-def closing_table(records: Sequence[Record]) -> Table:
+def closing_table(records: Sequence[Record], own: Sequence[str] = ()) -> Table:
     """Return a table with one row per generation and model: rows trained on, key metrics, seconds.
 
     The last row holds the floor of each metric: its value for real against real at the same n. Of a long chain the
@@ -162,11 +174,12 @@ def closing_table(records: Sequence[Record]) -> Table:
 
     Args:
         records: the records of a run, in the order of the ledger.
+        own: as of `key_metrics`.
 
     Returns:
         A table of at most 100 columns of text.
     """
-    names = key_metrics(records)[:MAX_METRICS]
+    names = key_metrics(records, own)[:MAX_METRICS]
     terminal = Terminal(width=10 * WIDTH)
     while (table := _table(records, names)) and terminal.measure(table).maximum > WIDTH and names:
         names.pop()
@@ -202,24 +215,27 @@ def _table(records: Sequence[Record], metrics: Sequence[str]) -> Table:
     return table
 
 
-def key_metrics(records: Sequence[Record]) -> list[str]:
+def key_metrics(records: Sequence[Record], own: Sequence[str] = ()) -> list[str]:
     """Return the names of the metrics that get a column, the most important ones first.
 
-    The order is FID, recall, agreement, precision, coverage; then, for texts, perplexity, the perplexity of the
-    generated texts, and distinct bigrams. Metrics in pixels come after all others, because they check the embedding
-    rather than give the result. For a run without any of these metrics, all its measurements are returned.
+    The order is FID, the user's own metrics, recall, agreement, precision, coverage; then, for texts, perplexity, the
+    perplexity of the generated texts, and distinct bigrams. Metrics in pixels come after all others, because they check
+    the embedding rather than give the result. For a run without any of these metrics, all its measurements are
+    returned.
 
     Args:
         records: the records of a run.
+        own: the names of the metrics that the user has added (`own_metrics`).
 
     Returns:
         Ledger names, without those of intervals, floors and theory.
     """
     recorded = {name for r in records for name in r.metrics}
-    names = {name for name in recorded if name.rpartition("/")[2] in _KEY_METRICS}
+    order = [_KEY_METRICS[0], *own, *_KEY_METRICS[1:]]
+    names = {name for name in recorded if name.rpartition("/")[2] in order}
     if not names:
         return sorted(name.key for name in base_names(recorded))
-    return sorted(names, key=lambda n: (n.split("/")[1] == "pixels", _KEY_METRICS.index(n.rpartition("/")[2]), n))
+    return sorted(names, key=lambda n: (n.split("/")[1] == "pixels", order.index(n.rpartition("/")[2]), n))
 
 
 def _number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Formats of run folders, and how an older configuration is read as one of today."""
+"""Formats of the folders of runs and sweeps, and how an older configuration is read as one of today."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ CONFIG, ENVIRONMENT, STATUS = "config.yaml", "environment.json", "status.json"
 LOCK = ".lock"  # in a run's folder; its process holds it until it ends, however it ends
 OLDER_ENVIRONMENT = "provenance.json"  # what format 1 called `environment.json`
 MARK = "format"
+CELLS = "cells"  # in a sweep's folder; what lies in it has the number of a cell for its name, and one of these ends
+QUEUED, BEGUN, RUN, ENDED = ".queued", ".line", ".run", ".json"  # overrides before and after its begin; run; outcome
 PER_OCTAVE = 8  # bins between a value and its double, in the histograms of `texts/`
 
 # Where classes of format 1 are today

@@ -49,8 +49,11 @@ def test_contaminate_draws_exactly_its_synthetic_share(world: World, ratio: floa
     assume(ratio == 0 or k > 0)
     exposure = data.draw(exposures(world.sources))
     if n - k > len(world.usable) or not enough(world, exposure, k):
-        with pytest.raises(UserError, match="are asked for and there are"):
+        with pytest.raises(UserError, match="are asked for and there are") as refused:
             world.draw(Contaminate(ratio), n, exposure)
+        if most := re.search(r"lower n_train to (\d+) or less", str(refused.value)):
+            # One more, because the share of the training set that is refused was rounded too
+            assert int(most[1]) - round(ratio * int(most[1])) <= len(world.usable) + 1
         return
     drawn = world.draw(Contaminate(ratio), n, exposure)
     assert (len(drawn.real), len(drawn.synthetic)) == (n - k, k)

@@ -3,6 +3,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
+import collapse_lab
+from collapse_lab.cli.sweep import Cell, name_run
+from collapse_lab.errors import UserError
 from collapse_lab.results.collect import collect, gathered
 from collapse_lab.results.names import Name
 from collapse_lab.results.paired import paired
@@ -74,3 +79,33 @@ def test_metrics_have_a_title_a_direction_and_a_range() -> None:
     assert Name.of("seen/classifier/mode_coverage").top == 1.0
     assert Name.of("seen/denoising_loss").better == "lower"
     assert Name.of("seen/classifier/fd_infinity").short == "FD∞"
+
+
+def test_the_folder_of_a_sweep_stands_for_the_runs_of_its_cells(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    first, second, other = (
+        write_run(runs / "nepotistic" / name, ratio=0.1, seed=seed, grids=False)
+        for seed, name in enumerate(("aaa", "bbb", "ccc"))
+    )
+    sweep = runs / "sweeps" / "one"
+    for number, run_folder in enumerate((first, second)):
+        cell = Cell(sweep, number, (f"seed={number}",))
+        cell.begin()
+        name_run(cell, run_folder)
+        cell.finish("ok")
+    Cell(sweep, 2, ("seed=2",)).queue()
+    assert [one.folder for one in collect([sweep]).runs] == [first, second]
+    assert len(collect([runs]).runs) == 3
+    assert len(collapse_lab.means(sweep)["generation"].unique()) == 6
+    # Runs that were moved are found beside the sweep
+    moved = (tmp_path / "elsewhere").resolve()
+    runs.rename(moved)
+    found = [one.folder for one in collect([moved / "sweeps" / "one"]).runs]
+    assert found == [moved / "nepotistic" / "aaa", moved / "nepotistic" / "bbb"]
+    assert other.name == "ccc"
+
+
+def test_a_sweep_without_a_record_says_what_it_is(tmp_path: Path) -> None:
+    Cell(tmp_path / "sweeps" / "one", 0, ("seed=0",)).queue()
+    with pytest.raises(UserError, match="has a run finished a generation"):
+        collect([tmp_path / "sweeps" / "one"])

@@ -134,7 +134,9 @@ def test_samples_are_a_folder_of_pictures_with_captions_and_labels(run: Path, pi
     expected = ((samples.data[:, 0] + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
     stored = np.stack([np.asarray(Image.open(pictures / line["file_name"])) for line in lines])
     np.testing.assert_array_equal(stored, expected)
-    assert DatasetCard.load(pictures / "README.md").data.to_dict()["collapse_lab"]["generation"] == 1
+    card = DatasetCard.load(pictures / "README.md").data.to_dict()
+    assert card["collapse_lab"]["generation"] == 1
+    assert card["task_categories"] == ["text-to-image"]
 
 
 def test_datasets_loads_the_pictures(pictures: Path, tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console as Terminal
 
 from collapse_lab.sinks import console
-from collapse_lab.sinks.console import Console, closing_table
+from collapse_lab.sinks.console import Console, closing_table, key_metrics, own_metrics
 from collapse_lab.types import Record, RunInfo
 
 
@@ -102,3 +103,21 @@ def test_the_closing_table_fits_a_hundred_columns(models: tuple[str, ...], statu
 def test_the_closing_table_can_have_no_metric() -> None:
     without_metrics = Record(0, "model", {"real": 1, "synthetic": 0}, {}, {}, "diverged", {}, {})
     assert closing_table([without_metrics]).row_count == 1
+
+
+def test_the_users_own_metrics_come_after_fid() -> None:
+    made = replace(record(0), metrics=record(0).metrics | {"seen/pixels/brightness": 0.5, "seen/pixels/vendi": 3.0})
+    config = {
+        "metrics": {
+            "fid": {"_target_": "collapse_lab.metrics.fid.FID"},
+            "vendi": {"_target_": "collapse_lab.metrics.vendi.Vendi"},
+            "brightness": {"_target_": "mine.Brightness"},
+        }
+    }
+    own = own_metrics(config)
+    assert own == ("brightness",)
+    assert "seen/pixels/brightness" in key_metrics([made], own)
+    assert not {"seen/pixels/vendi"} & set(key_metrics([made], own))
+    assert "seen/pixels/brightness" not in key_metrics([made])
+    only = replace(made, metrics={"seen/pixels/brightness": 0.5, "seen/pixels/fid": 1.0, "seen/pixels/recall": 1.0})
+    assert key_metrics([only], own) == ["seen/pixels/fid", "seen/pixels/brightness", "seen/pixels/recall"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,9 @@ class Leaving:
         if self._asked:
             sys.exit(-1)
         self._asked = True
+        # Because SLURM ends every process of a job that is queued again, `scontrol requeue` among them, whose end by
+        # SIGTERM submitit would take for a refusal. A process hands an ignored signal down to what it starts
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         from submitit import JobEnvironment
 
         # Because submitit refuses to write its file beside the draft of a process that was killed while it wrote
