@@ -100,7 +100,7 @@ def test_a_dry_run_of_a_sweep_starts_nothing_on_any_launcher(launcher: str, nurs
     assert "2 cells, 0 complete; 6 of 6 stages to do" in dry.out
     assert f"hydra/launcher={launcher} started nothing; nothing was computed or submitted" in dry.out
     assert not (tmp_path / "called").exists()
-    assert [path.name for path in runs.rglob("*") if path.is_file()] == ["multirun.yaml"]  # which is Hydra's
+    assert list(runs.rglob("*")) == []
     assert ("3 jobs would be submitted" in dry.out) == (launcher == "slurm")
     if launcher == "slurm":
         first, second, given, unsaid = dry.out.splitlines()[-5:-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from collapse_lab.cli.launchers.waves import Ancestor, Place, after, ancestors
 from collapse_lab.config.explain import explain
 from collapse_lab.config.searchpath import folders
 from collapse_lab.errors import UserError
+from collapse_lab.results.sweeps import is_sweep
 
 TARGET = "hydra_plugins.collapse_lab.DryLauncher"
 # Settings of the launcher itself, which sbatch does not get
@@ -89,7 +91,18 @@ class DryLauncher(Launcher):
                 print(text)
         option = self._config.hydra.runtime.choices["hydra/launcher"]
         print(f"dry_run=true: hydra/launcher={option} started nothing; nothing was computed or submitted")
+        _remove_notes(folder)
         return ends
+
+
+def _remove_notes(folder: Path) -> None:
+    """Remove what Hydra has written of a sweep that is not there, because a dry run leaves nothing."""
+    if is_sweep(folder):
+        return
+    (folder / "multirun.yaml").unlink(missing_ok=True)
+    with suppress(OSError):  # because a folder that holds something stays
+        folder.rmdir()
+        folder.parent.rmdir()
 
 
 def submission(cells: Sequence[Sequence[Place]], settings: Mapping[str, Any], waves: bool) -> Iterator[str]:
