@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.e2e.command import CHAIN, ROOT, environment, ledger, run, timeless
@@ -153,3 +155,44 @@ def test_a_cell_that_kills_its_worker_each_time_is_lost_alone(tmp_path: Path, wh
     assert len(complete(runs)) == 2
     assert complete(runs).items() <= complete(whole).items()
     assert "report of 2 cells" in done.stdout
+
+
+def first_line(process: subprocess.Popen[bytes], runs: Path) -> float:
+    """Return the seconds until a run of a launch has recorded a generation."""
+    begun = time.monotonic()
+    while not any(path.stat().st_size for path in runs.glob(f"{NAME}/*/ledger.jsonl")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    return time.monotonic() - begun
+
+
+@pytest.mark.slow  # because each of 21 launches takes as long as two workers take to start
+@pytest.mark.timeout(1800)
+def test_a_launcher_that_is_killed_twenty_times_leaves_no_worker_and_no_other_ledger(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    chains = ["-m", f"+experiment={NAME}", "sinks=[]", "model.replicas=10", "generations=1000", "device=cpu"]
+    line, runs = [*chains, "seed=0,1,2,3"], tmp_path / "runs"
+    draw, inside = np.random.default_rng(16), 0
+    usual = 0.0
+    for number in range(20):
+        mark = f"killed-{number}:{tmp_path}"
+        process = start([*line, "hydra/launcher=local", f"paths.runs={runs}"], mark)
+        if number == 0:
+            usual = first_line(process, runs)
+        else:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(usual * draw.uniform(0.4, 1.6))
+        inside += process.poll() is None
+        process.kill()
+        process.wait()
+        wait_until_gone(mark)
+    assert inside >= 10  # the others came when all cells were complete
+    done = run([*line, "hydra/launcher=local", f"paths.runs={runs}"])
+    assert done.returncode == 0, done.stderr
+    whole = nursery.run([*line, f"paths.runs={tmp_path / 'whole'}"])
+    assert whole.code == 0, whole.err
+    ledgers = [{one.name: timeless(one) for one in (place / NAME).iterdir()} for place in (runs, tmp_path / "whole")]
+    assert len(ledgers[0]) == 4
+    assert all(len(lines) == 1001 for lines in ledgers[0].values())
+    assert ledgers[0] == ledgers[1]
