@@ -71,19 +71,19 @@ def test_the_console_of_the_first_page_is_that_of_its_command(tmp_path: Path) ->
 
 def test_the_sizes_that_a_page_prints_are_those_of_the_tiny_scale() -> None:
     page = (DOCS / "guide" / "settings.md").read_text()
-    for experiment in ("mad", "nepotistic", "nepotistic_healing", "feedback_colour"):
+    for experiment in ("mad", "nepotistic", "nepotistic_healing"):
         cfg = compose(f"+experiment={experiment}", "+scale=tiny").cfg
         own = experiment.startswith("nepotistic")
         assert (cfg.n_train, cfg.n_samples, cfg.generations) == (*[200 if own else 64] * 2, 2)
         assert (cfg.trainer.epochs, cfg.trainer.steps, cfg.trainer.finetune_steps) == (None, 60, 20)
         assert (cfg.trainer.batch_size, cfg.model.sampler.steps) == (32, 4)
-    assert (cfg.dataset.limit, cfg.dataset.reference_fraction) == (200, 0.03)
     scale = OmegaConf.load(ROOT / "conf" / "scale" / "tiny.yaml")
     assert all(f"`{key}`" in page or f"`{key}." in page for key in map(str, scale))
     assert {node.steps for node in scale.features.values()} == {100}
     assert {node.bootstrap for node in scale.metrics.values()} == {20}
     assert scale.metrics.by_group.k == 1
     assert all(f"`{name}`" in page for name in scale.metrics)
+    assert all(f"`{path.stem}`" in page for path in (ROOT / "conf" / "scale" / "tiny").glob("*.yaml"))
 
 
 def test_a_setting_wins_over_a_scale_wherever_it_stands() -> None:
