@@ -12,10 +12,19 @@ from tests.e2e.faces import needed
 from tests.nursery import Nursery
 
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+QUICK = (
+    "accumulate_vs_replace",
+    "error_sources",
+    "interacting_linear",
+    "recursive_gmm",
+    "recursive_rkhs",
+)
+SLOW = pytest.mark.slow(reason="each of these experiments takes half a minute or more")
 
 
-@pytest.mark.slow(reason="eighteen experiments of up to a minute each")
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize(
+    "experiment", [pytest.param(name, marks=() if name in QUICK else SLOW) for name in EXPERIMENTS]
+)
 def test_an_experiment_runs_at_the_tiny_scale(experiment: str, nursery: Nursery, tmp_path: Path) -> None:
     own = [*needed(tmp_path, each=50), "features=[pixels]"] if experiment == "nepotistic_faces" else []
     end = nursery.run([f"+experiment={experiment}", "+scale=tiny", *own, f"paths.runs={tmp_path}"], PAGE="1")
