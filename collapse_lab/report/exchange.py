@@ -25,8 +25,9 @@ LOGARITHMIC = ("perplexity", "squared_error")  # a gain of these is how many tim
 def section(collection: Collection) -> Section | None:
     """Return a path over the generations for each configuration: gain upwards, similarity across.
 
-    The gain is the mean over models and over the private domains of the others. For a metric on a logarithmic scale it
-    is log2(first / now), else the difference from generation 0 in the better direction.
+    The gain is the mean over models and over the private domains of the others. Of a single configuration each model
+    has a path: its own gain, and its similarity to the others. For a metric on a logarithmic scale the gain is
+    log2(first / now), else the difference from generation 0 in the better direction.
 
     Args:
         collection: The runs of the page.
@@ -36,10 +37,12 @@ def section(collection: Collection) -> Section | None:
     """
     metric = next((m for m in KNOWING if any(n.metric == m for n in collection.names)), "")
     name = next((name for name in collection.names if name.metric == metric), None)
-    groups = [group for _, group, _ in lines(collection)]
-    if name is None or len(groups) < 2:
+    drawn_lines = lines(collection)
+    if name is None or len(drawn_lines) < 2:
         return None
-    paths = [(rank, path) for rank, group in enumerate(groups) if len(path := _path(group, name))]
+    paths = [
+        (rank, path) for rank, (_, group, model) in enumerate(drawn_lines) if len(path := _path(group, name, model))
+    ]
     if not paths:
         return None
     legend = legend_of(collection)
@@ -58,19 +61,26 @@ def section(collection: Collection) -> Section | None:
     return Section.of_plots("Gain against homogenisation", [drawn], note, legend)
 
 
-def _path(group: SeedGroup, name: Name) -> np.ndarray:
-    """Return (similarity, gain) of each generation, means over the runs, (m, 2); no rows where they are not known."""
-    of_runs = [path for run in group.runs if len(path := _of_run(run, name))]
+def _path(group: SeedGroup, name: Name, model: str | None) -> np.ndarray:
+    """Return (similarity, gain) of each generation, means over the runs, (m, 2); no rows where they are not known.
+
+    Args:
+        group: The runs.
+        name: The metric that says how well a model knows a domain.
+        model: The model whose gain and similarity are asked for; None takes the mean over all models.
+    """
+    of_runs = [path for run in group.runs if len(path := _of_run(run, name, model))]
     shortest = min(map(len, of_runs), default=0)
     return np.mean([path[:shortest] for path in of_runs], axis=0) if shortest else np.zeros((0, 2))
 
 
-def _of_run(run: Run, name: Name) -> np.ndarray:
+def _of_run(run: Run, name: Name, model: str | None) -> np.ndarray:
     population = run.config.get("population") or {}
     private: Mapping[str, str] = population.get("private") or {}
     places = [
         (member, f"{subset}/{name.features}/{name.metric}" if name.features else f"{subset}/{name.metric}")
         for member in private
+        if model in (None, member)
         for other, subset in private.items()
         if other != member
     ]
@@ -82,9 +92,9 @@ def _of_run(run: Run, name: Name) -> np.ndarray:
         first = first or known
         alike = [
             value
-            for numbers in metrics.values()
+            for member, numbers in metrics.items()
             for key, value in numbers.items()
-            if _is_similarity(key) and key.split("/")[0] in private.values()
+            if _is_similarity(key, member, model) and key.split("/")[0] in private.values()
         ]
         if alike and known.keys() == first.keys() and known:
             gains = [_gain(name, first[place], known[place]) for place in places if place in known]
@@ -92,9 +102,12 @@ def _of_run(run: Run, name: Name) -> np.ndarray:
     return np.asarray(rows, float).reshape(-1, 2)
 
 
-def _is_similarity(key: str) -> bool:
+def _is_similarity(key: str, member: str, model: str | None) -> bool:
+    """Return whether a number of a member is its similarity to another one, and one of them is the model asked for."""
     name = Name.of(key)
-    return name.metric.startswith(SIMILARITY) and not key.endswith(("_lo", "_hi"))
+    if not name.metric.startswith(SIMILARITY) or key.endswith(("_lo", "_hi")):
+        return False
+    return model in (None, member, name.metric.removeprefix(SIMILARITY))
 
 
 def _gain(name: Name, first: float, now: float) -> float:

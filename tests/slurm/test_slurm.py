@@ -141,20 +141,48 @@ def test_jobs_that_are_preempted_at_random_moments_end_like_undisturbed_ones(
     try:
         while process.poll() is None:
             time.sleep(float(draw.uniform(5, 25)))
-            present = [job for job in jobs(runs, cluster) if job["JobState"] in ("RUNNING", "PENDING")]
-            for job in present:
-                command = ["scancel", "--signal=USR2", job["JobId"]]
-                if job["JobState"] == "PENDING":
-                    command = ["scontrol", "update", f"jobid={job['JobId']}", "StartTime=now"]
-                elif sent >= 10:
-                    continue
-                else:
+            for job in begin_now(runs, cluster):
+                if job["JobState"] == "RUNNING" and sent < 10:
+                    command = ["scancel", "--signal=USR2", job["JobId"]]
+                    subprocess.run(command, env=environment(**cluster), capture_output=True, timeout=60)
                     sent += 1
-                subprocess.run(command, env=environment(**cluster), capture_output=True, timeout=60)
         assert process.returncode == 0, logs(runs)
     finally:
         process.kill()
     assert sent > 0
+    whole = nursery.run([*line, f"paths.runs={tmp_path / 'whole'}"])
+    assert whole.code == 0, whole.err
+    assert [timeless(one) for one in folders(runs)] == [timeless(one) for one in folders(tmp_path / "whole")]
+
+
+def begin_now(runs: Path, cluster: dict[str, str]) -> list[dict[str, str]]:
+    """Let jobs begin that were queued again, which SLURM holds back for two minutes; return all jobs of the sweep."""
+    present = jobs(runs, cluster)
+    for job in present:
+        if job["JobState"] == "PENDING":
+            command = ["scontrol", "update", f"jobid={job['JobId']}", "StartTime=now"]
+            subprocess.run(command, env=environment(**cluster), capture_output=True, timeout=60)
+    return present
+
+
+@pytest.mark.slow  # because the fit takes three minutes
+@pytest.mark.timeout(1800)
+def test_a_fit_three_times_as_long_as_its_jobs_limit_ends_like_an_undisturbed_one(
+    cluster: dict[str, str], nursery: Nursery, tmp_path: Path
+) -> None:
+    runs, mark = tmp_path / "runs", f"slurm-limit:{tmp_path}"
+    line = ["-m", *TINY, "trainer.steps=6000", "ratio=0.5"]
+    asked = ["hydra/launcher=slurm", "hydra.launcher.poll_s=2", "hydra.launcher.signal_delay_s=10"]
+    process = start([*line, *asked, f"paths.runs={runs}"], mark, **{**cluster, "COLLAPSE_LAB_MINUTES": "1"})
+    restarts = 0
+    try:
+        while process.poll() is None:
+            time.sleep(2)
+            restarts = max([restarts, *(int(job["Restarts"]) for job in begin_now(runs, cluster))])
+        assert process.returncode == 0, logs(runs)
+    finally:
+        process.kill()
+    assert restarts >= 3, logs(runs)
     whole = nursery.run([*line, f"paths.runs={tmp_path / 'whole'}"])
     assert whole.code == 0, whole.err
     assert [timeless(one) for one in folders(runs)] == [timeless(one) for one in folders(tmp_path / "whole")]
