@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from collapse_lab.report import members, write_report
+from collapse_lab.report.summary import headline
 from collapse_lab.results.collect import collect
 from collapse_lab.storage.formats import FORMAT, MARK
 
@@ -48,6 +49,12 @@ def write(folder: Path, models: tuple[str, ...] = ("a", "b"), ratio: float = 0.5
             )
     (folder / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
+
+
+def test_the_headline_says_that_its_number_is_a_mean_of_models(tmp_path: Path) -> None:
+    write(tmp_path / "runs" / "one")
+    sentence = headline(collect([tmp_path]))[0]
+    assert re.match(r"Perplexity on \w+ prompts, mean of 2 models, (fell|changed|rose) ", sentence), sentence
 
 
 def test_a_row_of_tiles_is_a_member_and_a_domain(tmp_path: Path) -> None:
