@@ -173,6 +173,7 @@ def test_a_fit_three_times_as_long_as_its_jobs_limit_ends_like_an_undisturbed_on
     runs, mark = tmp_path / "runs", f"slurm-limit:{tmp_path}"
     line = ["-m", *TINY, "trainer.steps=6000", "ratio=0.5"]
     asked = ["hydra/launcher=slurm", "hydra.launcher.poll_s=2", "hydra.launcher.signal_delay_s=10"]
+    asked.append("hydra.launcher.max_num_timeout=60")  # because SLURM sends the signal up to half a minute early
     process = start([*line, *asked, f"paths.runs={runs}"], mark, **{**cluster, "COLLAPSE_LAB_MINUTES": "1"})
     restarts = 0
     try:
