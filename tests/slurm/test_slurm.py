@@ -143,16 +143,24 @@ def test_jobs_that_are_preempted_at_random_moments_end_like_undisturbed_ones(
             time.sleep(float(draw.uniform(5, 25)))
             for job in begin_now(runs, cluster):
                 if job["JobState"] == "RUNNING" and sent < 10:
-                    command = ["scancel", "--signal=USR2", job["JobId"]]
-                    subprocess.run(command, env=environment(**cluster), capture_output=True, timeout=60)
+                    disturb(job, cluster, node_fails=sent % 3 == 2)
                     sent += 1
         assert process.returncode == 0, logs(runs)
     finally:
         process.kill()
-    assert sent > 0
+    assert sent >= 3
     whole = nursery.run([*line, f"paths.runs={tmp_path / 'whole'}"])
     assert whole.code == 0, whole.err
     assert [timeless(one) for one in folders(runs)] == [timeless(one) for one in folders(tmp_path / "whole")]
+
+
+def disturb(job: dict[str, str], cluster: dict[str, str], node_fails: bool) -> None:
+    """Let a running job know that it will be preempted, or let the node fail that it runs on, and come back."""
+    change = ["scontrol", "update", f"nodename={job['NodeList']}"]
+    commands = [[*change, "state=down", "reason=test"], [*change, "state=resume"]]
+    for command in commands if node_fails else [["scancel", "--signal=USR2", job["JobId"]]]:
+        subprocess.run(command, env=environment(**cluster), capture_output=True, timeout=60)
+        time.sleep(1)
 
 
 def begin_now(runs: Path, cluster: dict[str, str]) -> list[dict[str, str]]:
