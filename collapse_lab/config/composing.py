@@ -100,7 +100,7 @@ def checked(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, Any
     for override in overrides:
         check_repeated(override)
     check_groups(cfg)
-    _drop_stubs(cfg, overrides, choices)
+    drop_stubs(cfg, overrides, choices)
     for key in sorted(OmegaConf.missing_keys(cfg)):
         raise UserError(f"{key} has to be given: add {key}=… to the command")
     check_shortcuts(cfg, list(overrides))
@@ -121,8 +121,13 @@ def _check_added(overrides: Sequence[str]) -> None:
             raise UserError(f"unknown key '{key}'; {did_you_mean(key, known)}")
 
 
-def _drop_stubs(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, Any]) -> None:
+def drop_stubs(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, Any]) -> None:
     """Take out what a scale says of features, metrics and parts of the model that this run does not have.
+
+    Args:
+        cfg: the composed configuration, which is changed.
+        overrides: the task overrides of the command line.
+        choices: the option chosen in each group.
 
     Raises:
         UserError: the command line itself says it.
