@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from cloudpickle import dumps
-from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, configure_log, setup_globals
-from hydra_plugins.hydra_joblib_launcher._core import execute_job
+from hydra.core.utils import JobReturn
 from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
-from joblib import Parallel, delayed
 
 from collapse_lab.cli import sweep
 from collapse_lab.cli.leases import chosen_gpus, gpus_here, lease_folder, workers_of
@@ -54,26 +49,4 @@ class LocalLauncher(JoblibLauncher):  # type: ignore[misc]
         self.joblib["n_jobs"] = workers_of(self._jobs, len(job_overrides), places)
         self.joblib["initializer"] = partial(start_worker, gpus, self._cells_per_gpu, lease_folder())
         sweep.queue(Path(str(self.config.hydra.sweep.dir)), initial_job_idx, job_overrides)
-        setup_globals()
-        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        # Pickled once, because pickling a configuration for every cell takes longer than all else that is done for it
-        packed = dumps((self.hydra_context, self.config, self.task_function, Singleton.get_state()))
-        cells = enumerate(job_overrides, start=initial_job_idx)
-        ends: list[JobReturn] = Parallel(backend="loky", **self.joblib)(
-            delayed(run_cell)(number, overrides, packed) for number, overrides in cells
-        )
-        return ends
-
-
-def run_cell(number: int, overrides: Sequence[str], packed: bytes) -> JobReturn:
-    """Run a cell in a worker, and return how it ended, without its configuration, because nothing reads it.
-
-    Args:
-        number: the number of the cell.
-        overrides: its command line.
-        packed: Hydra's context, the configuration of the sweep, what runs a cell, and Hydra's singletons.
-    """
-    context, config, task, state = pickle.loads(packed)
-    end = execute_job(number, overrides, context, config, task, state)
-    end.cfg = end.hydra_cfg = None
-    return end  # type: ignore[no-any-return]
+        return super().launch(job_overrides, initial_job_idx)  # type: ignore[no-any-return]
