@@ -10,6 +10,21 @@ class UserError(Exception):
     """Report what the user can mend: what was expected, what was given, how to mend it (exit code 2)."""
 
 
+class UnknownArgument(UserError):
+    """Report an argument that a class does not have.
+
+    Attributes:
+        place: the dotted name of the argument in the configuration.
+    """
+
+    def __init__(self, place: str, message: str) -> None:
+        super().__init__(message)
+        self.place = place
+
+    def __reduce__(self) -> tuple[type[UnknownArgument], tuple[str, str]]:
+        return type(self), (self.place, str(self))  # because a worker of a launcher hands it over
+
+
 class Diverged(Exception):
     """Report a model whose loss or samples are no longer finite numbers, or are beyond a bound."""
 

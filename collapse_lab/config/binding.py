@@ -17,7 +17,7 @@ from pydantic import ConfigDict, InstanceOf, PydanticUserError, TypeAdapter, Val
 
 from collapse_lab.config.identity import identify
 from collapse_lab.config.parameters import Parameters, of_target
-from collapse_lab.errors import UserError, did_you_mean
+from collapse_lab.errors import UnknownArgument, UserError, did_you_mean
 from collapse_lab.storage.formats import MOVED
 from collapse_lab.types import LARGEST, Infinite
 
@@ -56,7 +56,9 @@ def check_arguments(
     known = [name for name in parameters.hints if name not in supplied]
     for name in given:
         if name not in known and not parameters.takes_any:
-            raise UserError(f"{where}.{name}: {parameters.of} has no such argument; {did_you_mean(name, known)}")
+            place = f"{where}.{name}"
+            message = f"{place}: {parameters.of} has no such argument; {did_you_mean(name, known)}"
+            raise UnknownArgument(place, message)
     missing = [name for name in parameters.required if name in known and name not in given]
     if missing:
         raise UserError(f"{where}: {parameters.of} needs {', '.join(missing)}")

@@ -17,10 +17,10 @@ from collapse_lab.config.names import check_names
 from collapse_lab.config.nodes import check_groups, check_members
 from collapse_lab.config.repeated import check_repeated
 from collapse_lab.config.scales import at_scale
-from collapse_lab.config.schema import Root, check_shortcuts, read_root
+from collapse_lab.config.schema import Root, check_shortcuts, drop_unread, read_root
 from collapse_lab.config.searchpath import CONF, folders, further_folder, register
 from collapse_lab.config.sources import keys_of
-from collapse_lab.errors import UserError, did_you_mean
+from collapse_lab.errors import UnknownArgument, UserError, did_you_mean
 
 VERSION_BASE = "1.3"
 STUBS = ("features", "metrics", "model")  # groups of which a scale may name members that a run does not have
@@ -89,7 +89,8 @@ def checked(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, Any
     """Return a configuration that Hydra composed, after the checks that need no class of ours.
 
     Args:
-        cfg: the composed configuration; stubs of a scale that fit nothing are taken out of it.
+        cfg: the composed configuration; stubs of a scale that fit nothing, and a `ratio` that nothing reads, are taken
+            out of it.
         overrides: the task overrides of the command line.
         choices: the option chosen in each group.
 
@@ -105,9 +106,17 @@ def checked(cfg: DictConfig, overrides: Sequence[str], choices: Mapping[str, Any
         raise UserError(f"{key} has to be given: add {key}=… to the command")
     check_shortcuts(cfg, list(overrides))
     read_root(cfg)
+    drop_unread(cfg)
     check_names(cfg)
     check_members(cfg)
-    check_nodes(cfg)
+    try:
+        check_nodes(cfg)
+    except UnknownArgument as error:
+        if any(error.place in override for override in overrides):
+            raise
+        raise UserError(
+            f"{error} (a file of the configuration gives it, such as the experiment's: add ~{error.place})"
+        ) from error
     return Composed(cfg, tuple(overrides))
 
 

@@ -7,7 +7,7 @@ import typing
 from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from collapse_lab.config.binding import check_type
 from collapse_lab.errors import UserError
@@ -88,12 +88,25 @@ def check_shortcuts(cfg: DictConfig, overrides: list[str]) -> None:
     Raises:
         UserError: such a shortcut is among the overrides.
     """
-    text = json.dumps(OmegaConf.to_container(cfg, resolve=False))
+    unread = _unread(cfg)
     for override in overrides:
         key = override.split("=")[0].lstrip("+~")
-        if key in SHORTCUTS and key not in ENGINE and "${" + key + "}" not in text:
+        if key in unread:
             mixing = str(cfg.get("mixing", {}).get("_target_", "")).rsplit(".", 1)[-1]
             raise UserError(
                 f"{key} was given, and nothing in this configuration reads it (mixing is {mixing}); leave it out, or "
                 "choose a mixing policy that has a share, such as mixing=contaminate"
             )
+
+
+def drop_unread(cfg: DictConfig) -> None:
+    """Take out the shortcuts that nothing reads, because a table of results would show a setting that had no effect."""
+    with open_dict(cfg):
+        for key in _unread(cfg):
+            cfg.pop(key, None)
+
+
+def _unread(cfg: DictConfig) -> list[str]:
+    """Return the shortcuts that neither the engine nor any node reads."""
+    text = json.dumps(OmegaConf.to_container(cfg, resolve=False))
+    return [key for key in SHORTCUTS if key not in ENGINE and "${" + key + "}" not in text]

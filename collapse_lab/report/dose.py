@@ -93,14 +93,14 @@ def positions(doses: Sequence[float]) -> dict[float, float]:
 def _lines(collection: Collection, knob: str) -> Lines:
     """Return the seed groups that differ in `knob` alone, by the label of all their other knobs."""
     lines: Lines = {}
-    for group in collection.seed_groups:
+    for group in collection.dosed:
         label = labelled({other: value for other, value in group.knobs.items() if other != knob})
         lines.setdefault(label, []).append(group)
     return lines
 
 
 def _draw(ax: Axes, collection: Collection, name: Name, knob: str, lines: Lines, legend: Legend) -> None:
-    doses = sorted({float(group.knobs[knob]) for group in collection.seed_groups})
+    doses = sorted({float(group.knobs[knob]) for group in collection.dosed})
     place = positions(doses)
     span = floor(collection, name.key)
     values = list(span or ())

@@ -94,10 +94,10 @@ def has(collection: Collection, knobs: Sequence[str]) -> bool:
 
 def _chosen(collection: Collection) -> tuple[str, str] | None:
     """Return the dose (across) and the other setting with the most values (up); None where they were not crossed."""
-    groups = collection.seed_groups
+    groups = collection.dosed
     counts = {knob: len({shown(group.knobs[knob]) for group in groups}) for knob in collection.knobs}
     across = collection.dose or max(counts, key=lambda knob: counts[knob], default=None)
-    others = [knob for knob in collection.knobs if knob != across]
+    others = [knob for knob in collection.knobs if knob != across and counts[knob] > 1]
     if across is None or not others:
         return None
     up = max(others, key=lambda knob: (collection.is_numeric(knob), counts[knob]))

@@ -136,7 +136,7 @@ def _of_chain(collection: Collection, name: Name, what: str) -> str:
 
 
 def _of_dose(collection: Collection, name: Name, what: str, knob: str) -> str:
-    ends = [(group, point(group.runs, name.key, None)[0]) for group in collection.seed_groups]
+    ends = [(group, point(group.runs, name.key, None)[0]) for group in collection.dosed]
     known = [(group, value) for group, value in ends if np.isfinite(value)]
     if len(known) < 2:
         return ""

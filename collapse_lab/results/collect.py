@@ -105,11 +105,22 @@ class Collection:
 
     @property
     def dose(self) -> str | None:
-        """Return the knob of the dose-response figure: `ratio`, or else the numeric knob with the most values."""
+        """Return the knob of the dose-response figure: `ratio`, or else the numeric knob with the most values.
+
+        Groups whose mixing policy has no share have no `ratio`; `dosed` leaves them out.
+        """
         numeric = [knob for knob in self.knobs if self.is_numeric(knob)]
-        if "ratio" in numeric:
+        if len({group.knobs["ratio"] for group in self._having("ratio")}) > 1:
             return "ratio"
         return max(numeric, key=lambda knob: len({group.knobs[knob] for group in self.seed_groups}), default=None)
+
+    @property
+    def dosed(self) -> tuple[SeedGroup, ...]:
+        """Return the seed groups that have a dose; all of them where no dose was swept."""
+        return self.seed_groups if self.dose is None else self._having(self.dose)
+
+    def _having(self, knob: str) -> tuple[SeedGroup, ...]:
+        return tuple(group for group in self.seed_groups if is_number(group.knobs.get(knob)))
 
     def is_numeric(self, knob: str) -> bool:
         """Return whether a knob is a number in every seed group."""

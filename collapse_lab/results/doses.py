@@ -50,7 +50,7 @@ def responses(collection: Collection, metric: str) -> list[Response]:
     if dose is None:
         return []
     by_label: dict[str, list[SeedGroup]] = {}
-    for group in collection.seed_groups:
+    for group in collection.dosed:
         label = labelled({knob: value for knob, value in group.knobs.items() if knob != dose})
         by_label.setdefault(label, []).append(group)
     candidates = (_response(label, dose, groups, metric) for label, groups in by_label.items())

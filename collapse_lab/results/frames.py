@@ -27,7 +27,9 @@ def frame(paths: Sequence[Path | str] | Path | str) -> pd.DataFrame:
     `ratio` or `model._target_`; a list is written as text), `seed`, `generation`, `model` and `status`; then `name` (as
     the ledger has it) with its parts `subset`, `features` and `metric`; then `value`, the 95 % interval `lo` to `hi`,
     the `floor` of real against real, and what theory expects (`theory`). A number that is not known is NaN.
-    `DataFrame.to_parquet` and `to_csv` write the table.
+    The rows are in the order of the settings, then of the seeds, then of the generations. A setting that a run does
+    not have is empty: `ratio`, where the mixing policy has no share. `DataFrame.to_parquet` and `to_csv` write the
+    table.
 
     Args:
         paths: run folders, folders of runs, or folders of sweeps (`runs/sweeps/<id>`); one of them or several.
@@ -43,7 +45,8 @@ def of_collection(collection: Collection) -> pd.DataFrame:
     import pandas as pd  # because the report needs none of it
 
     settings = [setting for setting in collection.settings if setting != "name"]
-    rows = [row for run in collection.runs for record in run.records for row in _rows(run, record, settings)]
+    runs = [run for group in collection.seed_groups for run in group.runs]
+    rows = [row for run in runs for record in run.records for row in _rows(run, record, settings)]
     columns = [*PLACE[:2], *settings, *PLACE[2:], *NUMBER]
     return pd.DataFrame(rows, columns=columns)
 

@@ -97,10 +97,12 @@ def _follows(runs: Sequence[Run], key: str, knobs: Sequence[str]) -> bool:
     """Return whether `key` follows `knobs`.
 
     Two conditions hold then: all knobs together determine `key` in all runs, and one knob alone determines it in the
-    runs that have it.
+    runs that have it. A class follows no knob that one of its runs lacks, because the class says more than the lack: a
+    mixing policy without a share has no `ratio`.
     """
-    runs_with_key = [run for run in runs if key in run.flat]
-    return _determined(runs, key, knobs) and any(_determined(runs_with_key, key, [knob]) for knob in knobs)
+    having = [run for run in runs if key in run.flat]
+    able = [knob for knob in knobs if not key.endswith("_target_") or all(knob in run.flat for run in having)]
+    return _determined(runs, key, knobs) and any(_determined(having, key, [knob]) for knob in able)
 
 
 def _determined(runs: Sequence[Run], key: str, by: Sequence[str]) -> bool:

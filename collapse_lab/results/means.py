@@ -23,7 +23,8 @@ def means(paths: Sequence[Path | str] | Path | str) -> pd.DataFrame:
     The columns are `experiment`, the settings in which the runs differ (the seed aside), `generation`, `model`, `name`
     with its parts `subset`, `features` and `metric`; then the `mean` of the seeds with its 95 % t-interval `lo` to `hi`
     (mean ± t · s / √n), the number of seeds `n`, and the means of `floor` and `theory`. A single seed has no interval:
-    it is NaN.
+    it is NaN. Of two seeds t is 12.7, so that their interval may go below 0 where the metric cannot. The rows are in
+    the order of the settings, then of the generations.
 
     Args:
         paths: run folders, folders of runs, or folders of sweeps (`runs/sweeps/<id>`); one of them or several.

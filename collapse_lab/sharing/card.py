@@ -66,7 +66,7 @@ def facts_of(chosen: Chosen) -> dict[str, Any]:
         "generation": chosen.step.generation,
         "generations": config["generations"],
         "member": chosen.step.model,
-        "ratio": config["ratio"],
+        **({"ratio": config["ratio"]} if "ratio" in config else {}),  # absent where the mixing policy has no share
         "synthetic_share": round(counts["synthetic"] / rows, 6) if rows else 0.0,
         "rows": counts,
         "mixing": shown(config["mixing"]["_target_"]),
@@ -112,7 +112,9 @@ def _origin(chosen: Chosen, facts: Mapping[str, Any]) -> Iterator[tuple[str, str
     yield "generation", f"{facts['generation']} of 0 to {facts['generations']}"
     if changes := config["population"]["members"].get(facts["member"]):
         yield "member", f"{facts['member']}: {labelled(flattened(changes))}"
-    yield "ratio", f"{facts['ratio']:g} (the synthetic share that was asked for; mixing {facts['mixing']})"
+    if "ratio" in facts:
+        yield "ratio", f"{facts['ratio']:g} (the synthetic share that was asked for)"
+    yield "mixing", facts["mixing"]
     yield "trained on", f"{rows['real']:,} real and {rows['synthetic']:,} synthetic rows"
     yield "data set", f"{facts['dataset']}" + (f" ({settings})" if settings else "")
     yield "family", facts["family"]

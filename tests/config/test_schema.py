@@ -80,3 +80,18 @@ def test_a_shortcut_that_something_reads_is_taken() -> None:
     composed = compose("+experiment=nepotistic", "mixing=replace", *engine)
     check_shortcuts(composed.cfg, engine)
     assert composed.root.n_train == 5
+
+
+def test_a_shortcut_that_nothing_reads_is_no_setting_of_the_run() -> None:
+    assert "ratio" not in compose("+experiment=nepotistic", "mixing=replace").cfg
+    assert "ratio" not in compose("+experiment=nepotistic", "mixing.ratio=0.1").cfg
+    assert compose("+experiment=nepotistic", "mixing=contaminate").cfg.ratio == 0.1
+
+
+def test_an_argument_that_the_command_line_did_not_give_is_refused_with_where_it_comes_from() -> None:
+    line = ["+experiment=nepotistic", "mixing._target_=collapse_lab.mixing.replace.Replace"]
+    with pytest.raises(UserError, match=r"mixing.stratify: Replace has no .*such as the experiment's: add ~mixing.str"):
+        compose(*line, "~mixing.ratio")
+    with pytest.raises(UserError, match=r"mixing.stratify: Replace has no such argument; known: initial$"):
+        compose(*line, "~mixing.ratio", "mixing.stratify=true")
+    compose(*line, "~mixing.ratio", "~mixing.stratify")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -9,9 +10,11 @@ import pytest
 from collapse_lab.errors import UserError
 from collapse_lab.report.dose import section
 from collapse_lab.report.export import _csv_text, _rows
+from collapse_lab.report.phase import _chosen as chosen_axes
 from collapse_lab.report.summary import headline, scope
 from collapse_lab.results.collect import gathered
 from collapse_lab.results.compared import _paired, from_controls
+from collapse_lab.results.doses import responses
 from collapse_lab.results.frames import of_collection
 from collapse_lab.results.run import Run
 from tests.results.memory_runs import METRIC, run
@@ -92,3 +95,25 @@ def test_a_side_whose_runs_differ_in_more_than_the_seed_is_refused() -> None:
         _paired(side, side)
     longer = [run({METRIC: [1.0] * (2 + seed)}, seed) for seed in (0, 1)]
     assert len(_paired(longer, longer)) == 2
+
+
+def test_runs_whose_policy_has_no_share_stand_beside_the_doses_and_are_none() -> None:
+    runs = [
+        run({METRIC: [1.0, 2.0 + seed]}, seed, **ratio, mixing={"_target_": policy})
+        for ratio, policy in (({}, REPLACE), ({"ratio": 0.5}, ADD), ({"ratio": 0}, ADD))
+        for seed in (1, 0)
+    ]
+    collection = gathered(runs)
+    assert collection.knobs == ("ratio", "mixing._target_")
+    assert collection.dose == "ratio"
+    assert [group.knobs["ratio"] for group in collection.dosed] == [0, 0.5]
+    (response,) = responses(collection, METRIC)
+    assert response.doses.tolist() == [0, 0.5]
+    page = section(collection)
+    assert page is not None
+    assert chosen_axes(collection) is None
+    table = of_collection(collection)
+    order = [(0, 0), (0, 1), (0.5, 0), (0.5, 1), (None, 0), (None, 1)]
+    rows = table[table.generation == 1]
+    found = [(None if math.isnan(ratio) else ratio, seed) for ratio, seed in zip(rows.ratio, rows.seed, strict=True)]
+    assert found == order

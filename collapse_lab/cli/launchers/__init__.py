@@ -1,4 +1,4 @@
-"""Launchers of sweeps, which Hydra takes for plug-ins of its own."""
+"""Launchers of sweeps and the sweeper, which Hydra takes for plug-ins of its own."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from collapse_lab.errors import UserError
 
 PACKAGE = "hydra_plugins.collapse_lab"  # because Hydra takes a launcher from this package alone; there is no such one
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 class WithoutSubmitit(Launcher):
@@ -38,13 +39,15 @@ class WithoutSubmitit(Launcher):
 
 
 def register() -> None:
-    """Make Hydra find the launchers that conf/hydra/launcher names; to call it again changes nothing."""
+    """Make Hydra find our sweeper and the launchers that conf/hydra/launcher names; a second call changes nothing."""
     from collapse_lab.cli.launchers.basic import ListingLauncher
     from collapse_lab.cli.launchers.dry import TARGET, DryLauncher
     from collapse_lab.cli.launchers.local import LocalLauncher
     from collapse_lab.cli.launchers.ray import RayLauncher
+    from collapse_lab.cli.sweeper import AlikeSweeper
 
     classes = Plugins.instance().class_name_to_class
+    classes[SWEEPER] = AlikeSweeper
     classes[BASIC] = ListingLauncher
     classes[TARGET] = DryLauncher
     classes[f"{PACKAGE}.LocalLauncher"] = LocalLauncher
