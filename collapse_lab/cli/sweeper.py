@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.plugins import Plugins
+
+# Because Hydra executes the module of its sweeper again when it looks for plug-ins, let it look before the import
+Plugins.instance()
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # noqa: E402
 
 NUMBER = re.compile(r"(?P<key>(?!hydra)[^=@/]+)=[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
 

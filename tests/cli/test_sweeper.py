@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +13,9 @@ from hydra.core.plugins import Plugins
 
 from collapse_lab.cli.launchers import SWEEPER, register
 from collapse_lab.cli.sweeper import AlikeSweeper
-from tests.cli.test_run import NAME
+from tests.cli.test_run import NAME, TINY
 from tests.e2e.command import run
+from tests.nursery import Nursery
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,13 @@ def test_it_stands_in_the_place_of_hydras_sweeper() -> None:
     assert Plugins.instance().class_name_to_class[SWEEPER] is AlikeSweeper
 
 
-def test_an_option_that_does_not_exist_is_refused_before_any_cell(tmp_path: Any) -> None:
+def test_a_sweep_runs_where_the_modules_were_imported_before(nursery: Nursery, tmp_path: Path) -> None:
+    end = nursery.run(["-m", *TINY, "seed=0,1", f"paths.runs={tmp_path}"])
+    assert end.code == 0, end.err
+    assert len(list(tmp_path.rglob("ledger.jsonl"))) == 2
+
+
+def test_an_option_that_does_not_exist_is_refused_before_any_cell(tmp_path: Path) -> None:
     line = ["-m", f"+experiment={NAME}", "mixing=replace,nonsense", "seed=0,1", f"paths.runs={tmp_path}"]
     ended = run(line)
     assert ended.returncode == 2
