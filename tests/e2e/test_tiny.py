@@ -12,18 +12,12 @@ from tests.e2e.faces import needed
 from tests.nursery import Nursery
 
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-QUICK = (
-    "accumulate_vs_replace",
-    "error_sources",
-    "interacting_linear",
-    "recursive_gmm",
-    "recursive_rkhs",
-)
-SLOW = pytest.mark.slow(reason="each of these experiments takes half a minute or more")
+# Their data, weights or tokenizer come first, which takes longer than the run; each has a smaller test of its own
+SLOW = ("feedback_colour", "interacting_lm", "nepotistic_emoji", "recursive_lm")
 
 
 @pytest.mark.parametrize(
-    "experiment", [pytest.param(name, marks=() if name in QUICK else SLOW) for name in EXPERIMENTS]
+    "experiment", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in EXPERIMENTS]
 )
 def test_an_experiment_runs_at_the_tiny_scale(experiment: str, nursery: Nursery, tmp_path: Path) -> None:
     own = [*needed(tmp_path, each=50), "features=[pixels]"] if experiment == "nepotistic_faces" else []
