@@ -17,14 +17,15 @@ def identify(target: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     `version`, because the argument was left out of the keys of earlier versions (`tests/config/test_defaults.py`
     compares all defaults with a committed snapshot).
 
-    Arguments that a class names in `unsigned` are left out too: they change no result.
+    Arguments that a class names in `unsigned` are left out too, because they change no result. Where that depends on
+    the other arguments, the class names them by its method `unsigned_of(arguments)`.
 
     Args:
         target: a class with an integer `version` (0 where it has none), or a function.
         arguments: plain values, and identities in the place of nested nodes.
     """
     defaults = defaults_of(target)
-    unsigned: frozenset[str] = getattr(target, "unsigned", frozenset())
+    unsigned = unsigned_in(target, arguments)
     changed = {
         name: value
         for name, value in arguments.items()
@@ -36,6 +37,17 @@ def identify(target: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
         "version": version if isinstance(version, int) else 0,
         "arguments": {name: whole_numbers(value) for name, value in sorted(changed.items())},
     }
+
+
+def unsigned_in(target: Any, arguments: Mapping[str, Any]) -> frozenset[str]:
+    """Return the arguments of a call that are left out of its identity whatever they are, because of its class.
+
+    Args:
+        target: a class or a function.
+        arguments: the arguments of the call, as `identify` takes them.
+    """
+    unsigned: frozenset[str] = getattr(target, "unsigned", frozenset())
+    return unsigned | target.unsigned_of(arguments) if hasattr(target, "unsigned_of") else unsigned
 
 
 def defaults_of(target: Any) -> dict[str, Any]:

@@ -11,13 +11,14 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from collapse_lab.engine.checkpoint import Checkpoint, Resumable
 from collapse_lab.engine.fitting import Parts
 from collapse_lab.engine.glances import glance_at, tell
-from collapse_lab.errors import Diverged
+from collapse_lab.errors import Diverged, UserError
 from collapse_lab.types import Budget, Checkpointing, Glance, Progress
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -109,6 +110,7 @@ def fit(
 
     Raises:
         Diverged: the loss is not finite.
+        UserError: the memory of the GPU is too small for the rows of a step.
         KeyboardInterrupt: the user pressed Ctrl-C, or the process was asked to end by SIGTERM. Lightning by itself
             takes both for a graceful end.
     """
@@ -154,6 +156,12 @@ def fit(
         # Because Lightning ignores Ctrl-C from here on, and leaves with the exit code of a failure
         signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from end
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"the memory of the GPU is too small to fit {budget.batch_size // budget.accumulate} rows at a time: raise "
+            "trainer.accumulate, which divides the rows of a step into parts, or lower trainer.batch_size; large "
+            "pipelines take model.gradient_checkpointing=true. What is finished is kept"
+        ) from error
     finally:
         # Because trainer, module and the trainer's parts refer to each other, weights, moments and rows would stay in
         # memory until Python's collector happens to run

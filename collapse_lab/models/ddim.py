@@ -16,7 +16,7 @@ from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.nn.unet import check_unet, unet
-from collapse_lab.types import Count, Exported, Layers, Spec, Times, Width
+from collapse_lab.types import AUTO, Batch, Count, Exported, Layers, Spec, Times, Width
 
 
 class DDIM(Diffusion):
@@ -40,7 +40,8 @@ class DDIM(Diffusion):
         optimisation: The settings of AdamW and of the moving average of the weights.
         sampler: The reverse process; None means `Sampler()`.
         pixels: How the network sees pixels and how samples are kept; usually in [-1, 1], and as uint8.
-        sampling_batch: How many images are sampled at a time.
+        sampling_batch: How many images are sampled at a time; `auto` is 64 on a CPU, and as many as the memory
+            holds on a GPU.
         pretrained: A `tensors.safetensors` of this family (any fit in a store), for lineage=pretrained.
 
     Raises:
@@ -69,7 +70,7 @@ class DDIM(Diffusion):
         ),
         sampler: Sampler | None = None,
         pixels: Pixels = Pixels(),
-        sampling_batch: Count = 64,
+        sampling_batch: Batch = AUTO,
         pretrained: str | None = None,
     ) -> None:
         check_unet("ddim", spec, channels, attention, norm_groups)

@@ -18,7 +18,7 @@ from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.nn.unet import check_unet, unet
-from collapse_lab.types import Count, Exported, Layers, ProperShare, Spec, Times, Width
+from collapse_lab.types import AUTO, Batch, Count, Exported, Layers, ProperShare, Spec, Times, Width
 
 
 class DDPM(GuidedDiffusion):
@@ -45,7 +45,8 @@ class DDPM(GuidedDiffusion):
         guidance_interval: The part of the process that is guided, [low, high] from data (0) to noise (1).
         sampler: The reverse process; None means `Sampler()`.
         pixels: How the network sees pixels and how samples are kept; usually in [-1, 1], and as uint8.
-        sampling_batch: How many images are sampled at a time.
+        sampling_batch: How many images are sampled at a time; `auto` is 32 on a CPU, and as many as the memory
+            holds on a GPU.
         pretrained: A `tensors.safetensors` of this family (any fit in a store), for lineage=pretrained.
 
     Raises:
@@ -55,6 +56,7 @@ class DDPM(GuidedDiffusion):
     """
 
     version: ClassVar[int] = 1
+    usual_batch: ClassVar[int] = 32
 
     def __init__(
         self,
@@ -78,7 +80,7 @@ class DDPM(GuidedDiffusion):
         guidance_interval: Sequence[float] = (0.0, 1.0),
         sampler: Sampler | None = None,
         pixels: Pixels = Pixels(),
-        sampling_batch: Count = 32,
+        sampling_batch: Batch = AUTO,
         pretrained: str | None = None,
     ) -> None:
         check_unet("ddpm", spec, channels, attention, norm_groups)

@@ -9,12 +9,14 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from collapse_lab.engine import lightning
 from collapse_lab.engine.checkpoint import Resumable, global_streams
 from collapse_lab.engine.fitting import RandomRows
 from collapse_lab.errors import Diverged, UserError
+from collapse_lab.nn.batches import Halving, given_or_usual
 from collapse_lab.nn.latents import normal
 from collapse_lab.nn.noising import Noising
 from collapse_lab.nn.optimisation import Optimisation
@@ -23,7 +25,9 @@ from collapse_lab.nn.samplers import Denoiser, Sampler, Start
 from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import (
+    AUTO,
     Allocate,
+    Batch,
     Budget,
     Captions,
     Checkpointing,
@@ -65,7 +69,8 @@ class Diffusion(Resumable):
         family: The family's name in the configuration.
         noising: The forward process and the target.
         sampler: The reverse process; None means `Sampler()`.
-        sampling_batch: How many images are sampled at a time; 1 or more.
+        sampling_batch: How many images are sampled at a time; `auto` is `usual_batch` on a CPU and for a sampler that
+            draws noise between its steps, and as many as the memory holds on a GPU (`unsigned_of`).
         optimisation: The settings of AdamW and of the moving average.
         pixels: How the network sees pixels and how samples are kept.
         loss: The norm above: `mse` or `mae`.
@@ -78,6 +83,7 @@ class Diffusion(Resumable):
     """
 
     sampling_only: ClassVar[frozenset[str]] = frozenset({"sampler", "sampling_batch"})
+    usual_batch: ClassVar[int] = 64  # images at a time on a CPU
     finetuning_only: ClassVar[frozenset[str]] = frozenset({"optimisation.finetune_lr"})
     gathers: ClassVar[bool] = True
     allocates: ClassVar[bool] = True
@@ -92,7 +98,7 @@ class Diffusion(Resumable):
         family: str,
         noising: Noising,
         sampler: Sampler | None,
-        sampling_batch: int,
+        sampling_batch: Batch,
         optimisation: Optimisation,
         pixels: Pixels,
         loss: Loss = "mse",
@@ -105,6 +111,27 @@ class Diffusion(Resumable):
         self.pixels = pixels
         self.frozen: Sequence[torch.nn.Module] = ()
         self.norm = torch.nn.functional.mse_loss if loss == "mse" else torch.nn.functional.l1_loss
+
+    @classmethod
+    def unsigned_of(cls, arguments: Mapping[str, Any]) -> frozenset[str]:
+        """Return the arguments that change no image but by rounding, and so are no part of a key.
+
+        The size of a batch is one of them, unless the sampler draws noise between its steps: then the noise of an image
+        depends on those in its batch.
+
+        Args:
+            arguments: the arguments of a model, each node in the form of its identity.
+        """
+        batch = arguments.get("sampling_batch", AUTO)
+        if batch in (AUTO, cls.usual_batch) or not cls.draws_between_steps(arguments):
+            return frozenset({"sampling_batch"})
+        return frozenset()
+
+    @classmethod
+    def draws_between_steps(cls, arguments: Mapping[str, Any]) -> bool:
+        """Return whether the sampler of a model with these arguments draws noise between its steps."""
+        sampler = arguments.get("sampler")
+        return Sampler(**(sampler["arguments"] if sampler else {})).draws
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
@@ -239,7 +266,7 @@ class Diffusion(Resumable):
         self.eval()
         condition, t = self.condition(samples), self.noising.at(times)
         losses = []
-        for span in spans(len(samples), self.sampling_batch):
+        for span in spans(len(samples), given_or_usual(self.sampling_batch, self.usual_batch)):
             x = self.encoded(samples.data[span]) if samples.encoded is None else self.means(samples.encoded[span])
             predicted, target = self._denoise(x, condition[span], t[span], noise[span])
             losses.append((predicted - target).square().flatten(1).mean(1).cpu())
@@ -278,13 +305,21 @@ class Diffusion(Resumable):
         self.eval()
         n, condition, shape = len(conditions), self.condition(conditions), self.spec.shape
         later = seeds.torch()  # of what is drawn between the steps, which comes after the noise of all images
-        for _ in normal(n, self.noise_shape, self.sampling_batch, later):
+        halving = Halving(self.sampling_batch, self.usual_batch, self.device, divides=not self.sampler.draws)
+        for _ in normal(n, self.noise_shape, halving.rows, later):
             pass
         images, bad = torch.empty(0), 0
-        noises = normal(n, self.noise_shape, self.sampling_batch, seeds.torch())
-        for span, noise in zip(spans(n, self.sampling_batch), noises, strict=True):
-            start = self.start_of(conditions, span)
-            batch = self._sample_batch(noise, condition[span], later, progress, start)
+        noises = normal(n, self.noise_shape, halving.rows, seeds.torch())
+        for span, noise in zip(spans(n, halving.rows), noises, strict=True):
+
+            def part(
+                rows: slice, first: int = span.start, noise: Float[Tensor, "rows ..."] = noise
+            ) -> Float[Tensor, "rows ..."]:
+                at = slice(first + rows.start, first + rows.stop)
+                start = self.start_of(conditions, at)
+                return self._sample_batch(noise[rows], condition[at], later, progress, start)
+
+            batch = halving.compute(len(noise), part)
             bad += _not_finite(batch)
             if not bad:
                 rows = self.pixels.published(batch)

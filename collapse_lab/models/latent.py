@@ -15,7 +15,7 @@ from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Denoiser, Sampler, Start, whole_steps
 from collapse_lab.seeds import Seeds
-from collapse_lab.types import Budget, Conditions, Rows, Samples, Spec
+from collapse_lab.types import Batch, Budget, Conditions, Rows, Samples, Spec
 
 Precision = Literal["32-true", "bf16-mixed"]
 
@@ -33,7 +33,7 @@ class Latent(GuidedDiffusion):
         sampling_precision: How the U-Net computes while sampling.
         family: The family's name in the configuration.
         noising: The forward process and the target.
-        sampling_batch: How many images are sampled at a time; 1 or more.
+        sampling_batch: How many images are sampled at a time, or `auto`.
         optimisation: The settings of AdamW and of the moving average.
 
     Attributes:
@@ -63,7 +63,7 @@ class Latent(GuidedDiffusion):
         sampling_precision: Precision,
         family: str,
         noising: Noising,
-        sampling_batch: int,
+        sampling_batch: Batch,
         optimisation: Optimisation,
     ) -> None:
         if tuple(pixels.range) != (-1, 1):

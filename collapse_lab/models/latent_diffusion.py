@@ -26,6 +26,8 @@ from collapse_lab.nn.text import WordTokenizer
 from collapse_lab.nn.unet import check_unet
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import (
+    AUTO,
+    Batch,
     Budget,
     Count,
     Exported,
@@ -75,7 +77,8 @@ class LatentDiffusion(Latent):
         sampler: The reverse process; None means `Sampler()`.
         sampling_precision: How the U-Net computes while sampling: in float32, or with products in bfloat16.
         pixels: Whether rows are mirrored, and how samples are kept. The range is [-1, 1].
-        sampling_batch: How many images are sampled at a time.
+        sampling_batch: How many images are sampled at a time; `auto` is 64 on a CPU, and as many as the memory
+            holds on a GPU.
         encoding_batch: How many pictures are encoded, or latents decoded, at a time.
 
     Raises:
@@ -115,7 +118,7 @@ class LatentDiffusion(Latent):
         sampler: Sampler | None = None,
         sampling_precision: Precision = "32-true",
         pixels: Pixels = Pixels(),
-        sampling_batch: Count = 64,
+        sampling_batch: Batch = AUTO,
         encoding_batch: Count = 64,
     ) -> None:
         check_captioned("latent_diffusion", spec)

@@ -24,6 +24,8 @@ from collapse_lab.nn.pretrained import find_pipeline, need_of
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import (
+    AUTO,
+    Batch,
     Budget,
     Count,
     Encoder,
@@ -72,7 +74,8 @@ class StableDiffusion(Latent):
             of `sampler`; its options have to be arguments of that scheduler.
         sampling_precision: How the U-Net computes while sampling: in float32, or with products in bfloat16.
         pixels: Whether rows are mirrored, and how samples are kept. The range is [-1, 1].
-        sampling_batch: How many images are sampled at a time.
+        sampling_batch: How many images are sampled at a time; `auto` is 8 on a CPU, and as many as the memory
+            holds on a GPU.
         encoding_batch: How many pictures or prompts are encoded, or latents decoded, at a time.
         cache: The folder whose subfolder `hub` holds files from the hub (paths.data).
 
@@ -84,10 +87,23 @@ class StableDiffusion(Latent):
     """
 
     version: ClassVar[int] = 2
+    usual_batch: ClassVar[int] = 8
     sampling_only: ClassVar[frozenset[str]] = Latent.sampling_only | {"own_scheduler"}
-    unsigned: ClassVar[frozenset[str]] = frozenset({"download", "gradient_checkpointing", "encoding_batch", "cache"})
+    unsigned: ClassVar[frozenset[str]] = frozenset(
+        {
+            "download",
+            "gradient_checkpointing",
+            "encoding_batch",
+            "cache",
+        }
+    )
 
     encoders: Encoders
+
+    @classmethod
+    def draws_between_steps(cls, arguments: Mapping[str, Any]) -> bool:
+        """Return whether the sampler may draw noise between its steps, as a pipeline's own scheduler may."""
+        return bool(arguments.get("own_scheduler")) or super().draws_between_steps(arguments)
 
     def __init__(
         self,
@@ -111,7 +127,7 @@ class StableDiffusion(Latent):
         own_scheduler: bool = False,
         sampling_precision: Precision = "32-true",
         pixels: Pixels = Pixels(),
-        sampling_batch: Count = 8,
+        sampling_batch: Batch = AUTO,
         encoding_batch: Count = 8,
         cache: str = "~/.cache/collapse_lab",
     ) -> None:

@@ -21,7 +21,7 @@ from collapse_lab.nn.samplers import Sampler
 from collapse_lab.nn.siglip import as_siglip, as_transformers_tokenizer
 from collapse_lab.nn.text import TextEncoder, WordTokenizer
 from collapse_lab.nn.unet import check_unet
-from collapse_lab.types import Count, Exported, Layers, ProperShare, Spec, Times, Width
+from collapse_lab.types import AUTO, Batch, Count, Exported, Layers, ProperShare, Spec, Times, Width
 
 Part = Literal["text_encoder"]
 
@@ -53,7 +53,8 @@ class Text2Image(GuidedDiffusion):
         guidance_interval: The part of the process that is guided, [low, high] from data (0) to noise (1).
         sampler: The reverse process; None means `Sampler()`.
         pixels: How the network sees pixels and how samples are kept; usually in [-1, 1], and as uint8.
-        sampling_batch: How many images are sampled at a time.
+        sampling_batch: How many images are sampled at a time; `auto` is 256 on a CPU, and as many as the memory
+            holds on a GPU.
         pretrained: A `tensors.safetensors` of this family (any fit in a store), for lineage=pretrained.
 
     Raises:
@@ -63,6 +64,7 @@ class Text2Image(GuidedDiffusion):
     """
 
     version: ClassVar[int] = 1
+    usual_batch: ClassVar[int] = 256
     finetuning_only: ClassVar[frozenset[str]] = GuidedDiffusion.finetuning_only | {"freeze"}
 
     def __init__(
@@ -89,7 +91,7 @@ class Text2Image(GuidedDiffusion):
         guidance_interval: Sequence[float] = (0.0, 1.0),
         sampler: Sampler | None = None,
         pixels: Pixels = Pixels(),
-        sampling_batch: Count = 256,
+        sampling_batch: Batch = AUTO,
         pretrained: str | None = None,
     ) -> None:
         check_unet("text2image", spec, channels, attention, norm_groups)

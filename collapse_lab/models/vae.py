@@ -15,16 +15,18 @@ from collapse_lab.engine.checkpoint import Resumable
 from collapse_lab.engine.fitting import RandomRows
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.images import as_float, as_uint8
+from collapse_lab.nn.batches import Halving, given_or_usual
 from collapse_lab.nn.exporting import export_prior
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import (
+    AUTO,
     Allocate,
+    Batch,
     Budget,
     Checkpointing,
     Conditions,
-    Count,
     Exported,
     NonNegative,
     Progress,
@@ -50,7 +52,8 @@ class VAE(Resumable):
         beta: The weight of the KL term; 1 is the evidence lower bound.
         optimisation: The settings of Adam. `weight_decay` times the weights is added to the gradient of the loss summed
             over a batch. The family keeps no moving average.
-        sampling_batch: How many images are sampled at a time.
+        sampling_batch: How many images are sampled at a time; `auto` is 64 on a CPU, and as many as the memory holds on
+            a GPU.
 
     Raises:
         UserError: the data set has no images, or images whose sides 4 does not divide; `optimisation` has a moving
@@ -59,6 +62,8 @@ class VAE(Resumable):
 
     version: ClassVar[int] = 1
     sampling_only: ClassVar[frozenset[str]] = frozenset({"sampling_batch"})
+    unsigned: ClassVar[frozenset[str]] = frozenset({"sampling_batch"})
+    usual_batch: ClassVar[int] = 64
     finetuning_only: ClassVar[frozenset[str]] = frozenset({"optimisation.finetune_lr"})
     gathers: ClassVar[bool] = True
     allocates: ClassVar[bool] = True
@@ -73,7 +78,7 @@ class VAE(Resumable):
         latent: Width = 20,
         beta: NonNegative = 1.0,
         optimisation: Optimisation = Optimisation(lr=1e-3, lr_schedule="constant", weight_decay=1e-5, warmup=0.0),
-        sampling_batch: Count = 64,
+        sampling_batch: Batch = AUTO,
     ) -> None:
         super().__init__()
         optimisation.refuse_average("vae")
@@ -186,13 +191,18 @@ class VAE(Resumable):
         # A training set whose rows are seen once has millions of rows, and floats take four times the memory of bytes,
         # so fill the bytes batch by batch
         images = allocate((n, *self.spec.shape), dtype=torch.uint8)
-        for span in spans(n, self.sampling_batch):
-            means = self.decode(z[span].to(self.device)).sigmoid()
+        halving = Halving(self.sampling_batch, self.usual_batch, self.device)
+        for span in spans(n, halving.rows):
+            codes = z[span]
+            means = halving.compute(len(codes), lambda rows: self._means(codes[rows]))  # noqa: B023
             if not means.isfinite().all():
                 raise Diverged(f"{int((~means.isfinite()).flatten(1).any(1).sum())} samples are not finite")
-            images[span] = as_uint8(2 * means - 1).cpu()
+            images[span] = as_uint8(2 * means - 1)
             progress.advance(len(means))
         return Samples(images, conditions.labels, conditions.captions)
+
+    def _means(self, codes: Float[Tensor, "n latent"]) -> Float[Tensor, "n c h w"]:
+        return self.decode(codes.to(self.device)).sigmoid().cpu()
 
     def sampling_steps(self, n: int) -> int:
         """Return how often `sample` advances the progress for n conditions."""
@@ -202,7 +212,7 @@ class VAE(Resumable):
     def posterior_means(self, samples: Samples[Rows]) -> Float[Tensor, "n latent"]:
         """Return mu(x) of each image, (n, latent)."""
         self.eval()
-        batches = spans(len(samples), self.sampling_batch)
+        batches = self._batches(len(samples))
         return torch.cat([self.encode(self._pixels(samples.data[span]))[0].cpu() for span in batches])
 
     @torch.no_grad()
@@ -219,9 +229,12 @@ class VAE(Resumable):
         self.eval()
         terms = [
             self.terms(self._pixels(samples.data[span]), noise[span].to(self.device))
-            for span in spans(len(samples), self.sampling_batch)
+            for span in self._batches(len(samples))
         ]
         return torch.cat([-(error + divergence).cpu() for error, divergence in terms])
+
+    def _batches(self, n: int) -> list[slice]:
+        return spans(n, given_or_usual(self.sampling_batch, self.usual_batch))
 
     def weights(self) -> Weights:
         """Return the parameters by name, on the CPU."""

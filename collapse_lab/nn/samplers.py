@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -178,6 +179,16 @@ class Sampler:
             and "sigmas" in _parameters(self._kind.set_timesteps)
             and "use_flow_sigmas" not in _parameters(self._kind)
         )
+
+    @cached_property
+    def draws(self) -> bool:
+        """Return whether noise is drawn between the steps, found out by sampling one number."""
+        flow = self.scheduler.startswith("FlowMatch")
+        training = {"prediction_type": FLOW if flow else "epsilon", "num_train_timesteps": 1000}
+        generator = torch.Generator().manual_seed(0)
+        before = generator.get_state()
+        self.run(lambda x, _: torch.zeros_like(x), torch.zeros(1, 1, 1, 1), training, generator, lambda: None)
+        return not torch.equal(before, generator.get_state())
 
     @property
     def step_options(self) -> Mapping[str, Any]:

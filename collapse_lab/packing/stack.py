@@ -18,6 +18,7 @@ from collapse_lab.engine.glances import tell
 from collapse_lab.errors import Diverged
 from collapse_lab.models.diffusion import Diffusion
 from collapse_lab.models.guided import GuidedDiffusion
+from collapse_lab.nn.batches import given_or_usual
 from collapse_lab.nn.samplers import Denoiser
 from collapse_lab.nn.spans import spans
 from collapse_lab.packing.everyone import Everyone
@@ -197,7 +198,7 @@ def sample_together(requests: Sequence[SampleRequest]) -> list[Samples | Diverge
             generators,
             lambda rows=span.stop - span.start: progress.advance(rows),  # type: ignore[misc]
         ).cpu()
-        for span in spans(n, first.sampling_batch)
+        for span in spans(n, given_or_usual(first.sampling_batch, first.usual_batch))
     ]
     return [
         _published(model, own, request)

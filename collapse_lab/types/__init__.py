@@ -31,7 +31,9 @@ from collapse_lab.types.protocols import (
 )
 from collapse_lab.types.provenance import REAL, UNBORN, DrawRequest, Provenance
 from collapse_lab.types.ranges import (
+    AUTO,
     LARGEST,
+    Batch,
     Count,
     Extended,
     Infinite,
@@ -50,11 +52,13 @@ from collapse_lab.types.ranges import (
 from collapse_lab.types.records import Record, RunInfo
 
 __all__ = [
+    "AUTO",
     "LARGEST",
     "REAL",
     "UNBORN",
     "Allocate",
     "Arithmetic",
+    "Batch",
     "BatchedExtractor",
     "Budget",
     "Captions",

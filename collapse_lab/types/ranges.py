@@ -6,7 +6,7 @@ does not run until the memory or the user's patience ends.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -30,3 +30,5 @@ NonNegative = Annotated[float, Ge(0)]
 Share = Annotated[float, Ge(0), Le(1)]
 ProperShare = Annotated[float, Ge(0), Lt(1)]
 Extended = Annotated[float, Infinite()]
+AUTO: Literal["auto"] = "auto"
+Batch = Count | Literal["auto"]  # rows at a time; `auto` depends on the device (`nn.batches`)

@@ -17,7 +17,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from collapse_lab.config.binding import import_target
-from collapse_lab.config.identity import defaults_of
+from collapse_lab.config.identity import defaults_of, unsigned_in
 from collapse_lab.config.schema import Root
 from collapse_lab.config.searchpath import CONF
 from collapse_lab.engine.keys import whole_numbers
@@ -42,10 +42,11 @@ def described(target: Any) -> dict[str, Any]:
     """Return what the snapshot holds of one class."""
     parameters = inspect.signature(target).parameters
     defaults = defaults_of(target)
+    signed = defaults.keys() - unsigned_in(target, {})  # because the others are in no key
     return {
         "version": getattr(target, "version", 0),
         "required": sorted(name for name in parameters if name not in defaults),
-        "defaults": {name: whole_numbers(value) for name, value in sorted(defaults.items())},
+        "defaults": {name: whole_numbers(value) for name, value in sorted(defaults.items()) if name in signed},
     }
 
 

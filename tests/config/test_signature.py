@@ -32,10 +32,20 @@ def composed(*overrides: str) -> DictConfig:
         "trainer.pack=2",
         "trainer.checkpoint_minutes=1",
         "trainer.checkpoint_minutes=null",
+        "model.sampling_batch=7",
     ],
 )
 def test_what_cannot_change_a_result_is_no_part_of_the_signature(override: str) -> None:
     assert signature(composed(override)) == signature(composed())
+
+
+def test_the_batch_of_a_sampler_that_draws_noise_between_its_steps_is_part_of_the_signature() -> None:
+    noisy = "+model.sampler.options.eta=1"
+    whole = signature(composed(noisy))
+    assert signature(composed(noisy, "model.sampling_batch=256")) == whole  # what `auto` is for this family
+    assert signature(composed(noisy, "model.sampling_batch=7")) != whole
+    sampled = run_identity(canonical(composed(noisy, "model.sampling_batch=7")))["model"]
+    assert sampled["arguments"]["sampling_batch"] == 7
 
 
 @pytest.mark.parametrize(

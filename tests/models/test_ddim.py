@@ -57,3 +57,36 @@ def test_ddim_has_no_guidance() -> None:
     with pytest.raises(UserError, match=r"model\.guidance_scale: DDIM has no such argument"):
         bind(node, "model", frozenset({"spec"}))
     assert DDIM.sampling_only == {"sampler", "sampling_batch"}
+
+
+def test_batches_that_do_not_fit_are_halved_and_the_samples_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixels, "as_uint8", lambda images: images)
+    model, rows = tiny_ddim(), []
+    whole = draw(model).data
+    predict = model.predict
+
+    def small(x: torch.Tensor, t: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
+        rows.append(len(x))
+        if len(x) > 2:
+            raise torch.OutOfMemoryError
+        return predict(x, t, embedded)
+
+    monkeypatch.setattr(model, "predict", small)
+    torch.testing.assert_close(draw(model).data, whole, rtol=0, atol=1e-5)
+    assert rows[:3] == [5, 3, 2]
+    assert max(rows[2:]) == 2
+    noisy = tiny_ddim(sampler=Sampler(steps=6, options={"eta": 1.0}))
+    monkeypatch.setattr(noisy, "predict", small)
+    with pytest.raises(UserError, match=r"too small to sample 5 rows at a time; lower model\.sampling_batch"):
+        draw(noisy)
+
+
+def test_a_fit_that_does_not_fit_into_the_memory_says_what_to_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_ddim()
+
+    def full(*inputs: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(model, "predict", full)
+    with pytest.raises(UserError, match=r"too small to fit 4 rows at a time: raise trainer\.accumulate, .*batch_size"):
+        model.fit(DATA.load().train, budget(batch_size=8, accumulate=2), place(), QUIET)

@@ -164,6 +164,33 @@ def test_a_stochastic_sampler_draws_from_its_generator_only() -> None:
     assert not torch.equal(draws[0], draws[2])
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "draws"),
+    [
+        (DDIM, {}, False),
+        (DDIM, {"eta": 0.0}, False),
+        (DDIM, {"eta": 0.5}, True),
+        ("DDPMScheduler", {}, True),
+        (DPM, {}, False),
+        (DPM, {"algorithm_type": "sde-dpmsolver++"}, True),
+        ("EulerAncestralDiscreteScheduler", {}, True),
+        ("EulerDiscreteScheduler", {}, False),
+        ("HeunDiscreteScheduler", {}, False),
+        ("PNDMScheduler", {}, False),
+        ("UniPCMultistepScheduler", {}, False),
+        (FLOW, {}, False),
+        (FLOW, {"stochastic_sampling": True}, True),
+    ],
+)
+def test_it_is_known_which_samplers_draw_noise_between_their_steps(
+    name: str, options: dict[str, Any], draws: bool
+) -> None:
+    torch.manual_seed(7)
+    before = torch.random.get_rng_state()
+    assert Sampler(name, 5, options).draws is draws
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
 def test_options_reach_the_scheduler() -> None:
     training = diffusers.DDPMScheduler(clip_sample=True)
     clipped = run(Sampler(DDIM, 5), lambda x, t: 0 * x, noise(), training.config)
