@@ -65,6 +65,8 @@ class StableDiffusion(Latent):
         lora_targets: The layers with adapters, by the ends of their names.
         gradient_checkpointing: Whether activations are computed twice and not kept, which takes less memory and more
             time.
+        compiled: Whether torch compiles the U-Net (`torch.compile`), anew in every process and for every shape of a
+            batch. It pays for long fits on a GPU. On a CPU it needs a C++ compiler.
         guidance_scale: w in eps_uncond + w (eps_cond - eps_uncond); 1 is no guidance.
         guidance_interval: The part of the process that is guided, [low, high] from data (0) to noise (1).
         strength: The share of the process that a sample goes through where the prompt set gives pictures to start from
@@ -89,14 +91,7 @@ class StableDiffusion(Latent):
     version: ClassVar[int] = 2
     usual_batch: ClassVar[int] = 8
     sampling_only: ClassVar[frozenset[str]] = Latent.sampling_only | {"own_scheduler"}
-    unsigned: ClassVar[frozenset[str]] = frozenset(
-        {
-            "download",
-            "gradient_checkpointing",
-            "encoding_batch",
-            "cache",
-        }
-    )
+    unsigned: ClassVar[frozenset[str]] = frozenset({"download", "gradient_checkpointing", "encoding_batch", "cache"})
 
     encoders: Encoders
 
@@ -120,6 +115,7 @@ class StableDiffusion(Latent):
         lora_alpha: Positive | None = None,
         lora_targets: Sequence[str] = ("to_q", "to_k", "to_v", "to_out.0"),
         gradient_checkpointing: bool = False,
+        compiled: bool = False,
         guidance_scale: float = 7.5,
         guidance_interval: Sequence[float] = (0.0, 1.0),
         strength: Share = 1.0,
@@ -160,6 +156,8 @@ class StableDiffusion(Latent):
             vars(self)["unet"] = unet  # past Module's own way, because the adapters alone are trained and stored
         if gradient_checkpointing:
             self.unet.enable_gradient_checkpointing()
+        if compiled:
+            self.unet.compile()  # in place, so that the names of the weights stay
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> StableDiffusion:
         """Move a U-Net that is no part of this module, beside which adapters are trained, together with them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler
 from torch import Tensor
+from torch._dynamo.utils import counters
 
 from collapse_lab.models.stable_diffusion import StableDiffusion
 from collapse_lab.nn.pixels import Pixels
@@ -205,6 +207,31 @@ def test_gradient_checkpointing_changes_no_weight(folders: dict[str, Path]) -> N
         return model
 
     assert same(fitted(True).weights(), fitted(False).weights())
+
+
+@pytest.mark.parametrize(
+    ("kind", "rank", "backend"),
+    [
+        ("1.x", None, "eager"),  # torch's graphs without machine code, so that no compiler is needed
+        pytest.param("xl", 2, "inductor", marks=pytest.mark.slow(reason="the C++ compiler takes a minute")),
+    ],
+)
+def test_a_compiled_unet_gives_the_same_weights_and_samples(
+    folders: dict[str, Path], kind: str, rank: int | None, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    wanted, pixels, made, graphs = conditions([*TEXTS]), Pixels(stored="float32"), [], []
+    for compiled in (False, True):
+        model = sd(folders[kind], lora_rank=rank, compiled=compiled, pixels=pixels)
+        model.fit(rows(), budget(steps=2, batch_size=4), place(), QUIET)
+        made.append((model.weights(), exact(model, wanted)))
+        graphs.append(counters["stats"]["unique_graphs"])
+    assert graphs[1] > graphs[0]
+    (plain, witness), (weights, samples) = made
+    assert weights.keys() == plain.keys()
+    for name in weights:
+        torch.testing.assert_close(weights[name], plain[name], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(samples, witness, rtol=0, atol=1e-3)
 
 
 def test_sampling_may_round_the_unet_to_bfloat16_and_nothing_else(folders: dict[str, Path]) -> None:
