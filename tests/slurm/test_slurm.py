@@ -177,7 +177,7 @@ def begin_now(runs: Path, cluster: dict[str, str]) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow  # because the fit takes three minutes
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_a_fit_three_times_as_long_as_its_jobs_limit_ends_like_an_undisturbed_one(
     cluster: dict[str, str], nursery: Nursery, tmp_path: Path
 ) -> None:
