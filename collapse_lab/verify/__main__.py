@@ -42,6 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the judgements to this file too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a page of tables to this file too")
     parser.add_argument(
+        "--earlier",
+        type=Path,
+        metavar="FILE",
+        help="where these runs have fewer seeds of a claim, or none, take its judgement from this file of --json",
+    )
+    parser.add_argument(
         "--claims",
         action="append",
         default=[],
@@ -65,7 +71,8 @@ def _run(options: argparse.Namespace, command: str) -> int:
     from collapse_lab.results.collect import collect
     from collapse_lab.verify.cells import cells
     from collapse_lab.verify.claims import read, shipped
-    from collapse_lab.verify.judgement import judge_claims
+    from collapse_lab.verify.earlier import completed, read_earlier
+    from collapse_lab.verify.judgement import corrected, judge_claims
     from collapse_lab.verify.markdown import page
     from collapse_lab.verify.table import show
 
@@ -85,6 +92,11 @@ def _run(options: argparse.Namespace, command: str) -> int:
         for claim in claims:
             cells(claim)
     judgements = judge_claims(claims, runs)
+    if options.earlier is not None:
+        whole, reasons = completed(judgements, read_earlier(options.earlier))
+        judgements = corrected(whole)
+        for reason in reasons:
+            print(f"left out of {options.earlier}: {reason}", file=sys.stderr)
     show(judgements, Console())
     if options.json is not None:
         plain = [judgement.plain() for judgement in judgements]

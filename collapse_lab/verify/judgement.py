@@ -88,6 +88,7 @@ class Judgement:
             "lo": _finite(measured.lo),
             "hi": _finite(measured.hi),
             "n": measured.n,
+            "scale": measured.scale,
             "note": measured.note,
             "p": self.p,
             "p_holm": self.p_holm,
@@ -111,7 +112,11 @@ def judge_claims(claims: Sequence[Claim], runs: Sequence[Run]) -> list[Judgement
     Raises:
         UserError: No preset can make the runs that a claim asks for.
     """
-    judgements = [judge_claim(claim, runs) for claim in claims]
+    return corrected([judge_claim(claim, runs) for claim in claims])
+
+
+def corrected(judgements: Sequence[Judgement]) -> list[Judgement]:
+    """Return the judgements of a table with their p values after Holm's method."""
     adjusted = holm([judgement.p for judgement in judgements])
     return [replace(judgement, p_holm=p) for judgement, p in zip(judgements, adjusted, strict=True)]
 

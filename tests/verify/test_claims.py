@@ -33,7 +33,7 @@ def test_every_shipped_claim_has_an_id_of_its_own() -> None:
 def test_the_page_of_the_docs_has_every_claim() -> None:
     page = (Path(__file__).parents[2] / "docs" / "claims.md").read_text()
     missing = [one.id for one in SHIPPED if f"`{one.id}`" not in page]
-    assert not missing, "write it anew: collapse-lab verify runs --markdown docs/claims.md"
+    assert not missing, "write it anew: collapse-lab verify --earlier docs/claims.json --markdown docs/claims.md"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -166,3 +166,60 @@ def test_help_imports_nothing_heavy_and_no_command_imports_torch(runs: Path) -> 
         [sys.executable, "-c", code, str(runs)], capture_output=True, text=True, env=environment(), check=True
     )
     assert [line for line in done.stdout.splitlines() if line.startswith("[")] == ["[]", "[]"]
+
+
+def judged(*words: str | Path) -> list[dict[str, Any]]:
+    """Return what `--json` holds after the command."""
+    out = Path(str(words[-1]))
+    main([*map(str, words[:-1]), "--json", str(out)])
+    plain: list[dict[str, Any]] = json.loads(out.read_text())
+    return plain
+
+
+def test_an_earlier_judgement_stands_for_a_claim_that_has_no_runs_now(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = {"statistic": "ratio"}
+    file = claims_file(tmp_path / "mine.yaml", claim(), claim(**ABSENT), claim(id="log", **log))
+    old = tmp_path / "old.json"
+    first = judged(runs, "--claims", file, old)
+    page = tmp_path / "page.md"
+    main([str(runs), "--claims", str(file), "--markdown", str(page)])
+    whole = page.read_text().splitlines()[3:]
+    alone = judged("--claims", file, "--earlier", old, tmp_path / "new.json")
+    assert (alone[0], alone[2], alone[1]["verdict"]) == (first[0], first[2], "not run")
+    main(["--claims", str(file), "--earlier", str(old), "--markdown", str(page)])
+    assert page.read_text().splitlines()[3:] == whole
+    # Holm's method counts old and new claims together
+    other = sweep(tmp_path / "other", {0: [1.0, 1.05, 0.95], 0.25: [4.1, 4.2, 3.7]})
+    both = judged(other, "--claims", file, "--earlier", old, tmp_path / "both.json")
+    assert [one["verdict"] for one in both] == ["reproduced", "reproduced", "reproduced"]
+    assert both[0]["p"] == first[0]["p"]
+    assert both[0]["p_holm"] > first[0]["p_holm"]
+    capsys.readouterr()
+
+
+def test_an_earlier_judgement_gives_way_to_as_many_seeds_and_to_another_claim(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, old = claims_file(tmp_path / "mine.yaml", claim()), tmp_path / "old.json"
+    (first,) = judged(runs, "--claims", file, old)
+    single = sweep(tmp_path / "single", {0: [1.0], 1: [3.0]})
+    assert judged(single, "--claims", file, "--earlier", old, tmp_path / "a.json") == [first]
+    three = sweep(tmp_path / "three", {0: [1.0, 1.0, 1.0], 1: [3.0, 3.1, 2.9]})
+    (again,) = judged(three, "--claims", file, "--earlier", old, tmp_path / "b.json")
+    assert again["value"] == pytest.approx(3, rel=0.01)
+    changed = claims_file(tmp_path / "mine.yaml", claim(needed={"at_least": 3.9}))
+    (void,) = judged("--claims", changed, "--earlier", old, tmp_path / "c.json")
+    assert void["verdict"] == "not run"
+    assert "its needed has changed since it was judged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{}x", '[{"paper": "p", "id": "i"}]', '[{"paper": "p"}]'])
+def test_a_file_that_is_no_earlier_judgement_is_refused(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, old = claims_file(tmp_path / "mine.yaml", claim()), tmp_path / "old.json"
+    old.write_text(text)
+    assert main(["--claims", str(file), "--earlier", str(old)]) == 2
+    assert str(old) in capsys.readouterr().err
