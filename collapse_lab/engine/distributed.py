@@ -8,39 +8,44 @@ tells it of each step, writes the checkpoints of the fit, and leaves the weights
 from __future__ import annotations
 
 import logging
-import logging.handlers
 import os
 import pickle
 import signal
 import sys
-import threading
-import traceback
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from multiprocessing import get_context, parent_process, resource_tracker
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any
 
 import torch
-from torch import distributed
 
 from collapse_lab.engine.glances import tell
-from collapse_lab.engine.ranks import PATIENCE
 from collapse_lab.engine.signals import SIGNALS, Signals
+from collapse_lab.engine.worker import (
+    ADVANCE,
+    DONE,
+    FAILED,
+    GLANCE,
+    KEPT,
+    LOG,
+    LOGGER,
+    REQUEST,
+    WEIGHTS,
+    Compute,
+    Relay,
+    work,
+)
 from collapse_lab.errors import Diverged, UserError
-from collapse_lab.types import Budget, FitRequest, Glance
+from collapse_lab.types import FitRequest
 
 PERIOD = 0.2  # seconds between two looks for signals
 GRACE = 1.0  # seconds in which the death of a process shows, after another one has lost its connection to it
-REQUEST, WEIGHTS, MEETING = "request.pt", "weights.pt", "meeting"  # files of the folder that the processes share
-LOGGER = "collapse_lab"
-# What a process says: how the fit goes on, that it has begun, that a checkpoint is written, and how it has ended
-ADVANCE, GLANCE, LOG, BEGUN, KEPT, DONE, FAILED = range(7)
-
-Compute = Callable[[FitRequest], None]
 
 
 def fit_divided(request: FitRequest, compute: Compute) -> None:
@@ -56,6 +61,11 @@ def fit_divided(request: FitRequest, compute: Compute) -> None:
         KeyboardInterrupt: the user pressed Ctrl-C, or this process was asked to end by SIGTERM.
         RuntimeError: a process was killed.
     """
+    if type(request.model).__module__ == "__main__":  # which the processes do not run
+        raise UserError(
+            f"{type(request.model).__name__} is defined in the script or notebook that runs, which other processes "
+            "cannot import; move it to a module of its own, or give trainer.devices=1"
+        )
     with TemporaryDirectory(prefix="collapse_lab-fit-") as folder:
         try:
             # Because the identity is the engine's business, and the progress stays here
@@ -113,8 +123,9 @@ class Processes:
             for rank in range(self._number):
                 ours, theirs = context.Pipe()
                 what = self._compute, rank, self._folder, theirs, threads, level
-                process = context.Process(target=_be_one, args=what, name=f"fit {rank}", daemon=True)
-                process.start()
+                process = context.Process(target=work, args=what, name=f"fit {rank}", daemon=True)
+                with _without_main():
+                    process.start()
                 theirs.close()
                 self._processes.append(process)
                 self._pipes.append(ours)
@@ -169,10 +180,7 @@ class Processes:
             process.join(GRACE)  # because the system says that it has ended a moment before it says how
             code = process.exitcode or 0
             name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-            hint = {
-                "SIGKILL": ". Linux sends it where the memory is used up",
-                "exit code 1": ". It says more above; a script keeps what it does under `if __name__ == '__main__':`",
-            }.get(name, "")
+            hint = ". Linux sends it where the memory is used up" if name == "SIGKILL" else ""
             raise RuntimeError(
                 f"process {rank + 1} of the {self._number} that computed this fit (trainer.devices) was ended by "
                 f"{name}, and the others with it{hint}. Give the same command again to go on"
@@ -187,98 +195,15 @@ class Processes:
             pipe.close()
 
 
-class Relay:
-    """Pass on through a pipe what a progress is told; without a pipe, nothing.
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep a process that is started inside the block from running this program's main module.
 
-    Args:
-        pipe: leads to the process that shows the progress.
+    Spawn runs it so that its classes are known. A script would begin its run once more there, and wait for ever for the
+    lock that this process holds.
     """
-
-    def __init__(self, pipe: Connection | None = None) -> None:
-        self._pipe = pipe
-
-    def start(self, generation: int, model: str, phase: str, total: int) -> None:
-        """Do nothing, because the fit's own process has begun the phase."""
-
-    def advance(self, steps: int = 1) -> None:
-        """Count steps that were done."""
-        if self._pipe is not None:
-            self._pipe.send((ADVANCE, steps))
-
-    def glance(self, glance: Glance) -> None:
-        """Show what is seen of the fit."""
-        if self._pipe is not None:
-            self._pipe.send((GLANCE, glance))
-
-    def stop(self) -> None:
-        """Do nothing."""
-
-
-class _LogRelay(logging.handlers.QueueHandler):
-    """Pass on the records of a log through a pipe."""
-
-    def enqueue(self, record: logging.LogRecord) -> None:
-        self.queue.send((LOG, record))  # type: ignore[attr-defined]
-
-
-def _be_one(compute: Compute, rank: int, folder: Path, pipe: Connection, threads: int, level: int) -> None:
-    """Be one of the processes of a fit, until the process that has started it ends it.
-
-    SIGINT and SIGTERM stay blocked, because a terminal sends them to all processes and the one that has started them
-    decides. It sends SIGUSR2 to the first process to ask for a checkpoint (`engine.checkpoint`).
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
     try:
-        request: FitRequest = torch.load(folder / REQUEST, map_location="cpu", mmap=True, weights_only=False)
-        logging.getLogger().addHandler(logging.NullHandler())
-        _meet(request.budget, rank, folder, threads)
-        if rank == 0:
-            logging.getLogger(LOGGER).addHandler(_LogRelay(pipe))  # type: ignore[arg-type]
-            logging.getLogger(LOGGER).setLevel(level)
-            signal.signal(signal.SIGUSR2, lambda *_: pipe.send((KEPT, None)))
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])
-        pipe.send((BEGUN, None))
-        compute(replace(request, progress=Relay(pipe if rank == 0 else None)))
-        if rank == 0:
-            torch.save(dict(request.model.weights()), folder / WEIGHTS)
-        pipe.send((DONE, None))
-    except BaseException as error:  # because it is raised in the process that has started this one
-        pipe.send((FAILED, _portable(error, rank)))
-    # Because the end of a process breaks its connections, and the others would report that in the place of the reason
-    threading.Event().wait()
-
-
-def _meet(budget: Budget, rank: int, folder: Path, threads: int) -> None:
-    """Join the process group of the fit."""
-    if budget.device == "cuda":
-        torch.cuda.set_device(rank)
-    else:
-        torch.set_num_threads(threads)
-    if sys.platform == "linux":  # because all processes are on this machine, whatever its name resolves to
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    distributed.init_process_group(
-        "nccl" if budget.device == "cuda" else "gloo",
-        init_method=(folder / MEETING).as_uri(),
-        rank=rank,
-        world_size=budget.devices,
-        timeout=PATIENCE,
-    )
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _portable(error: BaseException, rank: int) -> BaseException:
-    """Return an error with its traceback as a note, in a form that another process can raise."""
-    if not isinstance(error, Diverged | UserError):
-        error.add_note(f"in process {rank + 1} of the fit:\n{''.join(traceback.format_exception(error))}")
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # because any class of error may need arguments of its own
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
+        yield
+    finally:
+        sys.modules["__main__"] = main

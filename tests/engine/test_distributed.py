@@ -202,13 +202,12 @@ def test_a_divided_fit_that_a_signal_stops_goes_on_bit_for_bit(tmp_path: Path) -
     assert again.total == budget.steps
 
 
-# It fits for minutes, and says which processes do it
+# It fits for minutes, and says which processes do it. They would begin anew with it if they ran it too
 PROGRAM = """
 from tests.engine.divided import Line, Told, children, fit
 from collapse_lab.types import Budget
 
-if __name__ == "__main__":
-    fit(Line(pause=0.2), Budget(10**4, 16, devices=2), Told(lambda: print(*children(), flush=True), 2))
+fit(Line(pause=0.2), Budget(10**4, 16, devices=2), Told(lambda: print(*children(), flush=True), 2))
 """
 
 
@@ -251,6 +250,12 @@ def test_a_model_that_cannot_be_pickled_is_refused() -> None:
     request = FitRequest(line, {}, rows(), Budget(1, 2, devices=2), PLACE, Told())  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"Line cannot be handed to other processes .* give trainer.devices=1"):
         fit_divided(request, fit_here)
+
+
+def test_a_family_that_no_other_process_can_import_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Line, "__module__", "__main__")
+    with pytest.raises(UserError, match=r"Line is defined in the script .* or give trainer.devices=1"):
+        fit(Line(), Budget(1, 2, devices=2))
 
 
 @pytest.mark.parametrize(
