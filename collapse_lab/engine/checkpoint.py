@@ -8,16 +8,13 @@ batches of row numbers come from the seeds of the fit, so those that were traine
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -25,13 +22,15 @@ import torch
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 from safetensors import SafetensorError
 
+from collapse_lab.engine.ranks import Ranks
+from collapse_lab.engine.signals import Signals
 from collapse_lab.storage.snapshots import UnusableSnapshot, read_snapshot, remove_snapshot, write_snapshot
 from collapse_lab.types import Budget, Checkpointing
 
 log = logging.getLogger(__name__)
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
-BATCHES, STREAMS = "batches", "streams"  # what is ours among the entries of Lightning's checkpoint
+# What is ours among the entries of Lightning's checkpoint; the last one where several processes compute the fit
+BATCHES, STREAMS, STREAMS_OF_ALL = "batches", "streams", "streams of all processes"
 
 
 class Resumable(pl.LightningModule, ABC):
@@ -47,12 +46,17 @@ class Resumable(pl.LightningModule, ABC):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the states of the random streams."""
-        checkpoint[STREAMS] = {name: stream.get_state() for name, stream in self.streams().items()}
+        checkpoint[STREAMS] = states_of(self.streams())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the states of the random streams."""
         for name, stream in self.streams().items():
             stream.set_state(checkpoint[STREAMS][name])
+
+
+def states_of(streams: Mapping[str, torch.Generator]) -> dict[str, torch.Tensor]:
+    """Return the states of generators by their names."""
+    return {name: stream.get_state() for name, stream in streams.items()}
 
 
 def global_streams(device: str) -> dict[str, torch.Generator]:
@@ -77,30 +81,38 @@ class Checkpoint(pl.Callback):
 
     A checkpoint that cannot be written costs no fit: the fit goes on, and the log says so.
 
+    Where several processes compute the fit, each of them has this callback. The first one says when a checkpoint is
+    written and writes it, and all of them read it.
+
     Args:
         place: where the checkpoint lies, whose it is, and how often it is written.
         module: the module, as it is before the fit.
         budget: the budget of the fit.
+        ranks: the processes that compute the fit.
 
     Attributes:
         done: how many batches the fit has trained on already; 0 where it begins.
         files: what Lightning reads and writes checkpoints with.
     """
 
-    def __init__(self, place: Checkpointing, module: Resumable, budget: Budget) -> None:
-        facts = {
+    def __init__(self, place: Checkpointing, module: Resumable, budget: Budget, ranks: Ranks) -> None:
+        facts: dict[str, Any] = {
             "key": place.key,
             "number of steps": budget.steps,
             "device": budget.device,
             "torch": str(torch.__version__),
             "lightning": version("pytorch-lightning"),
         }
+        if ranks.number > 1:
+            facts["number of processes"] = ranks.number
         self.files = _Files(facts)
-        self._place, self._steps = place, budget.steps
+        self._place, self._steps, self._ranks = place, budget.steps, ranks
         self._due = time.monotonic() + 60 * place.minutes
-        self._waiting: list[int] = []
-        self._before: dict[int, Any] = {}
-        self.done = self._written = self._read(facts, module)
+        self._signals = Signals()
+        # Because a process may fail to read what the others have read, all go on from the same batch or begin together
+        self.done = self._written = ranks.least(self._read(facts, module))
+        if not self.done:
+            self.files.held = None
 
     @property
     def path(self) -> str | None:
@@ -121,28 +133,19 @@ class Checkpoint(pl.Callback):
         except UnusableSnapshot as reason:
             log.warning("the checkpoint %s is not used (%s); the fit begins again", self._place.path, reason)
             return 0
+        if self._ranks.number > 1:
+            state[STREAMS] = state[STREAMS_OF_ALL][self._ranks.rank]
         self.files.held = state
         log.info("a fit goes on from its checkpoint at step %d of %d", state["global_step"], self._steps)
         return int(state[BATCHES])
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
+    def listening(self) -> AbstractContextManager[None]:
         """Let signals wait for the end of a step inside the block, from the start of training on."""
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.getsignal(number) for number in SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in self._before.items():
-                if handler is not None:  # because a handler that is not Python's cannot be put back
-                    signal.signal(number, handler)
-            self._deliver()
+        return self._signals.listening()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Let signals wait from here on, because Lightning has put its own handler of SIGTERM in place just now."""
-        for number, handler in self._before.items():
-            if handler is not None:
-                signal.signal(number, self._note)
+        self._signals.hold()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
@@ -151,50 +154,31 @@ class Checkpoint(pl.Callback):
 
         The step before has ended here with all that belongs to it, also with the module's own hook after a batch.
         """
-        if not self._waiting and time.monotonic() < self._due:
+        if batch_idx % trainer.accumulate_grad_batches:  # because gradients are in no checkpoint
             return
-        if batch_idx % trainer.accumulate_grad_batches == 0:  # because gradients are in no checkpoint
+        if self._ranks.first_says(bool(self._signals.waiting) or time.monotonic() >= self._due):
             self._write(trainer, batch_idx)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Do what signals ask for that came during the last step."""
-        if self._waiting:
+        if self._ranks.first_says(bool(self._signals.waiting)):
             self._write(trainer, trainer.fit_loop.batch_idx + 1)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the number of batches that the fit has trained on."""
+        """Add the number of batches that the fit has trained on, and the random streams of every process."""
         checkpoint[BATCHES] = self._written
+        if self._ranks.number > 1:
+            assert isinstance(pl_module, Resumable)
+            checkpoint[STREAMS_OF_ALL] = self._ranks.gathered(states_of(pl_module.streams()))
 
     def _write(self, trainer: pl.Trainer, batches: int) -> None:
         if batches != self._written:
             self._written = batches
-            try:
-                trainer.save_checkpoint(self._place.path)
-            except (OSError, SafetensorError) as error:
-                log.warning("the checkpoint %s cannot be written (%s); the fit goes on", self._place.path, error)
+            trainer.save_checkpoint(self._place.path)
         self._due = time.monotonic() + 60 * self._place.minutes
-        self._deliver()
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        again = number == signal.SIGINT and number in self._waiting
-        self._waiting.append(number)
-        if again:
-            self._deliver()
-
-    def _deliver(self) -> None:
-        """Do what the signals that wait did before the fit, the first one first."""
-        while self._waiting:
-            number = self._waiting.pop(0)
-            handler = self._before[number]
-            if callable(handler):
-                handler(number, None)
-            elif handler == signal.SIG_DFL and number == signal.SIGTERM:
-                raise KeyboardInterrupt  # because Lightning by itself ends a fit in the same way
-            elif handler == signal.SIG_DFL:
-                signal.signal(number, signal.SIG_DFL)
-                signal.raise_signal(number)
+        self._signals.deliver()
 
 
 def _check_parts(state: Mapping[str, Any], module: Resumable) -> None:
@@ -218,8 +202,11 @@ class _Files(CheckpointIO):
         self.held: dict[str, Any] | None = None  # what was read and found good, until Lightning takes it
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write a checkpoint in the place of the one before."""
-        write_snapshot(Path(path), checkpoint, self._facts)
+        """Write a checkpoint in the place of the one before; where it cannot be written, only the log says so."""
+        try:
+            write_snapshot(Path(path), checkpoint, self._facts)
+        except (OSError, SafetensorError) as error:
+            log.warning("the checkpoint %s cannot be written (%s); the fit goes on", path, error)
 
     def load_checkpoint(
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = None

@@ -44,6 +44,7 @@ def check_run(lab: Lab, models: Mapping[str, GenerativeModel]) -> None:
         conditions = lab.conditions(subset, _most(lab.n_samples))
         for name, model in models.items():
             _check_accumulate(lab, name, model)
+            _check_devices(lab, name, model)
             _check_pictures(subset, conditions, model)
             _ask(model, "check_prompts", f"prompt set '{subset}'", conditions.captions.table)
             prospect = Prospect(lab.dataset.spec, model, int(masks["reference"].sum()), _least(lab.n_samples))
@@ -96,6 +97,17 @@ def _check_accumulate(lab: Lab, name: str, model: GenerativeModel) -> None:
         raise UserError(
             f"trainer.accumulate={parts} computes the rows of an optimiser step in parts, and {type(model).__name__} "
             f"('{name}') is not trained by such steps; give trainer.accumulate=1"
+        )
+
+
+def _check_devices(lab: Lab, name: str, model: GenerativeModel) -> None:
+    """Refuse several processes for a family whose fit cannot be divided."""
+    devices = getattr(lab.training, "devices", 1)
+    if devices > 1 and not getattr(model, "divides", False):
+        raise UserError(
+            f"trainer.devices={devices} divides the rows of an optimiser step over processes, and the fit of "
+            f"{type(model).__name__} ('{name}') cannot be divided; give trainer.devices=1, or a family that can: "
+            "ddpm, ddim, text2image, stable_diffusion, vae, causal_lm"
         )
 
 

@@ -43,6 +43,24 @@ class Encoded:
     gather: Callable[[], Rows]
 
 
+class Looked:
+    """Give the states of prompts that were looked up already, also in another process, which has no store.
+
+    Args:
+        states: gives the states of prompts from their stages.
+        texts: all prompts that are going to be asked for, and the empty one.
+    """
+
+    def __init__(self, states: States, texts: Sequence[str]) -> None:
+        known = list(dict.fromkeys(["", *texts]))
+        self._rows = View.of(states(known))
+        self._numbers = {text: number for number, text in enumerate(known)}
+
+    def __call__(self, texts: Sequence[str]) -> Rows:
+        """Return the states of prompts."""
+        return self._rows.index_select(0, torch.tensor([self._numbers[text] for text in texts], dtype=torch.int64))
+
+
 class Parts:
     """Distribute numbered items over stages, so that each item is in one stage once it was asked for.
 

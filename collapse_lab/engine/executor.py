@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from collapse_lab.engine.arithmetic import choose_arithmetic
+from collapse_lab.engine.distributed import fit_divided
 from collapse_lab.types import Checkpointing, FitRequest, SampleRequest, Samples
 
 log = logging.getLogger(__name__)
@@ -20,12 +21,11 @@ class Alone:
     """Fit and sample one model at a time; wait for other processes by waiting."""
 
     def fit(self, request: FitRequest) -> None:
-        """Fit a model in place."""
-        choose_arithmetic(request.budget.arithmetic)
-        fit = fitting_from(request.model, request.checkpoint)
-        if request.row_weights is not None:
-            fit = partial(fit, weights=request.row_weights)
-        fit(request.data, request.budget, request.seeds, request.progress)
+        """Fit a model in place, in this process or divided over several."""
+        if request.budget.devices > 1 and request.budget.steps:
+            fit_divided(request, fit_here)
+        else:
+            fit_here(request)
 
     def sample(self, request: SampleRequest) -> Samples:
         """Return what a fitted model samples."""
@@ -44,6 +44,15 @@ class Alone:
         if not attempt(PATIENCE):
             log.warning("waiting for another process that is computing %s", work)
             attempt(-1)
+
+
+def fit_here(request: FitRequest) -> None:
+    """Fit a model in place, in this process."""
+    choose_arithmetic(request.budget.arithmetic)
+    fit = fitting_from(request.model, request.checkpoint)
+    if request.row_weights is not None:
+        fit = partial(fit, weights=request.row_weights)
+    fit(request.data, request.budget, request.seeds, request.progress)
 
 
 def fitting_from(plug: Any, checkpoint: Checkpointing | None) -> Callable[..., None]:

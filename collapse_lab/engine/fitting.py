@@ -41,6 +41,11 @@ class Training:
         accumulate: parts that the rows of a step are computed in, one after the other, which takes less memory; 1
             computes them together. They divide `batch_size`. The gradient of a step is the mean over its parts, so for
             a family that draws no random numbers the parts change rounding alone.
+        devices: GPUs that one fit takes: each computes an equal share of the rows of a step, or of each of its parts,
+            in a process of its own, and holds the whole model. The batches, noise included, are those of one process,
+            so the number changes rounding alone, and dropout where a family has any. They divide
+            `batch_size` / `accumulate`. On a CPU they are processes of this machine, for tests. Sampling and
+            measurements take one GPU.
     """
 
     steps: Natural
@@ -53,6 +58,7 @@ class Training:
     pack: Count = 1
     checkpoint_minutes: Positive | None = 10.0
     accumulate: Count = 1
+    devices: Count = 1
 
     def budget(self, warm: bool, rows: int, device: str) -> Budget:
         """Return the budget of one fit.
@@ -63,10 +69,12 @@ class Training:
             device: cpu or cuda.
 
         Raises:
-            UserError: the device does not have the precision, the epochs are too many steps, or the rows of a step
-                cannot be divided into the parts that are asked for.
+            UserError: the device does not have the precision, the epochs are too many steps, there are fewer GPUs than
+                are asked for, or the rows of a step cannot be divided into the parts and shares that are asked for.
         """
-        if self.batch_size % self.accumulate:
+        if self.devices > 1:
+            self._check_devices(device)
+        elif self.batch_size % self.accumulate:
             raise UserError(
                 f"trainer.accumulate={self.accumulate} divides the rows of a step into equal parts, and "
                 f"trainer.batch_size={self.batch_size} cannot be divided by it; give batch_size="
@@ -85,8 +93,26 @@ class Training:
                 f"trainer.epochs={self.epochs} over {rows} rows is {steps:.3g} steps of a fit, and {LARGEST} are the "
                 "most; lower trainer.epochs"
             )
-        how = self.precision, self.gradient_clip, device, warm, rows, self.arithmetic, self.accumulate
+        how = self.precision, self.gradient_clip, device, warm, rows, self.arithmetic, self.accumulate, self.devices
         return Budget(steps, self.batch_size, *how)
+
+    def _check_devices(self, device: str) -> None:
+        """Refuse more GPUs than there are, and rows of a step that cannot be divided over them."""
+        present = torch.cuda.device_count()
+        if device == "cuda" and self.devices > present:
+            raise UserError(
+                f"trainer.devices={self.devices} asks for more GPUs than this process may compute on, which are "
+                f"{present}; give trainer.devices={max(1, present)}, or lend it more (CUDA_VISIBLE_DEVICES; on SLURM "
+                "hydra.launcher.gpus_per_node)"
+            )
+        shares = self.devices * self.accumulate
+        if self.batch_size % shares:
+            parts = f"each of the {self.accumulate} parts (trainer.accumulate) of " if self.accumulate > 1 else ""
+            raise UserError(
+                f"trainer.devices={self.devices} divides the rows of {parts}a step into equal shares, and "
+                f"trainer.batch_size={self.batch_size} cannot be divided by {shares}; give trainer.batch_size="
+                f"{shares * max(1, round(self.batch_size / shares))}, or another trainer.devices"
+            )
 
 
 class RandomRows:

@@ -71,6 +71,7 @@ class FitKey(StageKey):
         arithmetic: how a GPU computes. Samples have it through their fit.
         row_weights: a digest of the weights of the rows, empty where all of them count the same.
         accumulate: parts that the rows of a step are computed in; a family may draw its random numbers part by part.
+        devices: processes that the rows of a part are divided over; their dropout differs from that of one process.
     """
 
     kind: ClassVar[str] = "fit"
@@ -87,6 +88,7 @@ class FitKey(StageKey):
     arithmetic: str = "exact"
     row_weights: str = ""
     accumulate: int = 1
+    devices: int = 1
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from collapse_lab.engine.checkpoint import Checkpoint, Resumable
 from collapse_lab.engine.fitting import Parts
 from collapse_lab.engine.glances import glance_at, tell
+from collapse_lab.engine.ranks import Ranks
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.types import Budget, Checkpointing, Glance, Progress
 
@@ -66,6 +66,8 @@ class Watch(pl.Callback):
             return
         self._progress.advance()
         if (step - 1) % LOOK_EVERY == 0 or step == trainer.max_steps:
+            loss = trainer.strategy.reduce(outputs["loss"].clone(), reduce_op="mean")  # over the processes of the fit
+            outputs = {**outputs, "loss": loss}
             self.look(outputs, step - 1)
             self.show(outputs, glance_at(trainer, pl_module, batch, step, float(outputs["loss"])))
 
@@ -117,15 +119,17 @@ def fit(
     if budget.steps == 0:
         return
     callbacks: list[pl.Callback] = [watch(progress)]
+    ranks = Ranks.of(budget)
+    ranks.part_streams(budget.device)
     # Because Lightning would otherwise find SLURM by itself, and requeue the job beside submitit
-    plugins: list[Any] = [LightningEnvironment()]
+    plugins: list[Any] = [ranks.environment]
     listening: AbstractContextManager[None] = nullcontext()
     begins_at = None
     if budget.accumulate > 1:
         rows = Parts(rows, budget.accumulate)
     if checkpoint is not None:
         assert isinstance(module, Resumable)
-        kept = Checkpoint(checkpoint, module, budget)
+        kept = Checkpoint(checkpoint, module, budget, ranks)
         callbacks.append(kept)
         plugins.append(kept.files)
         rows, listening, begins_at = kept.rest_of(rows), kept.listening(), kept.path
@@ -134,7 +138,9 @@ def fit(
     trainer = pl.Trainer(
         max_steps=budget.steps,
         accelerator="gpu" if budget.device == "cuda" else "cpu",
-        devices=1,
+        devices=ranks.number,
+        strategy=ranks.strategy,
+        use_distributed_sampler=False,  # because every process walks through all batches, and takes its share
         precision=budget.precision,  # type: ignore[arg-type]
         gradient_clip_val=budget.gradient_clip,
         accumulate_grad_batches=budget.accumulate,
@@ -158,7 +164,7 @@ def fit(
         raise KeyboardInterrupt from end
     except torch.OutOfMemoryError as error:
         raise UserError(
-            f"the memory of the GPU is too small to fit {budget.batch_size // budget.accumulate} rows at a time: raise "
+            f"the memory of the GPU is too small to fit {budget.batch_size // (budget.accumulate * budget.devices)} rows at a time: raise "
             "trainer.accumulate, which divides the rows of a step into parts, or lower trainer.batch_size; large "
             "pipelines take model.gradient_checkpointing=true. What is finished is kept"
         ) from error

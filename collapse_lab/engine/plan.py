@@ -251,6 +251,7 @@ class Planner:
             arithmetic=budget.arithmetic,
             row_weights="" if weights is None else digest_of_array(weights),
             accumulate=budget.accumulate,
+            devices=budget.devices,
         )
         encoded = self._work.encodings.training_set(model, generation, self._pool, ids, self._sources)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from collapse_lab.images import as_float
-from collapse_lab.storage.mapped import MappedFile
+from collapse_lab.storage.mapped import MappedFile, offset_in
 from collapse_lab.types import Rows, Samples
 
 
@@ -35,6 +37,29 @@ class Source:
         if self.file is not None:
             self.file.check()
         return self.rows
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how another process makes this source: it maps the file too, so that no rows are copied.
+
+        Rows that are in memory, and rows whose place in their file is not known, are copied.
+        """
+        place = offset_in(self.file, self.rows.data_ptr()) if self.file and self.rows.is_contiguous() else None
+        if place is None or not self.rows.numel():
+            return Source, (self.rows, self.file)
+        return _mapped_again, (self.file, place, tuple(self.rows.shape), self.rows.dtype)
+
+
+def _mapped_again(file: MappedFile, place: int, shape: tuple[int, ...], dtype: torch.dtype) -> Source:
+    """Return the rows that lie at a place of a file.
+
+    Raises:
+        UserError: the file was written to since it was first mapped.
+    """
+    file.check()
+    size = math.prod(shape) * dtype.itemsize
+    # Mapped as copied on writing, because torch has no tensors that cannot be written to
+    stored = np.memmap(file.path, np.uint8, "c", place, (size,))
+    return Source(torch.from_numpy(stored).view(dtype).view(shape), file)
 
 
 class View:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from collapse_lab.engine.encodings import Encodings
+from collapse_lab.engine.encodings import Encodings, Looked
 from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.keys import CuratedKey, FitKey, digest
 from collapse_lab.engine.lab import Lab, ModelComponent
@@ -71,6 +71,11 @@ class Work:
             if component.validates:
                 model.validate_on(self._lab.validation)  # type: ignore[attr-defined]
             rows = given(model, view())
+            if budget.devices > 1 and component.encoder is not None:
+                # Because the processes of the fit have no store, look up the states of its prompts here
+                used = [rows.captions.table[number] for number in np.unique(rows.captions.index)]
+                states = Looked(self.encodings.states(component, seeds.generation), used)
+                model.take_states(states)  # type: ignore[attr-defined]
             checkpoint = self._lab.checkpoint(FitKey.kind, key)
             self._progress.start(seeds.generation, component.name, "fit", budget.steps)
             try:

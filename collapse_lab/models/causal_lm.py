@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from collapse_lab.engine import lightning
 from collapse_lab.engine.checkpoint import Resumable, global_streams
 from collapse_lab.engine.fitting import RandomRows
+from collapse_lab.engine.ranks import share
 from collapse_lab.engine.selection import Best, Times
 from collapse_lab.errors import UserError
 from collapse_lab.nn import decoding
@@ -87,6 +88,7 @@ class CausalLM(Resumable):
     finetuning_only: ClassVar[frozenset[str]] = frozenset({"optimisation.finetune_lr"})
     gathers: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
+    divides: ClassVar[bool] = True
     weighs: ClassVar[bool] = True
 
     def __init__(
@@ -194,7 +196,8 @@ class CausalLM(Resumable):
 
     def training_step(self, rows: Tensor) -> Tensor:
         """Return the loss of the blocks with these numbers."""
-        return self._nlls(self._rows[rows].to(self.device)).mean()
+        own = rows[share(self, len(rows))]
+        return self._nlls(self._rows[own].to(self.device)).mean()
 
     def configure_optimizers(self) -> Any:
         """Return AdamW in the form that Lightning takes."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from collapse_lab.engine import lightning
 from collapse_lab.engine.checkpoint import Resumable, global_streams
 from collapse_lab.engine.fitting import RandomRows
+from collapse_lab.engine.ranks import share
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.nn.batches import Halving, given_or_usual
 from collapse_lab.nn.latents import normal
@@ -89,6 +90,7 @@ class Diffusion(Resumable):
     allocates: ClassVar[bool] = True
     packs: ClassVar[bool] = True  # whether fits and samplings of several cells may run as one program
     resumes: ClassVar[bool] = True
+    divides: ClassVar[bool] = True
     weighs: ClassVar[bool] = True
 
     def __init__(
@@ -233,7 +235,9 @@ class Diffusion(Resumable):
 
     def training_step(self, rows: Tensor) -> Tensor:
         """Return the loss of the rows with these numbers."""
-        return self.norm(*self._denoise(*self.draw(rows)))
+        own = share(self, len(rows))
+        x, condition, t, noise = (drawn[own] for drawn in self.draw(rows))
+        return self.norm(*self._denoise(x, condition, t, noise))
 
     def draw(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return what one step trains on: x (n, …), its condition, times (n,), and noise of the shape of x.

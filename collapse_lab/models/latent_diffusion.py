@@ -89,6 +89,7 @@ class LatentDiffusion(Latent):
 
     version: ClassVar[int] = 1
     unsigned: ClassVar[frozenset[str]] = frozenset({"encoding_batch"})
+    divides: ClassVar[bool] = False  # because what is trained changes inside a fit, when the autoencoder is done
 
     latent_scale: Tensor
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from collapse_lab.engine import lightning
 from collapse_lab.engine.checkpoint import Resumable
 from collapse_lab.engine.fitting import RandomRows
+from collapse_lab.engine.ranks import share
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.images import as_float, as_uint8
 from collapse_lab.nn.batches import Halving, given_or_usual
@@ -68,6 +69,7 @@ class VAE(Resumable):
     gathers: ClassVar[bool] = True
     allocates: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
+    divides: ClassVar[bool] = True
     weighs: ClassVar[bool] = True
 
     def __init__(
@@ -163,7 +165,8 @@ class VAE(Resumable):
     def training_step(self, rows: Tensor) -> Tensor:
         """Return the loss of the images with these numbers."""
         noise = torch.randn(len(rows), self.latent, generator=self._noise)
-        error, divergence = self.terms(self._pixels(self._rows[rows]), noise.to(self.device))
+        own = share(self, len(rows))
+        error, divergence = self.terms(self._pixels(self._rows[rows[own]]), noise[own].to(self.device))
         return (error + self.beta * divergence).mean()
 
     def configure_optimizers(self) -> Any:

@@ -96,6 +96,8 @@ def obstacle(request: FitRequest | SampleRequest) -> str | None:
         return f"trainer.precision={request.budget.precision} cannot be packed; 32-true can"
     if isinstance(request, FitRequest) and request.budget.accumulate > 1:
         return f"trainer.accumulate={request.budget.accumulate} cannot be packed; 1 can"
+    if isinstance(request, FitRequest) and request.budget.devices > 1:
+        return f"trainer.devices={request.budget.devices} cannot be packed; 1 can"
     if isinstance(request, SampleRequest) and model.sampler.options.get("thresholding"):
         return "model.sampler.options.thresholding looks at each image by itself, which a pack cannot"
     return None

@@ -67,6 +67,30 @@ class MappedFile:
             )
 
 
+def offset_in(file: MappedFile, address: int) -> int | None:
+    """Return at which byte of a file something lies that is mapped from it.
+
+    Args:
+        file: what the file looked like when it was mapped.
+        address: where it lies in the memory of this process.
+
+    Returns:
+        The byte; None where another file lies there, where the file was replaced since, and on systems without /proc.
+    """
+    try:
+        if file.path.stat().st_ino != file.inode:
+            return None
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        span, _, offset, _, inode = line.split(maxsplit=5)[:5]
+        begin, end = (int(number, 16) for number in span.split("-"))
+        if begin <= address < end:
+            return int(offset, 16) + address - begin if int(inode) == file.inode else None
+    return None
+
+
 def checksum_once(path: Path) -> str:
     """Return SHA-256, in hex, of a file; a file that has not changed since is read once in a process."""
     file = MappedFile.of(path)

@@ -27,6 +27,7 @@ class Budget:
         rows: the size of the training set, by which a schedule counts epochs; 0 counts the whole fit as one.
         arithmetic: how a GPU computes (`engine.arithmetic.choose_arithmetic`).
         accumulate: parts that the rows of a step are computed in, one after the other; they divide `batch_size`.
+        devices: over how many processes, with a GPU each, the rows of each part are divided; they divide the part.
     """
 
     steps: int
@@ -38,6 +39,7 @@ class Budget:
     rows: int = field(default=0, compare=False)
     arithmetic: Arithmetic = "exact"
     accumulate: int = 1
+    devices: int = 1
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,11 @@ class GenerativeModel(Protocol):
     A family whose fit can go on from a checkpoint may say so in a class attribute `resumes`, True. Its `fit` is then
     given a fifth argument, `checkpoint: Checkpointing | None`, and hands it to `engine.lightning.fit`. The module that
     is fitted is an `engine.checkpoint.Resumable`, which names the family's random streams.
+
+    A family whose fit can be divided over several processes may say so in a class attribute `divides`, True. Its `fit`
+    hands the budget to `engine.lightning.fit`. Its training step is given all rows of a step, draws its random numbers
+    for all of them, and computes those of `engine.ranks.share` alone; its loss is a mean over rows. The model is
+    pickled on its way to the processes.
 
     A family whose rows can have a weight each, in the loss or as the probability that a step draws them, may say so in
     a class attribute `weighs`, True. Its `fit` is then given a named argument `weights: Float[np.ndarray, " n"]`, of

@@ -69,3 +69,16 @@ def test_a_missing_pipeline_is_refused_in_one_line(nursery: Nursery, tmp_path: P
     assert end.code == 2
     assert "model=stable_diffusion needs model.pretrained: a folder that save_pretrained" in end.err
     assert len(end.err.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_chain_whose_fits_two_processes_divide_has_the_numbers_of_one(
+    nursery: Nursery, pipeline: Path, runs: Path, tmp_path: Path
+) -> None:
+    wanted = [f"model.pretrained={pipeline}", f"paths.runs={tmp_path / 'runs'}", "trainer.devices=2"]
+    end = nursery.run([*LINE, *wanted])
+    assert end.code == 0, end.err
+    for ours, theirs in zip(ledger(only_run(tmp_path / "runs")), ledger(only_run(runs)), strict=True):
+        assert ours["counts"] == theirs["counts"]
+        for name in ("seen/denoising_loss", "unseen/pixels/fid"):
+            assert ours["metrics"][name] == pytest.approx(theirs["metrics"][name], rel=1e-3)

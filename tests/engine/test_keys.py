@@ -60,6 +60,7 @@ KINDS: list[tuple[type[StageKey], dict[str, Any], dict[str, Any]]] = [
             "arithmetic": "fast",
             "row_weights": "gh",
             "accumulate": 2,
+            "devices": 2,
         },
     ),
     (
