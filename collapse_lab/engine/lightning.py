@@ -163,10 +163,11 @@ def fit(
         signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from end
     except torch.OutOfMemoryError as error:
+        together = budget.batch_size // (budget.accumulate * budget.devices)
         raise UserError(
-            f"the memory of the GPU is too small to fit {budget.batch_size // (budget.accumulate * budget.devices)} rows at a time: raise "
-            "trainer.accumulate, which divides the rows of a step into parts, or lower trainer.batch_size; large "
-            "pipelines take model.gradient_checkpointing=true. What is finished is kept"
+            f"the memory of the GPU is too small to fit {together} rows at a time: raise trainer.accumulate, which "
+            "divides the rows of a step into parts, or lower trainer.batch_size; large pipelines take "
+            "model.gradient_checkpointing=true. What is finished is kept"
         ) from error
     finally:
         # Because trainer, module and the trainer's parts refer to each other, weights, moments and rows would stay in
