@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from collapse_lab.engine.arithmetic import choose_arithmetic
-from collapse_lab.engine.distributed import fit_divided
 from collapse_lab.types import Checkpointing, FitRequest, SampleRequest, Samples
 
 log = logging.getLogger(__name__)
@@ -23,9 +22,12 @@ class Alone:
     def fit(self, request: FitRequest) -> None:
         """Fit a model in place, in this process or divided over several."""
         if request.budget.devices > 1 and request.budget.steps:
+            # Because it imports Lightning, which a family with a closed form does without
+            from collapse_lab.engine.distributed import fit_divided
+
             fit_divided(request, fit_here)
         else:
-            fit_here(request)
+            prepared(request)(request.data, request.budget, request.seeds, request.progress)
 
     def sample(self, request: SampleRequest) -> Samples:
         """Return what a fitted model samples."""
@@ -48,11 +50,14 @@ class Alone:
 
 def fit_here(request: FitRequest) -> None:
     """Fit a model in place, in this process."""
+    prepared(request)(request.data, request.budget, request.seeds, request.progress)
+
+
+def prepared(request: FitRequest) -> Callable[..., None]:
+    """Return the method `fit` of the model of a request, after the arithmetic of the fit is chosen."""
     choose_arithmetic(request.budget.arithmetic)
     fit = fitting_from(request.model, request.checkpoint)
-    if request.row_weights is not None:
-        fit = partial(fit, weights=request.row_weights)
-    fit(request.data, request.budget, request.seeds, request.progress)
+    return fit if request.row_weights is None else partial(fit, weights=request.row_weights)
 
 
 def fitting_from(plug: Any, checkpoint: Checkpointing | None) -> Callable[..., None]:
