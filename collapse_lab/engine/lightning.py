@@ -135,7 +135,30 @@ def fit(
         rows, listening, begins_at = kept.rest_of(rows), kept.listening(), kept.path
         if kept.done:
             progress.advance(kept.done // budget.accumulate)
-    trainer = pl.Trainer(
+    trainer = _trainer(budget, ranks, callbacks, plugins)
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with warnings.catch_warnings(), listening:
+            warnings.simplefilter("ignore")
+            trainer.fit(module, train_dataloaders=rows, ckpt_path=begins_at)
+    except SystemExit as end:
+        if not isinstance(end, SIGTERMException) and not isinstance(end.__context__, KeyboardInterrupt):
+            raise  # because the handler of a signal ends the process in its own way
+        # Because Lightning ignores Ctrl-C from here on, and leaves with the exit code of a failure
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from end
+    except torch.OutOfMemoryError as error:
+        raise _too_large(budget) from error
+    finally:
+        # Because trainer, module and the trainer's parts refer to each other, weights, moments and rows would stay in
+        # memory until Python's collector happens to run
+        module.trainer = None
+        vars(trainer).clear()
+
+
+def _trainer(budget: Budget, ranks: Ranks, callbacks: list[pl.Callback], plugins: list[Any]) -> pl.Trainer:
+    """Return a fresh Trainer that writes and prints nothing by itself."""
+    return pl.Trainer(
         max_steps=budget.steps,
         accelerator="gpu" if budget.device == "cuda" else "cpu",
         devices=ranks.number,
@@ -151,29 +174,16 @@ def fit(
         callbacks=callbacks,
         plugins=plugins,
     )
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        with warnings.catch_warnings(), listening:
-            warnings.simplefilter("ignore")
-            trainer.fit(module, train_dataloaders=rows, ckpt_path=begins_at)
-    except SystemExit as end:
-        if not isinstance(end, SIGTERMException) and not isinstance(end.__context__, KeyboardInterrupt):
-            raise  # because the handler of a signal ends the process in its own way
-        # Because Lightning ignores Ctrl-C from here on, and leaves with the exit code of a failure
-        signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from end
-    except torch.OutOfMemoryError as error:
-        together = budget.batch_size // (budget.accumulate * budget.devices)
-        raise UserError(
-            f"the memory of the GPU is too small to fit {together} rows at a time: raise trainer.accumulate, which "
-            "divides the rows of a step into parts, or lower trainer.batch_size; large pipelines take "
-            "model.gradient_checkpointing=true. What is finished is kept"
-        ) from error
-    finally:
-        # Because trainer, module and the trainer's parts refer to each other, weights, moments and rows would stay in
-        # memory until Python's collector happens to run
-        module.trainer = None
-        vars(trainer).clear()
+
+
+def _too_large(budget: Budget) -> UserError:
+    """Return the error of a step whose rows do not fit into the memory of the GPU."""
+    together = budget.batch_size // (budget.accumulate * budget.devices)
+    return UserError(
+        f"the memory of the GPU is too small to fit {together} rows at a time: raise trainer.accumulate, which divides "
+        "the rows of a step into parts, or lower trainer.batch_size; large pipelines take "
+        "model.gradient_checkpointing=true. What is finished is kept"
+    )
 
 
 def fused(module: pl.LightningModule) -> bool:
