@@ -316,14 +316,11 @@ class Diffusion(Resumable):
         noises = normal(n, self.noise_shape, halving.rows, seeds.torch())
         for span, noise in zip(spans(n, halving.rows), noises, strict=True):
 
-            def part(
-                rows: slice, first: int = span.start, noise: Float[Tensor, "rows ..."] = noise
-            ) -> Float[Tensor, "rows ..."]:
-                at = slice(first + rows.start, first + rows.stop)
-                start = self.start_of(conditions, at)
-                return self._sample_batch(noise[rows], condition[at], later, progress, start)
+            def part(rows: slice, first: int = span.start, noise: Tensor = noise) -> Float[Tensor, "rows ..."]:
+                own, start = noise[rows.start - first : rows.stop - first], self.start_of(conditions, rows)
+                return self._sample_batch(own, condition[rows], later, progress, start)
 
-            batch = halving.compute(len(noise), part)
+            batch = halving.compute(span, part)
             bad += _not_finite(batch)
             if not bad:
                 rows = self.pixels.published(batch)

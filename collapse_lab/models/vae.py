@@ -196,8 +196,7 @@ class VAE(Resumable):
         images = allocate((n, *self.spec.shape), dtype=torch.uint8)
         halving = Halving(self.sampling_batch, self.usual_batch, self.device)
         for span in spans(n, halving.rows):
-            codes = z[span]
-            means = halving.compute(len(codes), lambda rows: self._means(codes[rows]))  # noqa: B023
+            means = halving.compute(span, lambda rows: self._means(z[rows]))
             if not means.isfinite().all():
                 raise Diverged(f"{int((~means.isfinite()).flatten(1).any(1).sum())} samples are not finite")
             images[span] = as_uint8(2 * means - 1)

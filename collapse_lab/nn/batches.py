@@ -37,19 +37,21 @@ class Halving:
         large = self._auto and device.type != "cpu"
         self.rows = self._most = GPU_ROWS if large else given_or_usual(batch, usual)
 
-    def compute(self, n: int, part: Callable[[slice], Tensor]) -> Tensor:
+    def compute(self, batch: slice, part: Callable[[slice], Tensor]) -> Tensor:
         """Return what is computed of the n rows of a batch, (n, …).
 
         Args:
-            n: `rows`, or fewer in the last batch.
-            part: computes some of them.
+            batch: which rows of all: n is `rows`, or less in the last batch.
+            part: computes the rows of a slice of it.
 
         Raises:
             UserError: the memory of the GPU is too small for the configured number, or for one row.
         """
+        n = batch.stop - batch.start
         while True:
             try:
-                return torch.cat([part(span) for span in spans(n, min(n, self._most))])
+                parts = spans(n, min(n, self._most))
+                return torch.cat([part(slice(batch.start + at.start, batch.start + at.stop)) for at in parts])
             except torch.OutOfMemoryError as error:
                 if not self._auto or self._most == 1:
                     raise UserError(self._too_small(min(n, self._most))) from error

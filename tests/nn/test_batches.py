@@ -39,21 +39,21 @@ def test_batches_are_halved_until_they_fit_and_stay_so() -> None:
     tried: list[int] = []
     halving = Halving(AUTO, 32, GPU)
     for n in (GPU_ROWS, 300):
-        assert torch.equal(halving.compute(n, squares(150, tried)), torch.arange(n).square())
+        assert torch.equal(halving.compute(slice(5, 5 + n), squares(150, tried)), torch.arange(5, 5 + n).square())
     assert tried == [1024, 512, 256, *[128] * 8, 128, 128, 44]
 
 
 def test_a_short_last_batch_is_halved_from_its_own_size() -> None:
     tried: list[int] = []
-    assert len(Halving(AUTO, 32, GPU).compute(10, squares(4, tried))) == 10
+    assert len(Halving(AUTO, 32, GPU).compute(slice(0, 10), squares(4, tried))) == 10
     assert tried == [10, 5, 3, 3, 3, 1]
 
 
 def test_a_number_that_was_asked_for_is_not_halved() -> None:
     with pytest.raises(UserError, match=r"too small to sample 8 rows at a time; lower model\.sampling_batch"):
-        Halving(8, 32, GPU).compute(8, squares(4, []))
+        Halving(8, 32, GPU).compute(slice(0, 8), squares(4, []))
     with pytest.raises(UserError, match="too small to sample one row; give device=cpu"):
-        Halving(AUTO, 32, GPU).compute(8, squares(0, []))
+        Halving(AUTO, 32, GPU).compute(slice(0, 8), squares(0, []))
 
 
 def test_another_error_is_not_taken_for_a_lack_of_memory() -> None:
@@ -61,4 +61,4 @@ def test_another_error_is_not_taken_for_a_lack_of_memory() -> None:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     with pytest.raises(RuntimeError, match="illegal memory access"):
-        Halving(AUTO, 32, GPU).compute(8, broken)
+        Halving(AUTO, 32, GPU).compute(slice(0, 8), broken)
