@@ -22,6 +22,9 @@ GROUP_KID = "group_kid_"
 PERPLEXITY_QUANTILE = "generated_perplexity_q"
 # The ledger has one quantity per other member of a population, such as `similarity_b`.
 SIMILARITY = "similarity_"
+# Quantities that say how well a model knows a domain; where one is asked for, the first that was measured counts
+KNOWING = ("perplexity", "squared_error", "test_error", "coverage", "recall", "accuracy", "fid")
+LOGARITHMIC = ("perplexity", "squared_error", "test_error")  # a gain of these is how many times smaller they become
 
 UNIT: Range = (0.0, 1.0)
 NOT_NEGATIVE: Range = (0.0, None)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from collapse_lab.metrics.catalogue import SIMILARITY
+from collapse_lab.metrics.catalogue import LOGARITHMIC, SIMILARITY
 from collapse_lab.report.curves import legend_of
-from collapse_lab.report.members import KNOWING
 from collapse_lab.report.plot import Caption, plot, stem
 from collapse_lab.report.section import Section
 from collapse_lab.report.style import MUTED, marker
 from collapse_lab.results.collect import Collection, SeedGroup
 from collapse_lab.results.names import Name
+from collapse_lab.results.private import domains, knowing, on_others
 from collapse_lab.results.run import Run
 from collapse_lab.results.series import lines
-
-LOGARITHMIC = ("perplexity", "squared_error")  # a gain of these is how many times smaller they become
 
 
 def section(collection: Collection) -> Section | None:
@@ -35,8 +32,7 @@ def section(collection: Collection) -> Section | None:
     Returns:
         The section; None where no run has private domains and a similarity between its models.
     """
-    metric = next((m for m in KNOWING if any(n.metric == m for n in collection.names)), "")
-    name = next((name for name in collection.names if name.metric == metric), None)
+    name = knowing(collection)
     drawn_lines = lines(collection)
     if name is None or len(drawn_lines) < 2:
         return None
@@ -75,15 +71,7 @@ def _path(group: SeedGroup, name: Name, model: str | None) -> np.ndarray:
 
 
 def _of_run(run: Run, name: Name, model: str | None) -> np.ndarray:
-    population = run.config.get("population") or {}
-    private: Mapping[str, str] = population.get("private") or {}
-    places = [
-        (member, f"{subset}/{name.features}/{name.metric}" if name.features else f"{subset}/{name.metric}")
-        for member in private
-        if model in (None, member)
-        for other, subset in private.items()
-        if other != member
-    ]
+    places, private = on_others(run, name, model), domains(run)
     rows: list[tuple[float, float]] = []
     first: dict[tuple[str, str], float] = {}
     for generation in sorted(run.by_generation):
@@ -94,7 +82,7 @@ def _of_run(run: Run, name: Name, model: str | None) -> np.ndarray:
             value
             for member, numbers in metrics.items()
             for key, value in numbers.items()
-            if _is_similarity(key, member, model) and key.split("/")[0] in private.values()
+            if _is_similarity(key, member, model) and key.split("/")[0] in private
         ]
         if alike and known.keys() == first.keys() and known:
             gains = [_gain(name, first[place], known[place]) for place in places if place in known]

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from collapse_lab.metrics.catalogue import SIMILARITY
+from collapse_lab.metrics.catalogue import KNOWING, SIMILARITY
 from collapse_lab.report.plot import Caption, Legend, Plot, plot, stem
 from collapse_lab.report.section import Section
 from collapse_lab.report.style import palette
@@ -23,8 +23,6 @@ MOST_GROUPS = 4
 MOST_GENERATIONS = 9
 MOST_ROWS = 40
 MOST_MEMBERS = 4
-# What says how well a model knows a domain; the first that was measured on several prompt sets is drawn
-KNOWING = ("perplexity", "squared_error", "coverage", "recall", "fid")
 
 
 def section(collection: Collection) -> Section | None:

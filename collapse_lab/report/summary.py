@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from collapse_lab.report import learnt
 from collapse_lab.results.collect import Collection, SeedGroup
 from collapse_lab.results.names import Name
 from collapse_lab.results.paired import paired
+from collapse_lab.results.private import knowing
 from collapse_lab.results.series import floor, point
 from collapse_lab.results.settings import short, shown, title_of
 
@@ -92,7 +94,8 @@ def headline(collection: Collection) -> list[str]:
     """Return the sentences of the headline.
 
     They are about FID, recall, prompt agreement and perplexity, as far as these were measured, in this order. Where
-    none of them was measured, one sentence is about the first metric.
+    none of them was measured, one sentence is about the first metric. Where models have private domains, what they
+    learnt of each other comes first.
 
     Args:
         collection: The runs of the page.
@@ -103,13 +106,17 @@ def headline(collection: Collection) -> list[str]:
     metrics = ("fid", "recall", "agreement", "perplexity")
     firsts = (next((name for name in collection.names if name.metric == metric), None) for metric in metrics)
     names = [name for name in firsts if name is not None] or collection.names[:1]
+    known = knowing(collection)
+    exchanged = learnt.sentences(collection, known) if known is not None else []
+    if known is not None and exchanged:
+        names = [name for name in names if name.metric != known.metric]
     sentences = [sentence for name in names if (sentence := _sentence(collection, name))]
     if sentences and len(collection.seed_groups) > 1:
         last = collection.last
         all_finished = all(run.last == last and run.status != "diverged" for run in collection.runs)
         when = f"generation {last}" if all_finished else "the end of each chain"
         sentences[0] = f"at {when}, {sentences[0]}"
-    return [sentence[:1].upper() + sentence[1:] for sentence in sentences]
+    return [sentence[:1].upper() + sentence[1:] for sentence in (*exchanged, *sentences)]
 
 
 def _sentence(collection: Collection, name: Name) -> str:

@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from collapse_lab.metrics.catalogue import SIMILARITY
+from collapse_lab.metrics.catalogue import KNOWING, SIMILARITY
 from collapse_lab.results.names import Name, base_names
 from collapse_lab.types import Record
-
-KNOWING = ("perplexity", "accuracy", "test_error")  # quantities of one member in the domain of another
 
 
 @dataclass
