@@ -41,6 +41,8 @@ def read_earlier(path: Path) -> Earlier:
 def completed(judgements: Sequence[Judgement], earlier: Earlier) -> tuple[list[Judgement], list[str]]:
     """Return judgements in which an earlier one stands for each claim that has fewer seeds now, or none.
 
+    Of a claim that has not been run, the one that has been judged at more other settings stands.
+
     Args:
         judgements: The judgements of the runs at hand.
         earlier: What `read_earlier` returned.
@@ -53,7 +55,7 @@ def completed(judgements: Sequence[Judgement], earlier: Earlier) -> tuple[list[J
     for judgement in judgements:
         claim = judgement.claim
         plain = earlier.get((claim.paper, claim.id))
-        if plain is None or judgement.measured.n >= plain["n"]:
+        if plain is None or _known(judgement.measured.n, judgement.others) >= _known(plain["n"], plain["others"]):
             whole.append(judgement)
             continue
         now = json.loads(json.dumps(judgement.plain()))
@@ -62,6 +64,11 @@ def completed(judgements: Sequence[Judgement], earlier: Earlier) -> tuple[list[J
             reasons.append(f"{claim.paper}, {claim.id}: its {changed[0]} has changed since it was judged")
         whole.append(judgement if changed else _judged(claim, plain))
     return whole, reasons
+
+
+def _known(n: int, others: Sequence[object]) -> tuple[int, int]:
+    """Return how much is known of a claim: its seeds, and without any the other settings at which it was judged."""
+    return n, 0 if n else len(others)
 
 
 def _judged(claim: Claim, plain: Mapping[str, Any]) -> Judgement:

@@ -199,6 +199,14 @@ def test_an_earlier_judgement_stands_for_a_claim_that_has_no_runs_now(
     capsys.readouterr()
 
 
+def test_what_other_settings_gave_stands_for_a_claim_that_was_never_run(runs: Path, tmp_path: Path) -> None:
+    file, old = claims_file(tmp_path / "mine.yaml", claim(setting={"n_train": 7})), tmp_path / "old.json"
+    (first,) = judged(runs, "--claims", file, old)
+    assert first["verdict"] == "not run"
+    assert first["others"]
+    assert judged("--claims", file, "--earlier", old, tmp_path / "a.json") == [first]
+
+
 def test_an_earlier_judgement_gives_way_to_as_many_seeds_and_to_another_claim(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
