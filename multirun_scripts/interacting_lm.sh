@@ -3,7 +3,7 @@
 # and nothing but it (ratio 1), where all, half or none of the real text is private (beta 1, 0.5, 0); then three models at
 # beta 0.5. Three seeds each, eight generations.
 #   multirun_scripts/interacting_lm.sh [local|slurm|basic]   an estimated 15 hours of CPU time, so a night on two cores
-# A member's generation 0 takes 8 to 10 minutes of one core, and each of its later generations about one.
+# A member's generation 0 takes 3 to 5 minutes of one core, and each of its later generations about one.
 # The texts come in packages of 30 MB (a third model: 26 MB more), the sentence embeddings in one of 84 MB.
 (
   source "$(dirname "$0")/launch.sh"

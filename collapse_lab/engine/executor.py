@@ -27,7 +27,7 @@ class Alone:
 
             fit_divided(request, fit_here)
         else:
-            prepared(request)(request.data, request.budget, request.seeds, request.progress)
+            prepared(request)()
 
     def sample(self, request: SampleRequest) -> Samples:
         """Return what a fitted model samples."""
@@ -50,14 +50,16 @@ class Alone:
 
 def fit_here(request: FitRequest) -> None:
     """Fit a model in place, in this process."""
-    prepared(request)(request.data, request.budget, request.seeds, request.progress)
+    prepared(request)()
 
 
-def prepared(request: FitRequest) -> Callable[..., None]:
-    """Return the method `fit` of the model of a request, after the arithmetic of the fit is chosen."""
+def prepared(request: FitRequest) -> Callable[[], None]:
+    """Return the fit of a request, with nothing left to give, after its arithmetic is chosen."""
     choose_arithmetic(request.budget.arithmetic)
     fit = fitting_from(request.model, request.checkpoint)
-    return fit if request.row_weights is None else partial(fit, weights=request.row_weights)
+    if request.row_weights is not None:
+        fit = partial(fit, weights=request.row_weights)
+    return partial(fit, request.data, request.budget, request.seeds, request.progress)
 
 
 def fitting_from(plug: Any, checkpoint: Checkpointing | None) -> Callable[..., None]:

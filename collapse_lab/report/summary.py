@@ -120,8 +120,7 @@ def headline(collection: Collection) -> list[str]:
 
 
 def _sentence(collection: Collection, name: Name) -> str:
-    metric = name.short if name.short.isupper() else name.title.lower()
-    what = f"{metric} on {name.where}" if name.where else metric
+    what = f"{name.spoken} on {name.where}" if name.where else name.spoken
     models = {record.model for run in collection.runs for record in run.records if name.key in record.metrics}
     if len(models) > 1:
         what = f"{what}, mean of {len(models)} models,"

@@ -103,6 +103,11 @@ class Name:
         return self.quantity.short if self.quantity else self.metric.replace("_", " ")
 
     @property
+    def spoken(self) -> str:
+        """Return what it is called within a sentence: a short name in capitals, such as "FID", or its title."""
+        return self.short if self.short.isupper() else self.title.lower()
+
+    @property
     def better(self) -> Literal["higher", "lower", ""]:
         """Return "lower" or "higher", or an empty text where neither is better or the quantity has no entry."""
         return self.quantity.better if self.quantity and self.quantity.better != "none" else ""
