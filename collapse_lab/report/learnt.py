@@ -29,39 +29,44 @@ def sentences(collection: Collection, name: Name) -> list[str]:
     Returns:
         Two sentences; none where a configuration has no private domains, or one generation.
     """
-    changes = [(_change(group, name, on_others), _change(group, name, on_own)) for group in collection.seed_groups]
-    if any(change is None for pair in changes for change in pair):
+    unseen, own = (
+        [change for group in collection.seed_groups if (change := _change(group, name, places)) is not None]
+        for places in (on_others, on_own)
+    )
+    if min(len(unseen), len(own)) < len(collection.seed_groups):
         return []
-    metric = name.short if name.short.isupper() else name.title.lower()
-    on_unseen, kept = (_told(collection, name, [pair[at] for pair in changes]) for at in (0, 1))
+    on_unseen, on_own_domain = (_told(collection, name, changes) for changes in (unseen, own))
     return [
-        f"{metric} on domains that a model never saw {on_unseen} over {collection.last} generations.",
-        f"on a model's own domain it {kept}.",
+        f"{name.spoken} on domains that a model never saw {on_unseen} over {collection.last} generations.",
+        f"on a model's own domain it {on_own_domain}.",
     ]
 
 
 def _change(group: SeedGroup, name: Name, places: Callable[[Run, Name], list[Place]]) -> float | None:
     """Return the mean change of one configuration, in logarithms where the metric is on a logarithmic scale."""
-    changes = []
+    changes, times = [], name.metric in LOGARITHMIC
     for run in group.runs:
         for model, key in places(run, name):
             known = [record.metrics[key] for record in run.records if record.model == model and key in record.metrics]
-            if len(known) > 1:
-                first, last = known[0], known[-1]
-                changes.append(log(last / first) if name.metric in LOGARITHMIC else last - first)
+            if len(known) > 1 and not (times and min(known) <= 0):  # because an error of 0 has no logarithm
+                changes.append(log(known[-1] / known[0]) if times else known[-1] - known[0])
     return float(np.mean(changes)) if changes else None
 
 
-def _told(collection: Collection, name: Name, changes: list[float | None]) -> str:
+def _told(collection: Collection, name: Name, changes: list[float]) -> str:
     """Return in words how a number changed in each configuration, or between which bounds where they are many."""
-    known = [change for change in changes if change is not None]
     times = name.metric in LOGARITHMIC
-    numbers = [f"{exp(change):.2f} times" if times else f"{change:+.2f}" for change in known]
+    numbers = [f"{exp(change):.2f} times" if times else f"{change:+.2f}" for change in changes]
     labels = [group.label for group in collection.seed_groups]
-    if len(known) > MOST_GROUPS:
-        ends = [int(np.argmin(known)), int(np.argmax(known))]
+    many = len(changes) > MOST_GROUPS
+    if many:
+        ends = [int(np.argmin(changes)), int(np.argmax(changes))]
         numbers, labels = [numbers[at] for at in ends], [labels[at] for at in ends]
     if times:
         numbers[0] += " as large"
     told = [f"{number} at {label}" if label else number for number, label in zip(numbers, labels, strict=True)]
-    return f"{'became' if times else 'changed by'} {', '.join(told[:-1])}{' and ' if told[1:] else ''}{told[-1]}"
+    verb = "became" if times else "changed by"
+    if many:
+        return f"{verb} from {told[0]} to {told[1]}"
+    *before, last = told
+    return f"{verb} {', '.join(before)} and {last}" if before else f"{verb} {last}"

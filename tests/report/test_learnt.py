@@ -42,6 +42,20 @@ def test_configurations_are_named_one_by_one_and_many_by_their_ends(tmp_path: Pa
     assert few.endswith("became 0.25 times as large at ratio 0 and 0.25 times at ratio 0.5 over 3 generations."), few
     many = headline(collected(tmp_path / "many", (0.0, 0.1, 0.2, 0.5, 1.0)))[0]
     assert many.count("times") == 2, many
+    assert "became from 0.25 times as large at ratio" in many, many
+
+
+def test_an_error_of_zero_has_no_such_sentences(tmp_path: Path) -> None:
+    written(tmp_path / "one", 0.5)
+    ledger = tmp_path / "one" / "ledger.jsonl"
+    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+    for line in lines:
+        line["metrics"] = {"novels/squared_error": 0.0, "speeches/squared_error": 0.0}
+    ledger.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    collection = collect([tmp_path])
+    name = knowing(collection)
+    assert name is not None
+    assert sentences(collection, name) == []
 
 
 def test_a_number_that_is_not_logarithmic_is_told_by_its_difference(tmp_path: Path) -> None:
