@@ -44,9 +44,13 @@ class Resumable(pl.LightningModule, ABC):
     def streams(self) -> Mapping[str, torch.Generator]:
         """Return by name every generator that a step draws random numbers from."""
 
+    def states(self) -> dict[str, torch.Tensor]:
+        """Return the states of the random streams after the present step."""
+        return states_of(self.streams())
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the states of the random streams."""
-        checkpoint[STREAMS] = states_of(self.streams())
+        checkpoint[STREAMS] = self.states()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the states of the random streams."""
@@ -171,7 +175,7 @@ class Checkpoint(pl.Callback):
         checkpoint[BATCHES] = self._written
         if self._ranks.number > 1:
             assert isinstance(pl_module, Resumable)
-            checkpoint[STREAMS_OF_ALL] = self._ranks.gathered(states_of(pl_module.streams()))
+            checkpoint[STREAMS_OF_ALL] = self._ranks.gathered(pl_module.states())
 
     def _write(self, trainer: pl.Trainer, batches: int) -> None:
         if batches != self._written:

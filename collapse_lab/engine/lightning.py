@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from collapse_lab.engine.ahead import drawing_ahead
 from collapse_lab.engine.checkpoint import Checkpoint, Resumable
 from collapse_lab.engine.fitting import Parts
 from collapse_lab.engine.glances import glance_at, tell
@@ -138,9 +139,9 @@ def fit(
     trainer = _trainer(budget, ranks, callbacks, plugins)
     handler = signal.getsignal(signal.SIGINT)
     try:
-        with warnings.catch_warnings(), listening:
+        with warnings.catch_warnings(), listening, drawing_ahead(module, rows, budget.device) as batches:
             warnings.simplefilter("ignore")
-            trainer.fit(module, train_dataloaders=rows, ckpt_path=begins_at)
+            trainer.fit(module, train_dataloaders=batches, ckpt_path=begins_at)
     except SystemExit as end:
         if not isinstance(end, SIGTERMException) and not isinstance(end.__context__, KeyboardInterrupt):
             raise  # because the handler of a signal ends the process in its own way

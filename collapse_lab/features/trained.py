@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from collapse_lab.engine import lightning
-from collapse_lab.engine.checkpoint import Resumable
+from collapse_lab.engine.ahead import Drawing
 from collapse_lab.errors import UserError
 from collapse_lab.features.frozen import stacked
 from collapse_lab.features.network import FeatureNetwork, jittered
@@ -211,7 +211,7 @@ class TrainedClassifier(ABC):
         return samples.data.index_select(0, torch.nonzero(known)[:, 0]), labels[known]
 
 
-class _Training(Resumable):
+class _Training(Drawing):
     """Train a network to classify augmented images, by AdamW under a one-cycle schedule of the learning rate.
 
     The optimisation is fixed and part of an extractor's `version`: it measures, and no experiment changes it.
@@ -233,16 +233,20 @@ class _Training(Resumable):
 
     def streams(self) -> dict[str, torch.Generator]:
         """Return the generator of the augmentation."""
-        return {"augmentation": self._jitter}
+        return self.drawing_streams()
 
-    def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
-        """Return the row numbers as they are: the rows are on the CPU."""
-        return batch
+    def drawing_streams(self) -> dict[str, torch.Generator]:
+        """Return the generator of the augmentation."""
+        return {"augmentation": self._jitter}
 
     def training_step(self, rows: Tensor) -> Tensor:
         """Return the loss of the rows with these numbers."""
-        logits = self.network(jittered(as_float(self.images[rows]), self._jitter).to(self.device))
-        return nn.functional.cross_entropy(logits, self._labels[rows].to(self.device), label_smoothing=0.05)
+        images, labels = self.drawn(rows)
+        return nn.functional.cross_entropy(self.network(images), labels, label_smoothing=0.05)
+
+    def draw(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the augmented images with these numbers, (n, c, h, w), and their labels (n,), on the CPU."""
+        return jittered(as_float(self.images[rows]), self._jitter), self._labels[rows]
 
     def configure_optimizers(self) -> Any:
         """Return AdamW and its schedule in the form that Lightning takes."""

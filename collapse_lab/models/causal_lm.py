@@ -13,9 +13,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from collapse_lab.engine import lightning
-from collapse_lab.engine.checkpoint import Resumable, global_streams
+from collapse_lab.engine.ahead import Drawing
+from collapse_lab.engine.checkpoint import global_streams
 from collapse_lab.engine.fitting import RandomRows
-from collapse_lab.engine.ranks import share
 from collapse_lab.engine.selection import Best, Times
 from collapse_lab.errors import UserError
 from collapse_lab.nn import decoding
@@ -45,7 +45,7 @@ from collapse_lab.types import (
 Mass = Annotated[float, Gt(0), Le(1)]
 
 
-class CausalLM(Resumable):
+class CausalLM(Drawing):
     """min E -log p(x_t | x_1 … x_t-1), the mean over a block's tokens from the second on.
 
     A sample is a block of tokens that continues the context it is given: by beam search, or token by token at random
@@ -190,14 +190,14 @@ class CausalLM(Resumable):
         self.train()
         return total / self._validation[:, 1:].numel()
 
-    def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
-        """Return the row numbers as they are: the rows are on the CPU."""
-        return batch
-
     def training_step(self, rows: Tensor) -> Tensor:
         """Return the loss of the blocks with these numbers."""
-        own = rows[share(self, len(rows))]
-        return self._nlls(self._rows[own].to(self.device)).mean()
+        (blocks,) = self.drawn(rows)
+        return self._nlls(blocks).mean()
+
+    def draw(self, rows: Tensor) -> tuple[Tensor]:
+        """Return the blocks with these numbers, (n, length), on the CPU."""
+        return (self._rows[rows],)
 
     def configure_optimizers(self) -> Any:
         """Return AdamW in the form that Lightning takes."""

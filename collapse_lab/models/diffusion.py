@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from collapse_lab.engine import lightning
-from collapse_lab.engine.checkpoint import Resumable, global_streams
+from collapse_lab.engine.ahead import Drawing
+from collapse_lab.engine.checkpoint import global_streams
 from collapse_lab.engine.fitting import RandomRows
-from collapse_lab.engine.ranks import share
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.nn.batches import Halving, given_or_usual
 from collapse_lab.nn.latents import normal
@@ -59,7 +59,7 @@ class LabelledRows(Protocol):
     def __len__(self) -> int: ...
 
 
-class Diffusion(Resumable):
+class Diffusion(Drawing):
     """min E ||target - prediction(x_t, t, condition)||, x_t and the target from `noising` (arXiv:2006.11239, eq. 14).
 
     A fit keeps the exponential moving average of the weights. Samples are drawn from that average, and a later
@@ -213,7 +213,11 @@ class Diffusion(Resumable):
 
     def streams(self) -> dict[str, torch.Generator]:
         """Return the generators of noise, of mirrored rows, and of dropout."""
-        return {"noise": self._noise, "mirror": self._mirror, **global_streams(self._budget.device)}
+        return {**self.drawing_streams(), **global_streams(self._budget.device)}
+
+    def drawing_streams(self) -> dict[str, torch.Generator]:
+        """Return the generators of noise and of mirrored rows."""
+        return {"noise": self._noise, "mirror": self._mirror}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the moving average of the weights."""
@@ -229,14 +233,9 @@ class Diffusion(Resumable):
         """Move the average to the device of the fit."""
         self._average.to(self.device)
 
-    def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
-        """Return the row numbers as they are: the rows are on the CPU."""
-        return batch
-
     def training_step(self, rows: Tensor) -> Tensor:
         """Return the loss of the rows with these numbers."""
-        own = share(self, len(rows))
-        x, condition, t, noise = (drawn[own] for drawn in self.draw(rows))
+        x, condition, t, noise = self.drawn(rows)
         return self.norm(*self._denoise(x, condition, t, noise))
 
     def draw(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

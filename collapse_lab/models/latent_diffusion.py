@@ -192,6 +192,10 @@ class LatentDiffusion(Latent):
         super().end()
         self._scale = float(self.latent_scale)  # because a fit that was done already came from its checkpoint
 
+    def steps_ahead(self, device: str) -> int:
+        """Return how many steps are drawn ahead: none in a cold fit, which makes its latents while it is under way."""
+        return 0 if self._first else super().steps_ahead(device)
+
     def training_step(self, rows: Tensor) -> Tensor:
         """Return the loss of the rows with these numbers: that of the autoencoder first, then that of the U-Net."""
         if self.global_step < self._first:

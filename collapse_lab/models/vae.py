@@ -11,9 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from collapse_lab.engine import lightning
-from collapse_lab.engine.checkpoint import Resumable
+from collapse_lab.engine.ahead import Drawing
 from collapse_lab.engine.fitting import RandomRows
-from collapse_lab.engine.ranks import share
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.images import as_float, as_uint8
 from collapse_lab.nn.batches import Halving, given_or_usual
@@ -39,7 +38,7 @@ from collapse_lab.types import (
 )
 
 
-class VAE(Resumable):
+class VAE(Drawing):
     """min E_q(z|x) [-log p(x|z)] + beta KL(q(z|x) || N(0, I)), q(z|x) = N(mu(x), diag sigma^2(x)).
 
     log p(x|z) = sum over pixels of x log y + (1 - x) log(1 - y), y the decoder's mean and x in [0, 1] (arXiv:1312.6114,
@@ -156,18 +155,21 @@ class VAE(Resumable):
 
     def streams(self) -> dict[str, torch.Generator]:
         """Return the generator of noise."""
-        return {"noise": self._noise}
+        return self.drawing_streams()
 
-    def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
-        """Return the row numbers as they are: the rows are on the CPU."""
-        return batch
+    def drawing_streams(self) -> dict[str, torch.Generator]:
+        """Return the generator of noise."""
+        return {"noise": self._noise}
 
     def training_step(self, rows: Tensor) -> Tensor:
         """Return the loss of the images with these numbers."""
-        noise = torch.randn(len(rows), self.latent, generator=self._noise)
-        own = share(self, len(rows))
-        error, divergence = self.terms(self._pixels(self._rows[rows[own]]), noise[own].to(self.device))
+        x, noise = self.drawn(rows)
+        error, divergence = self.terms(x.contiguous(memory_format=torch.channels_last), noise)
         return (error + self.beta * divergence).mean()
+
+    def draw(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the pixels of the rows in [0, 1], (n, c, h, w), and noise (n, latent), both on the CPU."""
+        return _unit(self._rows[rows]), torch.randn(len(rows), self.latent, generator=self._noise)
 
     def configure_optimizers(self) -> Any:
         """Return Adam in the form that Lightning takes."""
@@ -252,7 +254,12 @@ class VAE(Resumable):
 
     def _pixels(self, data: Tensor) -> Tensor:
         """Return stored images as floats in [0, 1] on the model's device."""
-        return ((as_float(data.to(self.device)) + 1) / 2).contiguous(memory_format=torch.channels_last)
+        return _unit(data.to(self.device)).contiguous(memory_format=torch.channels_last)
+
+
+def _unit(data: Tensor) -> Tensor:
+    """Return stored images as floats in [0, 1]."""
+    return (as_float(data) + 1) / 2
 
 
 def _check_images(spec: Spec) -> None:

@@ -1,6 +1,7 @@
 """All benchmarks, one after another: `make bench`."""
 
 from tests.benchmarks import (
+    bench_ahead,
     bench_decoding,
     bench_driver,
     bench_features,
@@ -20,6 +21,7 @@ ALL = (
     bench_sweeps,
     bench_driver,
     bench_phases,
+    bench_ahead,
     bench_sampling,
     bench_stable_diffusion,
     bench_decoding,

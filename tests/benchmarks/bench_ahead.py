@@ -1,0 +1,80 @@
+"""Fits whose steps are drawn ahead by a thread, against fits whose steps are drawn in turn.
+
+`python -m tests.benchmarks.bench_ahead [cuda]`: the same fits take turns, and the medians are compared; above 1.00 the
+thread pays. Beside it stands what drawing takes of a step that is drawn in turn, and how much of the drawing is random
+numbers: that part stays on the CPU whatever else moves to a GPU, because a run's numbers are the same on both.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+from collapse_lab.engine.ahead import AHEAD, Drawing
+from collapse_lab.models.ddpm import DDPM
+from collapse_lab.models.vae import VAE
+from collapse_lab.seeds import Seeds
+from collapse_lab.sinks.silent import Silent
+from collapse_lab.types import Budget, Samples, Spec
+
+ROWS, TURNS, DRAWS = 2000, 5, 200
+# name, family, shape of an image, rows of a step, steps of a fit on a CPU and on a GPU
+SIZES = [
+    ("U-Net, 8x8 x 48", DDPM, (1, 8, 8), 48, 60, 1000),
+    ("U-Net, 32x32x3 x 64", DDPM, (3, 32, 32), 64, 8, 500),
+    ("VAE, 28x28 x 64", VAE, (1, 28, 28), 64, 60, 1000),
+]
+SEEDS = Seeds(0, 0, "bench", "fit")
+
+
+def data(shape: tuple[int, ...]) -> tuple[Spec, Samples]:
+    images = torch.randint(256, (ROWS, *shape), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    return Spec("image", shape, classes=("one", "other")), Samples(images, np.arange(ROWS) % 2)
+
+
+def seconds(call: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun
+
+
+def drawing(model: Drawing, batch: int) -> tuple[float, float]:
+    """Return the seconds that drawing a step takes, and those of as many random numbers alone."""
+    rows, noise = torch.randint(ROWS, (batch,)), torch.Generator()
+    shape = model.draw(rows)[-1].shape
+    whole = seconds(lambda: [model.draw(rows) for _ in range(DRAWS)]) / DRAWS
+    return whole, seconds(lambda: [torch.randn(shape, generator=noise) for _ in range(DRAWS)]) / DRAWS
+
+
+def main(device: str = "cpu") -> None:
+    for name, family, shape, batch, on_cpu, on_gpu in SIZES:
+        spec, rows = data(shape)
+        steps = on_cpu if device == "cpu" else on_gpu
+        budget, model = Budget(steps, batch, device=device), family(spec)
+
+        def fit(ahead: int, model: DDPM | VAE = model, budget: Budget = budget, rows: Samples = rows) -> float:
+            with patch.object(Drawing, "steps_ahead", lambda module, device: ahead):
+                return seconds(lambda: model.fit(rows, budget, SEEDS, Silent()))
+
+        fit(0), fit(AHEAD)
+        turns = [(fit(0), fit(AHEAD)) for _ in range(TURNS)]
+        in_turn, ahead = (statistics.median(each) for each in zip(*turns, strict=True))
+        if isinstance(model, DDPM):
+            model.begin(rows, budget, SEEDS)
+        else:
+            model._rows, model._noise = rows.data, torch.Generator()
+        whole, random = drawing(model, batch)
+        print(
+            f"{name:20} in turn / ahead: {in_turn / ahead:.2f}; a step {1e3 * in_turn / steps:.1f} ms, of which "
+            f"drawing {1e3 * whole:.2f} ms ({whole / in_turn * steps:.1%}), {random / whole:.0%} of it random numbers"
+        )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
