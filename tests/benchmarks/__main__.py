@@ -1,10 +1,13 @@
 """All benchmarks, one after another: `make bench`."""
 
+import torch
+
 from tests.benchmarks import (
     bench_ahead,
     bench_decoding,
     bench_driver,
     bench_features,
+    bench_gpu,
     bench_metrics,
     bench_pack,
     bench_phases,
@@ -31,6 +34,6 @@ ALL = (
     bench_recursion,
     bench_features,
 )
-for bench in ALL:
+for bench in (*ALL, *([bench_gpu] if torch.cuda.is_available() else [])):
     print(f"\n{(bench.__doc__ or '').splitlines()[0]}")
     bench.main()

@@ -68,6 +68,8 @@ def bare_sample(net: Text2Image, captions: list[str]) -> torch.Tensor:
 def seconds(call: Callable[[], object]) -> float:
     begun = time.perf_counter()
     call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - begun
 
 
@@ -75,7 +77,7 @@ def compare(name: str, ours: Callable[[], object], bare: Callable[[], object]) -
     ours(), bare()
     pairs = [(seconds(ours), seconds(bare)) for _ in range(TURNS)]
     ratio = statistics.median(a for a, _ in pairs) / statistics.median(b for _, b in pairs)
-    print(f"{name:8} ours / bare loop: {ratio:.3f}  (bare {statistics.median(b for _, b in pairs):.2f} s)")
+    print(f"{name:8} ours / bare loop: {ratio:.3f}  (bare {statistics.median(b for _, b in pairs):.2f} s)", flush=True)
 
 
 def main() -> None:
