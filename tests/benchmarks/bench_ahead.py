@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from collapse_lab.engine.ahead import AHEAD, Drawing
 from collapse_lab.models.ddpm import DDPM
@@ -23,7 +24,7 @@ from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Samples, Spec
 
-ROWS, TURNS, DRAWS = 2000, 5, 200
+ROWS, TURNS = 2000, 5
 # name, family, shape of an image, rows of a step, steps of a fit on a CPU and on a GPU
 SIZES = [
     ("U-Net, 8x8 x 48", DDPM, (1, 8, 8), 48, 60, 1000),
@@ -44,12 +45,24 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def drawing(model: Drawing, batch: int) -> tuple[float, float]:
-    """Return the seconds that drawing a step takes, and those of as many random numbers alone."""
-    rows, noise = torch.randint(ROWS, (batch,)), torch.Generator()
-    shape = model.draw(rows)[-1].shape
-    whole = seconds(lambda: [model.draw(rows) for _ in range(DRAWS)]) / DRAWS
-    return whole, seconds(lambda: [torch.randn(shape, generator=noise) for _ in range(DRAWS)]) / DRAWS
+class Drawn:
+    """Draw as a model does, and take the time.
+
+    Attributes:
+        seconds: of all that was drawn.
+        random: of as many random numbers alone.
+    """
+
+    def __init__(self, model: Drawing) -> None:
+        self._draw, self._noise = model.draw, torch.Generator()
+        self.seconds = self.random = 0.0
+
+    def __call__(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Return what a step trains on."""
+        parts: list[tuple[Tensor, ...]] = []
+        self.seconds += seconds(lambda: parts.append(self._draw(rows)))
+        self.random += seconds(lambda: torch.randn(parts[0][-1].shape, generator=self._noise))
+        return parts[0]
 
 
 def main(device: str = "cpu") -> None:
@@ -65,14 +78,14 @@ def main(device: str = "cpu") -> None:
         fit(0), fit(AHEAD)
         turns = [(fit(0), fit(AHEAD)) for _ in range(TURNS)]
         in_turn, ahead = (statistics.median(each) for each in zip(*turns, strict=True))
-        if isinstance(model, DDPM):
-            model.begin(rows, budget, SEEDS)
-        else:
-            model._rows, model._noise = rows.data, torch.Generator()
-        whole, random = drawing(model, batch)
+        drawn = Drawn(model)
+        with patch.object(model, "draw", drawn):
+            fit(0)
+        whole = drawn.seconds / steps
         print(
             f"{name:20} in turn / ahead: {in_turn / ahead:.2f}; a step {1e3 * in_turn / steps:.1f} ms, of which "
-            f"drawing {1e3 * whole:.2f} ms ({whole / in_turn * steps:.1%}), {random / whole:.0%} of it random numbers"
+            f"drawing {1e3 * whole:.2f} ms ({whole / in_turn * steps:.1%}), {drawn.random / drawn.seconds:.0%} of it "
+            "random numbers"
         )
 
 
