@@ -41,6 +41,10 @@ class Drawing(Resumable):
         """Return by name every generator that `draw` draws random numbers from; they are a part of `streams`."""
         return {}
 
+    def streams(self) -> Mapping[str, torch.Generator]:
+        """Return those that `draw` draws from; a family whose steps draw from others too adds them."""
+        return self.drawing_streams()
+
     def steps_ahead(self, device: str) -> int:
         """Return how many steps are drawn ahead; 0 draws each step when it is computed.
 
@@ -77,11 +81,9 @@ def drawing_ahead(module: pl.LightningModule, batches: Iterable[Any], device: st
         batches: the row numbers of each step that is left to compute.
         device: cpu or cuda.
     """
-    steps = module.steps_ahead(device) if isinstance(module, Drawing) else 0
-    if not steps:
+    if not isinstance(module, Drawing) or not (steps := module.steps_ahead(device)):
         yield batches
         return
-    assert isinstance(module, Drawing)
     module._ahead = ahead = Ahead(module, batches, steps)
     try:
         yield ahead

@@ -231,10 +231,6 @@ class _Training(Drawing):
         self.images, self._labels, self._lr, self._steps = images, labels, lr, steps
         self._jitter = seeds.child("augmentation").torch()
 
-    def streams(self) -> dict[str, torch.Generator]:
-        """Return the generator of the augmentation."""
-        return self.drawing_streams()
-
     def drawing_streams(self) -> dict[str, torch.Generator]:
         """Return the generator of the augmentation."""
         return {"augmentation": self._jitter}

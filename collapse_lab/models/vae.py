@@ -153,10 +153,6 @@ class VAE(Drawing):
         lightning.fit(self, rows, budget, progress, checkpoint=checkpoint)
         del self._rows  # because the model outlives the fit and would keep the rows
 
-    def streams(self) -> dict[str, torch.Generator]:
-        """Return the generator of noise."""
-        return self.drawing_streams()
-
     def drawing_streams(self) -> dict[str, torch.Generator]:
         """Return the generator of noise."""
         return {"noise": self._noise}

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import statistics
 import sys
-import time
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from unittest.mock import patch
 
 import numpy as np
@@ -23,6 +22,7 @@ from collapse_lab.models.vae import VAE
 from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Samples, Spec
+from tests.benchmarks.bench_phases import seconds
 
 ROWS, TURNS = 2000, 5
 # name, family, shape of an image, rows of a step, steps of a fit on a CPU and on a GPU
@@ -39,10 +39,9 @@ def data(shape: tuple[int, ...]) -> tuple[Spec, Samples]:
     return Spec("image", shape, classes=("one", "other")), Samples(images, np.arange(ROWS) % 2)
 
 
-def seconds(call: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    call()
-    return time.perf_counter() - begun
+def ahead_by(steps: int) -> AbstractContextManager[object]:
+    """Return the block in which every fit draws so many steps ahead."""
+    return patch.object(Drawing, "steps_ahead", lambda module, device: steps)
 
 
 class Drawn:
@@ -72,7 +71,7 @@ def main(device: str = "cpu") -> None:
         budget, model = Budget(steps, batch, device=device), family(spec)
 
         def fit(ahead: int, model: DDPM | VAE = model, budget: Budget = budget, rows: Samples = rows) -> float:
-            with patch.object(Drawing, "steps_ahead", lambda module, device: ahead):
+            with ahead_by(ahead):
                 return seconds(lambda: model.fit(rows, budget, SEEDS, Silent()))
 
         fit(0), fit(AHEAD)

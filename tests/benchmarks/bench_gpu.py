@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -27,7 +28,6 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, TensorDataset
 
 from collapse_lab.engine import lightning
-from collapse_lab.engine.ahead import Drawing
 from collapse_lab.engine.fitting import Precision
 from collapse_lab.images import as_float
 from collapse_lab.models.ddim import DDIM
@@ -35,7 +35,8 @@ from collapse_lab.models.diffusion import Diffusion
 from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Conditions, Samples
-from tests.benchmarks.bench_ahead import data
+from tests.benchmarks.bench_ahead import ahead_by, data
+from tests.benchmarks.bench_phases import seconds
 
 SEEDS, PROFILED = Seeds(0, 0, "bench", "fit"), 20
 
@@ -55,26 +56,29 @@ SIZES = (Size((32, 64), 1, (1, 8, 8), 48, 2000), Size((160, 320), 2, (3, 32, 32)
 
 
 class Clock(Silent):
-    """Take the time of the steps after those of the warm-up."""
+    """Take the time of the steps after those of the warm-up.
 
-    def __init__(self, device: str, warm_up: int) -> None:
-        self._device, self._warm_up, self._steps = device, warm_up, 0
-        self.begun = self.ended = 0.0
+    Attributes:
+        seconds: of all these steps, once the last one has ended.
+    """
+
+    def __init__(self, warm_up: int, steps: int) -> None:
+        self._warm_up, self._last, self._done = warm_up, warm_up + steps, 0
+        self._begun = self.seconds = 0.0
 
     def advance(self, steps: int = 1) -> None:
         """Count a step."""
-        self._steps += steps
-        if self._steps == self._warm_up:
-            self.begun = self._now()
+        self._done += steps
+        if self._done == self._warm_up:
+            self._begun = _now()
+        if self._done == self._last:
+            self.seconds = _now() - self._begun
 
-    def stop_at(self) -> float:
-        """Return the seconds of the steps after the warm-up."""
-        return self._now() - self.begun
 
-    def _now(self) -> float:
-        if self._device == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter()
+def _now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def example_steps(model: DDIM, rows: Samples, device: str, batch: int) -> Iterator[None]:
@@ -102,19 +106,13 @@ def example_steps(model: DDIM, rows: Samples, device: str, batch: int) -> Iterat
 
 @contextmanager
 def as_it_was() -> Iterator[None]:
-    with patch.object(lightning, "fused", lambda module: False), in_turn():
+    with patch.object(lightning, "fused", lambda module: False), ahead_by(0):
         yield
 
 
-@contextmanager
-def in_turn() -> Iterator[None]:
-    with patch.object(Drawing, "steps_ahead", lambda module, device: 0):
-        yield
-
-
-WAYS: dict[str, tuple[Callable[[], AbstractContextManager[None]], Precision]] = {
+WAYS: dict[str, tuple[Callable[[], AbstractContextManager[object]], Precision]] = {
     "as it was": (as_it_was, "32-true"),
-    "fused, in turn": (in_turn, "32-true"),
+    "fused, in turn": (partial(ahead_by, 0), "32-true"),
     "fused, ahead": (nullcontext, "32-true"),
     "the same in bfloat16": (nullcontext, "bf16-mixed"),
 }
@@ -132,23 +130,19 @@ class Bench:
 
     def ours(self, model: Diffusion, rows: Samples, batch: int, precision: Precision) -> tuple[float, float]:
         """Return the seconds of a training step, and the share of them in which the GPU is busy."""
-        clock = Clock(self.device, self.warm_up)
+        clock = Clock(self.warm_up, self.steps)
         budget = Budget(self.warm_up + self.steps, batch, device=self.device, precision=precision)
-        ended: list[float] = []
-        with patch.object(model, "on_train_end", lambda: ended.append(clock.stop_at())):
-            model.fit(rows, budget, SEEDS, clock)
+        model.fit(rows, budget, SEEDS, clock)
         few = Budget(PROFILED if self.device == "cuda" else 2, batch, device=self.device, precision=precision)
-        return ended[0] / self.steps, self.busy(lambda: model.fit(rows, few, SEEDS, Silent()))
+        return clock.seconds / self.steps, self.busy(lambda: model.fit(rows, few, SEEDS, Silent()))
 
     def example(self, steps: Iterator[None]) -> tuple[float, float]:
         """Return what `ours` returns, of an example's loop."""
-        clock = Clock(self.device, self.warm_up)
-        for _ in range(self.warm_up):
+        clock = Clock(self.warm_up, self.steps)
+        for _ in range(self.warm_up + self.steps):
             next(steps)
             clock.advance()
-        for _ in range(self.steps):
-            next(steps)
-        return clock.stop_at() / self.steps, self.busy(lambda: [next(steps) for _ in range(PROFILED)])
+        return clock.seconds / self.steps, self.busy(lambda: [next(steps) for _ in range(PROFILED)])
 
     def busy(self, call: Callable[[], object]) -> float:
         """Return the share of the time between a call's first and last kernel in which a kernel runs; NaN on a CPU."""
@@ -174,14 +168,6 @@ class Bench:
         if self.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
 
-    def seconds(self, call: Callable[[], object]) -> float:
-        """Return the seconds of the second call of two."""
-        call()
-        clock = Clock(self.device, 1)
-        clock.advance()
-        call()
-        return clock.stop_at()
-
 
 def pixels(bench: Bench, size: Size) -> None:
     """Time the training and the sampling of a U-Net of pixels."""
@@ -201,8 +187,10 @@ def pixels(bench: Bench, size: Size) -> None:
             bench.report(name, bench.ours(model(), rows, batch, precision), example[0])
     drawn = model().to(bench.device)
     conditions = Conditions(rows.labels[:images], rows.captions.take(np.arange(images)))
-    own = bench.seconds(lambda: drawn.sample(conditions, SEEDS, Silent()))
-    theirs = bench.seconds(lambda: by_pipeline(drawn, images))
+    drawn.sample(conditions, SEEDS, Silent())
+    by_pipeline(drawn, images)
+    own = seconds(lambda: drawn.sample(conditions, SEEDS, Silent()))
+    theirs = seconds(lambda: by_pipeline(drawn, images))
     print(f"  sampling {images} images: {own:.2f} s, diffusers' pipeline {theirs:.2f} s, ratio {theirs / own:.2f}")
 
 
