@@ -115,6 +115,27 @@ PROBE_QUANTITIES: tuple[Quantity, ...] = (
 CATALOGUE: Mapping[str, Quantity] = {quantity.name: quantity for quantity in (*METRIC_QUANTITIES, *PROBE_QUANTITIES)}
 
 
+# The metrics that give several quantities, or one of another name; any other metric gives one quantity of its own name
+_GIVEN_BY: Mapping[str, str] = {
+    **dict.fromkeys(("precision", "recall", "density", "coverage"), "prdc"),
+    **dict.fromkeys(("authenticity", "near_copies"), "memorisation"),
+    **dict.fromkeys(("mode_coverage", "class_entropy"), "classes"),
+    **dict.fromkeys(("groups_surviving", "group_recall_lowest"), "by_group"),
+}
+_PARTS_GIVEN_BY = {CLASS_SHARE: "classes", GROUP_RECALL: "by_group", GROUP_KID: "by_group", SIMILARITY: "similarity"}
+
+
+def metric_of(name: str) -> str | None:
+    """Return the metric that gives a quantity, such as `prdc` for `recall`; None for a quantity of no metric.
+
+    Args:
+        name: the last part of a name in the ledger, such as `fid` or `class_share_3`.
+    """
+    if name in (quantity.name for quantity in METRIC_QUANTITIES):
+        return _GIVEN_BY.get(name, name)
+    return next((metric for part, metric in _PARTS_GIVEN_BY.items() if name.startswith(part)), None)
+
+
 def describe(name: str) -> Quantity | None:
     """Return the description of a quantity, or None for a name that the table does not have.
 

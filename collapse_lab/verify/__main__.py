@@ -109,6 +109,7 @@ def _run(options: argparse.Namespace, command: str) -> int:
 
 def _check_metrics(claims: Sequence[Claim], runs: Sequence[Run]) -> None:
     """Refuse a number that neither this program nor any of the ledgers knows."""
+    from collapse_lab.metrics.catalogue import CATALOGUE
     from collapse_lab.results.names import Name
 
     asked = {metric: claim for claim in claims for test in claim.tests for metric in test.metrics}
@@ -116,9 +117,11 @@ def _check_metrics(claims: Sequence[Claim], runs: Sequence[Run]) -> None:
         if Name.of(metric).quantity is None:
             known = dict.fromkeys(key for run in runs for record in run.records for key in record.metrics)
             if Name.of(metric).key not in known:
+                last = Name.of(metric).metric
+                near = did_you_mean(metric, known) if known else did_you_mean(last, CATALOGUE)
                 raise UserError(
                     f"{claim.paper}, {claim.id}: no ledger has '{metric}': give runs that measured it, or name another "
-                    f"number; {did_you_mean(metric, known)}"
+                    f"number; {near}"
                 )
 
 

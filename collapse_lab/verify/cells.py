@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from collapse_lab.errors import UserError, did_you_mean
+from collapse_lab.metrics.catalogue import metric_of
 from collapse_lab.results.names import Name
 from collapse_lab.results.run import Run
 from collapse_lab.results.settings import flattened
@@ -136,7 +137,9 @@ def _defaults(*line: str) -> frozenset[str]:
 
 
 def _check_measured(claim: Claim, flat: Mapping[str, Any], where: str) -> None:
-    """Refuse a metric of a feature space, or of a prompt set, that the runs of a cell do not have."""
+    """Refuse a number that the runs of a cell do not have: of a feature space, prompt set, metric or generation."""
+    _check_generations(claim, flat, where)
+    _check_metrics(claim, flat, where)
     for name in (Name.of(metric) for test in claim.tests for metric in test.metrics):
         for group, part in (("features", name.features), ("prompts.sets", name.subset)):
             known = dict.fromkeys(key.split(".")[group.count(".") + 1] for key in flat if key.startswith(f"{group}."))
@@ -150,6 +153,37 @@ def _check_measured(claim: Claim, flat: Mapping[str, Any], where: str) -> None:
             raise UserError(
                 f"{where} has no member '{name.member}', of which it asks '{name.key}'; "
                 f"{did_you_mean(name.member, members)}"
+            )
+
+
+def _check_generations(claim: Claim, flat: Mapping[str, Any], where: str) -> None:
+    """Refuse a generation after the last one of a cell."""
+    last = flat["generations"]
+    for test in claim.tests:
+        for key in ("generation", "since", "middle", "until"):
+            asked = test.arguments.get(key)
+            if isinstance(asked, int) and isinstance(last, int) and asked > last:
+                raise UserError(
+                    f"{where} ends with generation {last}, and {test.statistic} asks for {key} {asked}; "
+                    f"ask for an earlier one, or add 'generations: {asked}' to 'setting'"
+                )
+
+
+def _check_metrics(claim: Claim, flat: Mapping[str, Any], where: str) -> None:
+    """Refuse a metric that the runs of a cell do not compute, unless a class of the user may give it."""
+    classes = {
+        key.split(".")[1]: str(flat[key]) for key in flat if key.startswith("metrics.") and key.endswith("._target_")
+    }
+    if any(not path.startswith("collapse_lab.") for path in classes.values()):
+        return
+    # A metric may stand under another name, so its module counts as well
+    computed = {*classes, *(path.split(".")[-2] for path in classes.values())}
+    for name in (Name.of(metric) for test in claim.tests for metric in test.metrics):
+        metric = metric_of(name.metric)
+        if name.features and metric is not None and metric not in computed:
+            raise UserError(
+                f"{where} never measures '{name.key}': its runs have no metrics.{metric}, but "
+                f"{', '.join(classes) or 'none'}; name one of these, or add 'metrics: [..., {metric}]' to 'setting'"
             )
 
 

@@ -71,6 +71,8 @@ def measured(interval: Interval, n: int, note: str = "", scale: Literal["linear"
     """
     estimate = interval(LEVEL)
     known = estimate.lo is not None and estimate.hi is not None
+    if known and estimate.lo == estimate.hi:
+        note = ", ".join(filter(None, (note, f"all {n} are equal, so the interval has no width")))
     return Measured(estimate.value, estimate.lo, estimate.hi, n, note, interval if known else None, scale)
 
 

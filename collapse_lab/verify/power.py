@@ -26,10 +26,11 @@ def detectable(measurement: Measured, needed: Needed) -> float | None:
 
     Returns:
         The distance, in units of the statistic, at least 0; infinite where the interval is unbounded. None for fewer
-        than 3 seeds, and where the interval is no t-interval.
+        than 3 seeds, where the interval is no t-interval, and where it has no width: seeds that are all equal, as at
+        the end of a range, do not tell how much others would differ.
     """
     value, lo, hi, n = measurement.value, measurement.lo, measurement.hi, measurement.n
-    if n < LEAST_SEEDS or value is None or lo is None or hi is None or measurement.scale is None:
+    if n < LEAST_SEEDS or value is None or lo is None or hi is None or lo == hi or measurement.scale is None:
         return None
     quantile = float(stdtrit(n - 1, (1 + LEVEL) / 2))
     factor = (
@@ -73,10 +74,13 @@ def p_value(measurement: Measured, needed: Needed) -> float | None:
         needed: The range in which the claim is true.
 
     Returns:
-        The p value, at least 1e-9; None for fewer than 3 seeds, and where the interval is known at 95 % only.
+        The p value, at least 1e-9; None for fewer than 3 seeds, where the interval is known at 95 % only, and where it
+        has no width.
     """
     interval, value = measurement.interval, measurement.value
     if measurement.n < LEAST_SEEDS or interval is None or value is None or math.isnan(value):
+        return None
+    if measurement.lo == measurement.hi:
         return None
     small, large = math.log(_LEAST_P), 0.0
     for _ in range(_HALVINGS):

@@ -28,6 +28,7 @@ from collapse_lab.metrics.catalogue import (
     PROBE_QUANTITIES,
     Quantity,
     describe,
+    metric_of,
 )
 from collapse_lab.results.names import KEY, Name
 from collapse_lab.types import Estimate, FeatureSet, Metric
@@ -84,6 +85,15 @@ def test_every_quantity_that_a_metric_returns_has_an_entry_and_lies_in_its_range
             assert value is not None
             assert low is None or low <= value, key
             assert high is None or value <= high, key
+
+
+@pytest.mark.parametrize("name", configured())
+def test_every_quantity_that_a_metric_returns_is_known_to_be_given_by_it(name: str) -> None:
+    assert {metric_of(key) for key in returned(name)} == {name}
+
+
+def test_a_quantity_of_a_probe_is_given_by_no_metric() -> None:
+    assert {metric_of(quantity.name) for quantity in PROBE_QUANTITIES} == {None}
 
 
 @pytest.mark.parametrize("name", configured())

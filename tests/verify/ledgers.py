@@ -54,9 +54,22 @@ def _least(a: Mapping[str, Any], groups: Sequence[str], v: float) -> Values:
     return others | {(a["control"], a["metric"], _at(a)): FLOOR + 1}
 
 
+def _least_ratio(a: Mapping[str, Any], groups: Sequence[str], v: float) -> Values:
+    others = {(name, a["metric"], _at(a)): 1.0 for name in groups if name != a["group"]}
+    return others | {(a["group"], a["metric"], _at(a)): v}
+
+
 def _least_growth(a: Mapping[str, Any], groups: Sequence[str], v: float) -> Values:
     ends = {(name, a["metric"], a["until"]): FLOOR + v for name in groups}
     return ends | {(name, a["metric"], a["since"]): FLOOR + 1 for name in groups}
+
+
+def _least_growth_after_harm(a: Mapping[str, Any], groups: Sequence[str], v: float) -> Values:
+    harmed = 2 * a["harm"]
+    ends = {(name, a["metric"], a["until"]): FLOOR + harmed * v for name in groups}
+    return ends | {
+        (name, a["metric"], at): FLOOR + x for name in groups for at, x in ((a["since"], 1.0), (a["middle"], harmed))
+    }
 
 
 def _of_other(a: Mapping[str, Any], groups: Sequence[str], v: float) -> Values:
@@ -109,12 +122,14 @@ RECIPES: dict[str, Recipe] = {
     "level": _level,
     "difference": _two(lambda v: 10 + v, 10),
     "ratio": _two(lambda v: v, 1),
+    "least_ratio": _least_ratio,
     "change": _chain(lambda v: 10 + v, 10),
     "growth": _chain(lambda v: v, 1),
     "times_excess": _two(lambda v: FLOOR + v, FLOOR + 1),
     "least_times_excess": _least,
     "excess_growth": _chain(lambda v: FLOOR + v, FLOOR + 1),
     "least_excess_growth": _least_growth,
+    "least_growth_after_harm": _least_growth_after_harm,
     "share_of_level": _of_other,
     "difference_in_change": _difference_in_change,
     "extra_loss": _extra_loss,

@@ -129,6 +129,14 @@ def test_the_exit_code_of_bad_input_is_2(
             {"arguments": _of("seen/classifier/fids")},
             "no ledger has 'seen/classifier/fids': give runs that measured it",
         ),
+        (
+            {"arguments": _of("seen/classifier/fd_infinity")},
+            "runs have no metrics.fd_infinity, but fid, kid, prdc, agreement",
+        ),
+        (
+            {"arguments": {**_of("seen/classifier/fid"), "generation": 9}},
+            "ends with generation 5, and ratio asks for generation 9; ask for an earlier one, or add 'generations: 9'",
+        ),
     ],
 )
 def test_a_claim_that_no_run_can_meet_is_refused_with_the_remedy(

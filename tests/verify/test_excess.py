@@ -14,6 +14,7 @@ from collapse_lab.verify.statistics import GroupName, Groups, MetricName
 from collapse_lab.verify.statistics.excess import (
     gap_left,
     least_excess_growth,
+    least_growth_after_harm,
     least_times_excess,
     share_left,
     times_excess,
@@ -44,7 +45,7 @@ def test_the_excess_of_a_group_is_divided_by_that_of_its_control() -> None:
 
 
 def test_a_seed_without_a_partner_is_left_out_and_counted() -> None:
-    groups: Groups = {A: tuple(chain(s, 1.5) for s in range(4)), B: tuple(chain(s, 1.0) for s in range(3))}
+    groups: Groups = {A: tuple(chain(s, 1.5 + s) for s in range(4)), B: tuple(chain(s, 1.0) for s in range(3))}
     assert (times_excess(groups, FID, A, B, 0).n, times_excess(groups, FID, A, B, 0).note) == (3, "1 run left out")
     lacking = times_excess(groups, FID, A, B, 7)
     assert (lacking.value, lacking.note) == (None, f"no seed has {FID} beside its floor in a and b at generation 7")
@@ -71,6 +72,21 @@ def test_the_smallest_of_several_groups_decides_for_all() -> None:
     assert alone.hi is not None
     assert smallest.hi > alone.hi
     assert least_excess_growth(groups, FID, 0, 1).value == pytest.approx(1.0)
+
+
+def test_only_groups_that_were_harmed_can_settle() -> None:
+    groups: Groups = {
+        A: tuple(chain(s, 1.0, 3.0 + s / 10, 3.1 + s / 10) for s in range(3)),  # grows and settles
+        B: tuple(chain(s, 1.0, 2.0 + s / 10, 9.0 + s / 10) for s in range(3)),  # grows and goes on
+        C: tuple(chain(s, 1.0, 1.0, 0.9) for s in range(3)),  # was never harmed
+    }
+    settled = least_growth_after_harm(groups, FID, 0, 1, 2, 1.5)
+    assert settled.value == pytest.approx((3.2 - FLOOR) / (3.1 - FLOOR))
+    assert settled.note == "smallest in a"
+    without = least_growth_after_harm({C: groups[C]}, FID, 0, 1, 2, 1.5)
+    assert judge(without, Needed(high=1.25)) == ("inconclusive", "no group grew 1.5 times or more between 0 and 1")
+    assert least_growth_after_harm({C: groups[C]}, FID, 0, 1, 5, 1.5).note == without.note
+    assert judge(least_growth_after_harm(groups, FID, 0, 7, 8, 1.5), Needed(high=1.25))[0] == "not run"
 
 
 def test_what_is_left_of_a_gap_and_of_a_harm() -> None:

@@ -62,6 +62,14 @@ def test_too_few_seeds_and_intervals_of_another_kind_show_nothing_that_is_known(
     assert p_value(Measured(3.0, 1.0, 4.0, 9), LOW) is None
 
 
+def test_seeds_that_are_all_equal_have_a_verdict_but_no_p_value() -> None:
+    # Three seeds at the end of a bounded range do not tell how much others would differ
+    equal = mean_of([1.0, 1.0, 1.0])
+    assert judge(equal, LOW)[0] == "not reproduced"
+    assert equal.note == "all 3 are equal, so the interval has no width"
+    assert (detectable(equal, LOW), p_value(equal, LOW)) == (None, None)
+
+
 def test_a_p_value_is_that_of_the_t_test() -> None:
     values = [1.7, 1.8, 2.1, 1.9]
     assert p_value(mean_of(values), LOW) == pytest.approx(stats.ttest_1samp(values, 1.5).pvalue)

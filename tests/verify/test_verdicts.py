@@ -101,7 +101,7 @@ def test_a_generation_without_a_record_is_not_run(tmp_path: Path) -> None:
 
 def test_a_judgement_says_what_its_numbers_are_against(tmp_path: Path) -> None:
     prints = {**PRINT, "seen": {"n": 600, "reference": "generation 0"}}
-    sweep(tmp_path / "runs", {0: [1.0, 1.05, 0.95], 1: [4.0, 4.2, 3.8]}, prints=prints)
+    sweep(tmp_path / "runs", {0: [1.0, 1.05, 0.95], 1: [4.0, 4.2, 3.9]}, prints=prints)
     assert judgement(tmp_path).measured.note == "against generation 0"
 
 
@@ -208,6 +208,7 @@ def test_an_option_that_a_group_names_must_be_the_one_that_ran(tmp_path: Path) -
     [
         ("difference", {"control": "control", "generation": 1}, 3.0),
         ("ratio", {"control": "control"}, 4.0),
+        ("least_ratio", {"group": "dosed"}, 4.0),
         ("change", {"since": 0, "until": 1}, 3.0),
         ("growth", {"since": 0, "until": 1}, 4.0),
         ("times_excess", {"control": "control", "generation": 1}, 7.0),

@@ -9,15 +9,15 @@ are ratios of means over the seeds, with the interval of Fieller.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import rankdata
 
 from collapse_lab.errors import UserError
-from collapse_lab.types import Estimate
-from collapse_lab.verify.measured import Measured, mean_of, measured, ratio_of
+from collapse_lab.verify.measured import Measured, mean_of, ratio_of
 from collapse_lab.verify.pairing import FLOOR, Matched, last_of_all, matched
+from collapse_lab.verify.smallest import smallest_of
 from collapse_lab.verify.statistics import GroupName, Groups, MetricName
 
 
@@ -68,7 +68,37 @@ def least_excess_growth(groups: Groups, metric: MetricName, since: int, until: i
         since: The earlier generation.
         until: The later generation.
     """
-    return _smallest({name: excess_growth(groups, metric, GroupName(name), since, until) for name in groups})
+    return smallest_of({name: excess_growth(groups, metric, GroupName(name), since, until) for name in groups})
+
+
+def least_growth_after_harm(
+    groups: Groups, metric: MetricName, since: int, middle: int, until: int, harm: float
+) -> Measured:
+    """Return the smallest `excess_growth` from `middle` to `until` of the groups that were harmed before.
+
+    A group was harmed where its `excess_growth` from `since` to `middle` is `harm` or more. A group that never became
+    worse cannot settle, so it does not count. The interval is that of `least_times_excess`.
+
+    Args:
+        groups: The runs of each group, which may be of different data sets.
+        metric: The metric, of which less is better.
+        since: The generation before the harm.
+        middle: The generation after the harm.
+        until: The last generation.
+        harm: The smallest growth that counts as harm, above 1.
+
+    Returns:
+        The growth; not a number where no group was harmed.
+    """
+    before = {name: excess_growth(groups, metric, GroupName(name), since, middle) for name in groups}
+    unknown = next((growth for growth in before.values() if growth.value is None), None)
+    if unknown is not None:
+        return unknown
+    harmed = [name for name, growth in before.items() if growth.value is not None and growth.value >= harm]
+    if not harmed:
+        n = min(growth.n for growth in before.values())
+        return Measured(math.nan, n=n, note=f"no group grew {harm:g} times or more between {since} and {middle}")
+    return smallest_of({name: excess_growth(groups, metric, GroupName(name), middle, until) for name in harmed})
 
 
 def least_times_excess(
@@ -86,7 +116,7 @@ def least_times_excess(
         generation: The generation; None takes the last one of each pair of groups.
     """
     others = [GroupName(name) for name in groups if name != control]
-    return _smallest({name: times_excess(groups, metric, name, control, generation) for name in others})
+    return smallest_of({name: times_excess(groups, metric, name, control, generation) for name in others})
 
 
 def extra_loss(
@@ -188,32 +218,6 @@ def trend(groups: Groups, metric: MetricName, setting: str, generation: int | No
     ranks = rankdata(found.columns, axis=0)
     correlations = [_correlation(rankdata(numbers), of_seed) for of_seed in ranks.T]
     return mean_of(correlations, found.note)
-
-
-def _smallest(ratios: Mapping[str, Measured]) -> Measured:
-    """Return the smallest of several ratios, or the first one that has no value or no interval."""
-    unknown = next((ratio for ratio in ratios.values() if ratio.value is None or ratio.interval is None), None)
-    if unknown is not None:
-        return unknown
-    smallest = min(ratios, key=lambda name: _value(ratios[name]))
-
-    def least(confidence: float) -> Estimate:
-        lows = [estimate.lo for estimate in _intervals(ratios, confidence)]
-        highs = [estimate.hi for estimate in _intervals(ratios, 1 - (1 - confidence) / len(ratios))]
-        low, high = (min(end for end in ends if end is not None) for ends in (lows, highs))
-        return Estimate(_value(ratios[smallest]), low, high)
-
-    n = min(ratio.n for ratio in ratios.values())
-    notes = [f"smallest in {smallest}", *(ratio.note for ratio in ratios.values() if ratio.note)]
-    return measured(least, n, ", ".join(dict.fromkeys(notes)), "linear")
-
-
-def _intervals(ratios: Mapping[str, Measured], confidence: float) -> list[Estimate]:
-    return [ratio.interval(confidence) for ratio in ratios.values() if ratio.interval is not None]
-
-
-def _value(ratio: Measured) -> float:
-    return math.inf if ratio.value is None else ratio.value
 
 
 def _excess(groups: Groups, metric: str, names: Sequence[str], generation: int | None) -> Matched:

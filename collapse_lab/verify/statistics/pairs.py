@@ -17,6 +17,7 @@ from collapse_lab.results.series import point, value
 from collapse_lab.types import Estimate
 from collapse_lab.verify.measured import ONE_RUN, Measured, geometric_mean_of, mean_of
 from collapse_lab.verify.pairing import lacking, left_out, matched
+from collapse_lab.verify.smallest import smallest_of
 from collapse_lab.verify.statistics import GroupName, Groups, MetricName
 
 
@@ -50,6 +51,21 @@ def ratio(
     """
     paired = pairs(groups[group], groups[control], metric, generation)
     return _divided(paired, _single(groups[group], metric, generation), _single(groups[control], metric, generation))
+
+
+def least_ratio(groups: Groups, metric: MetricName, group: GroupName, generation: int | None = None) -> Measured:
+    """Return the smallest `ratio` of a group to any other group: whether it is above every one of them.
+
+    Its interval is that of `least_times_excess`.
+
+    Args:
+        groups: The runs of each group, two groups or more.
+        metric: The metric.
+        group: The group.
+        generation: The generation; None takes the last one of each pair of groups.
+    """
+    others = [GroupName(name) for name in groups if name != group]
+    return smallest_of({name: ratio(groups, metric, group, name, generation) for name in others})
 
 
 def change(groups: Groups, metric: MetricName, group: GroupName, since: int, until: int) -> Measured:
