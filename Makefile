@@ -1,4 +1,4 @@
-.PHONY: venv demo test tests lint types bench docs report sync lock clean
+.PHONY: venv demo test tests orders lint types bench docs report sync lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -24,6 +24,12 @@ test: lint  ## create the environment, then run lint, types and tests
 
 tests: $(READY)  ## run the tests alone
 	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PYTEST)
+
+# A release has to pass on any processor, in any order, and where a shell ignores Ctrl-C for what it starts
+orders: $(READY)  ## run the tests three times, in random orders: as an old processor, with AVX2, and as nohup does
+	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 $(MAKE) tests PYTEST="--random-order --random-order-seed=1"
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(MAKE) tests PYTEST="--random-order --random-order-seed=2"
+	trap '' INT HUP; $(MAKE) tests PYTEST="--random-order --random-order-seed=3"
 
 lint: $(READY)  ## check style and format
 	$(BIN)/ruff check .
