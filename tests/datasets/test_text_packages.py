@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from collapse_lab.datasets.arc import ARC
 from collapse_lab.datasets.gutenberg import Gutenberg
 from collapse_lab.datasets.hub_passages import HubPassages
 from collapse_lab.datasets.hub_text import HubText
@@ -149,6 +150,21 @@ def test_columns_of_a_row_are_joined_to_one_document(tmp_path: Path) -> None:
     for columns, refusal in (([], "got none"), (["question", "id"], "row 0 .* holds 1 in the column id, not a text")):
         with pytest.raises(UserError, match=refusal):
             HubText(name=str(tmp_path), column=columns).documents()
+
+
+def test_a_question_of_arc_comes_with_its_right_answer(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    first = {"text": ["by day", "at night"], "label": ["A", "B"]}
+    second = {"text": ["a moth", "a lynx"], "label": ["1", "2"]}
+    rows = {"question": ["When do moths fly?", "What flies?"], "choices": [first, second], "answerKey": ["B", "1"]}
+    datasets.Dataset.from_dict(rows).save_to_disk(str(tmp_path / "good"))
+    documents = ARC(name=str(tmp_path / "good")).documents()
+    assert list(documents.train) == ["When do moths fly?\nat night", "What flies?\na moth"]
+    datasets.Dataset.from_dict({**rows, "answerKey": ["B", "E"]}).save_to_disk(str(tmp_path / "bad"))
+    with pytest.raises(UserError, match=r"row 1 of the split train .* has no choice that is labelled 'E'"):
+        ARC(name=str(tmp_path / "bad")).documents()
+    with pytest.raises(UserError, match="one column of questions"):
+        ARC(name=str(tmp_path / "good"), column=["question", "id"])
 
 
 def test_passages_are_consecutive_rows_at_even_distances(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ WORDS = {
     "a_texts": "she said softly and he wept upon hearing her dear heart",
     "b_texts": "congress shall our nation tariff treasury we must war peace",
 }
+THIRD = {"c_texts": "film plot actor boring watched scene ending movie laugh worst"}
 LINE = ["+experiment=interacting_lm", "generations=2", "n_train=40", "mixing.initial=80", "n_samples=24", "device=cpu"]
 LINE += ["dataset.train=80", "dataset.reference=12", "dataset.vocabulary=300", "dataset.block=16", "features=[]"]
 LINE += ["metrics=[]", "probes=[perplexity]", "model.width=32", "model.layers=1", "model.heads=2", "sinks=[]"]
@@ -27,11 +29,11 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return write_corpora(tmp_path_factory.mktemp("domains"))
 
 
-def write_corpora(folder: Path) -> list[str]:
-    """Write the texts of each domain, and return the overrides that name them."""
+def write_corpora(folder: Path, more: Mapping[str, str] | None = None) -> list[str]:
+    """Write the texts of each domain, and of some more, and return the overrides that name them."""
     rng = np.random.default_rng(0)
     overrides = []
-    for name, words in WORDS.items():
+    for name, words in {**WORDS, **(more or {})}.items():
         documents = [" ".join(rng.choice(words.split(), 12)) + "." for _ in range(250)]
         (folder / f"{name}.txt").write_text("\n\n".join(documents))
         node = f"{{_target_: collapse_lab.datasets.textfile.TextFile, path: {folder / name}.txt}}"
