@@ -289,8 +289,13 @@ def _check(lab: Lab, plain: Mapping[str, Any]) -> None:
     check_members: Callable[[Sequence[str]], None] | None = getattr(lab.mixing, "check_members", None)
     if check_members is not None:
         check_members(lab.population.names)
-    if lab.population.lineage == "pretrained" and not plain["model"].get("pretrained"):
-        raise UserError("population.lineage=pretrained starts every fit from model.pretrained, and that is not given")
+    for name, changes in lab.population.members.items():
+        pretrained = changes.get("pretrained", plain["model"].get("pretrained"))
+        if lab.population.lineages[name] == "pretrained" and not pretrained:
+            named = f".{name}" if isinstance(plain["population"].get("lineage"), Mapping) else ""
+            raise UserError(
+                f"population.lineage{named}=pretrained starts every fit from model.pretrained, and that is not given"
+            )
 
 
 def _check_metrics(lab: Lab) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -26,7 +26,8 @@ class HubText(Corpus):
         split: the training documents.
         reference_split: the official test documents, None where there are none.
         validation_split: the official validation documents, None where there are none or none are wanted.
-        column: column of the text.
+        column: column of the text; or several columns, such as [question, answer], whose texts are joined with line
+            breaks to one document.
 
     The other arguments are those of `Corpus`.
 
@@ -41,7 +42,7 @@ class HubText(Corpus):
     split: str = "train"
     reference_split: str | None = None
     validation_split: str | None = None
-    column: str = "text"
+    column: str | Sequence[str] = "text"
 
     # A folder that was moved is the same data, so `name` is left out here; `contents` has the name or the file list
     location_arguments: ClassVar[frozenset[str]] = frozenset({"cache", "name"})
@@ -67,19 +68,48 @@ class HubText(Corpus):
         """Return the rows of `split`, and those of `reference_split` and `validation_split`."""
         parts = {"train": self.split, "reference": self.reference_split, "validation": self.validation_split}
         names = {part: name for part, name in parts.items() if name is not None}
-        splits = open_splits(self.name, self.subset, self.revision, self.cache, list(names.values()), [self.column])
-        texts = [self._checked(name, split[self.column]) for name, split in zip(names.values(), splits, strict=True)]
+        splits = open_splits(
+            self.name, self.subset, self.revision, self.cache, list(names.values()), self.read_columns()
+        )
+        texts = [self._texts(name, split) for name, split in zip(names.values(), splits, strict=True)]
         return Documents(**{part: self.read(rows) for part, rows in zip(names, texts, strict=True)})
 
     def read(self, rows: Sequence[str]) -> Sequence[str]:
         """Return the documents of the rows of a split; a subclass may join rows."""
         return rows
 
-    def _checked(self, split: str, rows: Iterable[Any]) -> list[str]:
-        texts: list[str] = []
-        for number, text in enumerate(rows):
-            where = f"row {number} of the split {split} of {self.name}"
+    def read_columns(self) -> list[str]:
+        """Return the columns that are read; a subclass may read others."""
+        columns = [self.column] if isinstance(self.column, str) else list(self.column)
+        if not columns:
+            raise UserError("column names the column of the text, or several; got none: give column=text")
+        return columns
+
+    def chosen(self, rows: int) -> Sequence[int]:
+        """Return the numbers of the rows that are read, of a split of some rows; a subclass may leave rows out."""
+        return range(rows)
+
+    def text_of(self, cells: Mapping[str, Any], where: str) -> str:
+        """Return the text of a row; a subclass may make it in another way.
+
+        Args:
+            cells: column -> what the row holds there.
+            where: the row in words for messages.
+
+        Raises:
+            UserError: a column holds no text, or one with a NUL.
+        """
+        for column, text in cells.items():
             if not isinstance(text, str):
-                raise UserError(f"{where} holds {text!r} in the column {self.column}, not a text: give another column")
-            texts.append(without_nul(text, where))
-        return texts
+                raise UserError(f"{where} holds {text!r} in the column {column}, not a text: give another column")
+        return without_nul("\n".join(cells.values()), where)
+
+    def _texts(self, name: str, split: Any) -> list[str]:
+        numbers = self.chosen(len(split))
+        rows = split if len(numbers) == len(split) else split.select(numbers)
+        columns = self.read_columns()
+        cells = zip(*(rows[column] for column in columns), strict=True)
+        return [
+            self.text_of(dict(zip(columns, row, strict=True)), f"row {number} of the split {name} of {self.name}")
+            for number, row in zip(numbers, cells, strict=True)
+        ]

@@ -162,7 +162,7 @@ class Planner:
         """Return the step whose weights a member starts from; None where it starts from others, and at first."""
         population, name = self._lab.population, self._lab.models[number].name
         first = population.first_generation(number)
-        place = {"previous": len(past) - 1, "first": first}.get(population.lineage)
+        place = {"previous": len(past) - 1, "first": first}.get(population.lineages[name])
         return None if place is None or len(past) <= first else step_of(past, place, name)
 
     def _step(self, generation: int, number: int, base: Step | None) -> Step:

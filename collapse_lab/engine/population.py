@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.sizes import SCHEDULE
@@ -35,7 +35,8 @@ class Population:
         lineage: where the weights of generation 1 and later start: `scratch` (a fresh initialisation), `previous`
             (the same model's last generation), `first` (the same model's generation 0), `pretrained` (the weights that
             `model.pretrained` names). Generation 0 starts from the pretrained weights if there are any, else from
-            scratch.
+            scratch. Members may differ: {bold: scratch, plain: first}; those that it does not name start from
+            `previous`.
         members: name -> what differs from the `model` group, such as {bold: {guidance_scale: 4}, plain: {}}.
         exposure: (K, K) row-stochastic; row i says which share of model i's synthetic rows each model makes. A name
             stands for a matrix. {by_generation: [ring, complete]} gives one for each generation, the last of which
@@ -59,7 +60,7 @@ class Population:
 
     def __init__(
         self,
-        lineage: Lineage = "previous",
+        lineage: Lineage | Mapping[str, Lineage] = "previous",
         members: Mapping[str, Mapping[str, Any] | None] | None = None,
         exposure: Exposure | Mapping[str, Any] | None = None,
         private: Mapping[str, str] | None = None,
@@ -67,11 +68,16 @@ class Population:
         generates: Mapping[str, str] | None = None,
         present: Mapping[str, Sequence[int | None]] | None = None,
     ) -> None:
-        self.lineage = lineage
         self.members = {name: dict(changes or {}) for name, changes in (members or {"model": {}}).items()}
+        by_member = lineage if isinstance(lineage, Mapping) else None
+        self.lineages: dict[str, Lineage] = {
+            name: by_member.get(name, "previous") if by_member is not None else cast(Lineage, lineage)
+            for name in self.members
+        }
         self.exposures = _exposures(len(self.members), exposure)
         self.private, self.public, self.generates = dict(private or {}), public, dict(generates or {})
-        for argument, named in (("private", private), ("generates", generates), ("present", present)):
+        named_in = {"lineage": by_member, "private": private, "generates": generates, "present": present}
+        for argument, named in named_in.items():
             for name in named or {}:
                 if name not in self.members:
                     raise UserError(

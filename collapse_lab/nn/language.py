@@ -74,7 +74,8 @@ def pretrained_for(tokens: Tokens, name: str, root: str) -> nn.Module:
     if identity != tokens.identity:
         raise UserError(
             f"the data set's tokenizer ({tokens.size} tokens) is not the tokenizer of model.pretrained={name} ({size} "
-            f"tokens), so the same numbers would be other words; give dataset.tokenizer={name}"
+            f"tokens), so the same numbers would be other words; give dataset.tokenizer={name}, and to all members of "
+            "a population weights with this one tokenizer, because they train on each other's tokens"
         )
     return _weights(name, root)
 

@@ -22,10 +22,15 @@ class Domain(Labels):
     Args:
         labels: labels, each given by its number or by the word of its class; at least one.
         classes: the word of each label of the data set; `bind` fills them in.
+        repeat: whether a label begins again with its first block where it has fewer blocks than samples are asked for.
+            A block is then continued several times, with other random tokens each time, so give it to models that
+            draw tokens (model.do_sample=true). Without it such a number of samples is refused.
 
     Raises:
         UserError: when there is no label.
     """
+
+    repeat: bool = False
 
     def bind(self, spec: Spec) -> Domain:
         """Return a copy with the words of this data set.
@@ -46,17 +51,20 @@ class Domain(Labels):
         """Return conditions with training blocks of the labels as context, and their labels.
 
         Raises:
-            UserError: when n is below 1, or a label has fewer training blocks than its share of n.
+            UserError: when n is below 1, or a label has no training block, or fewer than its share of n and `repeat`
+                is not given.
         """
         check_number(n)
         numbers = sorted(self.bind(spec).numbers())
         of_label = [np.flatnonzero(train.labels == number) for number in numbers]
         for number, rows in zip(numbers, of_label, strict=True):
             share = -(-n // len(numbers))
-            if len(rows) < share:
+            if len(rows) < (1 if self.repeat else share):
                 raise UserError(
                     f"domain '{spec.classes[number]}' has {len(rows)} training blocks to continue, and n_samples={n} "
-                    f"asks for {share} of them: lower n_samples, or raise dataset.train"
+                    f"asks for {share} of them: lower n_samples, raise dataset.train, or let blocks be continued "
+                    "several times, prompts.sets.NAME.repeat=true"
                 )
-        chosen = np.array([of_label[i % len(numbers)][i // len(numbers)] for i in range(n)], np.int64)
+        turns = [(of_label[i % len(numbers)], i // len(numbers)) for i in range(n)]
+        chosen = np.array([rows[turn % len(rows)] for rows, turn in turns], np.int64)
         return Conditions(train.labels[chosen], Captions(), train.take(chosen).data[:])

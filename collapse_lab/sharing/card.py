@@ -70,7 +70,7 @@ def facts_of(chosen: Chosen) -> dict[str, Any]:
         "synthetic_share": round(counts["synthetic"] / rows, 6) if rows else 0.0,
         "rows": counts,
         "mixing": shown(config["mixing"]["_target_"]),
-        "lineage": config["population"]["lineage"],
+        "lineage": _lineage_of(chosen),
         "family": shown(config["model"]["_target_"]),
         "dataset": shown(config["dataset"]["_target_"]),
         "fit": chosen.step.fit.key,
@@ -132,9 +132,14 @@ def _start(lineage: str, generation: int | None) -> str:
     return START[lineage].format(before=generation - 1)
 
 
+def _lineage_of(chosen: Chosen) -> str:
+    """Return where the weights of the member's later generations start."""
+    return chosen.lab.population.lineages[chosen.step.model]
+
+
 def _lineage(chosen: Chosen) -> str:
     """Return the chain of generations up to this one as a table."""
-    lineage = chosen.run.config["population"]["lineage"]
+    lineage = _lineage_of(chosen)
     pretrained = "the pretrained weights" if chosen.run.config["model"].get("pretrained") else "fresh weights"
     records = list(chosen.records)
     cut = len(records) > MOST_ROWS

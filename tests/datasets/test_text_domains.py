@@ -88,6 +88,24 @@ def test_a_prompt_set_of_domains_continues_their_blocks_in_turns(folder: Path) -
     assert Domain(["town"]).bind(data.spec).member(train).tolist() == (train.labels == 1).tolist()
 
 
+def test_blocks_are_continued_again_where_they_may_be_repeated(folder: Path) -> None:
+    data = domains(folder, train=3)
+    train = data.load().train
+    again = Domain(["farm", "town"], repeat=True).bind(data.spec)
+    conditions = again.conditions(10, train, data.spec)
+    assert conditions.labels.tolist() == [0, 1] * 5
+    assert conditions.context is not None
+    farm = of_label(train, 0).data
+    assert conditions.context[::2].equal(farm[[0, 1, 2, 0, 1]])
+    few, without = again.conditions(6, train, data.spec), Domain(["farm", "town"]).bind(data.spec)
+    once = without.conditions(6, train, data.spec)
+    assert few.context is not None
+    assert once.context is not None
+    assert few.context.equal(once.context)
+    with pytest.raises(UserError, match="domain 'farm' has 0 training blocks"):
+        again.conditions(2, of_label(train, 1), data.spec)
+
+
 def test_what_does_not_fit_is_refused(folder: Path) -> None:
     with pytest.raises(UserError, match=r"takes two data sets of texts or more.*got \['farm'\]"):
         TextDomains(corpora={"farm": corpus(folder, "farm")}, cache="absent")

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from collapse_lab.datasets.arc import ARC
 from collapse_lab.datasets.gutenberg import Gutenberg
+from collapse_lab.datasets.hub_passages import HubPassages
 from collapse_lab.datasets.hub_text import HubText
 from collapse_lab.datasets.imdb import IMDB
 from collapse_lab.datasets.python_docs import PythonDocs
@@ -135,6 +137,52 @@ def test_rows_of_a_saved_data_set_are_documents(tmp_path: Path) -> None:
         HubText(name=str(tmp_path / "saved"), reference_split="valid", reference_fraction=None).load()
     with pytest.raises(UserError, match="needs a revision"):
         HubText(name="owner/absent")
+
+
+def test_columns_of_a_row_are_joined_to_one_document(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    rows = {"question": ["2 + 3?", "2 x 3?"], "answer": ["5", "6"], "id": [1, 2]}
+    datasets.Dataset.from_dict(rows).save_to_disk(str(tmp_path))
+    assert list(HubText(name=str(tmp_path), column=["question", "answer"]).documents().train) == [
+        "2 + 3?\n5",
+        "2 x 3?\n6",
+    ]
+    for columns, refusal in (([], "got none"), (["question", "id"], "row 0 .* holds 1 in the column id, not a text")):
+        with pytest.raises(UserError, match=refusal):
+            HubText(name=str(tmp_path), column=columns).documents()
+
+
+def test_a_question_of_arc_comes_with_its_right_answer(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    first = {"text": ["by day", "at night"], "label": ["A", "B"]}
+    second = {"text": ["a moth", "a lynx"], "label": ["1", "2"]}
+    rows = {"question": ["When do moths fly?", "What flies?"], "choices": [first, second], "answerKey": ["B", "1"]}
+    datasets.Dataset.from_dict(rows).save_to_disk(str(tmp_path / "good"))
+    documents = ARC(name=str(tmp_path / "good")).documents()
+    assert list(documents.train) == ["When do moths fly?\nat night", "What flies?\na moth"]
+    datasets.Dataset.from_dict({**rows, "answerKey": ["B", "E"]}).save_to_disk(str(tmp_path / "bad"))
+    with pytest.raises(UserError, match=r"row 1 of the split train .* has no choice that is labelled 'E'"):
+        ARC(name=str(tmp_path / "bad")).documents()
+    with pytest.raises(UserError, match="one column of questions"):
+        ARC(name=str(tmp_path / "good"), column=["question", "id"])
+
+
+def test_passages_are_consecutive_rows_at_even_distances(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    datasets.Dataset.from_dict({"text": [f"s{row}" for row in range(11)]}).save_to_disk(str(tmp_path))
+
+    def passages(**arguments: Any) -> list[str]:
+        return list(HubPassages(name=str(tmp_path), **arguments).documents().train)
+
+    assert passages(sentences=4) == ["s0 s1 s2 s3", "s4 s5 s6 s7", "s8 s9 s10"]
+    assert passages(sentences=4, passages=2) == ["s0 s1 s2 s3", "s4 s5 s6 s7"]
+    assert passages(sentences=2, passages=3) == ["s0 s1", "s4 s5", "s8 s9"]
+    assert passages(sentences=2, passages=100) == passages(sentences=2)
+    datasets.Dataset.from_dict({"text": ["s0", "s1", "s2", "s3", None]}).save_to_disk(str(tmp_path / "gap"))
+    with pytest.raises(UserError, match="row 4 of the split train"):
+        HubPassages(name=str(tmp_path / "gap"), sentences=1).documents()
+    with pytest.raises(UserError, match=r"dataset\.sentences is 1 or more; got 0"):
+        HubPassages(name=str(tmp_path), sentences=0)
 
 
 @pytest.mark.parametrize(

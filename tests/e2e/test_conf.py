@@ -34,7 +34,7 @@ from collapse_lab.sizes import SCHEDULE
 from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec, Tokens
 from tests.e2e.command import environment
 from tests.e2e.faces import needed
-from tests.e2e.test_interacting_lm import write_corpora
+from tests.e2e.test_interacting_lm import THIRD, write_corpora
 from tests.e2e.test_nepotistic_emoji import write_emoji
 from tests.models.tiny_pipelines import write_pipeline
 from tests.nursery import Nursery
@@ -190,9 +190,10 @@ def small_data(experiment: str, folder: Path) -> list[str]:
         return [*needed(folder, each=50), "features=[pixels]"]
     if experiment == "nepotistic_emoji":
         return [f"dataset.root={write_emoji(folder / 'packages', each=60)}"]
-    if experiment == "interacting_lm":
+    if experiment in ("interacting_lm", "interacting_lm_three"):
         sizes = ["train=80", "reference=12", "vocabulary=300", "block=16"]
-        return [*write_corpora(folder), *(f"dataset.{size}" for size in sizes), "mixing.initial=80"]
+        more = THIRD if experiment == "interacting_lm_three" else None
+        return [*write_corpora(folder, more), *(f"dataset.{size}" for size in sizes), "mixing.initial=80"]
     return []
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.e2e.command import ledger, only_run
+from tests.features.tiny_models import write_bert
 from tests.nursery import Nursery
 
 WORDS = {
@@ -15,6 +17,7 @@ WORDS = {
     "a_texts": "she said softly and he wept upon hearing her dear heart",
     "b_texts": "congress shall our nation tariff treasury we must war peace",
 }
+THIRD = {"c_texts": "film plot actor boring watched scene ending movie laugh worst"}
 LINE = ["+experiment=interacting_lm", "generations=2", "n_train=40", "mixing.initial=80", "n_samples=24", "device=cpu"]
 LINE += ["dataset.train=80", "dataset.reference=12", "dataset.vocabulary=300", "dataset.block=16", "features=[]"]
 LINE += ["metrics=[]", "probes=[perplexity]", "model.width=32", "model.layers=1", "model.heads=2", "sinks=[]"]
@@ -27,11 +30,11 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return write_corpora(tmp_path_factory.mktemp("domains"))
 
 
-def write_corpora(folder: Path) -> list[str]:
-    """Write the texts of each domain, and return the overrides that name them."""
+def write_corpora(folder: Path, more: Mapping[str, str] | None = None) -> list[str]:
+    """Write the texts of each domain, and of some more, and return the overrides that name them."""
     rng = np.random.default_rng(0)
     overrides = []
-    for name, words in WORDS.items():
+    for name, words in {**WORDS, **(more or {})}.items():
         documents = [" ".join(rng.choice(words.split(), 12)) + "." for _ in range(250)]
         (folder / f"{name}.txt").write_text("\n\n".join(documents))
         node = f"{{_target_: collapse_lab.datasets.textfile.TextFile, path: {folder / name}.txt}}"
@@ -40,17 +43,19 @@ def write_corpora(folder: Path) -> list[str]:
 
 
 def chain(
-    nursery: Nursery, folder: Path, corpora: list[str], *overrides: str
+    nursery: Nursery, folder: Path, corpora: list[str], *overrides: str, members: str = "ab"
 ) -> dict[tuple[int, str], dict[str, float]]:
     """Return the metrics of a run by generation and member."""
-    end = nursery.run([*LINE, *corpora, *overrides, f"paths.runs={folder / 'runs'}", f"paths.data={folder / 'data'}"])
+    given = {override.partition("=")[0] for override in overrides}
+    line = [override for override in LINE if override.partition("=")[0] not in given]
+    end = nursery.run([*line, *corpora, *overrides, f"paths.runs={folder / 'runs'}", f"paths.data={folder / 'data'}"])
     assert end.code == 0, end.err
     lines = ledger(only_run(folder / "runs", "interacting_lm"))
-    assert [(line["generation"], line["model"]) for line in lines] == [(g, m) for g in range(3) for m in ("a", "b")]
+    assert [(line["generation"], line["model"]) for line in lines] == [(g, m) for g in range(3) for m in members]
     counts = {(line["generation"], line["model"]): line["counts"] for line in lines}
-    assert {counts[0, m]["private"] for m in ("a", "b")} == {40}
-    assert {counts[0, m]["public"] for m in ("a", "b")} == {40}
-    assert all(sum(counts[g, m][f"from_{j}"] for j in "ab") == counts[g, m]["synthetic"] for g, m in counts)
+    assert {counts[0, m]["private"] for m in members} == {40}
+    assert {counts[0, m]["public"] for m in members} == {40}
+    assert all(sum(counts[g, m][f"from_{j}"] for j in members) == counts[g, m]["synthetic"] for g, m in counts)
     return {(line["generation"], line["model"]): line["metrics"] for line in lines}
 
 
@@ -81,3 +86,21 @@ def test_without_an_exchange_it_learns_nothing_of_it(
     for member, others in (("a", "b_texts"), ("b", "a_texts")):
         assert alone[0, member] == exchanged[0, member]  # generation 0 is the same
         assert alone[2, member][f"{others}/perplexity"] > 0.8 * alone[0, member][f"{others}/perplexity"]
+
+
+def test_three_models_on_generated_text_alone_lose_their_domains_learn_the_others_and_grow_alike(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    known = sorted({word for words in {**WORDS, **THIRD}.values() for word in words.split()})
+    embedding = [f"features.text_embedding.pretrained={write_bert(tmp_path / 'bert', known)}"]
+    embedding += ["features=[text_embedding]", "features.text_embedding.max_tokens=30", "metrics=[similarity]"]
+    line = ["+experiment=interacting_lm_three", "ratio=1", "n_samples=14", *embedding]
+    metrics = chain(nursery, tmp_path, write_corpora(tmp_path, THIRD), *line, members="abc")
+    own = {"a": "a_texts", "b": "b_texts", "c": "c_texts"}
+    for member, other in (("a", "b"), ("b", "c"), ("c", "a")):
+        first, last = metrics[0, member], metrics[2, member]
+        assert last[f"{own[member]}/perplexity"] > 1.5 * first[f"{own[member]}/perplexity"]
+        assert last[f"{own[other]}/perplexity"] < 0.3 * first[f"{own[other]}/perplexity"]
+        pair, subset = sorted((member, other)), own[member]
+        name = f"{subset}/text_embedding/similarity_{pair[0]}"
+        assert metrics[2, pair[1]][name] > metrics[0, pair[1]][name]

@@ -108,6 +108,16 @@ def test_the_parents_of_a_fit_are_its_first_weights_and_the_samples_among_its_ro
     assert third.fit.parents == [*warm[1:], second.samples["all"]]
 
 
+def test_members_of_unlike_lineages_share_their_fits_with_those_of_one_lineage() -> None:
+    def fits(lineage: Any) -> dict[str, list[str]]:
+        plan = chain(members=PAIR, lineage=lineage).plan()
+        return {name: [step.fit.key for steps in plan for step in steps if step.model == name] for name in PAIR}
+
+    mixed = fits({"b": "scratch"})
+    assert mixed == {"a": fits("previous")["a"], "b": fits("scratch")["b"]}
+    assert mixed["b"] != fits("previous")["b"]
+
+
 def test_a_fit_on_real_rows_alone_rests_on_no_samples() -> None:
     for step in steps_of(mixing=Contaminate(0.0), lineage="scratch"):
         assert (step.fit.parents, step.counts) == ([], {"real": 40, "synthetic": 0})

@@ -11,7 +11,7 @@ from collapse_lab.errors import UserError
 
 def test_without_exposure_each_model_trains_on_its_own_output() -> None:
     single = Population()
-    assert (single.names, single.lineage, single.sources(0)) == (["model"], "previous", {1: 1.0})
+    assert (single.names, single.lineages, single.sources(0)) == (["model"], {"model": "previous"}, {1: 1.0})
     pair = Population(members={"bold": {"guidance_scale": 4}, "plain": {}})
     assert pair.names == ["bold", "plain"]
     assert [pair.sources(i) for i in (0, 1)] == [{1: 1.0, 2: 0.0}, {1: 0.0, 2: 1.0}]
@@ -47,8 +47,17 @@ def test_an_exposure_that_is_not_row_stochastic_is_refused(exposure: list[list[f
 
 
 def test_an_unknown_lineage_is_answered_with_the_nearest() -> None:
-    with pytest.raises(UserError, match="did you mean 'previous'"):
-        bind({"_target_": f"{Population.__module__}.Population", "lineage": "prevoius"}, "population")
+    for lineage in ("prevoius", {"a": "prevoius"}):
+        with pytest.raises(UserError, match=r"population\.lineage.*previous.*prevoius|did you mean 'previous'"):
+            bind({"_target_": f"{Population.__module__}.Population", "lineage": lineage}, "population")
+
+
+def test_each_member_may_have_a_lineage_of_its_own() -> None:
+    members: dict[str, Any] = {"a": {}, "b": {}, "c": {}}
+    assert set(Population("first", members).lineages.values()) == {"first"}
+    assert Population({"b": "scratch"}, members).lineages == {"a": "previous", "b": "scratch", "c": "previous"}
+    with pytest.raises(UserError, match=r"population\.lineage names no member: 'd'"):
+        Population({"d": "scratch"}, members)
 
 
 def test_under_a_name_members_learn_from_those_that_drew_in_the_generation_before() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -51,9 +52,9 @@ def write_dino(folder: Path, kind: str) -> Path:
     return folder
 
 
-def write_bert(folder: Path) -> Path:
+def write_bert(folder: Path, known: Sequence[str] = ("the", "cat", "dog", "sat", "on", "a", "mat")) -> Path:
     """Write a BERT of 32 dimensions with a vocabulary of a few words, and return the folder."""
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "dog", "sat", "on", "a", "mat"]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *known]
     config = transformers.BertConfig(
         vocab_size=len(words),
         hidden_size=32,

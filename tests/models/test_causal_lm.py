@@ -173,7 +173,7 @@ def test_a_pretrained_model_starts_from_its_weights(tmp_path: Path) -> None:
 
 
 def test_another_tokenizer_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"give dataset\.tokenizer="):
+    with pytest.raises(UserError, match=r"give dataset\.tokenizer=.*, and to all members of a population"):
         CausalLM(spec(), pretrained=str(saved(tmp_path / "model")), root=str(tmp_path))
 
 
