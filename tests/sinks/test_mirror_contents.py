@@ -58,7 +58,8 @@ def test_a_mirror_has_labels_hidden_numbers_quantities_tables_and_the_lineage(tm
     stage.mkdir(parents=True)
     (stage / "tensors.safetensors").write_bytes(b"weights")
     (tmp_path / "environment.json").write_text(json.dumps({"commit": COMMIT, "dirty": True}))
-    config = {"ratio": 0.5, "paths": {"store": str(store)}, "prompts": {"retrain": "seen"}}
+    config: dict[str, Any] = {"ratio": 0.5, "paths": {"store": str(store)}, "prompts": {"retrain": "seen"}}
+    config["population"] = {"members": {"a": {}, "b": {}}}
     sink = Wandb(group="night", job_type="probe", tags=["emoji"], notes="first try", artifacts="files")
     sink.open(RunInfo("interacting_lm", SIGNATURE, tmp_path, config), [])
     for generation, recall in enumerate((0.8, 0.2)):
@@ -78,10 +79,10 @@ def test_a_mirror_has_labels_hidden_numbers_quantities_tables_and_the_lineage(tm
     environment = next(json.loads(u.value_json) for u in run.config.update if u.key == "environment")
     assert environment["dirty"] is True
     hidden = {metric.name for metric in found["metric"] if metric.options.hidden}
-    assert hidden == {"seen/recall_lo", "seen/recall_floor"}
+    assert hidden == {"a/seen/recall_lo", "a/seen/recall_floor"}
     summary = {i.key or "/".join(i.nested_key): json.loads(i.value_json) for s in found["summary"] for i in s.update}
     quantities = {"best/seen/recall": 0.8, "half_life/seen/recall": 0.5, "time_to_collapse/seen/recall": 1.0}
-    assert quantities.items() <= summary.items()
+    assert {f"a/{name}": value for name, value in quantities.items()}.items() <= summary.items()
     assert summary["b/best/seen/recall"] == 0.5
     logged = {i.key or "/".join(i.nested_key) for h in found["history"] for i in h.item}
     assert {"ledger/_type", "texts/seen/_type"} <= logged
