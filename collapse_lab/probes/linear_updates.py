@@ -8,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from collapse_lab.mixing.interacting import PRIVATE, PUBLIC, Interacting
+from collapse_lab.mixing.interacting import Interacting
+from collapse_lab.mixing.shares import shares
 from collapse_lab.probes.process import Process
 from collapse_lab.theory.interacting import Designs, system
 
@@ -73,25 +74,14 @@ class LinearUpdates:
         """
         radii: dict[tuple[bytes, int], float] = {}
         for generation in range(1, self.process.generations + 1):
-            shares, n = self.shares(generation), int(self.process.sampled[generation])
-            if (shares.tobytes(), n) not in radii:
-                radii[shares.tobytes(), n] = float(np.abs(np.linalg.eigvals(self._models(shares, n))).max())
+            rows, n = self.shares(generation), int(self.process.sampled[generation])
+            if (rows.tobytes(), n) not in radii:
+                radii[rows.tobytes(), n] = float(np.abs(np.linalg.eigvals(self._models(rows, n))).max())
         return list(radii.values())
 
     def shares(self, generation: int) -> np.ndarray:
-        """Return the rows of shares (K, K + 2) of one generation.
-
-        Those of a member that is absent, or there for the first time, have no generated rows.
-        """
-        population = self.process.population
-        rows = []
-        for k, name in enumerate(population.names):
-            learns = population.is_present(k, generation) and generation > population.first_generation(k)
-            sources = range(1, len(population.names) + 1)
-            exposure = population.sources(k, generation) if learns else dict.fromkeys(sources, 0.0)
-            row = self.mixing.row(name, exposure, generation if learns else 0)
-            rows.append([row[number] for number in (PRIVATE, PUBLIC, *sources)])
-        return np.array(rows)
+        """Return the rows of shares (K, K + 2) of one generation (`mixing.shares`)."""
+        return shares(self.mixing, self.process.population, generation)
 
     @cached_property
     def _apart(self) -> bool:
@@ -101,13 +91,13 @@ class LinearUpdates:
         made, parts = self.process.population.generates.values(), map(self._part, map(int, self.process.sampled))
         return any(part % len(self.inputs[name]) for part in set(parts) for name in made)
 
-    def _models(self, shares: np.ndarray, n: int) -> np.ndarray:
+    def _models(self, rows: np.ndarray, n: int) -> np.ndarray:
         """Return Q of an update with these shares, to which each model brings n rows."""
         if not self._apart:
-            return system(self._designs(n, 0), shares).models
+            return system(self._designs(n, 0), rows).models
         d = next(iter(self.inputs.values())).shape[1]
         # Because each member has a part of its own, the rows of Q that belong to it follow from its own designs
-        own = [system(self._designs(n, k), shares).models[k * d : (k + 1) * d] for k in range(len(shares))]
+        own = [system(self._designs(n, k), rows).models[k * d : (k + 1) * d] for k in range(len(rows))]
         return np.concatenate(own)
 
     def _part(self, n: int) -> int:
