@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,6 +17,7 @@ from collapse_lab.report.members import drawn_groups, names_of, records_of
 from collapse_lab.report.plot import Caption, Legend, Plot, plot, stem
 from collapse_lab.report.section import Section
 from collapse_lab.report.style import palette
+from collapse_lab.results.built import built
 from collapse_lab.results.collect import Collection, SeedGroup
 from collapse_lab.types import Record
 
@@ -81,20 +81,9 @@ def _weights(group: SeedGroup) -> tuple[Interacting, Population] | None:
     if not _is_weighted(group):
         return None
     try:
-        return _built(Interacting, config["mixing"]), _built(Population, config["population"])
+        return built(Interacting, config["mixing"]), built(Population, config["population"])
     except (KeyError, TypeError, UserError):  # of another class, or of a version with other arguments
         return None
-
-
-def _built(kind: type[Any], node: Mapping[str, Any]) -> Any:
-    """Return the object of a node of a configuration.
-
-    Raises:
-        TypeError: The node names another class, or arguments that the class does not have.
-    """
-    if node["_target_"] != f"{kind.__module__}.{kind.__qualname__}":
-        raise TypeError(f"{node['_target_']} is not {kind.__qualname__}")
-    return kind(**{name: value for name, value in node.items() if name != "_target_"})
 
 
 def _flow(group: SeedGroup, member: str, known: tuple[Interacting, Population] | None) -> Shares:
