@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from collapse_lab.datasets.domain_designs import Design, DomainDesigns
 from collapse_lab.datasets.points import Points
 from collapse_lab.errors import UserError
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import Count, NonNegative, Positive, Samples, Spec, Whole
-
-Design = Literal["random", "equal"]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -73,7 +71,7 @@ class LinearDomains(Points):
                         f"dataset.{argument} has numbers of shape {shape} for some of the domains {names}; got "
                         f"{np.shape(value)} for '{name}'"
                     )
-        if not all(1 <= self._rank(name) <= d for name in names) or min(self.counts.values()) < 1:
+        if not all(1 <= self.designs.rank_of(name) <= d for name in names) or min(self.counts.values()) < 1:
             raise UserError(
                 f"dataset.rank is in [1, {d}], the dimension, and dataset.sizes are 1 or more; got rank={self.rank} "
                 f"and sizes={self.sizes}"
@@ -83,7 +81,7 @@ class LinearDomains(Points):
     @property
     def counts(self) -> dict[str, int]:
         """Return the number of training rows of each domain."""
-        return dict.fromkeys(self.domains, self.rows) | dict(self.sizes or {})
+        return self.designs.counts
 
     @property
     def total(self) -> int:
@@ -101,6 +99,11 @@ class LinearDomains(Points):
         return Spec("points", (self.replicas, self.width), tuple(self.domains))
 
     @cached_property
+    def designs(self) -> DomainDesigns:
+        """Return what is fixed in each domain."""
+        return DomainDesigns(**{field.name: getattr(self, field.name) for field in fields(DomainDesigns)})
+
+    @property
     def inputs(self) -> dict[str, np.ndarray]:
         """Return the inputs of the training rows of each domain, (n, d) float64.
 
@@ -108,17 +111,12 @@ class LinearDomains(Points):
             UserError: a Gram matrix is not symmetric or not positive semidefinite, or a domain has fewer than d rows
                 for it.
         """
-        return {name: self._inputs(name, n) for name, n in self.counts.items()}
+        return self.designs.inputs
 
-    @cached_property
+    @property
     def truths(self) -> dict[str, np.ndarray]:
         """Return the coefficients θ of each domain, (d,) float64."""
-        common = self._generator("common").standard_normal(self.dimension)
-        drawn = {
-            name: common + self.spread * self._generator(f"coefficients/{name}").standard_normal(self.dimension)
-            for name in self.domains
-        }
-        return drawn | {name: np.asarray(value, np.float64) for name, value in (self.coefficients or {}).items()}
+        return self.designs.truths
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Return the noise of n labels, (n, R) float64."""
@@ -138,28 +136,3 @@ class LinearDomains(Points):
             parts.append(rows)
             labels.append(np.full(len(x), number, np.int64))
         return Samples(torch.cat(parts), np.concatenate(labels))
-
-    def _inputs(self, name: str, n: int) -> np.ndarray:
-        d, drawn = self.dimension, self._generator(f"inputs/{name}").standard_normal((n, self.dimension))
-        gram = (self.grams or {}).get(name)
-        if gram is None and self.design == "random":
-            rank = self._rank(name)
-            basis = np.linalg.qr(self._generator(f"basis/{name}").standard_normal((d, d)))[0][:rank]
-            return drawn if rank == d else math.sqrt(d / rank) * drawn[:, :rank] @ basis
-        wanted = np.eye(d) if gram is None else np.asarray(gram, np.float64)
-        values, vectors = np.linalg.eigh(wanted)
-        if n < d or not np.allclose(wanted, wanted.T) or values.min() < -1e-9 * max(1.0, values.max()):
-            raise UserError(
-                f"domain '{name}' has a given Gram matrix, which is symmetric, positive semidefinite and of {d} rows "
-                f"or more; got {n} rows and the eigenvalues {values.round(6).tolist()}"
-            )
-        root = vectors * np.sqrt(values.clip(0)) @ vectors.T
-        inputs: np.ndarray = math.sqrt(n) * np.linalg.qr(drawn)[0] @ root
-        return inputs
-
-    def _rank(self, name: str) -> int:
-        rank = self.rank.get(name) if isinstance(self.rank, Mapping) else self.rank
-        return self.dimension if rank is None else rank
-
-    def _generator(self, role: str) -> np.random.Generator:
-        return Seeds(self.design_seed, 0, "real", f"domains/{role}").numpy()

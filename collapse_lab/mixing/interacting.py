@@ -14,6 +14,17 @@ from collapse_lab.seeds import Seeds
 from collapse_lab.types import REAL, Count, DrawRequest, Provenance, Share
 
 PRIVATE, PUBLIC = -2, -1  # numbers of the two kinds of real rows, beside those of the models
+# How to mend a share of rows of which there are none
+NO_REAL_ROWS = (
+    "give population.private and population.public prompt sets with rows, or give that share 0 (mixing.alpha, "
+    "mixing.beta, mixing.shares)"
+)
+TOO_FEW_MADE = "raise n_samples, or give that share 0 (mixing.alpha, population.exposure)"
+NOT_MADE = (
+    "a model that was absent in the generation before (population.present) has made none: let it stay, give it the "
+    "share 0, or give no mixing.shares, because a named population.exposure follows who is there; if it was there, "
+    "raise n_samples"
+)
 
 
 @dataclass(frozen=True)
@@ -172,12 +183,12 @@ class Interacting(Policy):
             for source in models:
                 rows = self._cut(latest.where(latest.source == source), request)
                 parts.append(Part(f"rows of model {source}", rows, row[source], place.child(str(source))))
-        for part in parts:
+        for number, part in enumerate(parts):
             if part.share > 0 and len(part.rows) == 0:
+                mend = NO_REAL_ROWS if number < 2 else NOT_MADE if name in self.shares else TOO_FEW_MADE
                 raise UserError(
                     f"generation {generation} of '{name}' has a share of {part.share:g} for {part.name}, and there are "
-                    "none; give population.private and population.public prompt sets with rows, raise n_samples for "
-                    "generated ones, or give that share 0 (mixing.alpha, mixing.beta)"
+                    f"none; {mend}"
                 )
         return [part for part in parts if part.share > 0]
 

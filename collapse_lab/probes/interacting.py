@@ -13,11 +13,12 @@ import torch
 
 from collapse_lab.datasets.linear_domains import LinearDomains
 from collapse_lab.errors import UserError
-from collapse_lab.mixing.interacting import PRIVATE, PUBLIC, Interacting
+from collapse_lab.mixing.interacting import Interacting
 from collapse_lab.models.linear_regression import LinearRegression
 from collapse_lab.probes import replicas
+from collapse_lab.probes.linear_updates import LinearUpdates
 from collapse_lab.probes.process import Process
-from collapse_lab.theory.interacting import Designs, Moments, moments, system
+from collapse_lab.theory.interacting import Moments, moments
 from collapse_lab.theory.interacting_efficiency import best_common, ideal_excess, pooled_gram
 from collapse_lab.types import Estimate, Prospect, Subject
 
@@ -87,30 +88,45 @@ class InteractingError:
                 f"{type(truth).__name__} and {type(process.mixing).__name__}: give dataset=linear_domains "
                 "mixing=interacting"
             )
-        self.truth, self.process = truth, process
+        self.truth, self.process, self._mixing = truth, process, process.mixing
         self._domains = {name: self._domain(name, prompts) for name, prompts in sets.items()}
         self._noises: set[float] = set()
+        self._made: set[str] = set()  # at which inputs the models make labels
         self._told = False
 
     def check_run(self, prospect: Prospect) -> None:
-        """Refuse another family, and say once what the spectral radius is."""
-        self._noises.add(_linear(prospect.model).noise)
-        if self._told or self._designs is None or self.process.generations == 0:
+        """Refuse another family, and say once what the spectral radius is, or why it is not known."""
+        model = self._linear(prospect.model)
+        if self._told or self.process.generations == 0:
             return
         self._told = True
-        radius = system(self._designs, self._shares(self.process.generations)).radius
-        log.info("the spectral radius of an update is %.4f", radius)
-        if radius > 1 + 1e-9:
+        self._tell(
+            f"models make labels at inputs of their own (model.inputs={model.inputs})"
+            if model.inputs != "given"
+            else self._updates.unknown
+        )
+
+    def _tell(self, unknown: str) -> None:
+        """Log the spectral radius, and why there is none or no theory."""
+        if unknown:
+            log.info("the spectral radius of an update is not known, because %s", unknown)
+            return
+        radii = self._updates.radii
+        largest = f", the largest of {len(radii)} different updates" if len(radii) > 1 else ""
+        rows = ", if all rows counted; mixing.by=rows draws some of them" if self._mixing.by == "rows" else ""
+        log.info("the spectral radius of an update is %.4f%s%s", max(radii), largest, rows)
+        if max(radii) > 1 + 1e-9:
             log.warning(
                 "the spectral radius of an update is %.4f, above 1: coefficients diverge, by that factor in each "
                 "generation; a lower mixing.alpha is more stable",
-                radius,
+                max(radii),
             )
+        if self._updates.inexact:
+            log.info("there are no exact expectations (…_theory), because %s", self._updates.inexact)
 
     def __call__(self, subject: Subject, rng: np.random.Generator) -> Mapping[str, Estimate]:
         """Return the three numbers, and their theory where it is known."""
-        model, domain = _linear(subject.model), self._domains[subject.subset]
-        self._noises.add(model.noise)
+        model, domain = self._linear(subject.model), self._domains[subject.subset]
         truth, gram = self.truth.truths[domain], self._grams[domain]
         apart = model.coefficients - torch.from_numpy(truth)
         fits = model.coefficients.numpy()
@@ -150,50 +166,22 @@ class InteractingError:
     @cached_property
     def _exact(self) -> Exact | None:
         """Return the theory of the run; None where there is none."""
-        mixing, population = self.process.mixing, self.process.population
-        assert isinstance(mixing, Interacting)
-        if self._designs is None or len(self._noises) > 1:
+        population, designs, noise = self.process.population, self._updates.designs, self.truth.noise
+        if len(self._noises) > 1:
+            log.info("there are no exact expectations (…_theory), because model.noise differs between the members")
+        if designs is None or len(self._noises) > 1 or self._made != {"given"}:
             return None
-        shares = [self._shares(generation) for generation in range(self.process.generations + 1)]
-        known = moments(self._designs, shares, self.truth.noise, next(iter(self._noises)), mixing.drawn)
+        shares = [self._updates.shares(generation) for generation in range(self.process.generations + 1)]
+        known = moments(designs, shares, noise, next(iter(self._noises)), self._mixing.drawn)
         sets = [*(population.private.get(name, population.public) for name in population.names), population.public]
         truths = np.stack([self.truth.truths[self._domains[str(name)]] for name in sets])
-        designs, noise = self._designs, self.truth.noise
         best, pooled = best_common(designs, truths), pooled_gram(designs)
         return Exact(known, truths, best, pooled, ideal_excess(designs, noise))
 
     @cached_property
-    def _designs(self) -> Designs | None:
-        """Return the designs of all sources; None where rows are drawn, and where a source is no single domain.
-
-        There are none either where members come and go, because the theory has the same members all the time.
-        """
-        mixing, population = self.process.mixing, self.process.population
-        assert isinstance(mixing, Interacting)
-        drawn = mixing.by != "weights" or len(set(self.process.sampled)) > 1
-        if drawn or population.present or self.process.curation.changes_samples:
-            return None
-        names, public = population.names, population.public
-        private = [population.private.get(name, public) for name in names]
-        made = [population.generates.get(name) for name in names]
-        if public is None or None in private or None in made:
-            return None
+    def _updates(self) -> LinearUpdates:
         inputs = {name: self.truth.inputs[domain] for name, domain in self._domains.items()}
-        n = int(self.process.sampled[0])
-        each = n if mixing.drawn == "shared" else n // len(names)
-        if each == 0 or (mixing.drawn == "own" and any(each % len(inputs[str(name)]) for name in made)):
-            return None  # because the parts of two members would have other inputs
-        generated = [inputs[str(name)][np.arange(each) % len(inputs[str(name)])] for name in made]
-        return Designs.of_rows([inputs[str(name)] for name in private], inputs[public], generated)
-
-    def _shares(self, generation: int) -> np.ndarray:
-        """Return the rows of shares (K, K + 2) of one generation."""
-        mixing, population = self.process.mixing, self.process.population
-        assert isinstance(mixing, Interacting)
-        members = enumerate(population.names)
-        rows = [mixing.row(name, population.sources(k, generation), generation) for k, name in members]
-        sources = [PRIVATE, PUBLIC, *range(1, len(rows) + 1)]
-        return np.array([[row[number] for number in sources] for row in rows])
+        return LinearUpdates(self.process, self._mixing, inputs)
 
     def _domain(self, name: str, prompts: Any) -> str:
         labels: list[Any] = list(getattr(prompts, "labels", ()))
@@ -205,8 +193,12 @@ class InteractingError:
         label = labels[0]
         return label if isinstance(label, str) else list(self.truth.domains)[label]
 
-
-def _linear(model: object) -> LinearRegression:
-    if not isinstance(model, LinearRegression):
-        raise UserError(f"probes=[interacting] needs model=linear_regression; {type(model).__name__} is another family")
-    return model
+    def _linear(self, model: object) -> LinearRegression:
+        """Return a model of the family, and keep what the theory has to know of it."""
+        if not isinstance(model, LinearRegression):
+            raise UserError(
+                f"probes=[interacting] needs model=linear_regression; {type(model).__name__} is another family"
+            )
+        self._noises.add(model.noise)
+        self._made.add(model.inputs)
+        return model

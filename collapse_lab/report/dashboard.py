@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from collapse_lab.report.summary import headline
+from collapse_lab.results import mirrored
 from collapse_lab.results.collect import Collection
 from collapse_lab.results.names import Name
 from collapse_lab.results.settings import joined, title_of
@@ -103,9 +104,9 @@ def _plain(panel: Panel) -> Mapping[str, Any]:
 
 
 def _members(collection: Collection) -> list[str]:
-    """Return the prefixes of the members' names in the mirror; the first member has none."""
-    models = dict.fromkeys(record.model for run in collection.runs for record in run.records)
-    return ["", *(f"{model}/" for model in list(models)[1:])]
+    """Return what the names of each model's numbers begin with in the mirror; nothing where a run has one model."""
+    prefixes = (mirrored.prefix(record.model, run.config) for run in collection.runs for record in run.records)
+    return list(dict.fromkeys(prefixes))
 
 
 def _shown(collection: Collection) -> list[Name]:
@@ -114,9 +115,9 @@ def _shown(collection: Collection) -> list[Name]:
     return [name for name in names if name.is_key] or names
 
 
-def _panel(kind: Kind, name: Name, x: str, prefixes: list[str]) -> Panel:
+def _panel(kind: Kind, name: Name, x: str, prefixes: list[str], model: str = "") -> Panel:
     better = None if not name.better else name.better == "lower"
-    title = " · ".join(filter(None, (name.title, name.where, name.space)))
+    title = " · ".join(filter(None, (name.title, name.where, name.space, model)))
     return Panel(kind, title, tuple(f"{prefix}{name.key}" for prefix in prefixes), x, better)
 
 
@@ -127,7 +128,8 @@ def _curves(collection: Collection) -> Part:
 
 def _dose(collection: Collection) -> Part:
     dose = collection.dose
-    panels = [] if dose is None else [_panel("dose", name, dose, [""]) for name in _shown(collection) if name.better]
+    names = [name for name in _shown(collection) if name.better] if dose is not None else []
+    panels = [_panel("dose", name, str(dose), [p], p[:-1]) for name in names for p in _members(collection)]
     title = "Dose and response"
     return Part(title, "A point is the last generation of one chain, of one seed.", tuple(panels))
 

@@ -1,18 +1,14 @@
-"""The members of a population: what each knows of each domain, how alike they are, and whose rows they train on."""
+"""The members of a population: what each knows of each domain, and how alike they are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from collapse_lab.metrics.catalogue import KNOWING, SIMILARITY
-from collapse_lab.report.plot import Caption, Legend, Plot, plot, stem
+from collapse_lab.report.plot import Caption, Plot, plot, stem
 from collapse_lab.report.section import Section
-from collapse_lab.report.style import palette
 from collapse_lab.report.tiles import Tiles, draw, strip_note
 from collapse_lab.results.collect import Collection, SeedGroup
 from collapse_lab.results.names import Name
@@ -22,7 +18,6 @@ from collapse_lab.types import Record
 MOST_GROUPS = 4
 MOST_GENERATIONS = 9
 MOST_ROWS = 40
-MOST_MEMBERS = 4
 
 
 def section(collection: Collection) -> Section | None:
@@ -34,7 +29,7 @@ def section(collection: Collection) -> Section | None:
     Returns:
         The section; None where every run has one model.
     """
-    groups = _groups(collection)
+    groups = drawn_groups(collection)
     known = next((names for metric in KNOWING if len(names := _of_metric(collection, metric)) > 1), [])
     alike = [name for name in collection.names if name.metric.startswith(SIMILARITY)]
     plots = [
@@ -51,44 +46,13 @@ def section(collection: Collection) -> Section | None:
     return Section.of_plots("Who knows what", plots, " ".join(notes), columns=2)
 
 
-def flow(collection: Collection) -> Section | None:
-    """Return the shares of each source in what each member trains on, stacked, over the generations.
-
-    Args:
-        collection: The runs of the page.
-
-    Returns:
-        The section; None where no ledger counts the rows of several sources.
-    """
-    drawn = [(group, name) for group in _groups(collection) for name in _members(group)[:MOST_MEMBERS]]
-    sources = list(dict.fromkeys(s for group, name in drawn for r in _records(group, name) for s in _sources(r)))
-    if not sources:
-        return None
-    inks = palette(len(sources), ordered=False)
-    legend = Legend("rows", [source.replace("_", " ") for source in sources], inks)
-    plots = [
-        plot(
-            partial(_stack, records=_records(group, name), sources=sources, inks=inks),
-            Caption(f"Training rows of {name}", "", group.label),
-            stem("flow", name, group.label),
-            row=group.label,
-            legend=legend,
-        )
-        for group, name in drawn
-    ]
-    note = (
-        "Share of the rows of each source in the training set of a model; rows from a model are those that it "
-        "generated. Where rows have weights in the loss (mixing.by=weights), a source counts by these and not by rows."
-    )
-    return Section.of_plots("Who learns from whom", plots, note, legend, columns=2)
-
-
-def _groups(collection: Collection) -> list[SeedGroup]:
-    groups = [group for group in collection.seed_groups if len(_members(group)) > 1]
+def drawn_groups(collection: Collection) -> list[SeedGroup]:
+    """Return the configurations of several models, or some of them where they are many."""
+    groups = [group for group in collection.seed_groups if len(names_of(group)) > 1]
     return [groups[i] for i in evenly(len(groups), MOST_GROUPS)] if groups else []
 
 
-def _members(group: SeedGroup) -> list[str]:
+def names_of(group: SeedGroup) -> list[str]:
     """Return the names of the models of a configuration, in the order of their lines."""
     return list(dict.fromkeys(record.model for run in group.runs for record in run.records))
 
@@ -99,7 +63,7 @@ def _of_metric(collection: Collection, metric: str) -> list[Name]:
 
 
 def _knowledge(group: SeedGroup, names: Sequence[Name]) -> Plot | None:
-    rows = [(member, name) for member in _members(group) for name in names]
+    rows = [(member, name) for member in names_of(group) for name in names]
     if not rows:
         return None
     better = names[0].better
@@ -109,7 +73,7 @@ def _knowledge(group: SeedGroup, names: Sequence[Name]) -> Plot | None:
 
 
 def _likeness(group: SeedGroup, names: Sequence[Name]) -> Plot | None:
-    rows = [(member, name) for name in names for member in _members(group) if member != _other(name)]
+    rows = [(member, name) for name in names for member in names_of(group) if member != _other(name)]
     rows = [(member, name) for member, name in rows if _measured(group, member, name)]
     if not rows:
         return None
@@ -122,10 +86,10 @@ def _other(name: Name) -> str:
 
 
 def _measured(group: SeedGroup, member: str, name: Name) -> bool:
-    return any(name.key in record.metrics for record in _records(group, member))
+    return any(name.key in record.metrics for record in records_of(group, member))
 
 
-def _records(group: SeedGroup, member: str) -> list[Record]:
+def records_of(group: SeedGroup, member: str) -> list[Record]:
     """Return the lines of a member in the first run of a configuration."""
     return [record for record in group.runs[0].records if record.model == member]
 
@@ -149,20 +113,3 @@ def _tiles(
         better=better,
     )
     return plot(lambda ax: draw(ax, tiles), caption, stem(kind, group.label), row=group.label, height=tiles.height)
-
-
-def _sources(record: Record) -> list[str]:
-    return [source for source in record.counts if source not in ("real", "synthetic")]
-
-
-def _stack(ax: Axes, records: Sequence[Record], sources: Sequence[str], inks: Sequence[tuple[str, str]]) -> None:
-    x = np.asarray([record.generation for record in records], float)
-    counts = np.asarray([[record.counts.get(source, 0) for record in records] for source in sources], float)
-    shares = counts / np.maximum(counts.sum(0), 1)
-    if len(x) == 1:  # an area needs two points, so draw a single generation as wide as a bar
-        x, shares = np.concatenate([x - 0.2, x + 0.2]), np.repeat(shares, 2, axis=1)
-    ax.stackplot(x, shares, colors=[light for light, _ in inks], alpha=0.85, linewidth=0)
-    ax.set_xlim(x[0], x[-1])
-    ax.set_ylim(0, 1)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-    ax.set_xlabel("generation")

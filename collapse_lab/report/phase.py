@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from collapse_lab.errors import UserError, did_you_mean
+from collapse_lab.report import efficiency
 from collapse_lab.report.plot import Caption, Plot, plot, stem
 from collapse_lab.report.section import Section
 from collapse_lab.report.tiles import Tiles, draw, strip_note
@@ -47,14 +48,28 @@ def section(collection: Collection, knobs: Sequence[str] = ()) -> Section | None
     candidates = [name for name in collection.names if name.is_key]
     candidates = candidates or [name for name in collection.names if not name.is_part][:1]
     names = candidates[:MOST_PANELS] if len(facets) == 1 else _two(candidates)
-    plots = [panel for name in names for label in labels if (panel := _panel(collection, name, axes, facets, label))]
+    maps = {
+        (name, label): drawn
+        for name in names
+        for label in labels
+        if efficiency.suits(name, axes) and (drawn := efficiency.panel(facets[label], name, label)) is not None
+    }
+    plots = [
+        panel
+        for name in names
+        for label in labels
+        if (panel := maps.get((name, label)) or _panel(collection, name, axes, facets, label))
+    ]
     if not plots:
         return None
     across, up = map(short, axes)
     notes = [f"Each metric at the last generation of a chain, over {across} and {up}.", "Bright is better."]
+    if maps:
+        notes.append(efficiency.NOTE)
     if collection.too:
         notes.append(f"A change need not come from these alone: {collection.too}.")
-    notes.append(strip_note(any(len(group.runs) > 1 for group in collection.seed_groups)))
+    if len(plots) > len(maps):
+        notes.append(strip_note(any(len(group.runs) > 1 for group in collection.seed_groups)))
     if len(facets) > len(labels):
         notes.append(f"{len(labels)} of {len(facets)} settings of {_others(collection, axes)} are drawn.")
     if len(collection.knobs) > 2:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from collapse_lab.report.font import NAME
-from collapse_lab.report.readings import readings
+from collapse_lab.report.readings import Spot, readings, readings_of_spots
 from collapse_lab.report.style import MARKERS, MUTED, marker, styled, themed
 from collapse_lab.results.names import Name
 from collapse_lab.results.series import Series
@@ -124,6 +124,7 @@ def plot(
     legend: Legend | None = None,
     height: float = HEIGHT,
     lines: Sequence[Series] = (),
+    spots: Sequence[Spot] = (),
 ) -> Plot:
     """Draw a plot, with the caption above and the legend at the right in its files.
 
@@ -135,6 +136,7 @@ def plot(
         legend: The legend; None for none.
         height: The height of the part that the page shows, in inches.
         lines: The lines among what is drawn whose points a reader can point at.
+        spots: In a plot without lines, the points that a reader can point at.
 
     Returns:
         The plot as an element of the page, as SVG and as PDF.
@@ -155,7 +157,8 @@ def plot(
     inline = themed(svg.getvalue(), caption.line, shown)
     # Because our font exists in this process alone, name fonts in the file that readers have.
     svg_file = svg.getvalue().replace(f"'{NAME}'", "'DejaVu Sans', Arial, sans-serif")
-    return Plot(caption, stem, row, inline, svg_file, figure, readings(ax, lines) if lines else "")
+    read = readings(ax, lines) if lines else readings_of_spots(ax, spots) if spots else ""
+    return Plot(caption, stem, row, inline, svg_file, figure, read)
 
 
 def inches(figure: Figure, left: float, bottom: float, right: float, top: float) -> tuple[float, float, float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,6 +14,15 @@ from collapse_lab.results.series import Series, evenly
 
 MOST_POINTS = 60  # of a line that a reader can point at, because a page holds thousands of lines
 MOST_SEEDS = 6  # that are named
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Hold a point that belongs to no line, and the text that a reader sees there."""
+
+    x: float
+    y: float
+    text: str
 
 
 def part_of_line(part: str, rank: int) -> str:
@@ -30,19 +40,31 @@ def readings(ax: Axes, lines: Sequence[Series]) -> str:
         ax: The axes that the lines are drawn on.
         lines: The lines.
     """
-    figure = ax.figure
-    scale, height = 72 / figure.dpi, 72 * figure.get_size_inches()[1]  # type: ignore[union-attr]
     written = []
     for line in lines:
-        kept = evenly(len(line.x), MOST_POINTS)
-        places = scale * ax.transData.transform(np.stack([line.x[kept], line.mean[kept]], axis=1))
-        points = [
-            [round(float(x), 1), round(float(height - y), 1), _text(line, i)]
-            for (x, y), i in zip(places, kept, strict=True)
-            if np.isfinite(y)
-        ]
+        kept = [i for i in evenly(len(line.x), MOST_POINTS) if np.isfinite(line.mean[i])]
+        points = [[*_place(ax, line.x[i], line.mean[i]), _text(line, i)] for i in kept]
         written.append({"line": line.rank, "label": line.label, "points": points})
     return json.dumps(written, ensure_ascii=False, separators=(",", ":"))
+
+
+def readings_of_spots(ax: Axes, spots: Sequence[Spot]) -> str:
+    """Return the points as JSON, as `readings` does; they are of no line, and their text stands for itself.
+
+    Args:
+        ax: The axes that the points are drawn on.
+        spots: The points.
+    """
+    points = [[*_place(ax, spot.x, spot.y), spot.text] for spot in spots]
+    return json.dumps([{"line": -1, "label": "", "over": "", "points": points}], ensure_ascii=False)
+
+
+def _place(ax: Axes, x: float, y: float) -> tuple[float, float]:
+    """Return the place of a point in the drawing, in points from its upper left corner."""
+    figure = ax.figure
+    scale, height = 72 / figure.dpi, 72 * figure.get_size_inches()[1]  # type: ignore[union-attr]
+    right, up = scale * ax.transData.transform((x, y))
+    return round(float(right), 1), round(float(height - up), 1)
 
 
 def _text(line: Series, i: int) -> str:

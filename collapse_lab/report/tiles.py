@@ -75,7 +75,7 @@ def draw(ax: Axes, tiles: Tiles) -> None:
     known = mean[np.isfinite(mean)]
     colours = mpl.colormaps["viridis_r" if tiles.better == "lower" else "viridis"]
     ends = [*known, *([] if tiles.floor is None else [tiles.floor]), *([] if tiles.top is None else [0.0, tiles.top])]
-    scale = ScalarMappable(_norm(ends), colours)
+    scale = ScalarMappable(norm(ends), colours)
     places = [(i, j) for i, j in np.ndindex(mean.shape) if np.isfinite(mean[i, j])]
     few_tiles = len(places) <= MOST_STRIPS
     boxes, values = [], []
@@ -91,7 +91,7 @@ def draw(ax: Axes, tiles: Tiles) -> None:
     ax.add_collection(PolyCollection(corners, facecolors=scale.to_rgba(np.asarray(values)), linewidths=0))
     _write_values(ax, tiles, scale, places)
     _axes(ax, tiles)
-    _bar(figure, bar, scale, tiles.floor)
+    colour_bar(figure, bar, scale, tiles.floor)
 
 
 def shortened(label: str) -> str:
@@ -108,7 +108,8 @@ def strip_note(several_seeds: bool) -> str:
     return f"The strip below a tile has the colours of the lower and the upper end of its {interval}."
 
 
-def _norm(values: Sequence[float]) -> Normalize:
+def norm(values: Sequence[float]) -> Normalize:
+    """Return a scale of colours over all these values, logarithmic where they span more than a decade or so."""
     smallest, largest = min(values), max(values)
     if smallest > 0 and largest / smallest > LARGEST_RATIO:
         return LogNorm(smallest, largest)
@@ -151,7 +152,8 @@ def _axes(ax: Axes, tiles: Tiles) -> None:
     ax.set_ylabel(tiles.ylabel)
 
 
-def _bar(figure: Figure, ax: Axes, scale: ScalarMappable, floor: float | None) -> None:
+def colour_bar(figure: Figure, ax: Axes, scale: ScalarMappable, floor: float | None) -> None:
+    """Draw the bar of a scale, with a mark where real rows against real rows are."""
     scale.set_cmap(scale.cmap.resampled(40))  # an SVG has one element for each shade, so use few shades
     bar = figure.colorbar(scale, cax=ax)
     bar.outline.set_visible(False)

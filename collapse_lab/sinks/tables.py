@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,19 +70,36 @@ def matrices(records: Sequence[Record]) -> dict[str, Table]:
         A table for each quantity: a row for each generation and model, a column for each domain or other member. It is
         empty for a run of one model.
     """
-    if len({record.model for record in records}) < 2:
+    members = list(dict.fromkeys(record.model for record in records))
+    if len(members) < 2:
         return {}
-    names = base_names({key for record in records for key in record.metrics})
-    found: dict[str, dict[str, Name]] = {}
-    for name in names:
+    known: dict[str, dict[str, Name]] = {}
+    alike: dict[str, dict[str, Name]] = {}
+    for name in base_names({key for record in records for key in record.metrics}):
         if name.metric in KNOWING:
-            found.setdefault("/".join(filter(None, (name.features, name.metric))), {})[name.subset] = name
+            known.setdefault("/".join(filter(None, (name.features, name.metric))), {})[name.subset] = name
         elif name.metric.startswith(SIMILARITY):
             title = "/".join(filter(None, (name.subset, name.features, SIMILARITY.rstrip("_"))))
-            found.setdefault(title, {})[name.metric.removeprefix(SIMILARITY)] = name
-    tables = {}
-    for title, columns in found.items():
-        rows = [[r.generation, r.model, *(r.metrics.get(name.key) for name in columns.values())] for r in records]
-        if len(columns) > 1:
-            tables[title] = Table(["generation", "model", *columns], rows)
-    return tables
+            alike.setdefault(title, {})[name.metric.removeprefix(SIMILARITY)] = name
+    tables = {title: _knowledge(records, columns) for title, columns in known.items() if len(columns) > 1}
+    return tables | {title: _likeness(records, members, names) for title, names in alike.items()}
+
+
+def _knowledge(records: Sequence[Record], domains: Mapping[str, Name]) -> Table:
+    rows = [[r.generation, r.model, *(r.metrics.get(name.key) for name in domains.values())] for r in records]
+    return Table(["generation", "model", *domains], rows)
+
+
+def _likeness(records: Sequence[Record], members: Sequence[str], others: Mapping[str, Name]) -> Table:
+    """Return how alike each member is to each other one.
+
+    Because a pair is measured once, on the line of the later member, its number is put in both rows.
+    """
+    pairs: dict[tuple[int, str, str], float] = {}
+    for record in records:
+        for other, name in others.items():
+            if name.key in record.metrics:
+                value = record.metrics[name.key]
+                pairs[record.generation, record.model, other] = pairs[record.generation, other, record.model] = value
+    rows = [[r.generation, r.model, *(pairs.get((r.generation, r.model, m)) for m in members)] for r in records]
+    return Table(["generation", "model", *members], rows)

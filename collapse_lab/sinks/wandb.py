@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from collapse_lab.results import mirrored
 from collapse_lab.results.names import base_names
 from collapse_lab.sinks import tables as tables_of
 from collapse_lab.sinks.closing import closing_numbers
@@ -34,6 +35,8 @@ class Wandb:
 
     Offline, a resumed run is mirrored afresh from its ledger and its curves, and its earlier mirror is deleted. Lines
     are numbered in the order of the ledger, so that a line has the same step in every mirror and every upload.
+
+    In a run of several models the names of all their numbers begin with `MODEL/`; those of a single model are plain.
 
     Curves within a fit are named `fit/…` and have `fit/generation` as their step: 2.5 is the middle of the fit of
     generation 2. A fit that the store had already is not computed, so it has no curve.
@@ -82,7 +85,6 @@ class Wandb:
         self._waiting: list[Point] = []  # points of a fit that the ledger does not have yet
         self._defined: set[str] = set()
         self._line = 0  # number of the next line of the history
-        self._first = ""  # the model whose numbers have no prefix
 
     @harmless
     def open(self, run: RunInfo, past: Sequence[Record]) -> None:
@@ -94,7 +96,6 @@ class Wandb:
                 shutil.rmtree(stale)
         self._info, self._records, self._defined = run, [], set()
         self._points = PointFile(folder / "wandb" / f"fits-{run.signature}.jsonl")
-        self._first = past[0].model if past else ""
         self._run = self._begun(run, folder)
         self._line = int(self._run.step or 0)
         self._run.define_metric("generation")
@@ -118,7 +119,6 @@ class Wandb:
     @harmless
     def start(self, generation: int, model: str, phase: str, total: int) -> None:
         """Begin a phase, which has curves if it is a fit."""
-        self._first = self._first or model
         self._meter.start(generation, model, phase, total)
 
     def advance(self, steps: int = 1) -> None:
@@ -213,9 +213,9 @@ class Wandb:
             run.finish(exit_code=code)
 
     def _prefix(self, model: str) -> str:
-        # A chart has one value per generation, so give each further model of a population its own charts
-        self._first = self._first or model
-        return "" if model == self._first else f"{model}/"
+        # A chart has one value per generation, so give each model of a population its own charts
+        assert self._info is not None
+        return mirrored.prefix(model, self._info.config)
 
     def _log(self, record: Record) -> None:
         prefix, values = self._prefix(record.model), flat(record)

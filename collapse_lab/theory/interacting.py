@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -73,6 +74,32 @@ class Designs:
     def dimension(self) -> int:
         """Return d."""
         return len(self.public)
+
+    # Because a map over many shares asks for these again and again, they are computed once
+    @cached_property
+    def real_inverses(self) -> Float[np.ndarray, "k1d k1d"]:
+        """Return blockdiag((X̃_kᵀX̃_k)⁺, (X_*ᵀX_*)⁺)."""
+        rows = np.append(self.private_rows, self.public_rows)
+        return _blocks(_inverses(np.concatenate([self.private, self.public[None]]), rows))
+
+    @cached_property
+    def generated_inverses(self) -> Float[np.ndarray, "kd kd"]:
+        """Return blockdiag((X_jᵀX_j)⁺)."""
+        return _blocks(_inverses(self.generated, self.generated_rows))
+
+    @cached_property
+    def pooled(self) -> Float[np.ndarray, "d d"]:
+        """Return H = Σ π_s S_s over the K private sources and the public one, of shares π_s of all real rows."""
+        rows = np.append(self.private_rows, self.public_rows)
+        grams = np.concatenate([self.private, self.public[None]])
+        pooled: np.ndarray = np.einsum("s,sab->ab", rows / rows.sum(), grams)
+        return pooled
+
+    @cached_property
+    def pooled_inverse(self) -> Float[np.ndarray, "d d"]:
+        """Return H⁺."""
+        inverse: np.ndarray = np.linalg.pinv(self.pooled, rcond=CUTOFF, hermitian=True)
+        return inverse
 
     @classmethod
     def of_rows(
@@ -179,13 +206,12 @@ def system(designs: Designs, shares: Float[np.ndarray, "k k2"]) -> System:
 
 def noise_of_real(designs: Designs, noise: float) -> Float[np.ndarray, "k1d k1d"]:
     """Return V = σ² blockdiag((X̃_kᵀX̃_k)⁺, (X_*ᵀX_*)⁺), the covariance of the least-squares fits of real rows."""
-    rows = np.append(designs.private_rows, designs.public_rows)
-    return _blocks(noise * _inverses(np.concatenate([designs.private, designs.public[None]]), rows))
+    return noise * designs.real_inverses
 
 
 def noise_of_generated(designs: Designs, noise: float) -> Float[np.ndarray, "kd kd"]:
     """Return R = σ² blockdiag((X_jᵀX_j)⁺), the covariance of X_j⁺ noise of generated labels."""
-    return _blocks(noise * _inverses(designs.generated, designs.generated_rows))
+    return noise * designs.generated_inverses
 
 
 def update_noise(
@@ -225,11 +251,9 @@ def moments(
     Raises:
         UserError: Generation 0 has a share of generated rows, or what `system` raises.
     """
-    if np.any(np.asarray(shares[0])[:, 2:] != 0):
-        raise UserError(f"generation 0 trains on real rows alone; got the shares {np.asarray(shares[0]).tolist()}")
     v = noise_of_real(designs, noise)
     r = noise_of_generated(designs, noise if regenerated is None else regenerated)
-    first = system(designs, shares[0])
+    first = _first(designs, shares[0])
     maps, noises = [first.real], [np.zeros_like(r)]
     before, update, added = None, first, r
     for row in shares[1:]:
@@ -241,6 +265,46 @@ def moments(
         noises.append(q @ noises[-1] @ q.T + added)
     m, c = np.stack(maps), np.stack(noises)
     return Moments(m, c, m @ v @ m.swapaxes(1, 2) + c)
+
+
+def at_generation(
+    designs: Designs,
+    first: Float[np.ndarray, "k k2"],
+    later: Float[np.ndarray, "k k2"],
+    generation: int,
+    noise: float = 1.0,
+    regenerated: float | None = None,
+    draw: Draw = "shared",
+) -> Moments:
+    """Return M_t, C_t and the covariance of one generation under constant shares, as arrays of one generation.
+
+    They are those of `moments`, in log₂ t steps: n updates are M → Q_n M + P_n and C → Q_n C Q_nᵀ + C_n, and of n and m
+    updates follow those of n + m.
+
+    Args:
+        designs: The Gram matrices.
+        first: The shares of generation 0, (K, K + 2), of real rows alone.
+        later: The shares of every later generation.
+        generation: t, 0 or more.
+        noise: σ² of real labels, ≥ 0.
+        regenerated: σ² of the labels that models make; None means `noise`.
+        draw: Whether all models train on the same generated rows, or each on rows of its own.
+
+    Raises:
+        UserError: What `moments` raises.
+    """
+    r = noise_of_generated(designs, noise if regenerated is None else regenerated)
+    maps, noises = _first(designs, first).real, np.zeros_like(r)
+    _, p, q = system(designs, later)
+    c, left = update_noise(q, r, designs.dimension, draw), generation
+    while left:
+        if left % 2:
+            maps, noises = q @ maps + p, q @ noises @ q.T + c
+        left //= 2
+        if left:
+            q, p, c = q @ q, q @ p + p, q @ c @ q.T + c
+    covariance = maps @ noise_of_real(designs, noise) @ maps.T + noises
+    return Moments(maps[None], noises[None], covariance[None])
 
 
 def limits(
@@ -278,6 +342,17 @@ def limits(
         total, power = total + power @ total @ power.T, power @ power
     covariance = maps @ noise_of_real(designs, noise) @ maps.T + total
     return Moments(maps[None], total[None], covariance[None])
+
+
+def _first(designs: Designs, shares: np.ndarray) -> System:
+    """Return the system of generation 0.
+
+    Raises:
+        UserError: A share of generated rows is above 0.
+    """
+    if np.any(np.asarray(shares)[:, 2:] != 0):
+        raise UserError(f"generation 0 trains on real rows alone; got the shares {np.asarray(shares).tolist()}")
+    return system(designs, shares)
 
 
 def _inverses(grams: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -13,19 +13,26 @@ truth; a biased one may be above 1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
 from collapse_lab.errors import UserError
-from collapse_lab.theory.interacting import CUTOFF, Designs, Draw, Moments, limits, moments, paper_shares, system
+from collapse_lab.theory.interacting import (
+    Designs,
+    Draw,
+    Moments,
+    at_generation,
+    limits,
+    paper_shares,
+    system,
+)
 
 
 def pooled_gram(designs: Designs) -> Float[np.ndarray, "d d"]:
     """Return H = Σ π_s S_s over the K private sources and the public one."""
-    rows = np.append(designs.private_rows, designs.public_rows)
-    grams = np.concatenate([designs.private, designs.public[None]])
-    pooled: np.ndarray = np.einsum("s,sab->ab", rows / rows.sum(), grams)
-    return pooled
+    return designs.pooled
 
 
 def ideal_excess(designs: Designs, noise: float = 1.0) -> float:
@@ -44,7 +51,7 @@ def best_common(designs: Designs, truths: Float[np.ndarray, "k1 d"]) -> Float[np
     rows = np.append(designs.private_rows, designs.public_rows)
     grams = np.concatenate([designs.private, designs.public[None]])
     right = np.einsum("s,sab,sb->a", rows / rows.sum(), grams, truths)
-    best: np.ndarray = np.linalg.pinv(pooled_gram(designs), rcond=CUTOFF, hermitian=True) @ right
+    best: np.ndarray = designs.pooled_inverse @ right
     return best
 
 
@@ -73,6 +80,8 @@ def relative_efficiency(
     noise: float = 1.0,
     generation: int | None = None,
     draw: Draw = "shared",
+    exposure: Sequence[Sequence[float]] | None = None,
+    regenerated: float | None = None,
 ) -> Float[np.ndarray, " k"]:
     """Return the excess risk of the ideal estimator divided by that of each model, (K,).
 
@@ -81,18 +90,20 @@ def relative_efficiency(
         alpha: α, the synthetic share.
         beta: β, the private share of the real rows.
         truths: θ_s of the K private sources, then of the public one, (K + 1, d).
-        noise: σ² of real and of generated labels, above 0.
+        noise: σ² of real labels, above 0.
         generation: The generation; None means the limit, where there is one and 0 where there is none.
         draw: Whether all models train on the same generated rows.
+        exposure: e, (K, K), whose row k says how much model k learns from each; None means 1/K everywhere.
+        regenerated: σ² of the labels that models make; None means `noise`.
     """
-    shares = paper_shares(alpha, beta, designs.models)
+    shares = paper_shares(alpha, beta, designs.models, exposure)
     if generation is None:
         if system(designs, shares).radius >= 1 - 1e-9:
             return np.zeros(designs.models)
-        known = limits(designs, shares, noise, draw=draw)
+        known = limits(designs, shares, noise, regenerated, draw)
     else:
         first = paper_shares(0.0, beta, designs.models)
-        known = Moments(*(part[-1:] for part in moments(designs, [first, *[shares] * generation], noise, draw=draw)))
+        known = at_generation(designs, first, shares, generation, noise, regenerated, draw)
     efficiency: np.ndarray = ideal_excess(designs, noise) / excess_risks(designs, known, truths)[-1]
     return efficiency
 
@@ -105,6 +116,8 @@ def efficiency_map(
     noise: float = 1.0,
     generation: int | None = None,
     draw: Draw = "shared",
+    exposure: Sequence[Sequence[float]] | None = None,
+    regenerated: float | None = None,
 ) -> Float[np.ndarray, "a b"]:
     """Return the relative efficiency of the population over a grid: the ideal excess by the mean one of the models.
 
@@ -113,21 +126,25 @@ def efficiency_map(
         alphas: Synthetic shares, the rows of the map.
         betas: Private shares of real rows, its columns.
         truths: θ_s, (K + 1, d).
-        noise: σ² of real and of generated labels, above 0.
+        noise: σ² of real labels, above 0.
         generation: The generation; None means the limit.
         draw: Whether all models train on the same generated rows.
+        exposure: e, (K, K), whose row k says how much model k learns from each; None means 1/K everywhere.
+        regenerated: σ² of the labels that models make; None means `noise`.
 
     Raises:
         UserError: A share is outside [0, 1].
     """
     if not len(alphas) or not len(betas):
         raise UserError("a map of efficiencies takes one alpha and one beta or more")
-    return np.array(
-        [
-            [_harmonic(relative_efficiency(designs, a, b, truths, noise, generation, draw)) for b in betas]
-            for a in alphas
-        ]
-    )
+    rest = (truths, noise, generation, draw, exposure, regenerated)
+    return np.array([[harmonic(relative_efficiency(designs, a, b, *rest)) for b in betas] for a in alphas])
+
+
+def harmonic(efficiencies: Float[np.ndarray, " k"]) -> float:
+    """Return the efficiency of a population: the ideal excess by the mean one of its models; 0 if one of them is 0."""
+    values = np.asarray(efficiencies, float)
+    return float(1 / np.mean(1 / values)) if (values > 0).all() else 0.0
 
 
 def low_rank_designs(models: int, rank: int, rows: int, public_rows: int, seed: int = 0) -> Designs:
@@ -148,7 +165,3 @@ def low_rank_designs(models: int, rank: int, rows: int, public_rows: int, seed: 
     basis = np.linalg.qr(rng.standard_normal((d, d)))[0].reshape(models, rank, d)
     private = [np.sqrt(models) * rng.standard_normal((rows, rank)) @ part for part in basis]
     return Designs.of_rows(private, rng.standard_normal((public_rows, d)))
-
-
-def _harmonic(values: np.ndarray) -> float:
-    return float(1 / np.mean(1 / values)) if (values > 0).all() else 0.0

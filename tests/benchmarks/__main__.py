@@ -8,6 +8,7 @@ from tests.benchmarks import (
     bench_driver,
     bench_features,
     bench_gpu,
+    bench_interacting,
     bench_metrics,
     bench_pack,
     bench_phases,
@@ -32,6 +33,7 @@ ALL = (
     bench_pack,
     bench_metrics,
     bench_recursion,
+    bench_interacting,
     bench_features,
 )
 for bench in (*ALL, *([bench_gpu] if torch.cuda.is_available() else [])):

@@ -140,3 +140,8 @@ def test_draws_that_cannot_be_made_are_refused() -> None:
     nobody = pool_of(1).where(pool_of(1).owner == 0)
     with pytest.raises(UserError, match=r"'a' has a share of 0.25 for private rows of 'a', and there are none"):
         Interacting(0.5).draw(nobody, request_of())
+    few, more = pool_of(1).where(pool_of(1).source != 2), r"for rows of model 2, and there are none; "
+    with pytest.raises(UserError, match=more + r"a model that was absent .* \(population\.present\) has made none"):
+        Interacting(0.5, shares={"a": [0.25, 0.25, 0, 0.5, 0]}).draw(few, request_of())
+    with pytest.raises(UserError, match=more + "raise n_samples, or"):
+        Interacting(0.5).draw(few, request_of())

@@ -18,12 +18,14 @@ from collapse_lab.engine.population import Population
 from collapse_lab.errors import UserError
 from collapse_lab.mixing.interacting import Interacting
 from collapse_lab.mixing.replace import Replace
+from collapse_lab.models.linear_regression import LinearRegression
 from collapse_lab.probes.interacting import InteractingError
 from collapse_lab.probes.process import Process
 from collapse_lab.prompts import Inputs
 from collapse_lab.storage.store import Store
 from collapse_lab.theory.interacting import Designs, Draw, moments, paper_shares
 from collapse_lab.theory.interacting_efficiency import excess_risks, ideal_excess
+from collapse_lab.types import Prospect
 from tests.e2e import command
 
 MODELS, REPLICAS, GENERATIONS, D = 4, 600, 4, 3
@@ -143,22 +145,20 @@ def test_an_unstable_population_is_warned_of_and_diverges_at_the_rate_of_the_the
 
 def probe_of(mixing: Any, truth: Any = None, sets: Any = None, **changes: Any) -> InteractingError:
     domains = LinearDomains(domains=["a", "b", "public"], dimension=2, rows=4)
-    population = Population(
-        members={"a": {}, "b": {}},
-        exposure="complete",
-        **{"private": {"a": "a", "b": "b"}, "public": "public", "generates": {"a": "a", "b": "b"}, **changes},
-    )
+    own = {"a": "a", "b": "b"}
+    known: dict[str, Any] = {"exposure": "complete", "private": own, "public": "public", "generates": own}
+    population = Population(members={"a": {}, "b": {}}, **known | changes)
     named = {name: Inputs([name]) for name in domains.domains}
     return InteractingError(truth or domains, Process(mixing, population, Nothing(), 4, 4, 3), sets or named)
 
 
 def test_there_is_theory_only_for_weighted_rows_of_single_domains() -> None:
     weighted = Interacting(0.5, by="weights")
-    assert probe_of(weighted)._designs is not None
-    assert probe_of(Interacting(0.5))._designs is None
-    assert probe_of(Interacting(0.5, by="weights", draw="own"))._designs is None  # parts of two rows of four
-    assert probe_of(weighted, public=None)._designs is None
-    assert probe_of(weighted, generates=None)._designs is None
+    assert probe_of(weighted)._updates.designs is not None
+    assert probe_of(Interacting(0.5))._updates.designs is None
+    assert probe_of(Interacting(0.5, by="weights", draw="own"))._updates.designs is None  # parts of two rows of four
+    assert probe_of(weighted, public=None)._updates.designs is None
+    assert probe_of(weighted, generates=None)._updates.designs is None
 
 
 def test_data_without_known_coefficients_and_other_policies_are_refused() -> None:
@@ -168,3 +168,65 @@ def test_data_without_known_coefficients_and_other_policies_are_refused() -> Non
         probe_of(Replace())
     with pytest.raises(UserError, match=r"prompts.sets.both is one domain"):
         probe_of(Interacting(0.5), sets={"both": Inputs(["a", "b"])})
+
+
+def told(probe: InteractingError, caplog: pytest.LogCaptureFixture, inputs: Any = "given") -> str:
+    """Return what the probe logs of a run."""
+    caplog.clear()
+    model = LinearRegression(probe.truth.spec, inputs=inputs)
+    with caplog.at_level(logging.INFO, logger="collapse_lab"):
+        probe.check_run(Prospect(probe.truth.spec, model, 2, 4))
+    return caplog.text
+
+
+def radius(*exposures: list[list[float]], apart: bool = False) -> float:
+    """Return the largest spectral radius of Q at α = β = 1/2, block for block; parts are apart or the whole."""
+    x = LinearDomains(domains=["a", "b", "public"], dimension=2, rows=4).inputs
+    gram = {name: rows.T @ rows / 4 for name, rows in x.items()}
+    radii = []
+    for exposure in exposures:
+        q = np.zeros((2, 2, 2, 2))
+        for k, name in enumerate("ab"):
+            made = [x[j][2 * k : 2 * k + 2] if apart else x[j] for j in "ab"]
+            grams = [0.5 * share * part.T @ part / len(part) for share, part in zip(exposure[k], made, strict=True)]
+            for j in range(2):
+                q[k, :, j] = np.linalg.inv(0.25 * gram[name] + 0.25 * gram["public"] + sum(grams)) @ grams[j]
+        radii.append(np.abs(np.linalg.eigvals(q.reshape(4, 4))).max())
+    return float(max(radii))
+
+
+COMPLETE, RING, FIRST = [[0.5, 0.5], [0.5, 0.5]], [[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]]
+
+
+def test_the_largest_spectral_radius_is_told_where_it_is_known_and_why_there_is_no_theory(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    weighted = Interacting(0.5, by="weights")
+    assert told(probe_of(weighted), caplog).strip().endswith(f"an update is {radius(COMPLETE):.4f}")
+    text = told(probe_of(Interacting(0.5)), caplog)
+    assert f"is {radius(COMPLETE):.4f}, if all rows counted" in text
+    assert "no exact expectations (…_theory), because rows are drawn (mixing.by=rows)" in text
+    text = told(probe_of(Interacting(0.5, by="weights", draw="own")), caplog)
+    assert f"is {radius(COMPLETE, apart=True):.4f}\n" in text
+    assert "unlike inputs of one model (mixing.draw=own)" in text
+    exposure = {"by_generation": [RING, COMPLETE, FIRST]}  # generation 0 learns from no model
+    text = told(probe_of(weighted, exposure=exposure), caplog)
+    assert f"is {radius(FIRST, COMPLETE):.4f}, the largest of 2 different updates" in text
+    assert radius(FIRST) < radius(COMPLETE)  # so the last update is not the largest
+    # Before b is there, a learns from itself alone; in its first generation b learns nothing from others
+    probe = probe_of(weighted, present={"b": [2, None]})
+    text = told(probe, caplog)
+    alone = np.array([[0.25, 0.25, 0.5, 0], [0.5, 0.5, 0, 0]])
+    assert [probe._updates.shares(generation).tolist() for generation in (1, 2)] == [alone.tolist()] * 2
+    assert f"is {max(probe._updates.radii):.4f}, the largest of 2 different updates" in text
+    assert max(probe._updates.radii) == pytest.approx(max(radius(COMPLETE), radius([[1.0, 0.0], [0.0, 0.0]])))
+    assert "because members come and go (population.present)" in text
+
+
+def test_an_unknown_spectral_radius_is_told_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
+    weighted, unknown = Interacting(0.5, by="weights"), "spectral radius of an update is not known, because "
+    assert unknown + "population.public names no" in told(probe_of(weighted, public=None), caplog)
+    assert unknown + "population.generates names no prompt set for b" in told(
+        probe_of(weighted, generates={"a": "a"}), caplog
+    )
+    assert unknown + "models make labels at inputs of their own" in told(probe_of(weighted), caplog, "fresh")

@@ -56,13 +56,17 @@ def test_a_sweep_has_curves_by_group_dose_and_response_rows_and_fits(tmp_path: P
 
 
 def test_members_are_lines_of_one_panel_and_their_rows_are_by_source(tmp_path: Path) -> None:
-    spec = dashboard(gathered([run(tmp_path, "a", {"seed": 0, "trainer": {"steps": 1}}, ("anna", "bert"))]))
-    assert of(spec, "Over the generations")[0]["names"] == ["seen/classifier/fid", "bert/seen/classifier/fid"]
+    config = {"seed": 0, "trainer": {"steps": 1}, "population": {"members": {"anna": {}, "bert": {}}}}
+    runs = [run(tmp_path, str(ratio), {**config, "ratio": ratio}, ("anna", "bert")) for ratio in (0, 1)]
+    spec = dashboard(gathered(runs))
+    fids = [f"{name}/seen/classifier/fid" for name in ("anna", "bert")]
+    assert of(spec, "Over the generations")[0]["names"] == fids
     assert [p["names"] for p in of(spec, "Where training rows come from")] == [
-        ["counts/real", "counts/from_anna", "counts/from_bert"],
-        ["bert/counts/real", "bert/counts/from_anna", "bert/counts/from_bert"],
+        [f"{name}/counts/{source}" for source in ("real", "from_anna", "from_bert")] for name in ("anna", "bert")
     ]
-    assert of(spec, "Dose and response") == of(spec, "Within the fits") == []
+    assert [p["names"] for p in of(spec, "Dose and response")][:2] == [[fid] for fid in fids]
+    assert [p["title"].rpartition(" · ")[2] for p in of(spec, "Dose and response")][:2] == ["anna", "bert"]
+    assert of(spec, "Within the fits") == []
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:

@@ -1,15 +1,16 @@
-"""What the page shows of a population: who knows what, who is like whom, and whose rows each member trains on."""
+"""What the page shows of a population: who knows what, and who is like whom."""
 
 from __future__ import annotations
 
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from collapse_lab.report import members, write_report
+from collapse_lab.report import flow, members, write_report
 from collapse_lab.report.summary import headline
 from collapse_lab.results.collect import collect
 from collapse_lab.storage.formats import FORMAT, MARK
@@ -19,10 +20,10 @@ pytestmark = pytest.mark.usefixtures("no_pdf")
 PERPLEXITY = {("a", "novels"): 20.0, ("a", "speeches"): 200.0, ("b", "novels"): 300.0, ("b", "speeches"): 30.0}
 
 
-def write(folder: Path, models: tuple[str, ...] = ("a", "b"), ratio: float = 0.5) -> Path:
+def write(folder: Path, models: tuple[str, ...] = ("a", "b"), ratio: float = 0.5, **groups: Any) -> Path:
     """Write a run of two language models, of which each learns the other's domain."""
     folder.mkdir(parents=True)
-    config = {MARK: FORMAT, "name": "interacting_lm", "seed": 0, "ratio": ratio, "generations": 3}
+    config = {MARK: FORMAT, "name": "interacting_lm", "seed": 0, "ratio": ratio, "generations": 3, **groups}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     lines = []
     for generation in range(4):
@@ -68,19 +69,11 @@ def test_a_row_of_tiles_is_a_member_and_a_domain(tmp_path: Path) -> None:
     assert "b, a · novels" in re.findall(r">([^<>]+)</text>", likeness.inline)
 
 
-def test_the_sources_of_a_training_set_are_stacked_to_one(tmp_path: Path) -> None:
-    write(tmp_path / "runs" / "one")
-    section = members.flow(collect([tmp_path]))
-    assert section is not None
-    assert [plot.caption.title for plot in section.plots] == ["Training rows of a", "Training rows of b"]
-    assert [label for *_, label in section.context["legend"]] == ["private", "public", "from a", "from b"]
-
-
 def test_a_run_of_one_model_has_neither(tmp_path: Path) -> None:
     write(tmp_path / "runs" / "one", models=("a",))
     collection = collect([tmp_path])
     assert members.section(collection) is None
-    assert members.flow(collection) is None
+    assert flow.section(collection) is None
 
 
 def test_the_page_has_both_sections(tmp_path: Path) -> None:

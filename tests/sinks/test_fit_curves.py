@@ -93,7 +93,7 @@ def curve(generation: int, steps: Sequence[int] = (1, 51, 100)) -> list[tuple[fl
 
 def test_members_have_curves_of_their_own_with_the_place_in_the_chain_as_their_axis(tmp_path: Path) -> None:
     sink = Wandb()
-    sink.open(info(tmp_path), [])
+    sink.open(info(tmp_path, "anna", "bert"), [])
     for generation in range(2):
         for model in ("anna", "bert"):
             fitted(sink, generation, (1, 26, 51, 76, 100), model)
@@ -102,8 +102,8 @@ def test_members_have_curves_of_their_own_with_the_place_in_the_chain_as_their_a
     sink.close("ok")
     assert not sink.failed
     rows, _, _ = contents(tmp_path)
-    assert losses(rows) == losses(rows, "bert/fit") == curve(0) + curve(1)
-    assert [row["generation"] for row in rows if "seen/classifier/fid" in row] == [0, 1]
+    assert losses(rows, "anna/fit") == losses(rows, "bert/fit") == curve(0) + curve(1)
+    assert [row["generation"] for row in rows if "anna/seen/classifier/fid" in row] == [0, 1]
 
 
 def stopped_in_the_fit_of_generation_1(sink: Wandb) -> None:

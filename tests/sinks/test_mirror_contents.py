@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from collapse_lab import compose
@@ -57,7 +58,8 @@ def test_a_mirror_has_labels_hidden_numbers_quantities_tables_and_the_lineage(tm
     stage.mkdir(parents=True)
     (stage / "tensors.safetensors").write_bytes(b"weights")
     (tmp_path / "environment.json").write_text(json.dumps({"commit": COMMIT, "dirty": True}))
-    config = {"ratio": 0.5, "paths": {"store": str(store)}, "prompts": {"retrain": "seen"}}
+    config: dict[str, Any] = {"ratio": 0.5, "paths": {"store": str(store)}, "prompts": {"retrain": "seen"}}
+    config["population"] = {"members": {"a": {}, "b": {}}}
     sink = Wandb(group="night", job_type="probe", tags=["emoji"], notes="first try", artifacts="files")
     sink.open(RunInfo("interacting_lm", SIGNATURE, tmp_path, config), [])
     for generation, recall in enumerate((0.8, 0.2)):
@@ -77,10 +79,10 @@ def test_a_mirror_has_labels_hidden_numbers_quantities_tables_and_the_lineage(tm
     environment = next(json.loads(u.value_json) for u in run.config.update if u.key == "environment")
     assert environment["dirty"] is True
     hidden = {metric.name for metric in found["metric"] if metric.options.hidden}
-    assert hidden == {"seen/recall_lo", "seen/recall_floor"}
+    assert hidden == {"a/seen/recall_lo", "a/seen/recall_floor"}
     summary = {i.key or "/".join(i.nested_key): json.loads(i.value_json) for s in found["summary"] for i in s.update}
     quantities = {"best/seen/recall": 0.8, "half_life/seen/recall": 0.5, "time_to_collapse/seen/recall": 1.0}
-    assert quantities.items() <= summary.items()
+    assert {f"a/{name}": value for name, value in quantities.items()}.items() <= summary.items()
     assert summary["b/best/seen/recall"] == 0.5
     logged = {i.key or "/".join(i.nested_key) for h in found["history"] for i in h.item}
     assert {"ledger/_type", "texts/seen/_type"} <= logged
@@ -140,18 +142,25 @@ def test_texts_are_a_table_in_which_those_of_one_prompt_stand_together(tmp_path:
 
 
 def test_members_and_domains_are_a_matrix_and_one_model_has_none() -> None:
-    records = [
-        line(0, "a", poems__perplexity=2.0, novels__perplexity=8.0, poems__c__similarity_b=0.5),
-        line(0, "b", poems__perplexity=9.0, novels__perplexity=3.0, poems__c__similarity_a=0.5),
-    ]
+    records = [line(0, "a", poems__perplexity=2.0, novels__perplexity=8.0), line(0, "b", poems__perplexity=9.0)]
     found = tables.matrices(records)
+    assert list(found) == ["perplexity"]
     assert sorted(found["perplexity"].columns) == ["generation", "model", "novels", "poems"]
     rows = [dict(zip(found["perplexity"].columns, row, strict=True)) for row in found["perplexity"].rows]
-    assert [(row["model"], row["poems"], row["novels"]) for row in rows] == [("a", 2.0, 8.0), ("b", 9.0, 3.0)]
-    alike = found["poems/c/similarity"]
-    assert sorted(alike.columns) == ["a", "b", "generation", "model"]
-    assert [sorted(map(str, row)) for row in alike.rows] == [["0", "0.5", "None", "a"], ["0", "0.5", "None", "b"]]
+    assert [(row["model"], row["poems"], row["novels"]) for row in rows] == [("a", 2.0, 8.0), ("b", 9.0, None)]
     assert tables.matrices(records[:1]) == {}
+
+
+def test_a_pair_is_measured_once_and_its_similarity_stands_in_both_rows_of_the_matrix() -> None:
+    of_two = [line(0, "a"), line(0, "b", poems__c__similarity_a=0.5, poems__c__similarity_a_lo=0.4), line(1, "a")]
+    found = tables.matrices(of_two)
+    assert list(found) == ["poems/c/similarity"]
+    assert found["poems/c/similarity"].columns == ["generation", "model", "a", "b"]
+    assert found["poems/c/similarity"].rows == [[0, "a", None, 0.5], [0, "b", 0.5, None], [1, "a", None, None]]
+    of_three = [*of_two[:2], line(0, "c", poems__c__similarity_a=0.1, poems__c__similarity_b=0.2)]
+    values = np.array([row[2:] for row in tables.matrices(of_three)["poems/c/similarity"].rows], float)
+    assert np.array_equal(values, values.T, equal_nan=True)
+    assert values[np.triu_indices(3, 1)].tolist() == [0.5, 0.1, 0.2]
 
 
 def test_a_cell_of_a_sweep_is_grouped_by_the_sweep_and_a_run_by_its_experiment(monkeypatch: pytest.MonkeyPatch) -> None:

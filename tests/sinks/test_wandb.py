@@ -24,8 +24,10 @@ def record(generation: int, model: str = "model") -> Record:
     return Record(generation, model, counts, metrics, {"fit": 1.0 + generation}, "ok", {}, {})
 
 
-def info(folder: Path) -> RunInfo:
-    return RunInfo("nepotistic", SIGNATURE, folder, {"ratio": 0.005, "mixing": {"kind": "contaminate"}})
+def info(folder: Path, *members: str) -> RunInfo:
+    population: Any = {"members": {name: {} for name in members or ("model",)}}
+    config = {"ratio": 0.005, "mixing": {"kind": "contaminate"}, "population": population}
+    return RunInfo("nepotistic", SIGNATURE, folder, config)
 
 
 def grid(folder: Path, generation: int, model: str = "model") -> Path:
@@ -136,14 +138,15 @@ def test_a_resumed_run_has_one_mirror_with_all_records_and_grids(tmp_path: Path)
 
 def test_models_of_a_population_do_not_overwrite_each_other(tmp_path: Path) -> None:
     sink = Wandb()
-    sink.open(info(tmp_path), [])
+    sink.open(info(tmp_path, "anna", "bert"), [])
     for generation in range(2):
         for model in ("anna", "bert"):
             sink.record(record(generation, model))
     sink.close("ok")
     rows, _, _ = contents(tmp_path)
-    for key in ("seen/classifier/fid", "bert/seen/classifier/fid"):
+    for key in ("anna/seen/classifier/fid", "bert/seen/classifier/fid"):
         assert values(rows, key) == [(0, 10.0), (1, 11.0)]
+    assert values(rows, "seen/classifier/fid") == []
 
 
 def test_a_failure_gives_one_warning_and_turns_the_sink_off(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from collapse_lab.errors import UserError
-from collapse_lab.theory.interacting import Designs, moments, paper_shares
+from collapse_lab.theory.interacting import Designs, Draw, at_generation, moments, paper_shares
 from collapse_lab.theory.interacting_efficiency import (
     best_common,
     efficiency_map,
@@ -78,6 +78,23 @@ def test_the_optimum_of_four_low_rank_models_moves_with_the_number_of_generated_
     assert best[1e6][1] == pytest.approx(0.2)
     assert best[1e6][2] == pytest.approx(1, abs=0.01)
     assert best[1][2] < best[4][2] < best[1e6][2] < 1
+
+
+@pytest.mark.parametrize("draw", ["shared", "own"])
+def test_the_efficiency_of_a_generation_follows_from_the_moments_of_all_before_it(draw: Draw) -> None:
+    designs = low_rank_designs(models=3, rank=1, rows=6, public_rows=9)
+    truths, ring = np.random.default_rng(3).standard_normal((4, 3)), [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
+    rows = [paper_shares(0, 0.4, 3), *[paper_shares(0.7, 0.4, 3, ring)] * 11]
+    known = moments(designs, rows, 0.5, 2.0, draw)
+    for generation in (0, 1, 11):
+        one = at_generation(designs, rows[0], rows[1], generation, 0.5, 2.0, draw)
+        for part, whole in zip(one, known, strict=True):
+            assert part[0] == pytest.approx(whole[generation], abs=1e-13)
+    risks = excess_risks(designs, known, truths)[-1]
+    values = relative_efficiency(designs, 0.7, 0.4, truths, 0.5, 11, draw, ring, 2.0)
+    assert values == pytest.approx(ideal_excess(designs, 0.5) / risks)
+    grid = np.array([0.4]), truths, 0.5, 11, draw, ring, 2.0
+    assert efficiency_map(designs, np.array([0.7]), *grid) == pytest.approx(ideal_excess(designs, 0.5) / risks.mean())
 
 
 def test_where_there_is_no_limit_the_efficiency_is_0() -> None:

@@ -87,7 +87,7 @@
     figure.svg.addEventListener("pointermove", (event) => {
       const { line, text } = nearest(figure, event);
       if (!line) return leave();
-      tip.textContent = [line.label, `generation ${text}`].filter(Boolean).join("\n");
+      tip.textContent = [line.label, `${line.over ?? "generation "}${text}`].filter(Boolean).join("\n");
       tip.hidden = false;
       const [right, below] = [event.clientX + 14, event.clientY + 14];
       tip.style.left = `${Math.max(4, Math.min(right, innerWidth - tip.offsetWidth - 4))}px`;
