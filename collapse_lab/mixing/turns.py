@@ -20,15 +20,30 @@ def order_of_turns(pool: Provenance, seeds: Seeds) -> np.ndarray:
         The numbers of the prompts, (prompts,), each once.
 
     Raises:
-        UserError: no row has a label or a caption.
+        UserError: no row has a label or a caption, or none has a label and each real row has a caption of its own.
     """
     prompts = np.unique(pool.prompts)
-    if len(prompts) == 1 and (pool.labels < 0).all():
+    if (pool.labels < 0).all():
+        _refuse_void(pool, prompts)
+    return prompts[seeds.child("turns").numpy().permutation(len(prompts))]
+
+
+def _refuse_void(pool: Provenance, prompts: np.ndarray) -> None:
+    """Refuse to let prompts take turns that stratify nothing, where no row has a label."""
+    if len(prompts) == 1:
         raise UserError(
             "mixing.stratify=true draws as many rows of every prompt, and all rows of this data set have the same "
             "prompt and no label; give mixing.stratify=false"
         )
-    return prompts[seeds.child("turns").numpy().permutation(len(prompts))]
+    real = pool.real.where(pool.real.eligible)
+    # Prompts of the user's own, which no real row has, may still be strata of the synthetic rows
+    if 0 < len(real) == len(np.unique(real.prompts)) and np.isin(pool.synthetic.prompts, real.prompts).all():
+        raise UserError(
+            f"mixing.stratify=true draws as many rows of every group, and each of the {len(real)} real rows has a "
+            "caption of its own and no label, so that it would be a group by itself; name the column of the groups "
+            "(dataset.label_column=group) and give the rows of a group one caption (dataset.caption_column=null "
+            "dataset.templates=['a photo of a {}']), or give mixing.stratify=false"
+        )
 
 
 def in_turns(prompts: np.ndarray, turns: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from collapse_lab.errors import UserError
 from collapse_lab.nn import decoding
 from collapse_lab.nn.exporting import export_language
 from collapse_lab.nn.language import Architecture, from_scratch, needs_of, pretrained_for
-from collapse_lab.nn.optimisation import Optimisation
+from collapse_lab.nn.optimisation import FINETUNING_ONLY, Optimisation
 from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import (
@@ -85,7 +85,7 @@ class CausalLM(Drawing):
     sampling_only: ClassVar[frozenset[str]] = frozenset(
         {"num_beams", "do_sample", "temperature", "top_p", "repetition_penalty", "sampling_batch"}
     )
-    finetuning_only: ClassVar[frozenset[str]] = frozenset({"optimisation.finetune_lr"})
+    finetuning_only: ClassVar[frozenset[str]] = FINETUNING_ONLY
     gathers: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
     divides: ClassVar[bool] = True
@@ -119,6 +119,7 @@ class CausalLM(Drawing):
                 "a data set of texts, such as dataset=python_docs or dataset=wikipedia"
             )
         optimisation.refuse_average("causal_lm")
+        optimisation.refuse_kept("causal_lm")
         _check_decoding(num_beams, do_sample, temperature, top_p)
         if selection == "last" and validate_every is not None:
             raise UserError(

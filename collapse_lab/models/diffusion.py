@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -16,14 +15,16 @@ from collapse_lab.engine import lightning
 from collapse_lab.engine.ahead import Drawing
 from collapse_lab.engine.checkpoint import global_streams
 from collapse_lab.engine.fitting import RandomRows
-from collapse_lab.errors import Diverged, UserError
+from collapse_lab.errors import Diverged
 from collapse_lab.nn.batches import Halving, given_or_usual
 from collapse_lab.nn.latents import normal
+from collapse_lab.nn.moments import continue_from, moments_of, parted
 from collapse_lab.nn.noising import Noising
-from collapse_lab.nn.optimisation import Optimisation
+from collapse_lab.nn.optimisation import FINETUNING_ONLY, Optimisation
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Denoiser, Sampler, Start
 from collapse_lab.nn.spans import spans
+from collapse_lab.nn.stored import read_weights
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import (
     AUTO,
@@ -63,7 +64,8 @@ class Diffusion(Drawing):
     """min E ||target - prediction(x_t, t, condition)||, x_t and the target from `noising` (arXiv:2006.11239, eq. 14).
 
     A fit keeps the exponential moving average of the weights. Samples are drawn from that average, and a later
-    generation starts from it. A family builds its networks after this constructor, then calls `start_from`.
+    generation starts from it. Moments of AdamW that `optimisation` keeps stand among the weights of a fit. A family
+    builds its networks after this constructor, then calls `start_from`.
 
     Args:
         spec: The data set.
@@ -85,7 +87,7 @@ class Diffusion(Drawing):
 
     sampling_only: ClassVar[frozenset[str]] = frozenset({"sampler", "sampling_batch"})
     usual_batch: ClassVar[int] = 64  # images at a time on a CPU
-    finetuning_only: ClassVar[frozenset[str]] = frozenset({"optimisation.finetune_lr"})
+    finetuning_only: ClassVar[frozenset[str]] = FINETUNING_ONLY
     gathers: ClassVar[bool] = True
     allocates: ClassVar[bool] = True
     packs: ClassVar[bool] = True  # whether fits and samplings of several cells may run as one program
@@ -112,6 +114,7 @@ class Diffusion(Drawing):
         self.sampler.prepared(noising.config)
         self.pixels = pixels
         self.frozen: Sequence[torch.nn.Module] = ()
+        self._moments: Weights = {}
         self.norm = torch.nn.functional.mse_loss if loss == "mse" else torch.nn.functional.l1_loss
 
     @classmethod
@@ -182,6 +185,7 @@ class Diffusion(Drawing):
         self._data, self._condition = data, self.condition(data)
         self._noise, self._mirror = seeds.child("noise").torch(), seeds.child("mirror").torch()
         self._budget = budget
+        self._optimiser: torch.optim.Optimizer | None = None
         for part in self.frozen:
             part.requires_grad_(not budget.warm)
 
@@ -205,6 +209,9 @@ class Diffusion(Drawing):
             lightning.fit(self, rows, budget, progress, checkpoint=checkpoint)
         self._average.copy_to(self.parameters())
         del self._average
+        if self._optimiser is not None:
+            self._moments = moments_of(self._optimiser, self.named_parameters())
+            self._optimiser = None
         self.end()
 
     def end(self) -> None:
@@ -230,8 +237,12 @@ class Diffusion(Drawing):
         self._average.load_state_dict(checkpoint["average"])
 
     def on_fit_start(self) -> None:
-        """Move the average to the device of the fit."""
+        """Move the average to the device of the fit, and take up the moments of the optimiser where they are kept."""
         self._average.to(self.device)
+        if self.optimisation.finetune_state == "kept":
+            self._optimiser = self.trainer.optimizers[0]
+            if self._budget.warm:
+                continue_from(self._moments, self._optimiser, self.named_parameters())
 
     def training_step(self, rows: Tensor) -> Tensor:
         """Return the loss of the rows with these numbers."""
@@ -362,12 +373,14 @@ class Diffusion(Drawing):
         return n * len(self.sampler.prepared(self.noising.config).timesteps)
 
     def weights(self) -> Weights:
-        """Return the parameters and buffers by name, on the CPU."""
-        return {name: value.detach().cpu() for name, value in self.state_dict().items()}
+        """Return the parameters and buffers by name, on the CPU, and the moments of the optimiser if they are kept."""
+        return {name: value.detach().cpu() for name, value in self.state_dict().items()} | dict(self._moments)
 
     def load(self, weights: Weights) -> None:
         """Take over what `weights` returned."""
-        self.load_state_dict(dict(weights))
+        own, moments = parted(weights)
+        self.load_state_dict(own)
+        self._moments = moments if self.optimisation.finetune_state == "kept" else {}
 
     def start_from(self, pretrained: str | None) -> None:
         """Load the weights of a file, if one is given.
@@ -379,18 +392,9 @@ class Diffusion(Drawing):
             UserError: there is no such file.
         """
         if pretrained is not None:
-            self.load(_read_weights(pretrained))
+            self.load(read_weights(pretrained))
 
 
 def _not_finite(images: Tensor) -> int:
     """Return how many of the images hold NaN or infinity."""
     return 0 if images.isfinite().all() else int((~images.isfinite()).flatten(1).any(1).sum())
-
-
-def _read_weights(path: str) -> Mapping[str, Tensor]:
-    from safetensors.torch import load_file
-
-    file = Path(path) / "tensors.safetensors" if Path(path).is_dir() else Path(path)
-    if file.suffix != ".safetensors" or not file.exists():
-        raise UserError(f"model.pretrained is a .safetensors file, or a stage's folder that holds one; got {path}")
-    return load_file(file)

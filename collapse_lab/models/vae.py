@@ -17,7 +17,7 @@ from collapse_lab.errors import Diverged, UserError
 from collapse_lab.images import as_float, as_uint8
 from collapse_lab.nn.batches import Halving, given_or_usual
 from collapse_lab.nn.exporting import export_prior
-from collapse_lab.nn.optimisation import Optimisation
+from collapse_lab.nn.optimisation import FINETUNING_ONLY, Optimisation
 from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import (
@@ -64,7 +64,7 @@ class VAE(Drawing):
     sampling_only: ClassVar[frozenset[str]] = frozenset({"sampling_batch"})
     unsigned: ClassVar[frozenset[str]] = frozenset({"sampling_batch"})
     usual_batch: ClassVar[int] = 64
-    finetuning_only: ClassVar[frozenset[str]] = frozenset({"optimisation.finetune_lr"})
+    finetuning_only: ClassVar[frozenset[str]] = FINETUNING_ONLY
     gathers: ClassVar[bool] = True
     allocates: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
@@ -83,6 +83,7 @@ class VAE(Drawing):
     ) -> None:
         super().__init__()
         optimisation.refuse_average("vae")
+        optimisation.refuse_kept("vae")
         _check_images(spec)
         self.spec, self.latent, self.beta, self.sampling_batch = spec, latent, beta, sampling_batch
         self.optimisation = optimisation

@@ -14,6 +14,9 @@ from collapse_lab.errors import UserError
 from collapse_lab.types import Budget, NonNegative, Positive, ProperShare
 
 Decay = Literal["cosine", "cosine_epochs", "linear", "constant"]
+State = Literal["reset", "kept"]
+# Arguments of a family that act in warm fits alone, as `finetuning_only` of a family names them
+FINETUNING_ONLY = frozenset(f"optimisation.finetune_{name}" for name in ("lr", "schedule", "warmup"))
 LEAST = 1e-6  # the rate at which `cosine_epochs` would end, in the code of arXiv:2305.17493
 
 
@@ -36,6 +39,13 @@ class Optimisation:
             above 0. None means `lr`.
         betas: The decay rates of Adam's two moving averages of the gradient, each in [0, 1). None means the family's
             own: (0.9, 0.99) of the diffusion models, (0.9, 0.999) of the others.
+        finetune_schedule: How the learning rate goes on in a fit that starts from an earlier generation's weights. None
+            means `lr_schedule`.
+        finetune_warmup: The share of the steps of such a fit over which the learning rate rises, in [0, 1). None means
+            `warmup`.
+        finetune_state: The moments of AdamW with which such a fit begins: `reset` to nothing, or `kept` from the fit
+            whose weights it starts from. Every fit is stored with its moments then, which take twice the room of what
+            it trains. The diffusion models alone can keep them.
 
     Raises:
         UserError: `betas` is not two numbers.
@@ -50,6 +60,9 @@ class Optimisation:
     ema_decay: ProperShare | None = None
     finetune_lr: Positive | None = None
     betas: Sequence[ProperShare] | None = None
+    finetune_schedule: Decay | None = None
+    finetune_warmup: ProperShare | None = None
+    finetune_state: State = "reset"
 
     def __post_init__(self) -> None:
         if self.betas is not None and len(self.betas) != 2:
@@ -85,6 +98,21 @@ class Optimisation:
                 f"model.optimisation.ema_decay is {self.ema_decay}; give model.optimisation.ema_decay=null"
             )
 
+    def refuse_kept(self, family: str) -> None:
+        """Refuse to keep the moments of the optimiser.
+
+        Args:
+            family: The family's name in the configuration.
+
+        Raises:
+            UserError: `finetune_state` is kept.
+        """
+        if self.finetune_state == "kept":
+            raise UserError(
+                f"model={family} begins every fit without moments of its optimiser, and "
+                "model.optimisation.finetune_state is kept; give model.optimisation.finetune_state=reset"
+            )
+
     def rate(self, budget: Budget) -> float:
         """Return the learning rate of a fit after the warm-up: `finetune_lr` in a warm fit, if it is given, else `lr`.
 
@@ -92,6 +120,23 @@ class Optimisation:
             budget: The budget of the fit, which says whether it is warm.
         """
         return self.finetune_lr if budget.warm and self.finetune_lr is not None else self.lr
+
+    def schedule(self, budget: Budget) -> Decay:
+        """Return how the learning rate of a fit goes on: by `finetune_schedule` in a warm fit, if it is given.
+
+        Args:
+            budget: The budget of the fit, which says whether it is warm.
+        """
+        return self.finetune_schedule if budget.warm and self.finetune_schedule is not None else self.lr_schedule
+
+    def rising(self, budget: Budget) -> int:
+        """Return the steps over which the learning rate rises, by `finetune_warmup` in a warm fit, if it is given.
+
+        Args:
+            budget: The budget of the fit: its number of steps, and whether it is warm.
+        """
+        given = self.finetune_warmup if budget.warm else None
+        return round((self.warmup if given is None else given) * budget.steps)
 
     def betas_or(self, usual: tuple[float, float]) -> tuple[float, float]:
         """Return the decay rates of Adam's two moving averages: `betas`, or those of the family where it is None.
@@ -134,7 +179,7 @@ class Optimisation:
         Returns:
             The dictionary that `configure_optimizers` returns.
         """
-        if self.lr_schedule == "constant" and round(self.warmup * budget.steps) == 0:
+        if self.schedule(budget) == "constant" and self.rising(budget) == 0:
             return {"optimizer": optimiser}
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.course(budget))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -145,16 +190,16 @@ class Optimisation:
         Args:
             budget: The budget of the fit: its number of steps, and the rows of a step and of an epoch.
         """
-        warmup = round(self.warmup * budget.steps)
-        if self.lr_schedule == "cosine_epochs":
+        warmup, schedule = self.rising(budget), self.schedule(budget)
+        if schedule == "cosine_epochs":
             return lambda step: self._by_epoch(step, warmup, budget)
         # Because importing diffusers takes a second, import it only where it is used
         from diffusers.optimization import get_scheduler
 
-        name = "constant_with_warmup" if self.lr_schedule == "constant" else self.lr_schedule
+        name = "constant_with_warmup" if schedule == "constant" else schedule
         nothing = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 1.0)
-        schedule: Any = get_scheduler(name, nothing, num_warmup_steps=warmup, num_training_steps=budget.steps)
-        course: Callable[[int], float] = schedule.lr_lambdas[0]
+        made: Any = get_scheduler(name, nothing, num_warmup_steps=warmup, num_training_steps=budget.steps)
+        course: Callable[[int], float] = made.lr_lambdas[0]
         return course
 
     def _by_epoch(self, step: int, warmup: int, budget: Budget) -> float:

@@ -94,6 +94,8 @@ def obstacle(request: FitRequest | SampleRequest) -> str | None:
         return f"{family} has buffers or parameters that are used twice"
     if isinstance(request, FitRequest) and request.budget.precision != "32-true":
         return f"trainer.precision={request.budget.precision} cannot be packed; 32-true can"
+    if isinstance(request, FitRequest) and model.optimisation.finetune_state == "kept":
+        return "model.optimisation.finetune_state=kept cannot be packed; reset can"
     if isinstance(request, FitRequest) and request.budget.accumulate > 1:
         return f"trainer.accumulate={request.budget.accumulate} cannot be packed; 1 can"
     if isinstance(request, FitRequest) and request.budget.devices > 1:
@@ -113,7 +115,7 @@ def likeness(request: FitRequest | SampleRequest) -> str:
     fields: Mapping[str, Any]
     if isinstance(request, FitRequest):
         # A schedule by epochs alone depends on the number of rows
-        rows = request.budget.rows if model.optimisation.lr_schedule == "cosine_epochs" else 0
+        rows = request.budget.rows if model.optimisation.schedule(request.budget) == "cosine_epochs" else 0
         fields = {"budget": asdict(replace(request.budget, rows=rows)), "row": list(request.data.data.shape[1:])}
     else:
         fields = {

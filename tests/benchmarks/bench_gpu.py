@@ -36,7 +36,7 @@ from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Conditions, Samples
 from tests.benchmarks.bench_ahead import ahead_by, data
-from tests.benchmarks.bench_phases import seconds
+from tests.benchmarks.bench_phases import peak, seconds
 
 SEEDS, PROFILED = Seeds(0, 0, "bench", "fit"), 20
 
@@ -160,13 +160,10 @@ class Bench:
     def report(self, name: str, found: tuple[float, float], against: float) -> None:
         """Print one line, and begin to count the peak of memory anew."""
         seconds, busy = found
-        peak = torch.cuda.max_memory_allocated() / 2**20 if self.device == "cuda" else float("nan")
         print(
             f"  {name:24}{1e3 * seconds:9.1f} ms a step  ratio {against / seconds:5.2f}  busy {busy:4.0%}"
-            f"  {peak:7.0f} MiB"
+            f"  {peak(self.device):7.0f} MiB"
         )
-        if self.device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
 
 
 def pixels(bench: Bench, size: Size) -> None:

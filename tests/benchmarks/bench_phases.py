@@ -73,11 +73,22 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def compare(name: str, ours: Callable[[], object], bare: Callable[[], object]) -> None:
+def compare(name: str, ours: Callable[[], object], bare: Callable[[], object]) -> tuple[float, float]:
+    """Print the ratio of the medians of the seconds of both, which take turns, and return the medians."""
     ours(), bare()
     pairs = [(seconds(ours), seconds(bare)) for _ in range(TURNS)]
-    ratio = statistics.median(a for a, _ in pairs) / statistics.median(b for _, b in pairs)
-    print(f"{name:8} ours / bare loop: {ratio:.3f}  (bare {statistics.median(b for _, b in pairs):.2f} s)", flush=True)
+    own, other = statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
+    print(f"{name:8} ours / bare loop: {own / other:.3f}  (bare {other:.2f} s)", flush=True)
+    return own, other
+
+
+def peak(device: str) -> float:
+    """Return the most MiB of the GPU that tensors took since the last call, and count anew; NaN on a CPU."""
+    if device == "cpu":
+        return float("nan")
+    most = torch.cuda.max_memory_allocated() / 2**20
+    torch.cuda.reset_peak_memory_stats()
+    return most
 
 
 def main() -> None:

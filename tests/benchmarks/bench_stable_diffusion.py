@@ -4,6 +4,9 @@
 clipping, moving average, scheduler and guidance; the two take turns. The example encodes pictures and prompts at each
 step, ours once in a fit. The tiny pipeline is computed in float32. That of Stable Diffusion 1.5 has random weights and
 pictures of 512x512 pixels, and is computed in bfloat16; it has not been run.
+
+Images a second are those that a fit trains on, and those that are sampled. The peak of memory is that of a GPU on which
+one side alone computes. The hours of a chain of `+experiment=nepotistic_faces` follow from our images a second.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import torch
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, StableDiffusionPipeline
 from diffusers.training_utils import EMAModel
 
+from collapse_lab.config.composing import compose
 from collapse_lab.images import as_float
 from collapse_lab.models.latent import Precision
 from collapse_lab.models.stable_diffusion import StableDiffusion
@@ -27,7 +31,7 @@ from collapse_lab.nn.samplers import Sampler
 from collapse_lab.seeds import Seeds
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec
-from tests.benchmarks.bench_phases import compare
+from tests.benchmarks.bench_phases import compare, peak
 from tests.models.tiny_pipelines import write_pipeline
 from tests.models.usual_pipelines import write_15
 
@@ -110,16 +114,74 @@ def pipeline_sample(pipe: StableDiffusionPipeline, texts: list[str], size: Size,
         )
 
 
+@dataclass(frozen=True)
+class Both:
+    """Measure ours and diffusers'.
+
+    Attributes:
+        ours: our model.
+        pipe: the pipeline of diffusers.
+        device: cpu or cuda.
+    """
+
+    ours: StableDiffusion
+    pipe: StableDiffusionPipeline
+    device: str
+
+    def measure(self, name: str, images: int, own: Callable[[], object], other: Callable[[], object]) -> float:
+        """Print the images a second and the peak of memory of both, and return our images a second."""
+        seconds = compare(name, own, other)
+        peaks = self.alone(own), self.alone(other)
+        for who, taken, most in zip(("ours", "diffusers"), seconds, peaks, strict=True):
+            print(f"  {name:8}{who:12}{images / taken:10.2f} images a second  peak {most:7.0f} MiB", flush=True)
+        return images / seconds[0]
+
+    def alone(self, call: Callable[[], object]) -> float:
+        """Return the peak of memory of a call, before which both sides leave the GPU; NaN on a CPU."""
+        if self.device == "cuda":
+            self.ours.to("cpu")
+            self.ours.encoders.release()
+            self.pipe.to("cpu")
+            torch.cuda.empty_cache()
+            peak(self.device)
+            call()
+        return peak(self.device)
+
+
+def work(size: Size) -> tuple[Samples, Conditions]:
+    """Return pictures of noise to train on, and the conditions to sample for."""
+    labels = np.arange(IMAGES) % len(TEXTS)
+    pictures = torch.randint(0, 256, (IMAGES, 3, size.side, size.side), dtype=torch.uint8)
+    data = Samples(pictures, labels, Captions.of([TEXTS[label] for label in labels]))
+    return data, Conditions(labels[: size.sampled], data.captions.take(np.arange(size.sampled)))
+
+
+def hours(trained: float, sampled: float, times: int) -> None:
+    """Print how long a chain of the preset takes, measurements left out.
+
+    Args:
+        trained: the images a second of a fit.
+        sampled: the images a second of sampling.
+        times: the steps of the sampler that they were sampled with.
+    """
+    cfg = compose("+experiment=nepotistic_faces", "model.pretrained=none", "dataset.root=none").cfg
+    rows = cfg.generations * cfg.trainer.finetune_steps * cfg.trainer.batch_size
+    images = (cfg.generations + 1) * cfg.n_samples * len(cfg.prompts.sets)
+    longer = cfg.model.sampler.steps / times
+    estimate = (rows / trained + images * longer / sampled) / 3600
+    print(
+        f"  a chain of {cfg.generations} iterations trains on {rows:,} images and samples {images:,}: {estimate:.1f} "
+        "hours at this size of the pictures"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", default="tiny", choices=SIZES)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     args = parser.parse_args()
     size, device = SIZES[args.size], args.device
-    labels = np.arange(IMAGES) % len(TEXTS)
-    pictures = torch.randint(0, 256, (IMAGES, 3, size.side, size.side), dtype=torch.uint8)
-    data = Samples(pictures, labels, Captions.of([TEXTS[label] for label in labels]))
-    conditions = Conditions(labels[: size.sampled], data.captions.take(np.arange(size.sampled)))
+    data, conditions = work(size)
     precision: Precision = "bf16-mixed" if size.rounded else "32-true"
     with tempfile.TemporaryDirectory() as folder:
         size.write(Path(folder))
@@ -133,15 +195,22 @@ def main() -> None:
         pipe = StableDiffusionPipeline.from_pretrained(folder)
         pipe.set_progress_bar_config(disable=True)
         seeds, budget = Seeds(0, 0, "bench", "fit"), Budget(size.steps, size.batch, device=device, precision=precision)
-        compare("fit", lambda: ours.fit(data, budget, seeds, Silent()), lambda: example_fit(pipe, data, size, device))
-        pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
         texts = conditions.captions.texts()
-        ours.to(device)
-        compare(
+        both = Both(ours, pipe, device)
+        trained = both.measure(
+            "fit",
+            size.steps * size.batch,
+            lambda: ours.fit(data, budget, seeds, Silent()),
+            lambda: example_fit(pipe, data, size, device),
+        )
+        pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
+        sampled = both.measure(
             "sample",
-            lambda: ours.sample(conditions, seeds, Silent()),
+            size.sampled,
+            lambda: ours.to(device).sample(conditions, seeds, Silent()),
             lambda: pipeline_sample(pipe, texts, size, device),
         )
+        hours(trained, sampled, size.times)
 
 
 if __name__ == "__main__":

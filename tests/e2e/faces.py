@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.models.tiny_pipelines import write_pipeline
+from tests.models.tiny_pipelines import Kind, write_pipeline
 
 GROUPS = ("old man", "young woman")
 
@@ -28,7 +28,7 @@ def write_faces(folder: Path, each: int) -> Path:
     return folder
 
 
-def needed(folder: Path, each: int = 20) -> list[str]:
+def needed(folder: Path, each: int = 20, kind: Kind = "2.x") -> list[str]:
     """Write what the preset needs into a folder, and return the overrides that name it."""
-    faces, pipeline = write_faces(folder / "faces", each), write_pipeline(folder / "sd", "2.x")
+    faces, pipeline = write_faces(folder / "faces", each), write_pipeline(folder / "sd", kind)
     return [f"dataset.root={faces}", f"model.pretrained={pipeline}", "dataset.image_size=8"]

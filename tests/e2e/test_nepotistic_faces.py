@@ -38,10 +38,11 @@ def test_each_iteration_trains_on_as_many_own_images_of_each_group(folder: Path)
         assert line["features"]["pixels"]["seen"]["groups"] == list(GROUPS)
 
 
-def test_unseen_prompts_are_compared_with_generation_0(folder: Path) -> None:
+@pytest.mark.parametrize("subset", ["held_out", "unseen"])
+def test_prompts_without_a_real_picture_are_compared_with_generation_0(folder: Path, subset: str) -> None:
     first, *later = ledger(only_run(folder, "nepotistic_faces"))
-    assert "unseen/pixels/fid" not in first["metrics"]
-    assert all(line["metrics"]["unseen/pixels/fid"] > 0 for line in later)
+    assert f"{subset}/pixels/fid" not in first["metrics"]
+    assert all(line["metrics"][f"{subset}/pixels/fid"] > 0 for line in later)
 
 
 def test_exported_seed_images_name_the_real_row_that_they_were_drawn_from(folder: Path, tmp_path: Path) -> None:

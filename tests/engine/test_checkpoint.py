@@ -83,12 +83,27 @@ def latent_diffusion(share: float) -> Any:
     return latents.ld(pixels=Pixels(mirrored=True), autoencoder=replace(latents.SMALL, share=share))
 
 
+@cache
+def moments() -> Weights:
+    """Return the weights and the moments of a fit."""
+    model = small("ddpm", finetune_state="kept")
+    model.fit(images(), Budget(STEPS, BATCH, rows=20), place(), Silent())
+    return model.weights()
+
+
+def goes_on_with(weights: Weights) -> Any:
+    model = small("ddpm", finetune_state="kept")
+    model.load(weights)
+    return model
+
+
 def words() -> Samples:
     return texts.counting(20)
 
 
 CASES = {
     "ddpm": Case(lambda: small("ddpm"), images, {}),
+    "ddpm, moments kept": Case(lambda: goes_on_with(moments()), images, {"warm": True}),
     "ddim": Case(lambda: small("ddim"), images, {}),
     "text2image": Case(text2image, images, {}),
     "text2image in parts": Case(text2image, images, {"accumulate": 2}),

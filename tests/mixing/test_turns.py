@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,6 +38,11 @@ def pool_of(real: list[int], synthetic: list[int], sources: int = 1) -> Provenan
         prompts=prompts,
         owner=np.zeros(len(prompts), np.int64),
     )
+
+
+def unlabelled(pool: Provenance) -> Provenance:
+    """Return a pool whose rows have captions alone."""
+    return replace(pool, labels=np.full(len(pool), -1))
 
 
 def drawn(pool: Provenance, ratio: float, n: int, seed: int = 0, generation: int = 1, sources: int = 1) -> Provenance:
@@ -127,6 +133,26 @@ def test_a_stratified_draw_without_prompts_is_refused() -> None:
     pool = pool_of([-1] * 8, [-1] * 8)
     with pytest.raises(UserError, match=r"the same prompt and no label; give mixing\.stratify=false"):
         drawn(pool, 0.5, 4)
+
+
+@pytest.mark.parametrize("synthetic", [[0, 1, 2, 3], [0, 0, 1, 1, 2, 2, 3, 3]])
+def test_a_stratified_draw_where_each_real_row_would_be_a_group_by_itself_is_refused(synthetic: list[int]) -> None:
+    message = r"each of the 4 real rows has a caption of its own and no label.*dataset\.label_column=group"
+    with pytest.raises(UserError, match=message):
+        drawn(unlabelled(pool_of([0, 1, 2, 3], synthetic)), 0.5, 4)
+
+
+@pytest.mark.parametrize(
+    ("pool", "why"),
+    [
+        (pool_of([0, 1, 2, 3], [0, 1, 2, 3]), "the rows have labels"),
+        (unlabelled(pool_of([0, 0, 1, 1], [0, 1])), "a caption is that of two real rows"),
+        (unlabelled(pool_of([0, 1, 2, 3], [4, 5, 4, 5])), "the synthetic rows have prompts of their own"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_other_stratified_draws_are_not_refused(pool: Provenance, why: str) -> None:
+    drawn(pool, 0.5, 4)
 
 
 @pytest.mark.parametrize("experiment", ["nepotistic", "nepotistic_healing"])

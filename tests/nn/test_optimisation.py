@@ -113,3 +113,26 @@ def test_betas_of_the_settings_win_over_those_of_the_family() -> None:
     assert own["optimizer"].param_groups[0]["betas"] == (0.5, 0.75)
     with pytest.raises(UserError, match="betas is two numbers"):
         replace(SETTINGS, betas=[0.5])
+
+
+def test_a_warm_fit_has_a_schedule_and_a_warm_up_of_its_own() -> None:
+    settings = replace(SETTINGS, lr_schedule="constant", warmup=0.0, finetune_schedule="linear", finetune_warmup=0.5)
+    rates = {}
+    for budget in (FRESH, WARM):
+        course = settings.course(budget)
+        rates[budget.warm] = [course(step) for step in (0, 5, 10, 15, 20)]
+    assert rates == {False: [1, 1, 1, 1, 1], True: [0, 0.5, 1, 0.5, 0]}
+    assert settings.adamw(nn.Linear(2, 2).parameters(), FRESH, fused=False).keys() == {"optimizer"}
+
+
+def test_a_warm_fit_without_a_schedule_of_its_own_takes_that_of_every_fit() -> None:
+    cold, warm = SETTINGS.course(FRESH), SETTINGS.course(WARM)
+    assert [cold(step) for step in range(21)] == [warm(step) for step in range(21)]
+    risen = replace(SETTINGS, finetune_warmup=0.0)
+    assert (risen.rising(FRESH), risen.rising(WARM)) == (2, 0)
+
+
+def test_a_family_that_keeps_no_moments_says_so() -> None:
+    SETTINGS.refuse_kept("vae")
+    with pytest.raises(UserError, match=r"model=vae begins .*; give model\.optimisation\.finetune_state=reset$"):
+        replace(SETTINGS, finetune_state="kept").refuse_kept("vae")

@@ -105,6 +105,7 @@ def test_a_request_that_cannot_be_packed_has_a_reason() -> None:
         (latent, "trains on latents"),
         (fit("ddim", 0, budget(precision="bf16-mixed")), "bf16-mixed"),
         (fit("ddim", 0, budget(accumulate=2)), "trainer.accumulate=2"),
+        (fit("ddim", 0, finetune_state="kept"), "finetune_state=kept"),
         (fit("ddim", 0, budget(devices=2)), "trainer.devices=2"),
         (sampling("ddpm", 0, sampler=Sampler(steps=2, options={"thresholding": True})), "thresholding"),
     ):

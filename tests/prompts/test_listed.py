@@ -23,6 +23,15 @@ EVERY = {"colour": ["red", "1"], "thing": ["car", "bus"]}
 LONG = {slot: [str(i) for i in range(101)] for slot in "abc"}
 FACES = ("young asian man", "young asian woman", "old asian man", "old asian woman")
 
+THIRTY = Template(
+    ["a photo of a {age} {group} {person}"],
+    {
+        "age": ["young", "middle-aged", "old"],
+        "group": ["asian", "black", "hispanic", "indian", "white"],
+        "person": ["man", "woman"],
+    },
+).prompts
+
 
 def rows(texts: Sequence[str], labels: Sequence[int]) -> Samples[Rows]:
     return viewed(Samples(torch.zeros(len(texts), 1), np.array(labels, np.int64), Captions.of(texts)))
@@ -133,6 +142,16 @@ def test_the_template_of_the_paper_has_thirty_groups() -> None:
     assert len(seen) == 30
     assert {f"a photo of a {face}" for face in FACES} <= set(seen)
     assert not set(seen) & set(unseen)
+
+
+def test_held_out_prompts_of_faces_ask_for_the_groups_of_the_paper_in_words_of_their_own() -> None:
+    sets = resolved(compose("prompts=faces").cfg)["prompts"]["sets"]
+    held_out = Template(sets["held_out"]["templates"], sets["held_out"]["slots"])
+    groups = [text.removeprefix("a photo of a ") for text in THIRTY]
+    faces = rows(THIRTY, list(range(30)))
+    conditions = held_out.conditions(60, faces, Spec("image", (1,), tuple(groups)))
+    assert np.bincount(conditions.labels, minlength=30).tolist() == [2] * 30
+    assert not held_out.has_reference(RealData(faces, faces))
 
 
 RUN = ["device=cpu", "sinks=[]", "features=[pixels]", "metrics=[fid]", "n_train=20", "n_samples=20"]
