@@ -5,6 +5,7 @@
 #   multirun_scripts/interacting_lm.sh [local|slurm|basic]   an estimated 21 hours of CPU time, so a night on two cores
 # A member's generation 0 takes 3 to 5 minutes of one core, and each of its later generations about one.
 # The texts come in packages of 30 MB (a third model: 26 MB more), the sentence embeddings in one of 84 MB.
+# It has not been run on a GPU.
 (
   source "$(dirname "$0")/launch.sh"
   launch "${1:-local}" +experiment=interacting_lm mixing.beta=0.5,1,0 ratio=0,0.5,1 generations=8 seed=0,1,2 "${@:2}"
