@@ -13,16 +13,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from collapse_lab.engine import lightning
-from collapse_lab.engine.ahead import Drawing
 from collapse_lab.engine.checkpoint import global_streams
 from collapse_lab.engine.fitting import RandomRows
 from collapse_lab.errors import Diverged, UserError
+from collapse_lab.models.looking import Choosing
 from collapse_lab.nn.batches import Halving, given_or_usual
 from collapse_lab.nn.latents import normal
 from collapse_lab.nn.noising import Noising
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Denoiser, Sampler, Start
+from collapse_lab.nn.selection import Selection
 from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import (
@@ -59,7 +60,7 @@ class LabelledRows(Protocol):
     def __len__(self) -> int: ...
 
 
-class Diffusion(Drawing):
+class Diffusion(Choosing):
     """min E ||target - prediction(x_t, t, condition)||, x_t and the target from `noising` (arXiv:2006.11239, eq. 14).
 
     A fit keeps the exponential moving average of the weights. Samples are drawn from that average, and a later
@@ -75,6 +76,7 @@ class Diffusion(Drawing):
         optimisation: The settings of AdamW and of the moving average.
         pixels: How the network sees pixels and how samples are kept.
         loss: The norm above: `mse` or `mae`.
+        selection: Which weights a fit keeps.
 
     Attributes:
         frozen: The parts of the network that a warm fit leaves as they are; a family with such parts sets them.
@@ -104,13 +106,14 @@ class Diffusion(Drawing):
         optimisation: Optimisation,
         pixels: Pixels,
         loss: Loss = "mse",
+        selection: Selection = Selection(),
     ) -> None:
-        super().__init__()
+        super().__init__(selection)
         optimisation.require_average(family)
         self.spec, self.noising, self.sampling_batch, self.optimisation = spec, noising, sampling_batch, optimisation
-        self.sampler = sampler or Sampler()
+        self.sampler, self.pixels = sampler or Sampler(), pixels
         self.sampler.prepared(noising.config)
-        self.pixels = pixels
+        selection.sampler(self.sampler).prepared(noising.config)
         self.frozen: Sequence[torch.nn.Module] = ()
         self.norm = torch.nn.functional.mse_loss if loss == "mse" else torch.nn.functional.l1_loss
 
@@ -179,9 +182,8 @@ class Diffusion(Drawing):
 
     def begin(self, data: Samples[Rows], budget: Budget, seeds: Seeds) -> None:
         """Take the rows to fit, freeze what a warm fit leaves as it is, and open the fit's stream of random numbers."""
-        self._data, self._condition = data, self.condition(data)
+        self._data, self._condition, self._budget = data, self.condition(data), budget
         self._noise, self._mirror = seeds.child("noise").torch(), seeds.child("mirror").torch()
-        self._budget = budget
         for part in self.frozen:
             part.requires_grad_(not budget.warm)
 
@@ -202,8 +204,9 @@ class Diffusion(Drawing):
         self._average = self.optimisation.average(self.parameters())
         with seeds.child("dropout").scoped(budget.device):
             rows = RandomRows(len(data), budget, seeds, weights)
-            lightning.fit(self, rows, budget, progress, checkpoint=checkpoint)
+            lightning.fit(self, rows, budget, progress, self.watch(len(data), budget, seeds), checkpoint)
         self._average.copy_to(self.parameters())
+        self.choose()
         del self._average
         self.end()
 
@@ -276,9 +279,10 @@ class Diffusion(Drawing):
         return torch.cat(losses)
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
-        """Add the weights of this step to the average."""
-        if lightning.ended(self.trainer, batch_idx) is not None:
+        """Add the weights of this step to the average, and look at it where it is time."""
+        if (step := lightning.ended(self.trainer, batch_idx)) is not None:
             self._average.step(self.parameters())
+            self.consider(step)
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser of this module's parameters, in the form that Lightning takes."""

@@ -72,3 +72,13 @@ def test_the_mixture_on_flowers_trains_on_every_original_and_as_many_images_as_i
     assert cfg.n_samples >= cfg.mixing.lam * cfg.n_train
     assert [*cfg.features] == ["inception", "pixels"]
     assert (cfg.generations, cfg.dataset.image_size, cfg.model["_target_"].rpartition(".")[2]) == (3, 64, "DDIM")
+
+
+@pytest.mark.parametrize("birds", [[], ["dataset=cub200", "dataset.image_size=64"]], ids=["flowers", "birds"])
+def test_the_colour_study_keeps_the_weights_with_the_best_validation_kid_of_its_epochs(birds: list[str]) -> None:
+    cfg = compose("+experiment=feedback_colour", "+scale=paper", "dataset.root=/nowhere", *birds).cfg
+    selection = cfg.model.selection
+    assert selection.every * cfg.trainer.batch_size == cfg.n_train  # an epoch of the later versions
+    assert (selection.features, selection.images, selection.steps) == ("inception", None, 5)
+    assert "inception" in cfg.features
+    assert cfg.dataset.validation_fraction == 0.1
