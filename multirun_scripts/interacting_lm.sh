@@ -8,6 +8,7 @@
 #   collapse-lab -m +experiment=interacting_lm +scale=paper ratio=0,0.5,1 mixing.beta=0,0.5,1
 #   collapse-lab -m +experiment=interacting_lm_three +scale=paper ratio=0,0.5,1 mixing.beta=0,0.5,1
 # The texts come in packages of 30 MB (a third model: 26 MB more), the sentence embeddings in one of 84 MB.
+# It has not been run on a GPU.
 (
   source "$(dirname "$0")/launch.sh"
   launch "${1:-local}" +experiment=interacting_lm mixing.beta=0.5,1,0 ratio=0,0.5,1 generations=8 seed=0,1,2 "${@:2}"

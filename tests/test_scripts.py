@@ -1,4 +1,4 @@
-"""Every script of multirun_scripts/ starts sweeps whose cells compose, and says at its head what it costs."""
+"""Every script of multirun_scripts/ starts sweeps whose cells compose, and says its cost on two cores and on a GPU."""
 
 from __future__ import annotations
 
@@ -83,3 +83,4 @@ def test_further_overrides_and_the_launcher_are_passed_on(script: str, copy: Pat
 def test_the_head_says_what_the_script_costs(script: str) -> None:
     head = [line for line in (FOLDER / script).read_text().splitlines() if line.startswith("#")]
     assert "two cores" in " ".join(head)
+    assert "GPU" in " ".join(head)

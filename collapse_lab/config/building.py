@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -37,6 +37,9 @@ from collapse_lab.types import (
     Sink,
     Spec,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +219,18 @@ def _model(
         validates=validates,
         weighs=weighs,
         encoder=getattr(made, "frozen_encoder", None),
+        judged_in=(judged_in := getattr(made, "judged_in", None)),
+        distance=_distance(judged_in),
     )
+
+
+def _distance(judged_in: str | None) -> Callable[[Tensor, Tensor], float] | None:
+    """Return by which distance a fit judges its images, None where it judges none."""
+    if judged_in is None:
+        return None
+    from collapse_lab.metrics.kid import kernel_distance  # because it imports torch
+
+    return kernel_distance
 
 
 def _extractor(name: str, node: Mapping[str, Any], masked: Mapping[str, Any]) -> Component:

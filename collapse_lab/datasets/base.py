@@ -20,6 +20,8 @@ from collapse_lab.errors import UserError
 from collapse_lab.storage.mapped import MappedFile
 from collapse_lab.types import Captions, Count, RealData, Rows, Samples, Side, Spec, Whole
 
+TRAIN, REFERENCE, VALIDATION = 0, 1, 2  # the parts of a data set
+
 
 @dataclass(frozen=True)
 class LabelledImages:
@@ -42,7 +44,7 @@ class LabelledImages:
 
 @dataclass(kw_only=True, eq=False)
 class ImageDataset(ABC):
-    """Read images and split them once and for all into training rows and reference rows.
+    """Read images and split them once and for all into training rows, reference rows and, if wanted, validation rows.
 
     Args:
         image_size: side in pixels to which the central square of each picture is resized, 1 or more. None keeps the
@@ -58,9 +60,11 @@ class ImageDataset(ABC):
             limit are a subset of the rows of a larger one. None keeps all.
         split_seed: seed of the split and of the limit. It is not the seed of a run, because all runs have to compare
             with the same rows.
+        validation_fraction: share of the training rows of every label, in (0, 1), that is kept for a fit to choose its
+            weights on (`model.selection`). No model is trained on them, and no metric reads them. None keeps none.
 
     Raises:
-        UserError: when reference_fraction, only or templates have a wrong value.
+        UserError: when reference_fraction, validation_fraction, only or templates have a wrong value.
     """
 
     image_size: Side | None = None
@@ -69,17 +73,20 @@ class ImageDataset(ABC):
     templates: Sequence[str] = ()
     limit: Count | None = None
     split_seed: Whole = 0
+    validation_fraction: float | None = None
 
     version: ClassVar[int] = 1
     # These arguments say where the files lie, not what the files contain, so `key` leaves them out
     location_arguments: ClassVar[frozenset[str]] = frozenset({"root", "cache"})
 
     def __post_init__(self) -> None:
-        if self.reference_fraction is not None and not 0 < self.reference_fraction < 1:
-            raise UserError(
-                f"reference_fraction must lie strictly between 0 and 1, got {self.reference_fraction}: "
-                "0.3 keeps three rows in ten for reference"
-            )
+        for part in ("reference", "validation"):
+            fraction = getattr(self, f"{part}_fraction")
+            if fraction is not None and not 0 < fraction < 1:
+                raise UserError(
+                    f"{part}_fraction must lie strictly between 0 and 1, got {fraction}: "
+                    f"0.3 keeps three rows in ten for {part}"
+                )
         check_only(self.only)
         check_templates(self.templates)
 
@@ -128,9 +135,10 @@ class ImageDataset(ABC):
     def key(self) -> str:
         """Return 16 hex digits that change whenever a row, a label, a caption or the split changes."""
         arguments = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.location_arguments}
-        if self.only is None:
-            # Stores have keys that are older than the argument `only`, so a whole data set keeps its old key
-            del arguments["only"]
+        for name in ("only", "validation_fraction"):
+            # Stores have keys that are older than these arguments, so a data set without them keeps its old key
+            if arguments[name] is None:
+                del arguments[name]
         identity = [type(self).__name__, self.version, arguments, self.contents()]
         text = json.dumps(identity, sort_keys=True, default=list)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -157,7 +165,7 @@ class ImageDataset(ABC):
         return (c, h, w) if self.image_size is None else (c, self.image_size, self.image_size)
 
     def load(self) -> RealData:
-        """Return the training rows and the reference rows as tensors; this object reads them once."""
+        """Return the rows of every part as tensors; this object reads them once."""
         return self._loaded
 
     def open(self) -> RealData[Rows]:
@@ -174,15 +182,19 @@ class ImageDataset(ABC):
 
         from collapse_lab.engine.view import View
 
-        rows, kept, reference = self._chosen(self._captioned(self.read()))
+        rows, kept, part = self._chosen(self._captioned(self.read()))
         if self._fits(rows.images):
             view = View.of(torch.from_numpy(np.ascontiguousarray(rows.images)), rows.file)
             view = view if kept is None else view.index_select(0, torch.from_numpy(kept))
         else:
             view = View.of(torch.from_numpy(self._resized(rows.images if kept is None else rows.images[kept])))
         samples: Samples[Rows] = Samples(view, rows.labels, rows.captions or Captions())
-        train = self._limited(np.flatnonzero(~reference))
-        return RealData(samples.take(train), samples.take(np.flatnonzero(reference)))
+        train, reference, validation = (np.flatnonzero(part == number) for number in (TRAIN, REFERENCE, VALIDATION))
+        return RealData(
+            samples.take(self._limited(train)),
+            samples.take(reference),
+            samples.take(validation) if self.validation_fraction is not None else None,
+        )
 
     def _captioned(self, rows: LabelledImages) -> LabelledImages:
         """Return the rows with their captions.
@@ -203,24 +215,20 @@ class ImageDataset(ABC):
         """Return all images with the labels and captions of the classes that are kept.
 
         Returns:
-            The images, labels and captions; the numbers of the images that are kept, None for all; and a mask of those
-            rows that are for reference.
+            The images, labels and captions; the numbers of the images that are kept, None for all; and the part that
+            each row belongs to.
         """
-        labels, reference = rows.labels.astype(np.int64), self._reference(rows)
+        labels, part = rows.labels.astype(np.int64), self._parts(rows)
         if self.only is None:
-            return replace(rows, labels=labels), None, reference
+            return replace(rows, labels=labels), None, part
         kept = np.flatnonzero(self.keeps(labels))
-        labels, reference = renumbered(labels[kept], self.kept), reference[kept]
-        if reference.all() or not reference.any():
-            raise UserError(
-                f"only={list(self.only)} leaves {int((~reference).sum())} rows to train on and "
-                f"{int(reference.sum())} for reference, and both must have some: keep more classes"
-            )
+        labels, part = renumbered(labels[kept], self.kept), part[kept]
+        self._check_parts(part)
         captions = rows.captions.take(kept) if rows.captions else Captions()
         if captions.table:
             # The table still has the captions of the removed classes, so make a new one
             captions = Captions.of(captions.texts())
-        return replace(rows, labels=labels, captions=captions), kept, reference
+        return replace(rows, labels=labels, captions=captions), kept, part
 
     def _fits(self, images: np.ndarray) -> bool:
         return self.image_size is None or images.shape[2:] == (self.image_size, self.image_size)
@@ -231,6 +239,29 @@ class ImageDataset(ABC):
         size, channels = self.image_size, images.shape[1]
         pictures = (x[0] if channels == 1 else x.transpose(1, 2, 0) for x in images)
         return np.stack([pixels(Image.fromarray(x), size, channels) for x in pictures])
+
+    def _check_parts(self, part: np.ndarray) -> None:
+        """Refuse classes that leave a part without rows."""
+        train, reference, validation = (int((part == number).sum()) for number in (TRAIN, REFERENCE, VALIDATION))
+        if not train or not reference:
+            raise UserError(
+                f"only={list(self.only or ())} leaves {train} rows to train on and {reference} for reference, and both "
+                "must have some: keep more classes"
+            )
+        if self.validation_fraction is not None and not validation:
+            raise UserError(
+                f"only={list(self.only or ())} leaves no row of validation_fraction={self.validation_fraction}: keep "
+                "more classes, or raise the fraction"
+            )
+
+    def _parts(self, rows: LabelledImages) -> np.ndarray:
+        """Return the part that each row of the whole data set belongs to, (n,)."""
+        part = np.where(self._reference(rows), REFERENCE, TRAIN)
+        if self.validation_fraction is not None:
+            train = np.flatnonzero(part == TRAIN)
+            held = stratified(rows.labels[train], self.validation_fraction, self.split_seed, "validation")
+            part[train[held]] = VALIDATION
+        return part
 
     def _reference(self, rows: LabelledImages) -> np.ndarray:
         if self.reference_fraction is not None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 import numpy as np
 
 from collapse_lab.errors import UserError
 
+Part = Literal["reference", "validation"]
+STREAMS: Mapping[Part, int] = {"reference": 0, "validation": 2}  # 1 is that of a data set's limit
 
-def stratified(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Choose round(fraction * n) reference rows at random, in proportion to the sizes of the labels.
+
+def stratified(labels: np.ndarray, fraction: float, seed: int, part: Part = "reference") -> np.ndarray:
+    """Choose round(fraction * n) rows at random to keep apart, in proportion to the sizes of the labels.
 
     Each label gives its share of rows, rounded down. The rows that are still missing come from the labels with the
     largest remainders, so the count of every label differs from its exact share by less than one row. Rows without a
@@ -16,21 +22,22 @@ def stratified(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
 
     Args:
         labels: (n,) int64.
-        fraction: share of the reference rows, in (0, 1).
+        fraction: share of the rows that are kept apart, in (0, 1).
         seed: seed of the choice.
+        part: what they are kept for; each part has a random stream of its own.
 
     Returns:
-        Mask (n,) bool of the reference rows.
+        Mask (n,) bool of the rows that are kept apart.
 
     Raises:
-        UserError: when there would be no training row or no reference row.
+        UserError: when there would be no training row, or no row that is kept apart.
     """
     values, counts = np.unique(labels, return_counts=True)
     total = round(fraction * len(labels))
     if not 0 < total < len(labels):
         raise UserError(
-            f"reference_fraction={fraction} of {len(labels)} rows leaves {len(labels) - total} to train on "
-            f"and {total} for reference, and both must have some: change the fraction or add rows"
+            f"{part}_fraction={fraction} of {len(labels)} rows leaves {len(labels) - total} to train on "
+            f"and {total} for {part}, and both must have some: change the fraction or add rows"
         )
     shares = fraction * counts
     take = np.floor(shares + 1e-9).astype(np.int64)
@@ -38,7 +45,7 @@ def stratified(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     missing = total - int(take.sum())
     take[order[:missing]] += 1
 
-    rng = np.random.default_rng([seed, 0])
+    rng = np.random.default_rng([seed, STREAMS[part]])
     mask = np.zeros(len(labels), bool)
     for value, share in zip(values, take, strict=True):
         mask[rng.permutation(np.flatnonzero(labels == value))[:share]] = True

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from collapse_lab.engine.groups import Groups, is_grouped
+from collapse_lab.engine.judging import check_judges
 from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.measuring import is_between
 from collapse_lab.engine.view import gathers
@@ -37,6 +38,7 @@ def check_run(lab: Lab, models: Mapping[str, GenerativeModel]) -> None:
     check_sizes(lab, mapped=all(map(_maps, models.values())))
     if any(model.validates for model in lab.models):
         _ = lab.validation  # because it refuses a data set without validation rows
+    check_judges(lab)
     refuse(lab.curation, "curation", lab.dataset.spec)
     for subset in lab.prompts.sets:
         masks = dict(zip(("train", "reference"), lab.members_of(subset), strict=True))

@@ -72,6 +72,8 @@ class FitKey(StageKey):
         row_weights: a digest of the weights of the rows, empty where all of them count the same.
         accumulate: parts that the rows of a step are computed in; a family may draw its random numbers part by part.
         devices: processes that the rows of a part are divided over; their dropout differs from that of one process.
+        judge: a digest of what the fit judges the images by that it samples, to choose its weights; empty where it
+            samples none.
     """
 
     kind: ClassVar[str] = "fit"
@@ -89,6 +91,7 @@ class FitKey(StageKey):
     row_weights: str = ""
     accumulate: int = 1
     devices: int = 1
+    judge: str = ""
 
 
 @dataclass(frozen=True)

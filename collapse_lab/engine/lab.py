@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,6 +37,9 @@ from collapse_lab.types import (
     Spec,
 )
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 @dataclass(frozen=True)
 class Component:
@@ -65,6 +68,8 @@ class ModelComponent:
         schedules: argument -> a value per generation; the last one holds on.
         least_rows: the smallest training set that the family is fitted to.
         validates: whether a fit chooses its weights on validation rows.
+        judged_in: the feature space in which a fit judges images that it samples; None where it samples none.
+        distance: how far generated features (n, d) are from real ones (m, d), for such a fit.
         weighs: whether rows can be given weights.
         fresh_identity: the identity of the model of generation 0 without the arguments that act in a warm fit alone;
             None where there are no such arguments.
@@ -81,6 +86,8 @@ class ModelComponent:
     weighs: bool = False
     fresh_identity: Identity | None = None
     encoder: Encoder | None = None
+    judged_in: str | None = None
+    distance: Callable[[Tensor, Tensor], float] | None = None
 
     def build(self, spec: Spec, generation: int) -> GenerativeModel:
         """Return the model of one generation, before it is fitted or loaded."""
@@ -175,8 +182,9 @@ class Lab:
         rows = self.real.validation
         if rows is None:
             raise UserError(
-                "model.selection=best chooses weights on validation rows, and the data set has none; give "
-                "dataset.validation_fraction=0.1, or model.selection=last"
+                "model.selection chooses weights on validation rows, and the data set has none; give "
+                "dataset.validation_fraction=0.1, or model.selection=last (of a diffusion model "
+                "model.selection.every=null)"
             )
         return rows.gathered()
 

@@ -252,6 +252,7 @@ class Planner:
             row_weights="" if weights is None else digest_of_array(weights),
             accumulate=budget.accumulate,
             devices=budget.devices,
+            judge=self._work.judges.digest(model, generation),
         )
         encoded = self._work.encodings.training_set(model, generation, self._pool, ids, self._sources)
 
@@ -261,7 +262,7 @@ class Planner:
 
         produce = self._work.fitting(model, budget, seeds, view, warm, weights)
         parents = [self._sources[source] for source in self._pool.keys(ids) if source in self._sources]
-        parents = [warm, *parents] if warm else parents
+        parents = [*([warm] if warm else []), *parents, *self._work.judges.parents(model)]
         derived = () if encoded is None else encoded.stages
         return Stage(lab.store, key, produce, parents, lab.store.commits(generation), keyed=True, derived=derived)
 

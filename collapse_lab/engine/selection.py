@@ -48,8 +48,12 @@ class Best(Watch):
     Args:
         progress: told of every step.
         times: when to look.
-        loss: returns the loss on the validation rows. It draws no random numbers, so that the fit stays the same.
+        loss: returns the loss on the validation rows. It leaves every random stream as it was, so that the fit stays
+            the same.
         weights: returns the present weights.
+
+    Attributes:
+        looks: the step and the validation loss of each look so far.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Best(Watch):
         self._times, self._loss, self._weights = times, loss, weights
         self._smallest = math.inf
         self._kept: dict[str, Tensor] | None = None
+        self.looks: list[tuple[int, float]] = []
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
@@ -66,20 +71,28 @@ class Best(Watch):
         """Count the step, check its loss, and look at the validation rows where it is time."""
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         step = ended(trainer, batch_idx)
-        if step is None or not self._times.due(step):
+        if step is not None:
+            self.consider(step)
+
+    def consider(self, step: int) -> None:
+        """Look at the validation rows after a step, where it is time."""
+        if not self._times.due(step):
             return
         loss = self._loss()
+        self.looks.append((step, loss))
         if loss < self._smallest:
             self._smallest = loss
             self._kept = {name: value.clone() for name, value in self._weights().items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best weights so far and their loss, as a checkpoint of the fit holds them."""
-        return {"smallest": self._smallest, "kept": self._kept}
+        """Return the best weights so far, their loss and all looks, as a checkpoint of the fit holds them."""
+        return {"smallest": self._smallest, "kept": self._kept, "looks": self.looks}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what `state_dict` returned."""
         self._smallest, self._kept = state_dict["smallest"], state_dict["kept"]
+        looks = state_dict.get("looks", [])  # there are none in checkpoints of earlier releases
+        self.looks = [(int(step), float(loss)) for step, loss in looks]
 
     @property
     def kept(self) -> Weights:
@@ -91,3 +104,17 @@ class Best(Watch):
         if self._kept is None:
             raise Diverged("no loss on the validation rows was a finite number")
         return self._kept
+
+
+class BestAverage(Best):
+    """Keep the best moving average of the weights.
+
+    The module calls `consider` itself, after it has added the weights of a step to the average: Lightning calls its
+    callbacks before.
+    """
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        """Count the step, and check its loss."""
+        Watch.on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from collapse_lab.engine.encodings import Encodings, Looked
 from collapse_lab.engine.extractors import Extractors
+from collapse_lab.engine.judging import Judges
 from collapse_lab.engine.keys import CuratedKey, FitKey, digest
 from collapse_lab.engine.lab import Lab, ModelComponent
 from collapse_lab.engine.oversampling import joined
@@ -35,11 +38,12 @@ class Work:
 
     Attributes:
         encodings: what encoders make of rows and prompts, for the families that have one.
+        judges: what judges the images of fits, for the families that choose their weights by them.
     """
 
     def __init__(self, lab: Lab, extractors: Extractors, progress: Progress) -> None:
         self._lab, self._extractors, self._progress = lab, extractors, progress
-        self.encodings = Encodings(lab, progress)
+        self.encodings, self.judges = Encodings(lab, progress), Judges(lab, extractors)
         self._last: tuple[str, GenerativeModel] | None = None
 
     def fitting(
@@ -70,6 +74,8 @@ class Work:
                 model.load(warm.value().tensors)
             if component.validates:
                 model.validate_on(self._lab.validation)  # type: ignore[attr-defined]
+            if component.judged_in is not None:
+                model.judge_by(self.judges.judge(component, budget.arithmetic))  # type: ignore[attr-defined]
             rows = given(model, view())
             if budget.devices > 1 and component.encoder is not None:
                 # Because the processes of the fit have no store, look up the states of its prompts here
@@ -88,7 +94,7 @@ class Work:
                 return Payload(divergence=str(diverged))
             finally:
                 self._progress.stop()
-            return Payload(model.weights())
+            return Payload(model.weights(), _looks_of(model))
 
         return produce
 
@@ -173,3 +179,12 @@ class Work:
             component.encoder.close()  # because a fit or a sampling follows, which needs the room
             model.take_states(self.encodings.states(component, seeds.generation))  # type: ignore[attr-defined]
         return model
+
+
+def _looks_of(model: GenerativeModel) -> dict[str, Any]:
+    """Return for a payload's meta the step and the validation loss of each look of a fit; nothing where there is none.
+
+    A loss that is not finite is None, because JSON has no such number.
+    """
+    looks = [[step, loss if math.isfinite(loss) else None] for step, loss in getattr(model, "looks", [])]
+    return {"validation": looks} if looks else {}

@@ -170,6 +170,7 @@ class CausalLM(Drawing):
         watch = (lambda _: best) if self.validates else lightning.Watch
         with seeds.child("dropout").scoped(budget.device):
             lightning.fit(self, RandomRows(len(data), budget, seeds, weights), budget, progress, watch, checkpoint)
+        self.looks = best.looks
         if self.validates and budget.steps:
             self.load(best.kept)
         del self._rows  # because the model outlives the fit and would keep the rows

@@ -15,6 +15,7 @@ from collapse_lab.nn.noising import Objective, cosine_betas, noising
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Sampler
+from collapse_lab.nn.selection import Selection
 from collapse_lab.nn.unet import check_unet, unet
 from collapse_lab.types import AUTO, Batch, Count, Exported, Layers, Spec, Times, Width
 
@@ -43,6 +44,7 @@ class DDIM(Diffusion):
         sampling_batch: How many images are sampled at a time; `auto` is 64 on a CPU, and as many as the memory
             holds on a GPU.
         pretrained: A `tensors.safetensors` of this family (any fit in a store), for lineage=pretrained.
+        selection: Which weights a fit keeps: the last ones, or those whose images lie nearest to validation rows.
 
     Raises:
         UserError: the U-Net does not fit the images; the sampler does not fit the objective; the log-SNR does not
@@ -72,6 +74,7 @@ class DDIM(Diffusion):
         pixels: Pixels = Pixels(),
         sampling_batch: Batch = AUTO,
         pretrained: str | None = None,
+        selection: Selection = Selection(),
     ) -> None:
         check_unet("ddim", spec, channels, attention, norm_groups)
         schedule = {"trained_betas": cosine_betas(timesteps, log_snr_start, log_snr_end), "clip_sample": False}
@@ -83,6 +86,7 @@ class DDIM(Diffusion):
             pixels=pixels,
             sampling_batch=sampling_batch,
             optimisation=optimisation,
+            selection=selection,
             loss=loss,
         )
         self.unet = unet(spec, channels, attention, layers_per_block, attention_head_dim, norm_groups)

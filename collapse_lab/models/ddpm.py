@@ -17,6 +17,7 @@ from collapse_lab.nn.noising import NoiseSchedule, Objective, noising
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Sampler
+from collapse_lab.nn.selection import Selection
 from collapse_lab.nn.unet import check_unet, unet
 from collapse_lab.types import AUTO, Batch, Count, Exported, Layers, ProperShare, Spec, Times, Width
 
@@ -48,6 +49,7 @@ class DDPM(GuidedDiffusion):
         sampling_batch: How many images are sampled at a time; `auto` is 32 on a CPU, and as many as the memory
             holds on a GPU.
         pretrained: A `tensors.safetensors` of this family (any fit in a store), for lineage=pretrained.
+        selection: Which weights a fit keeps: the last ones, or those whose images lie nearest to validation rows.
 
     Raises:
         UserError: the data set has no classes; the U-Net does not fit the images; the sampler does not fit the
@@ -82,6 +84,7 @@ class DDPM(GuidedDiffusion):
         pixels: Pixels = Pixels(),
         sampling_batch: Batch = AUTO,
         pretrained: str | None = None,
+        selection: Selection = Selection(),
     ) -> None:
         check_unet("ddpm", spec, channels, attention, norm_groups)
         if not spec.classes:
@@ -105,6 +108,7 @@ class DDPM(GuidedDiffusion):
             pixels=pixels,
             sampling_batch=sampling_batch,
             optimisation=optimisation,
+            selection=selection,
         )
         classes = len(spec.classes) + 1
         self.unet = unet(spec, channels, attention, layers_per_block, attention_head_dim, norm_groups, classes)

@@ -12,17 +12,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from collapse_lab.engine import lightning
-from collapse_lab.engine.ahead import Drawing
 from collapse_lab.engine.checkpoint import global_streams
 from collapse_lab.engine.fitting import RandomRows
 from collapse_lab.errors import Diverged
+from collapse_lab.models.looking import Choosing
 from collapse_lab.nn.batches import Halving, given_or_usual
 from collapse_lab.nn.latents import normal
 from collapse_lab.nn.moments import continue_from, moments_of, parted
 from collapse_lab.nn.noising import Noising
 from collapse_lab.nn.optimisation import FINETUNING_ONLY, Optimisation
-from collapse_lab.nn.pixels import Pixels
+from collapse_lab.nn.pixels import Pixels, not_finite
 from collapse_lab.nn.samplers import Denoiser, Sampler, Start
+from collapse_lab.nn.selection import Selection
 from collapse_lab.nn.spans import spans
 from collapse_lab.nn.stored import read_weights
 from collapse_lab.seeds import Seeds
@@ -60,7 +61,7 @@ class LabelledRows(Protocol):
     def __len__(self) -> int: ...
 
 
-class Diffusion(Drawing):
+class Diffusion(Choosing):
     """min E ||target - prediction(x_t, t, condition)||, x_t and the target from `noising` (arXiv:2006.11239, eq. 14).
 
     A fit keeps the exponential moving average of the weights. Samples are drawn from that average, and a later
@@ -77,6 +78,7 @@ class Diffusion(Drawing):
         optimisation: The settings of AdamW and of the moving average.
         pixels: How the network sees pixels and how samples are kept.
         loss: The norm above: `mse` or `mae`.
+        selection: Which weights a fit keeps.
 
     Attributes:
         frozen: The parts of the network that a warm fit leaves as they are; a family with such parts sets them.
@@ -106,13 +108,14 @@ class Diffusion(Drawing):
         optimisation: Optimisation,
         pixels: Pixels,
         loss: Loss = "mse",
+        selection: Selection = Selection(),
     ) -> None:
-        super().__init__()
+        super().__init__(selection, optimisation)
         optimisation.require_average(family)
         self.spec, self.noising, self.sampling_batch, self.optimisation = spec, noising, sampling_batch, optimisation
-        self.sampler = sampler or Sampler()
+        self.sampler, self.pixels = sampler or Sampler(), pixels
         self.sampler.prepared(noising.config)
-        self.pixels = pixels
+        selection.sampler(self.sampler).prepared(noising.config)
         self.frozen: Sequence[torch.nn.Module] = ()
         self._moments: Weights = {}
         self.norm = torch.nn.functional.mse_loss if loss == "mse" else torch.nn.functional.l1_loss
@@ -182,9 +185,8 @@ class Diffusion(Drawing):
 
     def begin(self, data: Samples[Rows], budget: Budget, seeds: Seeds) -> None:
         """Take the rows to fit, freeze what a warm fit leaves as it is, and open the fit's stream of random numbers."""
-        self._data, self._condition = data, self.condition(data)
+        self._data, self._condition, self._budget = data, self.condition(data), budget
         self._noise, self._mirror = seeds.child("noise").torch(), seeds.child("mirror").torch()
-        self._budget = budget
         self._optimiser: torch.optim.Optimizer | None = None
         for part in self.frozen:
             part.requires_grad_(not budget.warm)
@@ -206,8 +208,9 @@ class Diffusion(Drawing):
         self._average = self.optimisation.average(self.parameters())
         with seeds.child("dropout").scoped(budget.device):
             rows = RandomRows(len(data), budget, seeds, weights)
-            lightning.fit(self, rows, budget, progress, checkpoint=checkpoint)
+            lightning.fit(self, rows, budget, progress, self.watch(len(data), budget, seeds), checkpoint)
         self._average.copy_to(self.parameters())
+        self.choose()
         del self._average
         if self._optimiser is not None:
             self._moments = moments_of(self._optimiser, self.named_parameters())
@@ -287,9 +290,10 @@ class Diffusion(Drawing):
         return torch.cat(losses)
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
-        """Add the weights of this step to the average."""
-        if lightning.ended(self.trainer, batch_idx) is not None:
+        """Add the weights of this step to the average, and look at it where it is time."""
+        if (step := lightning.ended(self.trainer, batch_idx)) is not None:
             self._average.step(self.parameters())
+            self.consider(step)
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser of this module's parameters, in the form that Lightning takes."""
@@ -331,7 +335,7 @@ class Diffusion(Drawing):
                 return self._sample_batch(own, condition[rows], later, progress, start)
 
             batch = halving.compute(span, part)
-            bad += _not_finite(batch)
+            bad += not_finite(batch)
             if not bad:
                 rows = self.pixels.published(batch)
                 images = images if len(images) else allocate((n, *shape), dtype=rows.dtype)
@@ -346,7 +350,7 @@ class Diffusion(Drawing):
         Raises:
             Diverged: an image is not finite.
         """
-        if bad := _not_finite(images):
+        if bad := not_finite(images):
             raise Diverged(f"{bad} samples are not finite")
         return Samples(self.pixels.published(images), conditions.labels, conditions.captions)
 
@@ -393,8 +397,3 @@ class Diffusion(Drawing):
         """
         if pretrained is not None:
             self.load(read_weights(pretrained))
-
-
-def _not_finite(images: Tensor) -> int:
-    """Return how many of the images hold NaN or infinity."""
-    return 0 if images.isfinite().all() else int((~images.isfinite()).flatten(1).any(1).sum())

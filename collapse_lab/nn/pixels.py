@@ -66,3 +66,8 @@ class Pixels:
         low, high = self.range
         images = x if (low, high) == (-1, 1) else 2 * (x - low) / (high - low) - 1
         return as_uint8(images) if self.stored == "uint8" else images
+
+
+def not_finite(images: Tensor) -> int:
+    """Return how many of the images (n, …) hold NaN or infinity."""
+    return 0 if images.isfinite().all() else int((~images.isfinite()).flatten(1).any(1).sum())

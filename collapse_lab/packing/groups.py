@@ -92,6 +92,8 @@ def obstacle(request: FitRequest | SampleRequest) -> str | None:
         return f"{family} has dropout, which would draw from a random stream that is not the cell's own"
     if len(model.state_dict()) != len(list(model.parameters())):
         return f"{family} has buffers or parameters that are used twice"
+    if isinstance(request, FitRequest) and model.validates:
+        return f"model.selection.every={model.selection.every} looks at one fit, and cannot be packed; null can"
     if isinstance(request, FitRequest) and request.budget.precision != "32-true":
         return f"trainer.precision={request.budget.precision} cannot be packed; 32-true can"
     if isinstance(request, FitRequest) and model.optimisation.finetune_state == "kept":

@@ -151,6 +151,12 @@ class GenerativeModel(Protocol):
 
     A family that chooses its weights on validation rows has an attribute or property `validates`, a boolean, and a
     method `validate_on(rows: Samples)`, which is called before `fit`. A run whose data set has no such rows is refused.
+    Its attribute `looks`, the step and the validation loss of each look of the last fit, is kept with the weights.
+
+    Such a family may choose its weights by the images that it samples in a fit. It has an attribute or property
+    `judged_in`, the name of a feature space of the run, None where it samples none, and a method
+    `judge_by(judge: Callable[[Samples], float])`. The method is called before `fit` with the distance of images from
+    the validation rows, the smaller the better.
 
     A family that trains on what frozen networks make of rows and prompts may have an attribute or property
     `frozen_encoder`, an `Encoder`, None where a model has no such networks. Rows and prompts are then encoded once, as

@@ -57,6 +57,30 @@ def test_a_smaller_limit_gives_a_subset_and_the_same_reference() -> None:
     assert torch.equal(small.reference.data, large.reference.data)
 
 
+def test_validation_rows_are_a_share_of_the_training_rows_of_every_label_before_the_limit() -> None:
+    plain, real = digits().load(), digits(validation_fraction=0.2, limit=100).load()
+    validation = real.validation
+    assert validation is not None
+    assert plain.validation is None
+    assert (len(validation), len(real.train)) == (round(0.2 * 1258), 100)
+    assert torch.equal(real.reference.data, plain.reference.data)
+    assert rows_of(validation) <= rows_of(plain.train)
+    assert not rows_of(validation) & (rows_of(real.train) | rows_of(real.reference))
+    share = np.bincount(validation.labels) / np.bincount(plain.train.labels)
+    assert np.abs(share - 0.2).max() < 0.01
+    assert {digits().key} == {digits(validation_fraction=None).key} != {digits(validation_fraction=0.2).key}
+
+
+def test_validation_rows_of_kept_classes_are_those_of_the_whole_data_set() -> None:
+    whole, two = digits(validation_fraction=0.2).load(), digits(validation_fraction=0.2, only=[7, 2]).load()
+    assert whole.validation is not None
+    assert two.validation is not None
+    kept = np.flatnonzero(np.isin(whole.validation.labels, [7, 2]))
+    assert torch.equal(two.validation.data, whole.validation.data[kept])
+    with pytest.raises(UserError, match=r"only=\[7\] leaves no row of validation_fraction=0\.0016"):
+        digits(validation_fraction=0.0016, only=[7]).load()
+
+
 def test_resizing_keeps_the_mean_brightness() -> None:
     small, large = digits().load().train.data.float(), digits(image_size=16).load().train.data.float()
     assert large.shape[1:] == (1, 16, 16)

@@ -29,3 +29,10 @@ def test_a_split_with_an_empty_side_is_refused() -> None:
         stratified(np.zeros(3, np.int64), 0.1, 0)
     with pytest.raises(UserError, match="leaves 0 to train on"):
         stratified(np.zeros(3, np.int64), 0.9, 0)
+
+
+def test_validation_rows_are_drawn_apart_from_reference_rows_and_the_message_names_them() -> None:
+    labels = np.arange(100) % 5
+    assert (stratified(labels, 0.3, 0) != stratified(labels, 0.3, 0, "validation")).any()
+    with pytest.raises(UserError, match=r"validation_fraction=0\.1 .* 0 for validation"):
+        stratified(np.zeros(3, np.int64), 0.1, 0, "validation")

@@ -26,6 +26,7 @@ from collapse_lab.errors import Diverged
 from collapse_lab.features.lenet import LeNet
 from collapse_lab.models.vae import VAE
 from collapse_lab.nn.pixels import Pixels
+from collapse_lab.nn.selection import Selection
 from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Checkpointing, RealData, Samples, Weights
 from tests.models import test_causal_lm as texts
@@ -67,6 +68,15 @@ def best_of_validation() -> Any:
     return model
 
 
+def best_of_images() -> Any:
+    # Images are judged by how far the weights are from the first ones, so the first look has the best weights
+    model = small("ddpm", pixels=Pixels(mirrored=True), selection=Selection(every=2, features="pixels"))
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    model.validate_on(images())
+    model.judge_by(lambda _: sum(float((value - start[name]).norm()) for name, value in model.state_dict().items()))
+    return model
+
+
 @cache
 def pipeline() -> TemporaryDirectory[str]:
     """Return a folder with a tiny pipeline of Stable Diffusion, which is removed with the process."""
@@ -105,6 +115,7 @@ CASES = {
     "ddpm": Case(lambda: small("ddpm"), images, {}),
     "ddpm, moments kept": Case(lambda: goes_on_with(moments()), images, {"warm": True}),
     "ddim": Case(lambda: small("ddim"), images, {}),
+    "ddpm, best weights": Case(best_of_images, images, {}),
     "text2image": Case(text2image, images, {}),
     "text2image in parts": Case(text2image, images, {"accumulate": 2}),
     "text2image in bfloat16": Case(text2image, images, {"precision": "bf16-mixed"}),
@@ -221,7 +232,10 @@ def test_a_fit_that_an_error_ends_goes_on_from_the_last_checkpoint_of_the_clock(
     assert same(weights, undisturbed(name))
 
 
-@pytest.mark.parametrize("name", ["text2image", "vae", "latent_diffusion, autoencoder", "causal_lm, best weights"])
+@pytest.mark.parametrize(
+    "name",
+    ["text2image", "vae", "latent_diffusion, autoencoder", "ddpm, best weights", "causal_lm, best weights"],
+)
 def test_a_fit_goes_on_after_any_number_of_stops_at_any_step(name: str, tmp_path: Path) -> None:
     kept = kept_at(tmp_path)
     for at in (1, 2, 5, STEPS):

@@ -61,6 +61,7 @@ KINDS: list[tuple[type[StageKey], dict[str, Any], dict[str, Any]]] = [
             "row_weights": "gh",
             "accumulate": 2,
             "devices": 2,
+            "judge": "ij",
         },
     ),
     (

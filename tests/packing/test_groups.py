@@ -10,6 +10,7 @@ import torch
 from collapse_lab.engine.executor import Alone
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.nn.samplers import Sampler
+from collapse_lab.nn.selection import Selection
 from collapse_lab.packing import groups, stack
 from collapse_lab.packing.groups import Server, furthest_behind, likeness, obstacle, progress_of
 from collapse_lab.packing.packed import run_packed
@@ -107,6 +108,7 @@ def test_a_request_that_cannot_be_packed_has_a_reason() -> None:
         (fit("ddim", 0, budget(accumulate=2)), "trainer.accumulate=2"),
         (fit("ddim", 0, finetune_state="kept"), "finetune_state=kept"),
         (fit("ddim", 0, budget(devices=2)), "trainer.devices=2"),
+        (fit("ddim", 0, selection=Selection(every=3, features="pixels")), "model.selection.every=3"),
         (sampling("ddpm", 0, sampler=Sampler(steps=2, options={"thresholding": True})), "thresholding"),
     ):
         assert reason in str(obstacle(request))
