@@ -15,7 +15,7 @@ import numpy as np
 from collapse_lab.datasets.captions import captions_of, check_templates, vocabulary_of
 from collapse_lab.datasets.only import check_only, numbers_of, renumbered
 from collapse_lab.datasets.picture import pixels
-from collapse_lab.datasets.split import stratified
+from collapse_lab.datasets.split import check_fractions, stratified
 from collapse_lab.errors import UserError
 from collapse_lab.storage.mapped import MappedFile
 from collapse_lab.types import Captions, Count, RealData, Rows, Samples, Side, Spec, Whole
@@ -80,13 +80,7 @@ class ImageDataset(ABC):
     location_arguments: ClassVar[frozenset[str]] = frozenset({"root", "cache"})
 
     def __post_init__(self) -> None:
-        for part in ("reference", "validation"):
-            fraction = getattr(self, f"{part}_fraction")
-            if fraction is not None and not 0 < fraction < 1:
-                raise UserError(
-                    f"{part}_fraction must lie strictly between 0 and 1, got {fraction}: "
-                    f"0.3 keeps three rows in ten for {part}"
-                )
+        check_fractions({"reference": self.reference_fraction, "validation": self.validation_fraction}, "row")
         check_only(self.only)
         check_templates(self.templates)
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from annotated_types import Ge, Le
 
+from collapse_lab.datasets.split import check_fractions
 from collapse_lab.errors import UserError
 from collapse_lab.texts.checkpoints import identity
 from collapse_lab.texts.tokenizer import LEAST, Tokenizer, need_of_tokenizer, tokenizer
@@ -89,13 +90,7 @@ class Corpus(ABC):
             number = getattr(self, name)
             if number < least:
                 raise UserError(f"dataset.{name} is {least} or more; got {number}")
-        for name in ("reference", "validation"):
-            fraction = getattr(self, f"{name}_fraction")
-            if fraction is not None and not 0 < fraction < 1:
-                raise UserError(
-                    f"{name}_fraction must lie strictly between 0 and 1, got {fraction}: "
-                    f"0.2 keeps two documents in ten for {name}"
-                )
+        check_fractions({"reference": self.reference_fraction, "validation": self.validation_fraction}, "document")
 
     @abstractmethod
     def contents(self) -> Mapping[str, Any]:

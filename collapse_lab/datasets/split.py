@@ -1,4 +1,4 @@
-"""Split of a data set into training rows and reference rows, stratified by label."""
+"""Split of a data set into training rows and rows that are kept apart, stratified by label."""
 
 from __future__ import annotations
 
@@ -11,6 +11,24 @@ from collapse_lab.errors import UserError
 
 Part = Literal["reference", "validation"]
 STREAMS: Mapping[Part, int] = {"reference": 0, "validation": 2}  # 1 is that of a data set's limit
+
+
+def check_fractions(fractions: Mapping[Part, float | None], row: str) -> None:
+    """Refuse a share of rows that is not strictly between 0 and 1.
+
+    Args:
+        fractions: The share of the rows that are kept apart for each part; None keeps none.
+        row: What a row of the data set is, such as "document".
+
+    Raises:
+        UserError: A share is out of its range.
+    """
+    for part, fraction in fractions.items():
+        if fraction is not None and not 0 < fraction < 1:
+            raise UserError(
+                f"{part}_fraction must lie strictly between 0 and 1, got {fraction}: 0.2 keeps two {row}s in ten for "
+                f"{part}"
+            )
 
 
 def stratified(labels: np.ndarray, fraction: float, seed: int, part: Part = "reference") -> np.ndarray:
