@@ -18,10 +18,10 @@ from collapse_lab.config.signature import canonical, resolved, signature, signat
 from collapse_lab.engine.executor import Alone
 from collapse_lab.engine.loop import Loop
 from collapse_lab.engine.run import Layout, check_records, lay_out, recording, records_of
+from collapse_lab.engine.silent import Silent
 from collapse_lab.errors import UserError
 from collapse_lab.packing.everyone import Everyone
 from collapse_lab.sinks.noting import Noting
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.storage.files import full_disk_explained, locked, make_folder
 from collapse_lab.storage.formats import CONFIG, FORMAT, LOCK, MARK
 from collapse_lab.storage.ledger import LEDGER

@@ -22,6 +22,7 @@ from collapse_lab.engine.loop import Loop
 from collapse_lab.engine.plan import Generations, Planner
 from collapse_lab.engine.population import Population
 from collapse_lab.engine.run import Layout, lay_out
+from collapse_lab.engine.silent import Silent
 from collapse_lab.engine.work import Work
 from collapse_lab.errors import Diverged
 from collapse_lab.features.pixels import Pixels
@@ -31,7 +32,6 @@ from collapse_lab.mixing.base import Policy
 from collapse_lab.mixing.contaminate import Contaminate
 from collapse_lab.prompts import Everything, Labels
 from collapse_lab.seeds import Seeds
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.sizes import SCHEDULE, Sizes
 from collapse_lab.storage.ledger import Ledger
 from collapse_lab.storage.store import Store

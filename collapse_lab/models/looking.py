@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from collapse_lab.engine.ahead import Drawing
 from collapse_lab.engine.lightning import Watch
 from collapse_lab.engine.selection import BestAverage, Times
+from collapse_lab.engine.silent import Silent
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.selection import Selection
@@ -18,19 +19,6 @@ from collapse_lab.types import Budget, Conditions, Progress, Samples, Weights
 
 if TYPE_CHECKING:
     from collapse_lab.models.diffusion import Diffusion
-
-
-class Unseen:
-    """Be told of steps of sampling that are no steps of the fit, and show none of them."""
-
-    def start(self, generation: int, model: str, phase: str, total: int) -> None:
-        """Begin a phase."""
-
-    def advance(self, steps: int = 1) -> None:
-        """Count steps."""
-
-    def stop(self) -> None:
-        """End the phase."""
 
 
 class Choosing(Drawing):
@@ -141,7 +129,7 @@ class Look:
         with self._averaged(), self._seeds.scoped("cuda" if model.device.type == "cuda" else "cpu"):
             model.sampler = model.selection.sampler(usual)
             try:
-                return self._judge(model.sample(self._conditions, self._seeds, Unseen()))
+                return self._judge(model.sample(self._conditions, self._seeds, Silent()))
             except Diverged:
                 return math.nan
             finally:

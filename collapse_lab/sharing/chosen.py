@@ -16,12 +16,12 @@ from collapse_lab.engine.executor import Alone
 from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.plan import Generations, Planner, Step, step_of
+from collapse_lab.engine.silent import Silent
 from collapse_lab.engine.work import Work
 from collapse_lab.errors import UserError, did_you_mean
 from collapse_lab.results.run import Run
 from collapse_lab.seeds import Seeds
 from collapse_lab.sharing.folders import ELSEWHERE, configuration_of, environment_of, read_one_run
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.storage.store import Payload
 from collapse_lab.types import Exported, GenerativeModel, Record
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collapse_lab.engine.payloads import samples_of
+from collapse_lab.engine.silent import Silent
 from collapse_lab.errors import UserError
 from collapse_lab.results.collect import gathered
 from collapse_lab.results.compared import compared
@@ -17,7 +18,6 @@ from collapse_lab.results.run import Run
 from collapse_lab.seeds import Seeds
 from collapse_lab.sharing.chosen import Chosen, Kind, choose
 from collapse_lab.sharing.folders import read_one_run
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import GenerativeModel, Record, Samples
 
 if TYPE_CHECKING:

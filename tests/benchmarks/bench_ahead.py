@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from collapse_lab.engine.ahead import AHEAD, Drawing
+from collapse_lab.engine.silent import Silent
 from collapse_lab.models.ddpm import DDPM
 from collapse_lab.models.vae import VAE
 from collapse_lab.seeds import Seeds
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Samples, Spec
 from tests.benchmarks.bench_phases import seconds
 

@@ -29,11 +29,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from collapse_lab.engine import lightning
 from collapse_lab.engine.fitting import Precision
+from collapse_lab.engine.silent import Silent
 from collapse_lab.images import as_float
 from collapse_lab.models.ddim import DDIM
 from collapse_lab.models.diffusion import Diffusion
 from collapse_lab.seeds import Seeds
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Conditions, Samples
 from tests.benchmarks.bench_ahead import ahead_by, data
 from tests.benchmarks.bench_phases import peak, seconds

@@ -16,11 +16,11 @@ from diffusers.optimization import get_cosine_schedule_with_warmup
 from diffusers.training_utils import EMAModel
 
 from collapse_lab.datasets.digits import Digits
+from collapse_lab.engine.silent import Silent
 from collapse_lab.images import as_float
 from collapse_lab.models.text2image import Text2Image
 from collapse_lab.prompts import Everything
 from collapse_lab.seeds import Seeds
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Samples
 
 STEPS, BATCH, IMAGES, TURNS = 60, 64, 256, 5

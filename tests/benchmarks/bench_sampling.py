@@ -16,12 +16,12 @@ import diffusers
 import numpy as np
 import torch
 
+from collapse_lab.engine.silent import Silent
 from collapse_lab.models.ddim import DDIM
 from collapse_lab.models.ddpm import DDPM
 from collapse_lab.models.diffusion import Diffusion
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.seeds import Seeds
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Captions, Conditions, Spec
 
 WORDS = tuple(f"class {label}" for label in range(10))

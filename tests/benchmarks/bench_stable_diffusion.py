@@ -24,12 +24,12 @@ from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, StableDiffusio
 from diffusers.training_utils import EMAModel
 
 from collapse_lab.config.composing import compose
+from collapse_lab.engine.silent import Silent
 from collapse_lab.images import as_float
 from collapse_lab.models.latent import Precision
 from collapse_lab.models.stable_diffusion import StableDiffusion
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.seeds import Seeds
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec
 from tests.benchmarks.bench_phases import compare, peak
 from tests.models.tiny_pipelines import write_pipeline

@@ -16,8 +16,8 @@ from collapse_lab.cli.standings import STOPPED
 from collapse_lab.cli.status import main
 from collapse_lab.cli.sweep import Cell, SweepStart, name_run, queue
 from collapse_lab.engine.outcome import Outcome
+from collapse_lab.engine.silent import Silent
 from collapse_lab.sinks.noting import FILE, Noting, Standing
-from collapse_lab.sinks.silent import Silent
 from tests.report.run_folders import write_run
 
 SIGNATURE = "nepotistic"

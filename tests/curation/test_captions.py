@@ -15,8 +15,8 @@ from collapse_lab.curation.captions import DropUnlike
 from collapse_lab.curation.quality import DropWorst
 from collapse_lab.curation.sequence import InOrder
 from collapse_lab.engine.extractors import Extractors
+from collapse_lab.engine.silent import Silent
 from collapse_lab.errors import UserError
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Captions, Conditions, FeatureSet, Samples
 from tests.e2e.command import ledger
 from tests.engine.cases import Flat, lab_with

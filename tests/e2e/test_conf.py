@@ -23,13 +23,13 @@ from collapse_lab.config.binding import bind
 from collapse_lab.config.composing import VERSION_BASE, compose, drop_stubs
 from collapse_lab.config.searchpath import CONF
 from collapse_lab.config.signature import is_schedule, resolved
+from collapse_lab.engine.silent import Silent
 from collapse_lab.models.causal_lm import CausalLM
 from collapse_lab.models.discrete import Discrete
 from collapse_lab.models.replicated import Replicated
 from collapse_lab.models.rkhs import RKHS
 from collapse_lab.models.stable_diffusion import StableDiffusion
 from collapse_lab.seeds import Seeds
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.sizes import SCHEDULE
 from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec, Tokens
 from tests.e2e.command import environment

@@ -15,9 +15,9 @@ from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.lab import Component, Lab
 from collapse_lab.engine.plan import Planner, Step
 from collapse_lab.engine.ruler import Reading, Ruler
+from collapse_lab.engine.silent import Silent
 from collapse_lab.engine.work import Work
 from collapse_lab.images import as_float
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import (
     Estimate,
     FeatureSet,

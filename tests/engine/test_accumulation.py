@@ -13,8 +13,8 @@ from torch import Tensor
 from collapse_lab import compose, prepare
 from collapse_lab.engine import lightning
 from collapse_lab.engine.fitting import Parts, RandomRows, Training
+from collapse_lab.engine.silent import Silent
 from collapse_lab.errors import UserError
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget
 from tests.models import test_causal_lm as texts
 from tests.models.cases import QUIET, budget, place, tiny

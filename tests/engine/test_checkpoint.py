@@ -22,12 +22,12 @@ from safetensors.torch import load_file
 
 from collapse_lab.engine import checkpoint as checkpoints
 from collapse_lab.engine.selection import Best
+from collapse_lab.engine.silent import Silent
 from collapse_lab.errors import Diverged
 from collapse_lab.features.lenet import LeNet
 from collapse_lab.models.vae import VAE
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.selection import Selection
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Checkpointing, RealData, Samples, Weights
 from tests.models import test_causal_lm as texts
 from tests.models import test_latent_diffusion as latents

@@ -13,7 +13,7 @@ import torch
 from collapse_lab.engine import embedding
 from collapse_lab.engine.embedding import RealFeatures
 from collapse_lab.engine.extractors import Extractors
-from collapse_lab.sinks.silent import Silent
+from collapse_lab.engine.silent import Silent
 from collapse_lab.types import FeatureSet, Samples
 from tests.engine.cases import Flat, lab_with
 

@@ -15,9 +15,9 @@ from filelock import FileLock
 
 from collapse_lab.engine import executor
 from collapse_lab.engine.executor import Alone
+from collapse_lab.engine.silent import Silent
 from collapse_lab.errors import Diverged
 from collapse_lab.seeds import Seeds
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.storage.files import locked
 from collapse_lab.types import Budget, Checkpointing, Conditions, FitRequest, Progress, SampleRequest, Samples
 from tests.standins import DIGITS, Gaussian

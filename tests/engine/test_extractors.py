@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from collapse_lab.engine.extractors import SCORER, Extractors, trained_here
+from collapse_lab.engine.silent import Silent
 from collapse_lab.errors import UserError
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Samples
 from tests.engine.cases import Centred, Classifier, Flat, component, lab_with
 from tests.standins import DIGITS

@@ -12,8 +12,8 @@ from torch import Tensor
 from collapse_lab.datasets.normal import Normal
 from collapse_lab.datasets.points import Points
 from collapse_lab.engine.run import lay_out
+from collapse_lab.engine.silent import Silent
 from collapse_lab.errors import UserError
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import RealData, Samples, Spec
 from tests.standins import DIGITS, Chain
 

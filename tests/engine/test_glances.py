@@ -9,9 +9,9 @@ import torch
 
 from collapse_lab.engine import lightning
 from collapse_lab.engine.fitting import RandomRows
+from collapse_lab.engine.silent import Silent
 from collapse_lab.packing.everyone import Everyone
 from collapse_lab.packing.stack import fit_together
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Glance
 from tests.engine.test_accumulation import Line
 from tests.models import test_causal_lm as texts

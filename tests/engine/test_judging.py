@@ -13,9 +13,9 @@ from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.loop import Loop
 from collapse_lab.engine.plan import Generations
 from collapse_lab.engine.run import Layout
+from collapse_lab.engine.silent import Silent
 from collapse_lab.errors import UserError
 from collapse_lab.models.looking import Look
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.storage.ledger import Ledger
 from collapse_lab.types import Samples
 

@@ -12,13 +12,13 @@ from collapse_lab.engine.fitting import Training
 from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.plan import GRID, Step
 from collapse_lab.engine.run import lay_out
+from collapse_lab.engine.silent import Silent
 from collapse_lab.engine.stages import Stage
 from collapse_lab.errors import UserError
 from collapse_lab.mixing.accumulate import Accumulate
 from collapse_lab.mixing.contaminate import Contaminate
 from collapse_lab.mixing.replace import Replace
 from collapse_lab.prompts import Everything, Labels
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Conditions, DrawRequest, FitRequest, Provenance, RealData, SampleRequest, Samples, Spec
 from tests.engine.test_work import EveryOther
 from tests.standins import DIGITS, Chain

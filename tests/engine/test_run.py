@@ -12,8 +12,8 @@ import pytest
 
 from collapse_lab.engine.outcome import Outcome
 from collapse_lab.engine.run import Session, lay_out, recording, records_of
+from collapse_lab.engine.silent import Silent
 from collapse_lab.errors import UserError
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.storage.formats import CONFIG, ENVIRONMENT, STATUS
 from collapse_lab.storage.ledger import LEDGER, Ledger
 from collapse_lab.types import Record, RunInfo

@@ -9,7 +9,7 @@ from collapse_lab.config.composing import compose
 from collapse_lab.engine.executor import Alone
 from collapse_lab.engine.fitting import Training
 from collapse_lab.engine.run import lay_out
-from collapse_lab.sinks.silent import Silent
+from collapse_lab.engine.silent import Silent
 
 LINE = ("+experiment=nepotistic", "+scale=tiny", "generations=1", "features=[pixels]", "metrics=[fid]", "device=cpu")
 TEXT2IMAGE = ("model.freeze=[]", "model.optimisation.finetune_lr=null")

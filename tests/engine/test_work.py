@@ -14,11 +14,11 @@ from collapse_lab.engine.fitting import Training
 from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.payloads import samples_of
 from collapse_lab.engine.run import lay_out
+from collapse_lab.engine.silent import Silent
 from collapse_lab.engine.stages import Stage
 from collapse_lab.engine.work import Work
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.seeds import Seeds
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Conditions, Extractor, FitRequest, SampleRequest, Samples, Spec, Weights
 from tests.engine.cases import Classifier, component
 from tests.models.cases import same

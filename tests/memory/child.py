@@ -25,7 +25,7 @@ from collapse_lab.config.building import build
 from collapse_lab.engine.executor import Alone
 from collapse_lab.engine.loop import Loop
 from collapse_lab.engine.run import lay_out
-from collapse_lab.sinks.silent import Silent
+from collapse_lab.engine.silent import Silent
 from collapse_lab.storage.ledger import Ledger
 
 SIDE = 64

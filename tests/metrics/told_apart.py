@@ -13,6 +13,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from collapse_lab.datasets.digits import Digits
+from collapse_lab.engine.silent import Silent
 from collapse_lab.features.classifier import Classifier
 from collapse_lab.features.pixels import Pixels
 from collapse_lab.metrics.classes import Classes
@@ -24,7 +25,6 @@ from collapse_lab.metrics.kid import KID
 from collapse_lab.metrics.memorisation import Memorisation
 from collapse_lab.metrics.prdc import PRDC
 from collapse_lab.metrics.vendi import Vendi
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Estimate, Extractor, Metric, RealData, Samples, Spec
 
 METRICS: tuple[Metric, ...] = (

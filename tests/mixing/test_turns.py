@@ -15,11 +15,11 @@ from collapse_lab.config.composing import compose
 from collapse_lab.engine.executor import Alone
 from collapse_lab.engine.plan import Planner
 from collapse_lab.engine.run import lay_out
+from collapse_lab.engine.silent import Silent
 from collapse_lab.errors import UserError
 from collapse_lab.mixing.contaminate import Contaminate
 from collapse_lab.mixing.turns import in_turns
 from collapse_lab.seeds import Seeds
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import REAL, DrawRequest, Provenance
 
 NUMBERS = st.lists(st.integers(0, 6), min_size=1, max_size=60)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from collapse_lab.datasets.digits import Digits
+from collapse_lab.engine.silent import Silent
 from collapse_lab.models.ddim import DDIM
 from collapse_lab.models.ddpm import DDPM
 from collapse_lab.models.diffusion import Diffusion
@@ -20,7 +21,6 @@ from collapse_lab.models.text2image import Text2Image
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.seeds import Seeds
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec, Weights
 
 DATA = Digits(reference_fraction=0.3, templates=["a handwritten {}"], limit=64)

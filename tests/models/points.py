@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from collapse_lab.engine.silent import Silent
 from collapse_lab.models.replicated import Replicated
 from collapse_lab.seeds import Seeds
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec
 
 F = TypeVar("F", bound=Replicated)

@@ -15,11 +15,11 @@ from tokenizers.models import WordLevel
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from collapse_lab.engine.selection import Times
+from collapse_lab.engine.silent import Silent
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.models.causal_lm import CausalLM
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.seeds import Seeds
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.texts.tokenizer import Tokenizer, tokenizer
 from collapse_lab.types import Budget, Conditions, Samples, Spec
 

@@ -22,11 +22,11 @@ from collapse_lab.engine import encodings
 from collapse_lab.engine.executor import Alone
 from collapse_lab.engine.loop import Loop
 from collapse_lab.engine.run import lay_out
+from collapse_lab.engine.silent import Silent
 from collapse_lab.engine.view import Source, View
 from collapse_lab.images import as_float
 from collapse_lab.nn.encoders import Encoders
 from collapse_lab.nn.pixels import Pixels
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.storage.ledger import Ledger
 from collapse_lab.storage.store import Store
 from tests.e2e.faces import needed

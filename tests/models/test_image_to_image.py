@@ -11,10 +11,10 @@ import pytest
 import torch
 from diffusers import AutoPipelineForImage2Image, DPMSolverMultistepScheduler
 
+from collapse_lab.engine.silent import Silent
 from collapse_lab.errors import UserError
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Sampler
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Conditions
 from tests.models.cases import conditions, draw, place
 from tests.models.test_stable_diffusion import LATENT, exact, rows, sd

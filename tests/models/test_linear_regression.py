@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from collapse_lab.datasets.regression import Regression
+from collapse_lab.engine.silent import Silent
 from collapse_lab.errors import UserError
 from collapse_lab.models.linear_regression import LinearRegression
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Captions, Conditions, Samples, Spec
 from tests.models.points import draw, fitted, place
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+from collapse_lab.engine.silent import Silent
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.metrics.kid import kernel_distance
 from collapse_lab.models.diffusion import Diffusion
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.nn.selection import Selection
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Budget, Captions, Checkpointing, Conditions, Glance, Samples, Weights
 from tests.models.cases import DATA, place, same, small
 

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from collapse_lab.config.binding import bind
+from collapse_lab.engine.silent import Silent
 from collapse_lab.errors import Diverged, UserError
 from collapse_lab.nn.samplers import Sampler
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.types import Captions, Samples, Spec, Weights
 from tests.models.cases import DATA, QUIET, budget, conditions, draw, fitted, place, same, tiny, weights
 

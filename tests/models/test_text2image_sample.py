@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from collapse_lab.engine.payloads import samples_of, samples_to_payload
+from collapse_lab.engine.silent import Silent
 from collapse_lab.images import as_float
 from collapse_lab.models.text2image import Text2Image
 from collapse_lab.nn import pixels
 from collapse_lab.nn.samplers import Sampler
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.storage.store import Payload
 from collapse_lab.types import Conditions
 from tests.models.cases import (

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from collapse_lab.engine.silent import Silent
 from collapse_lab.packing import turns
 from collapse_lab.packing.turns import Body, Turn, together
 from collapse_lab.seeds import Seeds
-from collapse_lab.sinks.silent import Silent
 from collapse_lab.storage.files import locked
 from collapse_lab.types import Executor, FitRequest, SampleRequest
 
