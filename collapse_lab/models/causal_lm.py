@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -19,11 +20,13 @@ from collapse_lab.engine.fitting import RandomRows
 from collapse_lab.engine.selection import Best, Times
 from collapse_lab.errors import UserError
 from collapse_lab.nn import decoding
+from collapse_lab.nn.as_text import AsText
 from collapse_lab.nn.exporting import export_language
-from collapse_lab.nn.language import Architecture, from_scratch, needs_of, pretrained_for
+from collapse_lab.nn.language import Architecture, from_scratch, needs_of, pretrained_for, pretrained_weights
 from collapse_lab.nn.optimisation import FINETUNING_ONLY, Optimisation
 from collapse_lab.nn.spans import spans
 from collapse_lab.seeds import Seeds
+from collapse_lab.texts.tokenizer import tokenizer
 from collapse_lab.types import (
     Budget,
     Checkpointing,
@@ -55,6 +58,9 @@ class CausalLM(Drawing):
         spec: The data set, of blocks of tokens.
         pretrained: Where the weights, the architecture and the tokenizer come from: a folder that `save_pretrained`
             wrote, `stories15m`, `smollm2_135m`, or "owner/name" on the hub. None builds `architecture` from scratch.
+        read_as: `tokens`: the model reads and writes the tokens of the data set. `text`: a pretrained model reads the
+            text of each block with its own tokenizer, and what it writes is encoded with that of the data set, so that
+            members of a population may have unlike tokenizers (`nn.as_text.AsText`).
         architecture: `gpt2`, `opt` or `llama`, of `width`, `layers`, `heads` and `dropout`. A pretrained model has its
             own five.
         width: The size of a state; a multiple of `heads`.
@@ -75,10 +81,11 @@ class CausalLM(Drawing):
         root: The folder in which packages and weights are kept (paths.data).
 
     Raises:
-        UserError: the data set has no tokens; its tokenizer is not that of the pretrained model; its blocks are longer
-            than half of the model's positions; `heads` do not divide `width`; `temperature` or `top_p` are given and no
-            tokens are drawn, or beams and drawing are both asked for; `optimisation` has a moving average;
-            `validate_every` is given and the last weights are kept.
+        UserError: the data set has no tokens; its tokenizer is not that of the pretrained model, which reads tokens;
+            `read_as=text` is given without a pretrained model; its blocks are longer than half of the model's
+            positions; `heads` do not divide `width`; `temperature` or `top_p` are given and no tokens are drawn, or
+            beams and drawing are both asked for; `optimisation` has a moving average; `validate_every` is given and the
+            last weights are kept.
     """
 
     version: ClassVar[int] = 1
@@ -96,6 +103,7 @@ class CausalLM(Drawing):
         spec: Spec,
         *,
         pretrained: str | None = None,
+        read_as: Literal["tokens", "text"] = "tokens",
         architecture: Architecture = "gpt2",
         width: Width = 128,
         layers: Layers = 4,
@@ -120,6 +128,11 @@ class CausalLM(Drawing):
             )
         optimisation.refuse_average("causal_lm")
         optimisation.refuse_kept("causal_lm")
+        if read_as == "text" and pretrained is None:
+            raise UserError(
+                "model.read_as=text reads with the tokenizer of a pretrained model, and model.pretrained is null: give "
+                "model.pretrained, or model.read_as=tokens"
+            )
         _check_decoding(num_beams, do_sample, temperature, top_p)
         if selection == "last" and validate_every is not None:
             raise UserError(
@@ -133,6 +146,8 @@ class CausalLM(Drawing):
         block = spec.shape[0]
         if pretrained is None:
             self.net = from_scratch(architecture, spec.tokens.size, 2 * block, width, layers, heads, dropout)
+        elif read_as == "text":
+            self.net = pretrained_weights(pretrained, root)
         else:
             self.net = pretrained_for(spec.tokens, pretrained, root)
         positions = getattr(self.net.config, "max_position_embeddings", None)
@@ -141,6 +156,9 @@ class CausalLM(Drawing):
                 f"a block of {block} tokens that follows another takes {2 * block} positions, and {pretrained} has "
                 f"{positions}: give dataset.block={positions // 2} or less"
             )
+        self._as_text: AsText | None = None
+        if read_as == "text" and pretrained is not None:
+            self._as_text = AsText(spec.tokens, tokenizer(pretrained, 0, (), root), block, positions)
 
     @staticmethod
     def prefetch(arguments: Mapping[str, Any]) -> list[Need]:
@@ -164,7 +182,7 @@ class CausalLM(Drawing):
         Raises:
             Diverged: the loss is not finite.
         """
-        self._rows, self._budget = data.data, budget
+        self._rows, self._budget = self._read(data), budget
         self.train()
         best = Best(progress, Times(self.validate_every, len(data), budget), self._validation_loss, self.weights)
         watch = (lambda _: best) if self.validates else lightning.Watch
@@ -181,21 +199,25 @@ class CausalLM(Drawing):
 
     def validate_on(self, rows: Samples) -> None:
         """Take the blocks on which the next fit chooses its weights."""
-        self._validation = rows.data
+        self._validation = self._read(rows)
+
+    def _read(self, blocks: Samples[Rows]) -> Rows:
+        """Return blocks in the tokens that the network reads."""
+        return blocks.data if self._as_text is None else self._as_text.read(blocks.gathered().data)
 
     @torch.no_grad()
     def _validation_loss(self) -> float:
         """Return the mean loss of the validation blocks, in float32 and without dropout."""
         self.eval()
         batches = spans(len(self._validation), self._budget.batch_size)
-        total = sum(float(self._nlls(self._validation[span].to(self.device)).double().sum()) for span in batches)
+        total = sum(float(self._scores(self._validation[span].to(self.device)).double().sum()) for span in batches)
         self.train()
-        return total / self._validation[:, 1:].numel()
+        return total / (len(self._validation) * (self.spec.shape[0] - 1))
 
     def training_step(self, rows: Tensor) -> Tensor:
         """Return the loss of the blocks with these numbers."""
         (blocks,) = self.drawn(rows)
-        return self._nlls(blocks).mean()
+        return self._scores(blocks).mean()
 
     def draw(self, rows: Tensor) -> tuple[Tensor]:
         """Return the blocks with these numbers, (n, length), on the CPU."""
@@ -215,17 +237,29 @@ class CausalLM(Drawing):
         if conditions.context is None:
             raise UserError("model=causal_lm continues texts, and was given none: give prompts=continuation")
         self.eval()
-        uniform = torch.rand(len(conditions), self.spec.shape[0], generator=seeds.torch())
-        blocks = [
-            self._continue(conditions.context[span].to(self.device), uniform[span].to(self.device), progress).cpu()
-            for span in spans(len(conditions), self.sampling_batch)
-        ]
-        return Samples(torch.cat(blocks), conditions.labels, conditions.captions)
+        length = self.spec.shape[0] if self._as_text is None else self._as_text.most
+        uniform = torch.rand(len(conditions), length, generator=seeds.torch())
+        if self._as_text is None:
+            blocks = self._continue(conditions.context, uniform, progress.advance)
+        else:
 
-    def _continue(self, context: Tensor, uniform: Tensor, progress: Progress) -> Int[Tensor, "n length"]:
-        def advance() -> None:
-            progress.advance(len(context))
+            def write(contexts: Tensor, places: Tensor, length: int) -> Tensor:
+                return self._continue(contexts, uniform[places, :length], lambda _: None)
 
+            blocks = self._as_text.continued(conditions.context, write, progress.advance)
+        return Samples(blocks, conditions.labels, conditions.captions)
+
+    def _continue(
+        self, contexts: Int[Tensor, "n before"], uniform: Float[Tensor, "n length"], advance: Callable[[int], None]
+    ) -> Int[Tensor, "n length"]:
+        """Return what follows contexts of one length, a batch at a time."""
+        written = []
+        for span in spans(len(contexts), self.sampling_batch):
+            context, numbers = contexts[span].to(self.device), uniform[span].to(self.device)
+            written.append(self._continue_batch(context, numbers, partial(advance, len(context))).cpu())
+        return torch.cat(written)
+
+    def _continue_batch(self, context: Tensor, uniform: Tensor, advance: Callable[[], None]) -> Tensor:
         net: Any = self.net
         if self.do_sample:
             return decoding.draw(net, context, uniform, self.temperature, self.top_p, self.repetition_penalty, advance)
@@ -239,6 +273,9 @@ class CausalLM(Drawing):
     def token_nlls(self, samples: Samples[Rows]) -> Float[Tensor, "n length_less_1"]:
         """Return -log p(x_t | x_1 … x_t-1) of each token from the second on.
 
+        A model that reads text has a sum for each block: over its own tokens from the second on. It is spread evenly
+        over the tokens of the data set, so that members of unlike tokenizers are compared on the same texts.
+
         Args:
             samples: n blocks of tokens.
 
@@ -246,12 +283,18 @@ class CausalLM(Drawing):
             The numbers (n, length - 1), in nats and 0 or more.
         """
         self.eval()
-        batches = spans(len(samples), self.sampling_batch)
-        return torch.cat([self._nlls(samples.data[span].to(self.device)).cpu() for span in batches])
+        rows, batches = self._read(samples), spans(len(samples), self.sampling_batch)
+        return torch.cat([self._scores(rows[span].to(self.device)).cpu() for span in batches])
 
-    def _nlls(self, tokens: Int[Tensor, "n length"]) -> Float[Tensor, "n length_less_1"]:
-        logits = self.net(tokens, use_cache=False).logits[:, :-1].float()
-        return nn.functional.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
+    def _scores(self, tokens: Int[Tensor, "n own"]) -> Float[Tensor, "n length_less_1"]:
+        """Return the scores that `token_nlls` describes, of blocks as the network reads them."""
+        logits = self.net(tokens.clamp(min=0), use_cache=False).logits[:, :-1].float()
+        nlls = nn.functional.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
+        if self._as_text is None:
+            return nlls
+        # A row ends with `NO_TOKEN`, whose score is 0
+        length = self.spec.shape[0] - 1
+        return (nlls.sum(1, keepdim=True) / length).expand(-1, length)
 
     def weights(self) -> Weights:
         """Return the parameters by name, on the CPU.
@@ -268,9 +311,10 @@ class CausalLM(Drawing):
                 parameter.copy_(weights[name])
 
     def export(self, folder: Path) -> Exported:
-        """Write a causal language model of transformers, with the tokenizer of the data set."""
+        """Write a causal language model of transformers, with the tokenizer that it reads with."""
         assert self.spec.tokens is not None  # because the constructor has refused a data set without tokens
-        return export_language(folder, self.net, self.spec.tokens)
+        tokens = self.spec.tokens if self._as_text is None else self._as_text.own.tokens
+        return export_language(folder, self.net, tokens)
 
 
 def _check_decoding(num_beams: int, do_sample: bool, temperature: float, top_p: float) -> None:

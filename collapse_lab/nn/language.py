@@ -74,21 +74,31 @@ def pretrained_for(tokens: Tokens, name: str, root: str) -> nn.Module:
     if identity != tokens.identity:
         raise UserError(
             f"the data set's tokenizer ({tokens.size} tokens) is not the tokenizer of model.pretrained={name} ({size} "
-            f"tokens), so the same numbers would be other words; give dataset.tokenizer={name}, and to all members of "
-            "a population weights with this one tokenizer, because they train on each other's tokens"
+            f"tokens), so the same numbers would be other words; give dataset.tokenizer={name}, or model.read_as=text "
+            "to a model, or to the members of a population, that read the data set with a tokenizer of their own"
         )
-    return _weights(name, root)
+    return pretrained_weights(name, root)
 
 
 def needs_of(name: str, root: str) -> list[Need]:
     """Return the weights and the tokenizer of a checkpoint as what a run takes from elsewhere."""
     return [
-        need_of(name, root, "weights", lambda local: _weights(name, root, local)),
+        need_of(name, root, "weights", lambda local: pretrained_weights(name, root, local)),
         need_of_tokenizer(name, root),
     ]
 
 
-def _weights(name: str, root: str, local: bool = False) -> nn.Module:
+def pretrained_weights(name: str, root: str, local: bool = False) -> nn.Module:
+    """Return a pretrained network in float32, whatever its tokenizer is.
+
+    Args:
+        name: The checkpoint, as `texts.checkpoints.checkpoint` takes it.
+        root: The folder in which packages and weights are kept.
+        local: Whether only what the cache holds may be read.
+
+    Raises:
+        UserError: the checkpoint cannot be read.
+    """
     try:
         with quiet():
             net: nn.Module = AutoModelForCausalLM.from_pretrained(

@@ -73,9 +73,28 @@ class Tokenizer:
 
     def decode(self, rows: Tensor) -> list[str]:
         """Return rows of ids (n, length) as n texts, with a line break between documents."""
-        cut = [_split(row, self.end) for row in rows.tolist()]
+        return ["\n".join(filter(None, documents)) for documents in self.documents(rows.tolist())]
+
+    def documents(self, rows: Sequence[list[int]]) -> list[list[str]]:
+        """Return the texts between the marks of each row of ids: one more than the row has marks."""
+        cut = [_split(row, self.end) for row in rows]
         texts = iter(self.backend.decode_batch([piece for row in cut for piece in row], skip_special_tokens=True))
-        return ["\n".join(filter(None, (next(texts) for _ in row))) for row in cut]
+        return [[next(texts) for _ in row] for row in cut]
+
+    def joined(self, documents: Sequence[str]) -> list[int]:
+        """Return the ids of documents one after another, with the mark between them."""
+        ids: list[int] = []
+        for encoded in self.encode(documents):
+            ids += [self.end, *encoded.tolist()]
+        return ids[1:]
+
+
+def from_serialised(settings: str, end: str) -> Tokenizer:
+    """Return the tokenizer of a data set from its JSON and the name of its mark between documents (`Tokens`)."""
+    from tokenizers import Tokenizer as Backend
+
+    backend: Any = Backend.from_str(settings)
+    return Tokenizer(backend, backend.token_to_id(end))
 
 
 def tokenizer(name: str, vocabulary: int, corpus_texts: Sequence[str], root: str) -> Tokenizer:

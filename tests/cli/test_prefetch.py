@@ -148,7 +148,9 @@ def test_a_language_model_and_its_tokenizer_are_fetched(
     line: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[str, bool]] = []
-    monkeypatch.setattr(language, "_weights", lambda name, root, local=False: asked.append(("weights", local)))
+    monkeypatch.setattr(
+        language, "pretrained_weights", lambda name, root, local=False: asked.append(("weights", local))
+    )
     monkeypatch.setattr(tokenizer, "_pretrained", lambda name, root, local=False: asked.append(("tokenizer", local)))
     given = [*line[:1], "+experiment=recursive_lm", "dataset=python_docs", "dataset.tokenizer=a/model"]
     given += ["model.pretrained=a/model"]

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from collapse_lab.texts.tokenizer import tokenizer
 from tests.e2e.command import ledger, only_run
 from tests.features.tiny_models import write_bert
 from tests.nursery import Nursery
+from tests.texts.tiny_checkpoint import write_checkpoint
 
 WORDS = {
     "public": "the river city north basin of is in large county a river",
@@ -86,6 +88,21 @@ def test_without_an_exchange_it_learns_nothing_of_it(
     for member, others in (("a", "b_texts"), ("b", "a_texts")):
         assert alone[0, member] == exchanged[0, member]  # generation 0 is the same
         assert alone[2, member][f"{others}/perplexity"] > 0.8 * alone[0, member][f"{others}/perplexity"]
+
+
+def test_models_of_unlike_tokenizers_learn_from_each_other_by_their_texts(
+    nursery: Nursery, tmp_path: Path, corpora: list[str]
+) -> None:
+    texts = [" ".join(WORDS.values()) * 9]
+    line = ["ratio=0.5", "trainer.steps=150", "trainer.finetune_steps=60"]
+    for member, size in (("a", 257), ("b", 310)):
+        folder = write_checkpoint(tmp_path / member, tokenizer("bpe", size, texts, "unused"), 256, width=32)
+        line += [f"+population.members.{member}.pretrained={folder}", f"+population.members.{member}.read_as=text"]
+    metrics = chain(nursery, tmp_path, corpora, *line)
+    for member, own, others in (("a", "a_texts", "b_texts"), ("b", "b_texts", "a_texts")):
+        first, last = metrics[0, member], metrics[2, member]
+        assert first[f"{own}/perplexity"] < 0.5 * first[f"{others}/perplexity"]
+        assert last[f"{others}/perplexity"] < 0.6 * first[f"{others}/perplexity"]
 
 
 def test_three_models_on_generated_text_alone_lose_their_domains_learn_the_others_and_grow_alike(

@@ -12,7 +12,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer as Backend
 from tokenizers.models import WordLevel
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM
 
 from collapse_lab.engine.selection import Times
 from collapse_lab.engine.silent import Silent
@@ -22,6 +22,7 @@ from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.seeds import Seeds
 from collapse_lab.texts.tokenizer import Tokenizer, tokenizer
 from collapse_lab.types import Budget, Conditions, Samples, Spec
+from tests.texts.tiny_checkpoint import write_checkpoint
 
 BLOCK, SIZE = 8, 12
 SMALL: dict[str, Any] = {"width": 16, "layers": 1, "heads": 2}
@@ -140,21 +141,7 @@ def test_a_fit_whose_validation_loss_is_never_a_number_diverges() -> None:
 
 
 def saved(folder: Path, positions: int = 64) -> Path:
-    config = LlamaConfig(
-        vocab_size=SIZE,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=positions,
-        bos_token_id=None,
-        eos_token_id=None,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)
-        LlamaForCausalLM(config).save_pretrained(folder)
-    PreTrainedTokenizerFast(tokenizer_object=words(), eos_token="<end>").save_pretrained(folder)
-    return folder
+    return write_checkpoint(folder, Tokenizer(words(), 0), positions)
 
 
 def of(folder: Path) -> Spec:
@@ -173,7 +160,7 @@ def test_a_pretrained_model_starts_from_its_weights(tmp_path: Path) -> None:
 
 
 def test_another_tokenizer_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"give dataset\.tokenizer=.*, and to all members of a population"):
+    with pytest.raises(UserError, match=r"give dataset\.tokenizer=.*, or model\.read_as=text"):
         CausalLM(spec(), pretrained=str(saved(tmp_path / "model")), root=str(tmp_path))
 
 
