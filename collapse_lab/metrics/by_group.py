@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from collapse_lab.errors import UserError
-from collapse_lab.metrics.catalogue import GROUP_KID, GROUP_RECALL
+from collapse_lab.metrics.catalogue import GROUP_COVERAGE, GROUP_KID, GROUP_RECALL
 from collapse_lab.metrics.intervals import Z, around, error_of_subsets, share, subsets
 from collapse_lab.metrics.validation import validated
 from collapse_lab.types import Comparison, Count, Estimate, FeatureSet, Resamplings, Share, Split
@@ -47,12 +47,15 @@ def surviving(recalls: Sequence[Estimate], least: float) -> Estimate:
 
 @dataclass
 class ByGroup:
-    """Measure recall and the kernel distance of each group of a prompt set, and the share of groups that survive.
+    """Measure recall, coverage and kernel distance of each group of a prompt set, and the share of groups that survive.
 
     The group of a row is its class, or its prompt where some prompt of the set belongs to no class. The generated rows
     that were asked for as a group are compared with the real rows of this group alone. So a group vanishes both where
     its images become alike, and where they become those of other groups. Groups with too few rows for k on either
     side are left out.
+
+    Recall is the share of real rows in the ball of some generated row. Coverage is the share of real rows that have a
+    generated row in their own ball. Noise has large balls, so its recall may be high, and its coverage is low.
 
     Args:
         features: names of the feature spaces to compute it in; None means all of them.
@@ -83,7 +86,9 @@ class ByGroup:
             )
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
-        """Return `groups_surviving`, `group_recall_lowest`, and of each group g `group_recall_<g>` and `group_kid_<g>`.
+        """Return `groups_surviving`, `group_recall_lowest`, and the numbers of each group g.
+
+        These are `group_recall_<g>`, `group_coverage_<g>` and `group_kid_<g>`.
 
         Raises:
             UserError: as `validated`, or no group has more than k rows on both sides.
@@ -94,8 +99,9 @@ class ByGroup:
         for group in torch.unique(of_generated[of_generated >= 0]).tolist():
             x, y = generated.values[of_generated == group].double(), real.values[of_real == group].double()
             if min(len(x), len(y)) > self.k:
-                recall, kid = _recall(x, y, self.k, rng, self.bootstrap), _kid(x, y, rng, self.bootstrap)
-                found[group] = {GROUP_RECALL: recall, GROUP_KID: kid}
+                recall, coverage = _reached(x, y, self.k, rng, self.bootstrap)
+                kid = _kid(x, y, rng, self.bootstrap)
+                found[group] = {GROUP_RECALL: recall, GROUP_COVERAGE: coverage, GROUP_KID: kid}
         if not found:
             raise UserError(
                 f"no group has more than k={self.k} generated rows and more than {self.k} real ones; raise n_samples, "
@@ -116,27 +122,35 @@ def groups_of(features: FeatureSet) -> Tensor:
     return features.labels if features.groups is None else features.groups
 
 
-def _recall(
+def _reached(
     x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], k: int, rng: np.random.Generator, bootstrap: int
-) -> Estimate:
-    """Return the share of rows of y in the ball of some row of x, which reaches to its k-th nearest other row of x.
+) -> tuple[Estimate, Estimate]:
+    """Return recall and coverage of `prdc`.
 
-    It is the recall of `prdc`. A group has tens of rows, so all distances are held, in double precision.
+    Recall is the share of rows of y in the ball of some row of x. Coverage is the share of rows of y with a row of x in
+    their ball. A ball reaches to the k-th nearest other row of its own side. A group has tens of rows, so all distances
+    are held, in double precision.
     """
-    among, across = (torch.cdist(x, rows, compute_mode="donot_use_mm_for_euclid_dist") for rows in (x, y))
+    of_x, of_y, across = (
+        torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist") for a, b in ((x, x), (y, y), (x, y))
+    )
 
-    def reached(of_x: Tensor, of_y: Tensor) -> float:
+    def shares(rows: Tensor, real: Tensor) -> tuple[float, float]:
         # The nearest row is the row itself
-        radii = among[of_x][:, of_x].kthvalue(k + 1, dim=1).values
-        return float((across[of_x][:, of_y] <= radii[:, None]).any(0).double().mean())
+        radii = of_x[rows][:, rows].kthvalue(k + 1, dim=1).values
+        real_radii = of_y[real][:, real].kthvalue(k + 1, dim=1).values
+        between = across[rows][:, real]
+        recalled, covered = (near.any(0).double().mean() for near in (between <= radii[:, None], between <= real_radii))
+        return float(recalled), float(covered)
 
-    value = reached(torch.arange(len(x)), torch.arange(len(y)))
+    values = shares(torch.arange(len(x)), torch.arange(len(y)))
     if bootstrap < 2:
-        return Estimate(value)
+        return Estimate(values[0]), Estimate(values[1])
     sizes = len(x), len(y)
     drawn = [map(torch.from_numpy, rows) for rows in subsets(sizes, rng, bootstrap, least=k + 1)]
-    error = error_of_subsets(np.array([[reached(*rows)] for rows in drawn]), sizes)
-    return share(value, len(y), float(error[0]))
+    errors = error_of_subsets(np.array([shares(*rows) for rows in drawn]), sizes)
+    recall, coverage = (share(value, len(y), float(error)) for value, error in zip(values, errors, strict=True))
+    return recall, coverage
 
 
 def _kid(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], rng: np.random.Generator, bootstrap: int) -> Estimate:

@@ -17,6 +17,7 @@ Range = tuple[float | None, float | None]
 CLASS_SHARE = "class_share_"
 # The ledger has one quantity per group of prompts, such as `group_recall_3`.
 GROUP_RECALL = "group_recall_"
+GROUP_COVERAGE = "group_coverage_"
 GROUP_KID = "group_kid_"
 # The ledger has one quantity per quantile in percent, such as `generated_perplexity_q05`.
 PERPLEXITY_QUANTILE = "generated_perplexity_q"
@@ -122,7 +123,11 @@ _GIVEN_BY: Mapping[str, str] = {
     **dict.fromkeys(("mode_coverage", "class_entropy"), "classes"),
     **dict.fromkeys(("groups_surviving", "group_recall_lowest"), "by_group"),
 }
-_PARTS_GIVEN_BY = {CLASS_SHARE: "classes", GROUP_RECALL: "by_group", GROUP_KID: "by_group", SIMILARITY: "similarity"}
+_PARTS_GIVEN_BY = {
+    CLASS_SHARE: "classes",
+    **dict.fromkeys((GROUP_RECALL, GROUP_COVERAGE, GROUP_KID), "by_group"),
+    SIMILARITY: "similarity",
+}
 
 
 def metric_of(name: str) -> str | None:
@@ -146,6 +151,8 @@ def describe(name: str) -> Quantity | None:
         return _share(name, f"Share of class {name.removeprefix(CLASS_SHARE)}", "none", compares=False)
     if name.startswith(GROUP_RECALL) and name not in CATALOGUE:
         return _share(name, f"Recall of group {name.removeprefix(GROUP_RECALL)}")
+    if name.startswith(GROUP_COVERAGE):
+        return _share(name, f"Coverage of group {name.removeprefix(GROUP_COVERAGE)}")
     if name.startswith(GROUP_KID):
         return Quantity(name, f"Kernel distance (KID) of group {name.removeprefix(GROUP_KID)}", "lower")
     if name.startswith(SIMILARITY):

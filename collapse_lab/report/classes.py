@@ -93,7 +93,7 @@ def section_of_groups(collection: Collection) -> Section | None:
 
 
 def _section(collection: Collection, kind: _Kind, unsorted: Sequence[Name]) -> Section | None:
-    names = sorted(unsorted, key=lambda n: (n.features, n.subset, _rank(kind, n)))
+    names = sorted(unsorted, key=lambda n: (n.features, n.subset, rank_of(n, kind.prefix)))
     names = [name for name in names if name.features == names[0].features]
     if not names:
         return None
@@ -144,13 +144,12 @@ def _panel(collection: Collection, kind: _Kind, group: SeedGroup, names: Sequenc
     kept = _kept(generated[..., 0])[::-1]  # rows are drawn from the bottom up, and read from the top down
     known = bool(np.isfinite(real[:, 0]).any())
     shares = np.concatenate([real[:, None], generated], axis=1)[kept] if known else generated[kept]
-    words = _words(collection, names[0])
     floor_word = "floor" if kind is RECALLS else "real"
     tiles = Tiles(
         np.moveaxis(shares, 2, 0),
         x=np.asarray([-1.35] * known + list(range(len(generations))), float),
         columns=[floor_word] * known + [str(generation) for generation in generations],
-        rows=[_word(words, names[i].metric.removeprefix(kind.prefix)) for i in kept],
+        rows=words_of(collection, [names[i] for i in kept], kind.prefix),
         xlabel="generation",
         ylabel=kind.row,
         top=largest,
@@ -177,21 +176,31 @@ def _kept(shares: np.ndarray) -> list[int]:
     return sorted(np.argsort(-change, kind="stable")[:MOST_CLASSES].tolist())
 
 
+def words_of(collection: Collection, names: Sequence[Name], prefix: str) -> list[str]:
+    """Return the word of the class or the prompt that each name ends with.
+
+    Args:
+        collection: The runs of the page.
+        names: Names of one prompt set and one feature space.
+        prefix: What they begin with.
+    """
+    words = _words(collection, names[0])
+    labels = [name.metric.removeprefix(prefix) for name in names]
+    return [str(words[int(label)]) if label.isdigit() and int(label) < len(words) else label for label in labels]
+
+
 def _words(collection: Collection, name: Name) -> Sequence[str]:
     """Return the prompts of the groups where groups are prompts, or else the words of the classes."""
     spaces: list[Mapping[str, Any]] = [run.fingerprints.get(name.features, {}) for run in collection.runs]
     sizes = (space.get(name.subset) for space in spaces)
     groups = (of_subset.get("groups") for of_subset in sizes if isinstance(of_subset, Mapping))
     prompts = next((prompts for prompts in groups if isinstance(prompts, list)), None)
-    if prompts is not None and name.is_group_recall:
+    if prompts is not None and (name.is_group_recall or name.is_group_coverage):
         return prompts
     return next((words for words in (space.get("classes") for space in spaces) if words), ())
 
 
-def _word(words: Sequence[str], label: str) -> str:
-    return str(words[int(label)]) if label.isdigit() and int(label) < len(words) else label
-
-
-def _rank(kind: _Kind, name: Name) -> tuple[float, str]:
-    label = name.metric.removeprefix(kind.prefix)
+def rank_of(name: Name, prefix: str) -> tuple[float, str]:
+    """Return the place of a name among those of its prompt set: classes in the order of their numbers."""
+    label = name.metric.removeprefix(prefix)
     return (float(label) if label.isdigit() else np.inf, label)

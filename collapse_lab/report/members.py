@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 
-from collapse_lab.metrics.catalogue import KNOWING, SIMILARITY
+from collapse_lab.metrics.catalogue import GROUP_COVERAGE, KNOWING, SIMILARITY
+from collapse_lab.report.classes import rank_of, words_of
 from collapse_lab.report.plot import Caption, Plot, plot, stem
 from collapse_lab.report.section import Section
 from collapse_lab.report.tiles import Tiles, draw, strip_note
@@ -21,7 +23,7 @@ MOST_ROWS = 40
 
 
 def section(collection: Collection) -> Section | None:
-    """Return heat maps of member and domain over the generations, and of how alike two members are.
+    """Return heat maps of member and domain, and of member and class, over the generations, and of how alike two are.
 
     Args:
         collection: The runs of the page.
@@ -32,12 +34,18 @@ def section(collection: Collection) -> Section | None:
     groups = drawn_groups(collection)
     known = next((names for metric in KNOWING if len(names := _of_metric(collection, metric)) > 1), [])
     alike = [name for name in collection.names if name.metric.startswith(SIMILARITY)]
+    reached = [name for name in collection.names if name.is_group_coverage]
     plots = [
-        panel for group in groups for panel in (_knowledge(group, known), _likeness(group, alike)) if panel is not None
+        panel
+        for group in groups
+        for panel in (_knowledge(group, known), _reach(collection, group, reached), _likeness(group, alike))
+        if panel is not None
     ]
     if not plots:
         return None
     notes = ["A row is a model and a domain: how well the model knows it, generation after generation."]
+    if reached:
+        notes.append("A row of a model and a class: how many of its real images have a generated one nearby.")
     if alike:
         notes.append("A row of two models is the cosine of what both draw or write for the same prompts.")
     notes.append(strip_note(any(len(group.runs) > 1 for group in groups)))
@@ -70,6 +78,22 @@ def _knowledge(group: SeedGroup, names: Sequence[Name]) -> Plot | None:
     notes = (group.label, better and f"{better} is better")
     caption = Caption(names[0].title, "", " · ".join(filter(None, notes)))
     return _tiles(group, rows, [f"{m} · {n.subset}" for m, n in rows], caption, better, "knowledge")
+
+
+def _reach(collection: Collection, group: SeedGroup, names: Sequence[Name]) -> Plot | None:
+    names = sorted(
+        (name for name in names if name.features == names[0].features),
+        key=lambda name: (name.subset, rank_of(name, GROUP_COVERAGE)),
+    )
+    if not names:
+        return None
+    by_subset = [list(names) for _, names in groupby(names, key=lambda name: name.subset)]
+    words = [word for names in by_subset for word in words_of(collection, names, GROUP_COVERAGE)]
+    members = names_of(group)
+    rows = [(member, name) for member in members for name in names]
+    labels = [f"{member} · {word}" for member in members for word in words]
+    caption = Caption("Coverage of each class", "", " · ".join(filter(None, (group.label, "higher is better"))))
+    return _tiles(group, rows, labels, caption, "higher", "reach")
 
 
 def _likeness(group: SeedGroup, names: Sequence[Name]) -> Plot | None:

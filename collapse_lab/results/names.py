@@ -9,6 +9,7 @@ from typing import Literal
 from collapse_lab.metrics.catalogue import (
     CATALOGUE,
     CLASS_SHARE,
+    GROUP_COVERAGE,
     GROUP_KID,
     GROUP_RECALL,
     PERPLEXITY_QUANTILE,
@@ -87,9 +88,14 @@ class Name:
         return self.metric.startswith(GROUP_RECALL) and self.metric not in CATALOGUE
 
     @property
+    def is_group_coverage(self) -> bool:
+        """Return whether it is the coverage of one group; the group is `metric.removeprefix(GROUP_COVERAGE)`."""
+        return self.metric.startswith(GROUP_COVERAGE)
+
+    @property
     def is_part(self) -> bool:
         """Return whether it is drawn in one picture with others, and so has no panel of its own."""
-        parts = (CLASS_SHARE, GROUP_RECALL, GROUP_KID, PERPLEXITY_QUANTILE, SIMILARITY)
+        parts = (CLASS_SHARE, GROUP_RECALL, GROUP_COVERAGE, GROUP_KID, PERPLEXITY_QUANTILE, SIMILARITY)
         return self.metric.startswith(parts) and self.metric not in CATALOGUE
 
     @property

@@ -33,10 +33,11 @@ def test_numbers_of_a_group_are_those_of_its_rows_alone() -> None:
     estimates = ByGroup(k=4)(generated, REAL, rng())
     for group in range(GROUPS):
         x, y = (rows.values[rows.labels == group] for rows in (generated, REAL))
-        recall, kid = estimates[f"group_recall_{group}"], estimates[f"group_kid_{group}"]
+        recall, coverage, kid = (estimates[f"group_{name}_{group}"] for name in ("recall", "coverage", "kid"))
         assert recall.value == prdc(x, y, 4)["recall"]
+        assert coverage.value == prdc(x, y, 4)["coverage"]
         assert kid.value == pytest.approx(kernel_distance(x, y), rel=1e-9)
-        for estimate in (recall, kid):
+        for estimate in (recall, coverage, kid):
             assert estimate.lo is not None
             assert estimate.hi is not None
             assert estimate.lo < estimate.value < estimate.hi
@@ -55,6 +56,15 @@ def test_a_group_vanishes_if_its_images_are_alike_or_those_of_another_group() ->
     assert estimates["group_recall_2"].value > 0.5
     assert estimates["groups_surviving"].value == pytest.approx(1 / 3)
     assert estimates["group_kid_1"].value > 10 * abs(estimates["group_kid_2"].value)
+
+
+def test_noise_around_a_group_has_its_recall_and_none_of_its_coverage() -> None:
+    generated = grouped(40, 2)
+    noisy = torch.where(generated.labels[:, None] == 0, 8 * generated.values, generated.values)
+    estimates = ByGroup()(replace(generated, values=noisy), REAL, rng())
+    assert estimates["group_recall_0"].value > 0.9
+    assert estimates["group_coverage_0"].value < 0.3
+    assert estimates["group_coverage_2"].value > 0.8
 
 
 def test_numbered_groups_count_before_labels_and_rows_without_a_group_are_left_out() -> None:
@@ -107,11 +117,12 @@ def test_the_interval_of_the_survivors_is_that_of_independent_groups() -> None:
     assert (interval.hi - interval.lo) / (2 * 1.959964) == pytest.approx(shares.std(), rel=0.02)
 
 
-def test_the_interval_of_a_groups_recall_covers_its_expectation() -> None:
+@pytest.mark.parametrize("number", ["recall", "coverage"])
+def test_the_interval_of_a_group_covers_its_expectation(number: str) -> None:
     draws = [(modes(30, 4, 2 * i, [0]), modes(50, 4, 2 * i + 1, [0])) for i in range(60)]
     labels = torch.zeros(30, dtype=torch.int64), torch.zeros(50, dtype=torch.int64)
     found = [
-        ByGroup()(FeatureSet(x, labels[0]), FeatureSet(y, labels[1]), rng(i))["group_recall_0"]
+        ByGroup()(FeatureSet(x, labels[0]), FeatureSet(y, labels[1]), rng(i))[f"group_{number}_0"]
         for i, (x, y) in enumerate(draws)
     ]
     expectation = float(np.mean([estimate.value for estimate in found]))

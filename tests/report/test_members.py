@@ -69,6 +69,22 @@ def test_a_row_of_tiles_is_a_member_and_a_domain(tmp_path: Path) -> None:
     assert "b, a · novels" in re.findall(r">([^<>]+)</text>", likeness.inline)
 
 
+def test_a_row_of_coverages_is_a_member_and_a_class(tmp_path: Path) -> None:
+    folder = write(tmp_path / "runs" / "one")
+    recalls = {f"{subset}/pixels/group_coverage_{digit}": 0.1 * digit for subset, digit in (("low", 2), ("high", 10))}
+    recalls["low/pixels/group_coverage_1"] = 0.1
+    lines = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
+    lines = [{**line, "metrics": {**line["metrics"], **recalls}} for line in lines]
+    (folder / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    section = members.section(collect([tmp_path]))
+    assert section is not None
+    reached = section.plots[1]
+    texts = re.findall(r">([^<>]+)</text>", reached.inline)
+    expected = [f"{member} · {digit}" for member in "ba" for digit in (2, 1, 10)]
+    assert [text for text in texts if "·" in text] == expected
+    assert {"0.1", "0.2", "1"} <= set(texts)
+
+
 def test_a_run_of_one_model_has_neither(tmp_path: Path) -> None:
     write(tmp_path / "runs" / "one", models=("a",))
     collection = collect([tmp_path])
