@@ -14,6 +14,7 @@ from tests.nursery import Nursery
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 # Their data, weights or tokenizer come first, which takes longer than the run; each has a smaller test of its own
 SLOW = ("feedback_colour", "interacting_lm", "interacting_lm_three", "nepotistic_emoji", "recursive_lm")
+SHORT = ("trainer.steps=12", "trainer.finetune_steps=4")  # because nothing here depends on what a model learns
 NAMES = {"interacting_lm_three": "interacting_lm"}  # its runs stand beside those of two models
 
 
@@ -22,7 +23,7 @@ NAMES = {"interacting_lm_three": "interacting_lm"}  # its runs stand beside thos
 )
 def test_an_experiment_runs_at_the_tiny_scale(experiment: str, nursery: Nursery, tmp_path: Path) -> None:
     own = [*needed(tmp_path, each=50), "features=[pixels]"] if experiment == "nepotistic_faces" else []
-    end = nursery.run([f"+experiment={experiment}", "+scale=tiny", *own, f"paths.runs={tmp_path}"], PAGE="1")
+    end = nursery.run([f"+experiment={experiment}", "+scale=tiny", *SHORT, *own, f"paths.runs={tmp_path}"], PAGE="1")
     assert end.code == 0, end.err
     run = only_run(tmp_path, NAMES.get(experiment, experiment))
     records = [line for line in ledger(run) if "generation" in line]
