@@ -11,7 +11,8 @@ TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
 $(READY): pyproject.toml .ci/constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint .ci/constraints.txt --editable ".[dashboard,dev,docs,hub,lm,sd,slurm,tensorboard]"
+	$(BIN)/pip install --quiet --no-compile --constraint .ci/constraints.txt --editable ".[dashboard,dev,docs,hub,lm,sd,slurm,tensorboard]"
+	$(BIN)/python -m compileall -qq -j 0 .venv/lib || true  # on all cores, where pip would take one; templates are no Python
 	touch $(READY)
 
 venv: $(READY)  ## create the environment

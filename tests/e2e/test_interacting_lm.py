@@ -94,7 +94,7 @@ def test_models_of_unlike_tokenizers_learn_from_each_other_by_their_texts(
     nursery: Nursery, tmp_path: Path, corpora: list[str]
 ) -> None:
     texts = [" ".join(WORDS.values()) * 9]
-    line = ["ratio=0.5", "trainer.steps=150", "trainer.finetune_steps=60"]
+    line = ["ratio=0.5", "n_samples=12", "trainer.steps=100", "trainer.finetune_steps=30"]
     for member, size in (("a", 257), ("b", 310)):
         folder = write_checkpoint(tmp_path / member, tokenizer("bpe", size, texts, "unused"), 256, width=32)
         line += [f"+population.members.{member}.pretrained={folder}", f"+population.members.{member}.read_as=text"]
