@@ -81,15 +81,16 @@ def _knowledge(group: SeedGroup, names: Sequence[Name]) -> Plot | None:
 
 
 def _reach(collection: Collection, group: SeedGroup, names: Sequence[Name]) -> Plot | None:
+    members = names_of(group)
+    measured = [name for name in names if any(_measured(group, member, name) for member in members)]
+    if not measured:
+        return None
     names = sorted(
-        (name for name in names if name.features == names[0].features),
+        (name for name in measured if name.features == measured[0].features),
         key=lambda name: (name.subset, rank_of(name, GROUP_COVERAGE)),
     )
-    if not names:
-        return None
     by_subset = [list(names) for _, names in groupby(names, key=lambda name: name.subset)]
     words = [word for names in by_subset for word in words_of(collection, names, GROUP_COVERAGE)]
-    members = names_of(group)
     rows = [(member, name) for member in members for name in names]
     labels = [f"{member} · {word}" for member in members for word in words]
     caption = Caption("Coverage of each class", "", " · ".join(filter(None, (group.label, "higher is better"))))
