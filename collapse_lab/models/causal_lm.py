@@ -143,11 +143,11 @@ class CausalLM(Drawing):
         self.validates = selection == "best"
         self.num_beams, self.do_sample, self.temperature, self.top_p = num_beams, do_sample, temperature, top_p
         self.repetition_penalty, self.sampling_batch = repetition_penalty, sampling_batch
-        block = spec.shape[0]
+        block, own = spec.shape[0], None
         if pretrained is None:
             self.net = from_scratch(architecture, spec.tokens.size, 2 * block, width, layers, heads, dropout)
         elif read_as == "text":
-            self.net = pretrained_weights(pretrained, root)
+            self.net, own = pretrained_weights(pretrained, root), tokenizer(pretrained, 0, (), root)
         else:
             self.net = pretrained_for(spec.tokens, pretrained, root)
         positions = getattr(self.net.config, "max_position_embeddings", None)
@@ -156,9 +156,7 @@ class CausalLM(Drawing):
                 f"a block of {block} tokens that follows another takes {2 * block} positions, and {pretrained} has "
                 f"{positions}: give dataset.block={positions // 2} or less"
             )
-        self._as_text: AsText | None = None
-        if read_as == "text" and pretrained is not None:
-            self._as_text = AsText(spec.tokens, tokenizer(pretrained, 0, (), root), block, positions)
+        self._as_text = None if own is None else AsText(spec.tokens, own, block, positions)
 
     @staticmethod
     def prefetch(arguments: Mapping[str, Any]) -> list[Need]:

@@ -14,8 +14,13 @@ from tests.nursery import Nursery
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 # Each has a smaller test of its own; data, weights or a tokenizer of some come first, which takes longer than the run
 SLOW = (
-    *("feedback_colour", "interacting_lm", "interacting_lm_three", "recursive_lm"),
-    *("nepotistic", "nepotistic_emoji", "nepotistic_faces"),
+    "feedback_colour",
+    "interacting_lm",
+    "interacting_lm_three",
+    "nepotistic",
+    "nepotistic_emoji",
+    "nepotistic_faces",
+    "recursive_lm",
 )
 SHORT = ("trainer.steps=12", "trainer.finetune_steps=4")  # because nothing here depends on what a model learns
 NAMES = {"interacting_lm_three": "interacting_lm"}  # its runs stand beside those of two models
