@@ -9,10 +9,11 @@ RUNS ?= runs
 # time than they save, so give each process one thread. Tests start many processes, so let them keep what they compile
 TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
+# Without --no-compile pip compiles 350 MB of Python on one core for over a minute, and a run imports less than a third
+# of it. Python compiles that by itself where it is imported first
 $(READY): pyproject.toml .ci/constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --no-compile --constraint .ci/constraints.txt --editable ".[dashboard,dev,docs,hub,lm,sd,slurm,tensorboard]"
-	$(BIN)/python -m compileall -qq -j 0 .venv/lib || true  # on all cores, where pip would take one; templates are no Python
 	touch $(READY)
 
 venv: $(READY)  ## create the environment
