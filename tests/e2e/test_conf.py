@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from collapse_lab.cli import helptext
 from collapse_lab.config.binding import bind
 from collapse_lab.config.composing import VERSION_BASE, compose, drop_stubs
-from collapse_lab.config.searchpath import CONF
+from collapse_lab.config.searchpath import CONF, register
 from collapse_lab.config.signature import is_schedule, resolved
 from collapse_lab.engine.silent import Silent
 from collapse_lab.models.causal_lm import CausalLM
@@ -47,6 +47,7 @@ ADDED = ("experiment", "scale")  # groups that are not in the defaults
 def with_hydra(*overrides: str) -> DictConfig:
     """Return a composed configuration with Hydra's own node, in which no missing value is refused."""
     helptext.register()
+    register()  # because Hydra parses a file anew for each configuration otherwise
     with initialize_config_dir(str(CONF), version_base=VERSION_BASE):
         return hydra_compose("config", [*overrides], return_hydra_config=True)
 
