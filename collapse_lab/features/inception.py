@@ -145,6 +145,8 @@ class Inception(PackagedImages):
 
     def embed(self, images: Float[Tensor, "b 3 299 299"]) -> Float[Tensor, "b 2048"]:
         """Return the pooled maps."""
+        if images.device.type == "cpu":  # because oneDNN then takes a fifth less time; on a GPU nobody has measured it
+            images = images.contiguous(memory_format=torch.channels_last)
         return self._layers(images).flatten(1)
 
     @cached_property
