@@ -35,7 +35,7 @@ SOURCES = (
 _PAPER = ("title", "seeds", "claims")
 _TEST = ("statistic", "arguments", "needed")
 _CLAIM = ("id", "claim", "source", "known_from", "experiment", "groups", *_TEST, "size")
-_OPTIONAL = ("setting", "condition", "seeds")
+_OPTIONAL = ("setting", "condition", "seeds", "post_hoc")
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ class Claim:
         condition: What has to hold for the claim to mean anything, such as that the control is not harmed; or None.
         size: Where the ends of the range come from, in words.
         seeds: The seeds of the commands that run it.
+        post_hoc: Whether the claim was written after the first runs that judge it had been seen.
     """
 
     paper: str
@@ -96,6 +97,7 @@ class Claim:
     condition: Test | None
     size: str
     seeds: tuple[int, ...]
+    post_hoc: bool = False
 
     @property
     def tests(self) -> Iterator[Test]:
@@ -151,6 +153,9 @@ def _claim(entry: Any, paper: Mapping[str, Any], path: Path) -> Claim:
         raise UserError(f"{where}: 'setting' should be a mapping of the overrides of all groups; got {setting!r}")
     seeds = entry.get("seeds", paper["seeds"])
     check_seeds(seeds, where)
+    post_hoc = entry.get("post_hoc", False)
+    if not isinstance(post_hoc, bool):
+        raise UserError(f"{where}: 'post_hoc' should be true or false; got {post_hoc!r}")
     return Claim(
         paper=path.stem,
         title=str(paper["title"]),
@@ -165,6 +170,7 @@ def _claim(entry: Any, paper: Mapping[str, Any], path: Path) -> Claim:
         condition=_test(entry["condition"], groups, f"{where}, condition") if "condition" in entry else None,
         size=entry["size"],
         seeds=tuple(seeds),
+        post_hoc=post_hoc,
     )
 
 

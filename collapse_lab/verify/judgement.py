@@ -82,6 +82,7 @@ class Judgement:
             **_plain_test(claim.test),
             "condition": None if claim.condition is None else _plain_test(claim.condition),
             "size": claim.size,
+            "post_hoc": claim.post_hoc,
             "verdict": self.verdict,
             "reason": self.reason,
             "value": "never" if measured.value == math.inf else _finite(measured.value),

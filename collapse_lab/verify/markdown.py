@@ -12,9 +12,11 @@ MOST_OTHERS = 3  # of the runs of one claim at other settings, those of the larg
 _COLUMNS = ("claim", "judged at", "needs", "value", "95 % interval", "seeds", "could show", "verdict", "after Holm")
 _LEGEND = """\
 A claim is reproduced where the whole 95 % interval over the seeds lies in the range that it needs, and not reproduced
-where no part of it does; fewer than three seeds give no verdict. "Could show" is the range of true values that as many
-runs like these would have shown, each with a probability of 80 %; its end is the smallest effect that they could find.
+where no part of it does; with fewer than three seeds it is inconclusive. "Could show" is the range of true values that
+as many runs like these would have shown, each with a probability of 80 %; its end is the smallest effect that they
+could find.
 "After Holm" is the verdict that is left when the table as a whole has a false one with a probability of at most 5 %.
+A claim marked "post hoc" was written after its first runs had been seen, so that its verdict is weaker evidence.
 Only runs at the claim's own setting decide; what runs at other settings give stands below each table."""
 
 
@@ -48,7 +50,7 @@ def _row(judgement: Judgement) -> tuple[str, ...]:
     claim, measured = judgement.claim, judgement.measured
     seeds = str(measured.n) if measured.n else "–"
     return (
-        f"{claim.claim} `{claim.id}`",
+        f"{claim.claim} `{claim.id}`{' (post hoc)' if claim.post_hoc else ''}",
         _setting(judgement),
         f"{claim.test.statistic} {claim.test.needed}",
         value(measured),
@@ -56,7 +58,7 @@ def _row(judgement: Judgement) -> tuple[str, ...]:
         seeds,
         judgement.shown or "–",
         judgement.verdict,
-        judgement.after_holm if judgement.p is not None else "–",
+        judgement.after_holm if measured.n else "–",
     )
 
 

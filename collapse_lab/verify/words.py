@@ -52,15 +52,25 @@ def counts(judgements: Sequence[Judgement]) -> str:
 def by_chance(judgements: Sequence[Judgement]) -> str:
     """Return how many false verdicts chance may have brought, and how many verdicts Holm's method leaves; or ""."""
     judged = [judgement for judgement in judgements if judgement.p is not None]
-    decided = [judgement for judgement in judged if judgement.verdict in ("reproduced", "not reproduced")]
+    decided = [judgement for judgement in judgements if judgement.verdict in ("reproduced", "not reproduced")]
     if not judged:
         return ""
     left = sum(judgement.after_holm == judgement.verdict for judgement in decided)
-    return (
+    without = sum(judgement.p is None for judgement in decided)
+    late = sum(judgement.claim.post_hoc for judgement in decided)
+    sentences = [
         f"{len(judged)} claim{'s were' if len(judged) > 1 else ' was'} judged with three seeds or more, each at 95 %, "
-        f"so up to {ERROR * len(judged):.2g} false verdicts are expected by chance. Holm's method keeps the "
-        f"probability of any false verdict in the table below 5 %: it leaves {left} of {len(decided)} verdicts."
-    )
+        f"so up to {ERROR * len(judged):.2g} false verdicts are expected by chance.",
+        "Holm's method keeps the probability of any false verdict in the table below 5 %: "
+        f"it leaves {left} of {len(decided)} verdicts.",
+    ]
+    if without:
+        sentences.append(
+            f"Verdicts without a p value are open then: {without}. Their seeds are equal, or their runs lost."
+        )
+    if late:
+        sentences.append(f"Verdicts of claims written post hoc: {late}.")
+    return " ".join(sentences)
 
 
 def _end(end: float) -> str:

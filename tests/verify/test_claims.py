@@ -129,6 +129,7 @@ def test_every_statistic_is_documented_and_takes_groups() -> None:
         ({"group": {}}, "unknown key 'group'; did you mean 'groups'"),
         ({"setting": [1]}, "'setting' should be a mapping"),
         ({"seeds": 3}, "'seeds' should be a list of whole numbers"),
+        ({"post_hoc": "yes"}, "'post_hoc' should be true or false"),
         ({"condition": {"statistic": "level"}}, "condition: arguments, needed are missing"),
         (
             {

@@ -84,6 +84,26 @@ def test_the_page_has_a_row_for_each_claim_with_interval_seeds_and_power(runs: P
     assert rows[2].endswith("| inconclusive | inconclusive |")
 
 
+def test_claims_written_after_their_runs_and_verdicts_without_a_p_value_are_counted(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep(runs, {0.5: [2.0, 2.1, 1.9]})
+    rank = {"metric": "seen/classifier/fid", "setting": "ratio", "generation": 1}
+    groups = {"control": {"ratio": 0}, "half": {"ratio": 0.5}, "dosed": {"ratio": 1}}
+    orders = claim(id="orders", statistic="trend", arguments=rank, groups=groups, needed={"at_least": 0.7})
+    file = claims_file(tmp_path / "mine.yaml", claim(post_hoc=True), orders)
+    page = tmp_path / "claims.md"
+    assert main([str(runs), "--claims", str(file), "--markdown", str(page), "--json", str(tmp_path / "out.json")]) == 0
+    assert [plain["post_hoc"] for plain in json.loads((tmp_path / "out.json").read_text())] == [True, False]
+    text = page.read_text()
+    assert "`rises` (post hoc) |" in text
+    assert "`orders` |" in text
+    assert "1 claim was judged with three seeds or more" in text
+    assert "it leaves 1 of 2 verdicts. Verdicts without a p value are open then: 1. Their" in text
+    assert text.splitlines()[-1].endswith("| reproduced | inconclusive |")
+    assert "Verdicts of claims written post hoc: 1." in " ".join(capsys.readouterr().out.split())
+
+
 def test_without_runs_all_claims_of_the_papers_are_listed_as_not_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
