@@ -11,7 +11,7 @@
 # minutes more. The comparison of policies is 97,500 steps; at an estimated quarter of a second of CPU time each they
 # take eight hours with their sampling, so four hours on two cores. Nothing here has been run on a GPU. The
 # texts come in a package of 18.5 MB.
-# The paper's own size, from the hub, is two lines in conf/scale/paper/recursive_lm.yaml, for a GPU (not run).
+# multirun_scripts/recursive_lm_paper.sh has the paper's own size, for a GPU.
 for setting in "ratio=1 trainer.finetune_steps=94 model.repetition_penalty=1,2" "ratio=0.9 trainer.finetune_steps=188"
 do
   (
