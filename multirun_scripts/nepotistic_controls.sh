@@ -4,6 +4,6 @@
 #   multirun_scripts/nepotistic_controls.sh [local|slurm]
 # 18 cells, of which 12 are chains of their own: at ratio 0 no generated image is trained on, and the three curations
 # share their fits. With 3 fits of generation 0 about half an hour on two cores, an estimated ten minutes on one GPU with
-# trainer.pack=9 (not measured). The uncurated cells are those of nepotistic_dose_response.sh, and are not run twice.
+# `basic trainer.pack=9` (not measured). The uncurated cells are those of nepotistic_dose_response.sh, and are not run twice.
 source "$(dirname "$0")/launch.sh"
 launch "${1:-local}" +experiment=nepotistic ratio=0,1 curation=none,histogram,drop_worst seed=0,1,2 "${@:2}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Find by bisection the smallest ratio at which a metric of the last generation crosses a bound.
 
-    python multirun_scripts/threshold_ratio.py seen/classifier/recall 0.5 +experiment=nepotistic +scale=small
+    python multirun_scripts/threshold_ratio.py seen/classifier/recall 0.5 +experiment=nepotistic
 
 Each step runs one cell, or reads it where it has been run: the same line goes on after an interruption. The metric has
 to grow or to fall with the ratio all the way; the first two cells, ratio=0 and ratio=1, have to lie on either side.

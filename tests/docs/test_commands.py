@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -19,20 +20,37 @@ from tests.test_scripts import cells
 PAGES = [ROOT / "README.md", *sorted(path for path in DOCS.rglob("*.md") if path.parent.name != "recipes")]
 GROUPS = {path.name for path in (ROOT / "conf").iterdir() if path.is_dir()} - {"hydra", "scale"}
 PLACEHOLDER = re.compile(r"…|\b[A-Z]{3,}\b|\[slurm\]")  # what the reader fills in
+RUNS = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:collapse-lab|python -m collapse_lab) (?=.*\+experiment=)")
+SCRIPT = re.compile(r"^(?:sbatch |python )*multirun_scripts/")
 OTHERS = re.compile(r"^collapse-lab dashboard |hydra/sweeper=")  # other commands, and ranges that a sweeper fills in
 
 
 def commands() -> Iterator[str]:
-    """Yield every line of a block of code that runs an experiment, once; recipes are run elsewhere."""
-    experiments = (line for page in PAGES for line in commands_of(page))
+    """Yield every line of a block of code or at the head of a yaml file that runs an experiment, once.
+
+    Recipes are run elsewhere.
+    """
+    experiments = [line for page in PAGES for line in commands_of(page)]
+    experiments += [line for path in sorted((ROOT / "conf").rglob("*.yaml")) for line in heading(path)]
     yield from dict.fromkeys(line for line in experiments if not PLACEHOLDER.search(line) and not OTHERS.search(line))
 
 
 def commands_of(page: Path) -> Iterator[str]:
-    """Yield every line of a block of code of a page that runs an experiment."""
+    """Yield every line of a block of code of a page that runs an experiment, from `collapse-lab` on."""
+    yield from (RUNS.sub("collapse-lab ", line) for line in printed(page) if RUNS.search(line))
+
+
+def heading(path: Path) -> Iterator[str]:
+    """Yield every command in the comments of a yaml file that runs an experiment, from `collapse-lab` on."""
+    comments = re.findall(r"^# *(.*)$", path.read_text(), re.MULTILINE)
+    joined = re.sub(r" *\\\n *", " ", "\n".join(comments)).splitlines()
+    yield from (RUNS.sub("collapse-lab ", line) for line in joined if RUNS.search(line))
+
+
+def printed(page: Path) -> Iterator[str]:
+    """Yield every line of a block of code of a page, without its comment."""
     lines = (line for block in blocks(page) for line in block.code.splitlines())
-    found = (line.split("  #")[0].strip() for line in lines)
-    yield from (line for line in found if line.startswith("collapse-lab ") and "+experiment=" in line)
+    yield from (line.split("  #")[0].strip() for line in lines)
 
 
 @pytest.mark.parametrize("command", commands())
@@ -40,8 +58,26 @@ def test_a_printed_command_composes(command: str) -> None:
     words = shlex.split(command)[1:]
     overrides = [word for word in words if "=" in word]
     assert set(words) - set(overrides) <= {"-m", "prefetch", "plan"}
+    for word in overrides:  # because zsh reads brackets as a pattern, and bash divides what stands in braces
+        assert not set("[{") & set(word) or f"'{word}'" in command or f'"{word}"' in command, word
     *_, cell = cells(overrides)
     assert compose(*cell).root.name
+
+
+@pytest.mark.parametrize("line", [line for page in PAGES for line in printed(page) if SCRIPT.search(line)])
+def test_a_printed_script_is_there_and_starts(line: str) -> None:
+    scripts = [word for word in shlex.split(line) if word.startswith("multirun_scripts/")]
+    for script in scripts:
+        assert (ROOT / script).is_file()
+        assert line.startswith("python ") or os.access(ROOT / script, os.X_OK)
+
+
+def test_the_printed_search_for_a_threshold_can_run_its_first_two_cells(tmp_path: Path) -> None:
+    (line,) = {line for page in PAGES for line in printed(page) if "threshold_ratio.py" in line}
+    assert line in (ROOT / "multirun_scripts" / "threshold_ratio.py").read_text()
+    overrides = [word for word in shlex.split(line) if "=" in word]
+    for ratio in (0, 1):
+        assert prepare(compose(*overrides, f"ratio={ratio}", f"paths.runs={tmp_path}")).plan.stages_to_do
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
