@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from collapse_lab.engine.arithmetic import choose_arithmetic
-from collapse_lab.engine.keys import EncodingKey, PromptsKey, digest, digest_of_array
+from collapse_lab.engine.keys import EncodingKey, PromptsKey, digest, digest_of_array, digest_of_rows
 from collapse_lab.engine.lab import Lab, ModelComponent
 from collapse_lab.engine.pool import Pool
 from collapse_lab.engine.stages import Stage
@@ -199,7 +199,7 @@ class Encodings:
 
         return of
 
-    def pictures(self, component: ModelComponent, generation: int, pictures: torch.Tensor) -> Rows | None:
+    def pictures(self, component: ModelComponent, generation: int, pictures: Rows) -> Rows | None:
         """Return the encodings of pictures that samples start from; None where there is no encoder.
 
         Args:
@@ -207,7 +207,7 @@ class Encodings:
             generation: the generation that samples.
             pictures: (n, …).
         """
-        key, rows = digest_of_array(pictures.numpy()), np.arange(len(pictures))
+        key, rows = digest_of_rows(pictures), np.arange(len(pictures))
         return self._encoded(component, generation, key, lambda: Samples(View.of(pictures), rows), rows)
 
     def reference(self, component: ModelComponent, generation: int, rows: np.ndarray) -> Rows | None:

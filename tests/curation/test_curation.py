@@ -28,7 +28,7 @@ def test_images_that_are_sampled_beside_others_start_from_the_same_pictures() ->
     more = DropWorst(0.5, oversample=True).enlarge(Conditions(np.array([0, 1, 0, 1]), Captions(), pictures))
     assert more.labels.tolist() == [0, 1, 0, 1, 0, 1]
     assert more.context is not None
-    assert more.context.flatten().tolist() == [0, 1, 2, 3, 0, 1]
+    assert more.context[:].flatten().tolist() == [0, 1, 2, 3, 0, 1]
 
 
 @given(n=st.integers(0, 60), seed=st.integers(0, 1000), captions=st.integers(0, 3), fraction=st.floats(0, 0.99))

@@ -171,6 +171,8 @@ def test_samples_that_start_from_encoded_pictures_are_those_that_start_from_pict
     model = sd(folders["1.x"], strength=0.5, encoding_batch=4)
     wanted = replace(conditions(["a hand", "a ten", "a hand"]), context=rows(3).data)
     plain = draw(model, wanted)
+    view = View.of(rows(5).data).index_select(0, torch.arange(3))
+    assert torch.equal(draw(model, replace(wanted, context=view)).data, plain.data)
     encoded = model.encoders.encode_rows(rows(3).data, "cpu")
     model.encoders.pictures = 0
     assert torch.equal(draw(model, replace(wanted, encoded=encoded)).data, plain.data)
@@ -254,6 +256,13 @@ def test_latents_are_read_from_files_and_never_held_as_a_whole(
     trained = [view for view in views if tuple(view.shape[1:]) == (1, 2, 4, 4, 4) and len(view) == N]
     assert len(trained) >= 3  # a training set of each generation
     assert all(source.file is not None and len(source.rows) <= 8 for view in trained for source in view.sources)
+
+
+def test_pictures_that_samples_start_from_stay_in_their_file(sources: list[str], tmp_path: Path) -> None:
+    lab = build(compose(*line(sources, tmp_path)).cfg, Alone())
+    context = lab.conditions("seen", N).context
+    assert isinstance(context, View)
+    assert all(source.file is not None for source in context.sources)
 
 
 def test_a_finished_run_has_nothing_left_to_compute(sources: list[str], tmp_path: Path) -> None:
