@@ -107,7 +107,7 @@ class Work:
             model = self.fitted(component.name, fit, generation)
             wanted = asked(model, conditions)
             if conditions.context is not None and getattr(model, "encodes_context", False):
-                encoded = self.encodings.pictures(component, generation, conditions.context)
+                encoded = self.encodings.pictures(component, generation, conditions)
                 wanted = replace(wanted, encoded=encoded)
             phase = seeds.role.replace("/", " ")
             self._progress.start(generation, component.name, phase, model.sampling_steps(len(conditions)))
