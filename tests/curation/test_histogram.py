@@ -26,7 +26,10 @@ OVER = get_args(Over)
 
 def shown(images: np.ndarray) -> np.ndarray:
     """Return images as float32 in [-1, 1]."""
-    return images.astype(np.float32) / np.float32(127.5) - np.float32(1) if images.dtype == np.uint8 else images
+    if images.dtype != np.uint8:
+        return images
+    floats: np.ndarray = images.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    return floats
 
 
 def mapped_by_sorting(values: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -34,7 +37,8 @@ def mapped_by_sorting(values: np.ndarray, target: np.ndarray) -> np.ndarray:
     _, number, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - counts / 2) / values.size
     ordered = np.sort(target, axis=None)
-    return np.interp(ranks, (np.arange(ordered.size) + 0.5) / ordered.size, ordered)[number].reshape(values.shape)
+    mapped: np.ndarray = np.interp(ranks, (np.arange(ordered.size) + 0.5) / ordered.size, ordered)[number]
+    return mapped.reshape(values.shape)
 
 
 def pairs(over: Over, labels: np.ndarray, real: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -63,7 +67,8 @@ def reference(over: Over, generated: Samples, real: Samples, seed: int) -> np.nd
             after[rows, c] = mapped_by_sorting(before[rows, c], goal[goals, c])
     if images.dtype != np.uint8:
         return after
-    return np.clip(np.rint((after + np.float32(1)) * np.float32(127.5)), 0, 255).astype(np.uint8)
+    levels: np.ndarray = np.clip(np.rint((after + np.float32(1)) * np.float32(127.5)), 0, 255).astype(np.uint8)
+    return levels
 
 
 def pictures(n: int, seed: int, levels: int, kind: str = "uint8", side: int = 4) -> Samples:
