@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
@@ -9,31 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from collapse_lab.curation.quantiles import (
+    Quantiles,
+    batches,
+    counts_of,
+    match_levels,
+    match_quantiles,
+    quantiles_of,
+)
 from collapse_lab.errors import UserError
-from collapse_lab.images import as_float, as_uint8
-from collapse_lab.types import Conditions, Extractor, Samples, Spec
-
-
-def match_quantiles(values: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return Q_target(F(v)) for each v of `values`.
-
-    This is the monotone map that takes the distribution of `values` to the distribution of `target`. F(v) is the
-    midpoint of the rank of v among `values`, so equal values stay equal. Q_target is the quantile function of
-    `target`, by linear interpolation.
-
-    Args:
-        values: the numbers to map, of any shape.
-        target: the numbers whose distribution is wanted, of any shape, at least one number.
-
-    Returns:
-        The mapped numbers, of the shape of `values`.
-    """
-    _, distinct, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - counts / 2) / values.size
-    ordered = np.sort(target, axis=None)
-    middles = (np.arange(ordered.size) + 0.5) / ordered.size
-    mapped: np.ndarray = np.interp(ranks, middles, ordered)[distinct].reshape(values.shape)
-    return mapped
+from collapse_lab.images import as_float
+from collapse_lab.types import Conditions, Extractor, Rows, Samples, Spec
 
 
 class MatchHistogram:
@@ -42,6 +29,9 @@ class MatchHistogram:
     There is one map for each channel. A change in FID that remains after this step is not a change of brightness,
     contrast or colour. Rows keep their number, their order and their conditions. Data of type uint8 stay uint8: they
     are rounded, so their quantiles agree to one level.
+
+    Images of type uint8 are read part by part and counted by level, so the memory that this takes does not grow with
+    the number of real images.
 
     Args:
         over: which pixels share a map. `pool`: those of all images. `group`: those of the images of one label, which
@@ -54,6 +44,7 @@ class MatchHistogram:
 
     version: ClassVar[int] = 1
     changes_samples: ClassVar[bool] = True
+    gathers: ClassVar[bool] = True
     needs_classifier: ClassVar[bool] = False
 
     def __init__(self, over: Literal["pool", "group", "image"] = "pool") -> None:
@@ -70,7 +61,9 @@ class MatchHistogram:
         """Return all conditions."""
         return conditions
 
-    def apply(self, generated: Samples, real: Samples, scorer: Extractor | None, rng: np.random.Generator) -> Samples:
+    def apply(
+        self, generated: Samples, real: Samples[Rows], scorer: Extractor | None, rng: np.random.Generator
+    ) -> Samples:
         """Return all rows with the intensities of the real images."""
         del scorer
         if len(generated) == 0:
@@ -80,19 +73,17 @@ class MatchHistogram:
                 "matching histograms needs generated and real images (n, c, h, w) of one shape; got "
                 f"{tuple(generated.data.shape)} and {tuple(real.data.shape)}; choose curation=none for other data"
             )
-        before, goal = as_float(generated.data).numpy(), as_float(real.data).numpy()
-        if np.isnan(before).any():
+        before = generated.data if generated.data.dtype == torch.uint8 else as_float(generated.data)
+        if before.is_floating_point() and bool(before.isnan().any()):
             raise UserError(
                 "matching histograms needs finite intensities, and the generated images hold NaN: the model has "
                 "diverged; lower its learning rate"
             )
-        after = np.empty_like(before)
+        after = torch.empty_like(before)
+        match = _match_levels if before.dtype == torch.uint8 else _match_values
         for rows, goals in self._pairs(generated.labels, real.labels, rng):
-            for c in range(before.shape[1]):
-                after[rows, c] = match_quantiles(before[rows, c], goal[goals, c])
-        matched: Tensor = torch.from_numpy(after)
-        data = as_uint8(matched) if generated.data.dtype == torch.uint8 else matched
-        return Samples(data, generated.labels, generated.captions)
+            match(before, after, rows, quantiles_of(real.data, goals))
+        return Samples(after, generated.labels, generated.captions)
 
     def _pairs(
         self, labels: np.ndarray, real: np.ndarray, rng: np.random.Generator
@@ -115,3 +106,19 @@ class MatchHistogram:
             drawn = np.concatenate([rng.permutation(goals) for _ in range(rounds)])
             for row, chosen in zip(rows, drawn, strict=False):
                 yield np.array([row]), np.array([chosen])
+
+
+def _match_levels(before: Tensor, after: Tensor, rows: np.ndarray, goals: Iterator[Quantiles]) -> None:
+    """Write images of type uint8 with the quantiles of their goals, channel by channel, to their places."""
+    tables = [match_levels(counts, goal) for counts, goal in zip(counts_of(before, rows), goals, strict=True)]
+    images, mapped = before.numpy(), after.numpy()
+    for part in batches(rows, math.prod(before.shape[1:])):
+        for c, table in enumerate(tables):
+            mapped[part, c] = table[images[part, c]]
+
+
+def _match_values(before: Tensor, after: Tensor, rows: np.ndarray, goals: Iterator[Quantiles]) -> None:
+    """Write images of type float32 with the quantiles of their goals, channel by channel, to their places."""
+    images, mapped = before.numpy(), after.numpy()
+    for c, goal in enumerate(goals):
+        mapped[rows, c] = match_quantiles(images[rows, c], goal)

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 from collapse_lab.engine.arithmetic import choose_arithmetic
-from collapse_lab.engine.keys import EncodingKey, PromptsKey, digest, digest_of_array
+from collapse_lab.engine.keys import EncodingKey, PromptsKey, digest, digest_of_array, digest_of_rows
 from collapse_lab.engine.lab import Lab, ModelComponent
 from collapse_lab.engine.pool import Pool
 from collapse_lab.engine.stages import Stage
 from collapse_lab.engine.view import View
 from collapse_lab.storage.store import Payload
-from collapse_lab.types import REAL, Encoder, Progress, Rows, Samples, States
+from collapse_lab.types import REAL, Conditions, Encoder, Progress, Rows, Samples, States
 
 # Rows of a stage. Latents of pictures of 512 x 512 take 131 KB a row, so a stage takes 134 MB while it is written, and
 # a run that is stopped while it encodes loses at most so many rows
@@ -100,6 +100,10 @@ class Parts:
             self.stages.append(self._make(chosen))
         return [self.stages[number] for number in np.unique(self._stage[items])]
 
+    def covers(self, items: np.ndarray) -> bool:
+        """Return whether every item is in a stage."""
+        return bool((items < len(self._stage)).all() and (self._stage[items] >= 0).all())
+
     def view(self, items: np.ndarray) -> View:
         """Return the encodings of items that are covered, still to be gathered from the files of their stages."""
         stage_of, parts = self._stage[items], []
@@ -120,6 +124,7 @@ class Encodings:
         self._lab, self._progress = lab, progress
         self._rows: dict[tuple[str, str], Parts] = {}  # by encoder and block
         self._generated: set[tuple[str, str]] = set()
+        self._real = ""  # the key of the block of real rows, once a training set has some
         self._prompts: dict[str, Parts] = {}
         self._texts: dict[str, int] = {}
 
@@ -163,7 +168,9 @@ class Encodings:
             parts = self._parts(component, generation, block.key, block.load, sources.get(block.key))
             stages += parts.cover(rows, len(block.labels))
             chosen.append((parts, rows, torch.from_numpy(places)))
-            if block.source == REAL:  # because generated rows have the prompts that they were sampled for
+            if block.source == REAL:
+                self._real = block.key
+                # Only these, because generated rows have the prompts that they were sampled for
                 captions = block.load().captions.take(rows)
                 used = [captions.table[number] for number in np.unique(captions.index)]
                 stages += self.prompts(component, generation, used)
@@ -199,15 +206,24 @@ class Encodings:
 
         return of
 
-    def pictures(self, component: ModelComponent, generation: int, pictures: torch.Tensor) -> Rows | None:
-        """Return the encodings of pictures that samples start from; None where there is no encoder.
+    def pictures(self, component: ModelComponent, generation: int, conditions: Conditions) -> Rows | None:
+        """Return the encodings of pictures that samples start from; None where there are none, or no encoder.
+
+        Where the run's training sets have the stages of all these pictures, they are read from there. Otherwise the
+        pictures have a stage of their own, which does not depend on what is trained on, so that all seeds share it.
 
         Args:
             component: the family.
             generation: the generation that samples.
-            pictures: (n, …).
+            conditions: what is sampled.
         """
-        key, rows = digest_of_array(pictures.numpy()), np.arange(len(pictures))
+        pictures, numbers = conditions.context, conditions.rows
+        if pictures is None or component.encoder is None:
+            return None
+        if numbers is not None and (trained := self._trained(component.encoder, numbers)) is not None:
+            component.encoder.close()
+            return trained
+        key, rows = digest_of_rows(pictures), np.arange(len(pictures))
         return self._encoded(component, generation, key, lambda: Samples(View.of(pictures), rows), rows)
 
     def reference(self, component: ModelComponent, generation: int, rows: np.ndarray) -> Rows | None:
@@ -221,6 +237,15 @@ class Encodings:
         return self._encoded(
             component, generation, f"{self._lab.dataset.key} reference", lambda: self._lab.real.reference, rows
         )
+
+    def _trained(self, encoder: Encoder, numbers: np.ndarray) -> Rows | None:
+        """Return the encodings of rows of the training split; None where training sets lack one of them."""
+        parts = self._rows.get((digest(encoder.row_identity, 32), self._real))
+        known = self._lab.trainable
+        rows = np.searchsorted(known, numbers)
+        if parts is None or not np.isin(numbers, known).all() or not parts.covers(rows):
+            return None
+        return parts.view(rows)
 
     def _encoded(
         self, component: ModelComponent, generation: int, key: str, load: Load, rows: np.ndarray

@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
 
-from collapse_lab.types import Conditions, Split
+from collapse_lab.types import Conditions, Rows, Split
+
+HASHED = 2**24  # how many numbers of rows are hashed at a time
 
 Identity = Mapping[str, Any]  # {"class", "version", "arguments"}, as `config.identity.identify` makes it
 
@@ -278,8 +280,24 @@ def digest_of_conditions(conditions: Conditions) -> str:
     for text in conditions.captions.texts():
         sha.update(text.encode() + b"\0")
     if conditions.context is not None:
-        sha.update(conditions.context.contiguous().numpy().tobytes())
+        for part in _bytes_of(conditions.context):
+            sha.update(part)
     return sha.hexdigest()[:32]
+
+
+def digest_of_rows(rows: Rows) -> str:
+    """Return 32 hex digits of SHA-256 over the bytes of rows: that of `digest_of_array` of all of them."""
+    sha = hashlib.sha256()
+    for part in _bytes_of(rows):
+        sha.update(part)
+    return sha.hexdigest()[:32]
+
+
+def _bytes_of(rows: Rows) -> Iterator[bytes]:
+    """Yield the bytes of rows part by part, because pictures that lie in files may not fit into the memory."""
+    size = max(1, HASHED // max(1, math.prod(rows.shape[1:])))
+    for low in range(0, len(rows), size):
+        yield rows[low : low + size].contiguous().numpy().tobytes()
 
 
 def digest_of_array(array: np.ndarray) -> str:

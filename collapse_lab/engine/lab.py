@@ -232,7 +232,7 @@ class Lab:
         return size_at(self.n_samples, generation + 1)
 
     def conditions(self, subset: str, n: int) -> Conditions:
-        """Return n conditions of one prompt set, made once, because they may hold pictures that samples start from."""
+        """Return n conditions of one prompt set, made once for the whole run."""
         if (subset, n) not in self._conditions:
             made = self.prompts.sets[subset].conditions(n, self.real.train, self.dataset.spec)
             self._conditions[subset, n] = made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from collapse_lab.images import as_float
 from collapse_lab.storage.mapped import MappedFile, offset_in
-from collapse_lab.types import Rows, Samples
+from collapse_lab.types import Conditions, Rows, Samples
 
 
 @dataclass(frozen=True)
@@ -150,3 +150,15 @@ def given(plug: Any, samples: Samples[Rows]) -> Samples:
         samples: rows that may be still to be gathered.
     """
     return samples if gathers(plug) else samples.gathered()  # type: ignore[return-value]
+
+
+def asked(model: Any, conditions: Conditions) -> Conditions:
+    """Return conditions in the form that a family takes: what samples begin with is a tensor unless it says `gathers`.
+
+    Args:
+        model: a family.
+        conditions: what to sample.
+    """
+    if conditions.context is None or gathers(model):
+        return conditions
+    return replace(conditions, context=conditions.context[:])

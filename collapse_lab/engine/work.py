@@ -17,7 +17,7 @@ from collapse_lab.engine.lab import Lab, ModelComponent
 from collapse_lab.engine.oversampling import joined
 from collapse_lab.engine.payloads import samples_of, samples_to_payload, started_from
 from collapse_lab.engine.stages import Stage
-from collapse_lab.engine.view import given
+from collapse_lab.engine.view import asked, given
 from collapse_lab.errors import Diverged
 from collapse_lab.seeds import Seeds
 from collapse_lab.storage.store import Payload
@@ -105,10 +105,10 @@ class Work:
 
         def produce() -> Payload:
             model = self.fitted(component.name, fit, generation)
-            wanted = conditions
+            wanted = asked(model, conditions)
             if conditions.context is not None and getattr(model, "encodes_context", False):
-                encoded = self.encodings.pictures(component, generation, conditions.context)
-                wanted = replace(conditions, encoded=encoded)
+                encoded = self.encodings.pictures(component, generation, conditions)
+                wanted = replace(wanted, encoded=encoded)
             phase = seeds.role.replace("/", " ")
             self._progress.start(generation, component.name, phase, model.sampling_steps(len(conditions)))
             settings = component.sampling_arguments(generation)

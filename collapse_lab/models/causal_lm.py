@@ -238,13 +238,13 @@ class CausalLM(Drawing):
         length = self.spec.shape[0] if self._as_text is None else self._as_text.most
         uniform = torch.rand(len(conditions), length, generator=seeds.torch())
         if self._as_text is None:
-            blocks = self._continue(conditions.context, uniform, progress.advance)
+            blocks = self._continue(conditions.context[:], uniform, progress.advance)
         else:
 
             def write(contexts: Tensor, places: Tensor, length: int) -> Tensor:
                 return self._continue(contexts, uniform[places, :length], lambda _: None)
 
-            blocks = self._as_text.continued(conditions.context, write, progress.advance)
+            blocks = self._as_text.continued(conditions.context[:], write, progress.advance)
         return Samples(blocks, conditions.labels, conditions.captions)
 
     def _continue(

@@ -140,7 +140,7 @@ class LinearRegression(Replicated):
                 "model.inputs=given makes labels for the inputs of a prompt set, and this one has none; give prompt "
                 "sets of collapse_lab.prompts.Inputs, or model.inputs=same"
             )
-        x = conditions.context
+        x = conditions.context[:]
         rows = torch.empty((len(x), self.replicas, self.dimension), dtype=torch.float64)
         rows[..., :-1] = x[:, None]
         rows[..., -1] = x @ self.coefficients.T

@@ -35,7 +35,7 @@ class Pictures(Everything):
         return self
 
     def conditions(self, n: int, train: Samples[Rows], spec: Spec) -> Conditions:
-        """Return n conditions with the pictures, (n, c, h, w) uint8, as context.
+        """Return n conditions with the pictures, (n, c, h, w) uint8, as context, gathered when they are asked for.
 
         Raises:
             UserError: when n is below 1, or the data are not images.
@@ -44,7 +44,7 @@ class Pictures(Everything):
         check_number(n)
         rows = self.rows(n, train.labels)
         chosen = train.take(rows)
-        return Conditions(chosen.labels, chosen.captions, chosen.data[:], rows)
+        return Conditions(chosen.labels, chosen.captions, chosen.data, rows)
 
     def rows(self, n: int, labels: np.ndarray) -> np.ndarray:
         """Return the numbers (n,) of the training rows that the conditions start from.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from collapse_lab.engine.payloads import samples_of
 from collapse_lab.engine.silent import Silent
+from collapse_lab.engine.view import asked
 from collapse_lab.errors import UserError
 from collapse_lab.results.collect import gathered
 from collapse_lab.results.compared import compared
@@ -61,7 +62,7 @@ class OpenModel:
         name = lab.generated_by(step.model) if subset is None else subset
         _check_subset(name, lab.prompts.sets)
         place = Seeds(seed, step.generation, step.model, f"opened/{name}")
-        return self.module.sample(lab.conditions(name, n), place, Silent())
+        return self.module.sample(asked(self.module, lab.conditions(name, n)), place, Silent())
 
 
 class OpenRun:

@@ -10,7 +10,6 @@ import numpy as np
 
 if TYPE_CHECKING:  # because torch takes seconds to import, and the report, --help and a refusal do without it
     import torch
-    from jaxtyping import Int, UInt8
     from torch import Tensor
     from typing_extensions import TypeVar
 
@@ -193,8 +192,9 @@ class Conditions:
     Attributes:
         labels: (n,) int64, -1 for none.
         captions: the n prompts, or no captions.
-        context: what each sample begins with, None for nothing: tokens (n, length) that it continues, or pictures
-            (n, c, h, w), uint8, that it is drawn from (image-to-image).
+        context: what each sample begins with, None for nothing: tokens (n, length) that it continues, int64, or
+            pictures (n, c, h, w), uint8, that it is drawn from (image-to-image). Pictures may be still to be gathered
+            from their files; a family that does not say `gathers` is given a tensor.
         rows: (n,) int64, the numbers of the training rows that the pictures of `context` are; None where it holds none.
         encoded: (n, …) what a family's encoder makes of the pictures of `context`; None where the family encodes them
             itself.
@@ -202,7 +202,7 @@ class Conditions:
 
     labels: np.ndarray
     captions: Captions
-    context: Int[Tensor, n * shape] | UInt8[Tensor, n * shape] | None = None
+    context: Rows | None = None
     rows: np.ndarray | None = None
     encoded: Rows | None = None
 
@@ -211,6 +211,8 @@ class Conditions:
 
     def take(self, rows: np.ndarray) -> Conditions:
         """Return some conditions, in the order of their numbers; a number may come again."""
-        context = None if self.context is None else self.context[rows.tolist()]
+        import torch
+
+        context = None if self.context is None else self.context.index_select(0, torch.from_numpy(rows))
         numbers = None if self.rows is None else self.rows[rows]
         return Conditions(self.labels[rows], self.captions.take(rows), context, numbers)

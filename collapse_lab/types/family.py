@@ -134,7 +134,8 @@ class GenerativeModel(Protocol):
 
     A family whose samples can start from pictures (`Conditions.context` of images) may say so in a class attribute
     `starts_from_pictures`, True. Its attribute `strength` is the share of the process that they go through, 1 where
-    they are ignored. A prompt set with pictures is refused for every other family.
+    they are ignored. The pictures are a tensor; a family that says `gathers` is given rows that are still to be
+    gathered from their files. A prompt set with pictures is refused for every other family.
 
     A family whose fit can go on from a checkpoint may say so in a class attribute `resumes`, True. Its `fit` is then
     given a fifth argument, `checkpoint: Checkpointing | None`, and hands it to `engine.lightning.fit`. The module that

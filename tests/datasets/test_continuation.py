@@ -16,7 +16,7 @@ TRAIN = Samples(torch.arange(24).reshape(6, 4) % 10, np.full(6, -1, np.int64))
 def test_the_first_blocks_are_continued_in_order(n: int) -> None:
     conditions = Continuation().bind(SPEC).conditions(n, TRAIN, SPEC)
     assert conditions.context is not None
-    assert conditions.context.equal(TRAIN.data[:n])
+    assert conditions.context[:].equal(TRAIN.data[:n])
     assert conditions.labels.tolist() == [-1] * n
     assert conditions.captions.table == ()
 

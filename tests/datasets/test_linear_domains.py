@@ -103,7 +103,7 @@ def test_a_prompt_set_of_inputs_asks_for_labels_of_its_domain() -> None:
     conditions = prompts.conditions(11, train, data.spec)
     assert conditions.labels.tolist() == [1] * 11
     assert conditions.context is not None
-    assert np.array_equal(conditions.context.numpy(), data.inputs["b"][np.arange(11) % 8])
+    assert np.array_equal(conditions.context[:].numpy(), data.inputs["b"][np.arange(11) % 8])
 
 
 def test_a_prompt_set_of_inputs_refuses_data_without_shared_inputs() -> None:

@@ -84,7 +84,7 @@ def test_a_prompt_set_of_domains_continues_their_blocks_in_turns(folder: Path) -
     farm, town = of_label(train, 0).data, of_label(train, 1).data
     assert conditions.context is not None
     for row, block in enumerate((farm[0], town[0], farm[1], town[1])):
-        assert conditions.context[row].equal(block)
+        assert conditions.context[:][row].equal(block)
     assert Domain(["town"]).bind(data.spec).member(train).tolist() == (train.labels == 1).tolist()
 
 
@@ -101,7 +101,7 @@ def test_blocks_are_continued_again_where_they_may_be_repeated(folder: Path) -> 
     once = without.conditions(6, train, data.spec)
     assert few.context is not None
     assert once.context is not None
-    assert few.context.equal(once.context)
+    assert few.context[:].equal(once.context[:])
     with pytest.raises(UserError, match="domain 'farm' has 0 training blocks"):
         again.conditions(2, of_label(train, 1), data.spec)
 

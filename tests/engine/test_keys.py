@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, make_dataclass
@@ -12,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collapse_lab.engine import keys
 from collapse_lab.engine.keys import (
     CuratedKey,
     EncodingKey,
@@ -29,8 +31,10 @@ from collapse_lab.engine.keys import (
     digest,
     digest_of_array,
     digest_of_conditions,
+    digest_of_rows,
     whole_numbers,
 )
+from collapse_lab.engine.view import View
 from collapse_lab.types import Captions, Conditions
 
 PARENTS = ("ab" * 16, "cd" * 16)
@@ -244,6 +248,20 @@ def test_conditions_have_a_digest_of_labels_prompts_and_context() -> None:
     one = Conditions(np.array([0, 1]), Captions(("a", "b"), np.array([1, 0])))
     other = Conditions(np.array([0, 1]), Captions(("b", "a"), np.array([0, 1])))
     assert digest_of_conditions(one) == digest_of_conditions(other)
+
+
+def test_pictures_are_hashed_part_by_part_as_their_bytes_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = torch.arange(7 * 12, dtype=torch.uint8).reshape(7, 3, 2, 2)
+    order = torch.tensor([6, 0, 3, 3, 1])
+    whole = pictures[order].numpy().tobytes()
+    labels = np.arange(5)
+    monkeypatch.setattr(keys, "HASHED", 2 * 12)  # two pictures
+    view = View.of(pictures).index_select(0, order)
+    assert digest_of_rows(view) == hashlib.sha256(whole).hexdigest()[:32]
+    wanted = hashlib.sha256(labels.tobytes() + whole).hexdigest()[:32]
+    for context in (view, pictures[order]):
+        assert digest_of_conditions(Conditions(labels, Captions(), context)) == wanted
+    assert digest_of_rows(view.index_select(0, order[:0])) == hashlib.sha256().hexdigest()[:32]
 
 
 def test_labels_of_another_integer_type_have_the_same_digest() -> None:

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from collapse_lab.engine.view import Source, View
+from collapse_lab.engine.view import Source, View, asked
 from collapse_lab.engine.view import given as given_to
 from collapse_lab.errors import UserError
 from collapse_lab.images import as_float
 from collapse_lab.storage.mapped import MappedFile
-from collapse_lab.types import Rows, Samples
+from collapse_lab.types import Captions, Conditions, Rows, Samples
 
 N = 12
 BLOCKS = [
@@ -97,6 +97,17 @@ def test_who_does_not_ask_for_views_is_given_tensors() -> None:
     assert torch.equal(plain.data, shuffled()[1])
     assert plain.labels is samples.labels
     assert given_to(Gathers(), samples) is samples
+
+
+def test_who_does_not_ask_for_views_is_given_pictures_to_start_from_as_a_tensor() -> None:
+    view, whole = shuffled()
+    wanted = Conditions(np.arange(N), Captions(), view)
+    plain = asked(object(), wanted)
+    assert isinstance(plain.context, Tensor)
+    assert torch.equal(plain.context, whole)
+    assert asked(Gathers(), wanted) is wanted
+    nothing = Conditions(np.arange(N), Captions())
+    assert asked(object(), nothing) is nothing
 
 
 def shrink(path: Path) -> None:

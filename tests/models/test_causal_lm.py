@@ -64,7 +64,7 @@ def continuing(n: int = 10) -> Conditions:
 def test_a_fitted_model_continues_to_count(architecture: str) -> None:
     model, conditions = fitted(architecture=architecture), continuing()
     assert conditions.context is not None
-    expected = (conditions.context[:, -1:] + 1 + torch.arange(BLOCK)) % SIZE
+    expected = (conditions.context[:][:, -1:] + 1 + torch.arange(BLOCK)) % SIZE
     continued = model.sample(conditions, PLACE, Silent()).data
     # The second of two blocks lies at positions that no block of training has, so only its first token is learnt
     assert (continued[:, :1] == expected[:, :1]).all()

@@ -43,7 +43,7 @@ PROBED = ["probes=[denoising]", "probes.denoising.draws=2"]
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Write faces and a pipeline, and return the overrides that name them. 28 faces are for training."""
+    """Write faces and a pipeline, and return the overrides that name them. 32 faces are for training."""
     return needed(tmp_path_factory.mktemp("sources"))
 
 
@@ -171,6 +171,8 @@ def test_samples_that_start_from_encoded_pictures_are_those_that_start_from_pict
     model = sd(folders["1.x"], strength=0.5, encoding_batch=4)
     wanted = replace(conditions(["a hand", "a ten", "a hand"]), context=rows(3).data)
     plain = draw(model, wanted)
+    view = View.of(rows(5).data).index_select(0, torch.arange(3))
+    assert torch.equal(draw(model, replace(wanted, context=view)).data, plain.data)
     encoded = model.encoders.encode_rows(rows(3).data, "cpu")
     model.encoders.pictures = 0
     assert torch.equal(draw(model, replace(wanted, encoded=encoded)).data, plain.data)
@@ -254,6 +256,23 @@ def test_latents_are_read_from_files_and_never_held_as_a_whole(
     trained = [view for view in views if tuple(view.shape[1:]) == (1, 2, 4, 4, 4) and len(view) == N]
     assert len(trained) >= 3  # a training set of each generation
     assert all(source.file is not None and len(source.rows) <= 8 for view in trained for source in view.sources)
+
+
+@pytest.mark.parametrize(("trained", "stored"), [(N, 32), (8, 8 + N + 50)], ids=["all", "some"])
+def test_pictures_that_are_trained_on_and_drawn_from_are_encoded_once(
+    sources: list[str], tmp_path: Path, trained: int, stored: int
+) -> None:
+    # A training set of more than half of the 32 faces has stages of all of them. Of a smaller one, pictures to start
+    # from (N, and 50 of a grid) have stages of their own, which do not depend on what is trained on
+    prepare(compose(*line(sources, tmp_path, "generations=0", f"n_train={trained}"))).run()
+    assert sum(rows for kind, rows in encoded_rows(tmp_path) if kind == "real") == stored
+
+
+def test_pictures_that_samples_start_from_stay_in_their_file(sources: list[str], tmp_path: Path) -> None:
+    lab = build(compose(*line(sources, tmp_path)).cfg, Alone())
+    context = lab.conditions("seen", N).context
+    assert isinstance(context, View)
+    assert all(source.file is not None for source in context.sources)
 
 
 def test_a_finished_run_has_nothing_left_to_compute(sources: list[str], tmp_path: Path) -> None:
