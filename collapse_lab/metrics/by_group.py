@@ -106,6 +106,7 @@ class ByGroup:
     """
 
     version: ClassVar[int] = 1
+    additions: ClassVar[int] = 1  # the standard deviations over groups
     floored: ClassVar[bool] = True
     grouped: ClassVar[bool] = True
     against: ClassVar[Split] = "reference"
