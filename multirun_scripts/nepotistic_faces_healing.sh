@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Heal Stable Diffusion that was retrained on its own images of faces, from three ratios with three seeds: five
 # contaminated iterations, then five on real faces alone. ratio=0 is the chain of the same length that never saw its own
-# images. Healing is compared with its generation 10; the metrics of by_group say how it differs between the groups.
+# images. Healing is compared with its generation 10; the metrics of by_group say how it differs between the groups
+# (group_recall_sd and group_kid_sd are the standard deviations over groups).
 #   multirun_scripts/nepotistic_faces_healing.sh [local|slurm] model.pretrained=FOLDER dataset.root=FACES
 # Without these two arguments the folders are ./stable-diffusion and ./faces. 12 cells of ten iterations, of which the
 # first five are those of nepotistic_faces.sh and are not run twice in the same store: 1.7e19 operations, or half of

@@ -33,6 +33,7 @@ class LabelledImages:
         captions: n captions that the data set itself has, or None where captions are made of templates.
         test: (n,) bool, True for the official test rows; None where there is no official split.
         file: the file in which the images lie, mapped; None where they are in memory.
+        names: (n,) str, the name of each image's own file; None where the data set does not publish a file an image.
     """
 
     images: np.ndarray
@@ -40,6 +41,7 @@ class LabelledImages:
     captions: Captions | None = None
     test: np.ndarray | None = None
     file: MappedFile | None = None
+    names: np.ndarray | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -184,10 +186,12 @@ class ImageDataset(ABC):
             view = View.of(torch.from_numpy(self._resized(rows.images if kept is None else rows.images[kept])))
         samples: Samples[Rows] = Samples(view, rows.labels, rows.captions or Captions())
         train, reference, validation = (np.flatnonzero(part == number) for number in (TRAIN, REFERENCE, VALIDATION))
+        trained = self._limited(train)
         return RealData(
-            samples.take(self._limited(train)),
+            samples.take(trained),
             samples.take(reference),
             samples.take(validation) if self.validation_fraction is not None else None,
+            None if rows.names is None else rows.names[trained].tolist(),
         )
 
     def _captioned(self, rows: LabelledImages) -> LabelledImages:
@@ -206,11 +210,11 @@ class ImageDataset(ABC):
         return replace(rows, captions=captions_of(rows.labels, self.templates, self.classes))
 
     def _chosen(self, rows: LabelledImages) -> tuple[LabelledImages, np.ndarray | None, np.ndarray]:
-        """Return all images with the labels and captions of the classes that are kept.
+        """Return all images with the labels, captions and names of the classes that are kept.
 
         Returns:
-            The images, labels and captions; the numbers of the images that are kept, None for all; and the part that
-            each row belongs to.
+            The images, labels, captions and names; the numbers of the images that are kept, None for all; and the part
+            that each row belongs to.
         """
         labels, part = rows.labels.astype(np.int64), self._parts(rows)
         if self.only is None:
@@ -222,7 +226,8 @@ class ImageDataset(ABC):
         if captions.table:
             # The table still has the captions of the removed classes, so make a new one
             captions = Captions.of(captions.texts())
-        return replace(rows, labels=labels, captions=captions), kept, part
+        names = None if rows.names is None else rows.names[kept]
+        return replace(rows, labels=labels, captions=captions, names=names), kept, part
 
     def _fits(self, images: np.ndarray) -> bool:
         return self.image_size is None or images.shape[2:] == (self.image_size, self.image_size)

@@ -128,6 +128,11 @@ class ImageFolder(ListedPictures):
                 )
         return names
 
+    @property
+    def file_names(self) -> list[str]:
+        """Return the names of the metadata: paths below root."""
+        return self._names
+
     @cached_property
     def texts(self) -> list[str]:
         """Return the captions of all rows."""

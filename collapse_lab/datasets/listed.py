@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -77,6 +77,11 @@ class ListedPictures(ImageDataset):
     def ranks(self, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
         """Return the labels of all rows by the column of a name, (n,) int64, and the word of each label."""
 
+    @property
+    def file_names(self) -> Sequence[str] | None:
+        """Return the name of the file of each row of the table; None where a picture has no file of its own."""
+        return None
+
     @cached_property
     def labelled(self) -> tuple[np.ndarray, tuple[str, ...]]:
         """Return the labels of all rows, (n,) int64, -1 where a row has none, and the word of each label."""
@@ -106,9 +111,9 @@ class ListedPictures(ImageDataset):
         if self.skipped:
             log.warning("%s: left out %d pictures: %s", self.where, len(self.skipped), "; ".join(self.skipped))
         captions = None if self.caption_column is None else Captions.of(self.texts).take(kept)
-        return LabelledImages(
-            images, self.labelled[0][kept], captions, self.official_test(kept), MappedFile.of(decoded.pixels)
-        )
+        labels, file = self.labelled[0][kept], MappedFile.of(decoded.pixels)
+        names = None if self.file_names is None else np.asarray(self.file_names, object)[kept]
+        return LabelledImages(images, labels, captions, self.official_test(kept), file, names)
 
     def official_test(self, kept: np.ndarray) -> np.ndarray | None:
         """Return a mask (n,) of the official test rows among the rows with these numbers; None where there are none."""

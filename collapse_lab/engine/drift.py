@@ -7,7 +7,7 @@ from typing import Any
 
 from collapse_lab.engine.keys import FloorKey, KnownKey
 from collapse_lab.engine.lab import Lab
-from collapse_lab.engine.measuring import known_of, offers, values_of
+from collapse_lab.engine.measuring import additions_of, known_of, offers, values_of
 from collapse_lab.engine.payloads import features_of
 from collapse_lab.engine.plan import Step
 from collapse_lab.engine.stages import Stage
@@ -64,7 +64,8 @@ class Drift:
             return Payload(meta=values_of(Task(metric, again, reference, place.numpy(), tensors)))
 
         def make() -> Stage:
-            return Stage(self._lab.store, FloorKey(identity, (REFERENCE,), self._lab.n_samples), produce, stages)
+            key = FloorKey(identity, (REFERENCE,), self._lab.n_samples, additions=additions_of(metric))
+            return Stage(self._lab.store, key, produce, stages)
 
         return self._once((*(stage.key for stage in stages), metric_name), make)
 

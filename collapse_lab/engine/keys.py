@@ -196,6 +196,7 @@ class FloorKey(StageKey):
         rows: digests of the masks of the prompt set in the train and in the reference split.
         n: how many real rows stand in for generated ones.
         groups: a digest of the prompts that a metric takes as groups, in their order; empty where it takes none.
+        additions: how often the metric was given further numbers under the same version, which earlier floors lack.
     """
 
     kind: ClassVar[str] = "floor"
@@ -204,6 +205,7 @@ class FloorKey(StageKey):
     rows: tuple[str, ...]
     n: Any
     groups: str = ""
+    additions: int = 0
 
 
 @dataclass(frozen=True)

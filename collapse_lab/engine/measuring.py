@@ -55,3 +55,8 @@ def _alone(task: Task) -> Mapping[str, Estimate]:
 def is_between(metric: Metric) -> bool:
     """Return whether a metric compares members with each other, and not with real rows."""
     return bool(getattr(metric, "between", False))
+
+
+def additions_of(metric: Metric) -> int:
+    """Return how often a metric was given further numbers under the same version; earlier floors lack them."""
+    return int(getattr(metric, "additions", 0))

@@ -21,7 +21,7 @@ from collapse_lab.engine.extractors import Extractors
 from collapse_lab.engine.groups import Groups, is_grouped
 from collapse_lab.engine.keys import FeaturesKey, FloorKey, Identity, KnownKey, digest_of_array
 from collapse_lab.engine.lab import Lab
-from collapse_lab.engine.measuring import estimates_of, is_between, known_of, offers, values_of
+from collapse_lab.engine.measuring import additions_of, estimates_of, is_between, known_of, offers, values_of
 from collapse_lab.engine.payloads import features_of, rows_of, take
 from collapse_lab.engine.plan import Step
 from collapse_lab.engine.stages import Stage
@@ -311,7 +311,8 @@ class Ruler:
         masks = tuple(digest_of_array(mask) for mask in self._lab.members_of(subset))
         parents = [self._real[name, "train"], self._real[name, "reference"]]
         groups = self._groups[subset].digest if is_grouped(metric) else ""
-        return Stage(self._lab.store, FloorKey(identity, masks, self._lab.n_samples, groups), produce, parents)
+        key = FloorKey(identity, masks, self._lab.n_samples, groups, additions_of(metric))
+        return Stage(self._lab.store, key, produce, parents)
 
     def _known_stage(self, subset: str, name: str, metric_name: str) -> Stage:
         metric, identity = self._lab.metrics[metric_name]

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from collapse_lab.errors import UserError
-from collapse_lab.metrics.catalogue import GROUP_COVERAGE, GROUP_KID, GROUP_RECALL
+from collapse_lab.metrics.catalogue import GROUP_COVERAGE, GROUP_KID, GROUP_RECALL, LEAST_RECALL
 from collapse_lab.metrics.intervals import Z, around, error_of_subsets, share, subsets
 from collapse_lab.metrics.validation import validated
 from collapse_lab.types import Comparison, Count, Estimate, FeatureSet, Resamplings, Share, Split
@@ -38,11 +38,48 @@ def surviving(recalls: Sequence[Estimate], least: float) -> Estimate:
     for recall in recalls:
         if recall.lo is None or recall.hi is None:
             return Estimate(value)
-        error = (recall.hi - recall.lo) / (2 * Z)
+        error = _error(recall.lo, recall.hi)
         away = (recall.value - least) / (math.sqrt(2) * error) if error > 0 else math.inf
         chances.append(0.5 * (1 + math.erf(away)))
     half = Z * math.sqrt(sum(p * (1 - p) for p in chances)) / len(recalls)
     return Estimate(value, max(0.0, value - half), min(1.0, value + half))
+
+
+def dispersion(values: Sequence[Estimate], most: float = math.inf) -> Estimate:
+    """Return s = sqrt(sum (v - mean)² / groups), the standard deviation of v over groups, with an interval.
+
+    The sum is divided by the number of groups, because they are all the groups that there are and not a sample of more.
+
+    The interval is for new draws of the rows, each group by itself. A group whose v has the standard error e moves s by
+    (v - mean) / (groups s) for each unit of v. So the interval is s ± 1.96 sqrt(sum ((v - mean) e)²) / (groups s),
+    clipped to [0, most]. Where all groups are equal, s has no slope. New draws then give at most about
+    sqrt(sum e² / groups), and 1.96 times this is the half width.
+
+    The noise of each group is part of s: it is above 0 also where all groups are alike. The floor has this noise too.
+
+    Args:
+        values: a number of each group, two or more; e is the width of its interval over 3.92.
+        most: the greatest possible value: 0.5 for shares.
+
+    Returns:
+        A number in [0, most]; without an interval where a group has none.
+    """
+    v = np.array([value.value for value in values])
+    away = v - v.mean() if v.min() < v.max() else np.zeros(len(v))  # because the mean of equal numbers may be rounded
+    s = math.sqrt(float(np.mean(away**2)))
+    errors = []
+    for value in values:
+        if value.lo is None or value.hi is None:
+            return Estimate(s)
+        errors.append(_error(value.lo, value.hi))
+    slopes = away / (len(v) * s) if s > 0 else np.full(len(v), len(v) ** -0.5)
+    half = Z * math.sqrt(float(np.sum((slopes * np.array(errors)) ** 2)))
+    return Estimate(s, max(0.0, s - half), min(most, s + half))
+
+
+def _error(lo: float, hi: float) -> float:
+    """Return the standard error of which an interval is 3.92 times as wide."""
+    return (hi - lo) / (2 * Z)
 
 
 @dataclass
@@ -57,6 +94,8 @@ class ByGroup:
     Recall is the share of real rows in the ball of some generated row. Coverage is the share of real rows that have a
     generated row in their own ball. Noise has large balls, so its recall may be high, and its coverage is low.
 
+    How unlike the groups are is the standard deviation over groups of recall and of the kernel distance (`dispersion`).
+
     Args:
         features: names of the feature spaces to compute it in; None means all of them.
         bootstrap: the number of subsets behind the intervals; below 2 there are none.
@@ -67,13 +106,14 @@ class ByGroup:
     """
 
     version: ClassVar[int] = 1
+    additions: ClassVar[int] = 1  # the standard deviations over groups
     floored: ClassVar[bool] = True
     grouped: ClassVar[bool] = True
     against: ClassVar[Split] = "reference"
     features: Sequence[str] | None = None
     bootstrap: Resamplings = 40
     k: Count = 3
-    least: Share = 0.1
+    least: Share = LEAST_RECALL
     most: Count = 32
 
     def check_run(self, comparison: Comparison) -> None:
@@ -86,9 +126,10 @@ class ByGroup:
             )
 
     def __call__(self, generated: FeatureSet, real: FeatureSet, rng: np.random.Generator) -> Mapping[str, Estimate]:
-        """Return `groups_surviving`, `group_recall_lowest`, and the numbers of each group g.
+        """Return the summary over groups, and the numbers of each group g.
 
-        These are `group_recall_<g>`, `group_coverage_<g>` and `group_kid_<g>`.
+        The summary is `groups_surviving`, `group_recall_lowest` and, of two groups or more, `group_recall_sd` and
+        `group_kid_sd`. The numbers of a group are `group_recall_<g>`, `group_coverage_<g>` and `group_kid_<g>`.
 
         Raises:
             UserError: as `validated`, or no group has more than k rows on both sides.
@@ -112,6 +153,9 @@ class ByGroup:
             "groups_surviving": surviving(recalls, self.least),
             "group_recall_lowest": min(recalls, key=lambda recall: recall.value),
         }
+        if len(found) > 1:
+            kids = [estimates[GROUP_KID] for estimates in found.values()]
+            summary |= {"group_recall_sd": dispersion(recalls, 0.5), "group_kid_sd": dispersion(kids)}
         if len(found) > self.most:
             return summary
         return summary | {f"{name}{g}": e for g, estimates in found.items() for name, e in estimates.items()}

@@ -19,6 +19,7 @@ CLASS_SHARE = "class_share_"
 GROUP_RECALL = "group_recall_"
 GROUP_COVERAGE = "group_coverage_"
 GROUP_KID = "group_kid_"
+LEAST_RECALL = 0.1  # the recall from which on a group counts as surviving, unless a run says otherwise
 # The ledger has one quantity per quantile in percent, such as `generated_perplexity_q05`.
 PERPLEXITY_QUANTILE = "generated_perplexity_q"
 # The ledger has one quantity per other member of a population, such as `similarity_b`.
@@ -84,6 +85,8 @@ METRIC_QUANTITIES: tuple[Quantity, ...] = (
     _share("agreement", "Prompt agreement", compares=False),
     _share("groups_surviving", "Share of groups that survive"),
     _share("group_recall_lowest", "Recall of the worst group"),
+    Quantity("group_recall_sd", "Standard deviation of recall over groups", "none", (0.0, 0.5)),
+    Quantity("group_kid_sd", "Standard deviation of KID over groups", "none", NOT_NEGATIVE),
     Quantity("similarity", "Similarity of two models", "none", (-1.0, 1.0), compares=False),
     Quantity("clip_score", "CLIP score", "higher", (0.0, 100.0), compares=False),
 )
@@ -121,7 +124,7 @@ _GIVEN_BY: Mapping[str, str] = {
     **dict.fromkeys(("precision", "recall", "density", "coverage"), "prdc"),
     **dict.fromkeys(("authenticity", "near_copies"), "memorisation"),
     **dict.fromkeys(("mode_coverage", "class_entropy"), "classes"),
-    **dict.fromkeys(("groups_surviving", "group_recall_lowest"), "by_group"),
+    **dict.fromkeys(("groups_surviving", "group_recall_lowest", "group_recall_sd", "group_kid_sd"), "by_group"),
 }
 _PARTS_GIVEN_BY = {
     CLASS_SHARE: "classes",
@@ -153,7 +156,7 @@ def describe(name: str) -> Quantity | None:
         return _share(name, f"Recall of group {name.removeprefix(GROUP_RECALL)}")
     if name.startswith(GROUP_COVERAGE):
         return _share(name, f"Coverage of group {name.removeprefix(GROUP_COVERAGE)}")
-    if name.startswith(GROUP_KID):
+    if name.startswith(GROUP_KID) and name not in CATALOGUE:
         return Quantity(name, f"Kernel distance (KID) of group {name.removeprefix(GROUP_KID)}", "lower")
     if name.startswith(SIMILARITY):
         return Quantity(name, f"Similarity to '{name.removeprefix(SIMILARITY)}'", "none", (-1.0, 1.0), compares=False)

@@ -15,6 +15,7 @@ from collapse_lab.report.tiles import Tiles, draw, strip_note
 from collapse_lab.results.collect import Collection, SeedGroup
 from collapse_lab.results.names import Name
 from collapse_lab.results.series import evenly, floor, point
+from collapse_lab.results.vanishing import vanished
 
 MOST_GROUPS = 3
 MOST_CLASSES = 40
@@ -63,7 +64,8 @@ RECALLS = _Kind(
     "group",
     "groups whose recall",
     "Share of the real images of each group that generated images of this group reach, beside its floor. A dark group "
-    "has vanished.",
+    "has vanished. Groups stand in the order in which they vanish, the first on top. “g3” behind a group means that it "
+    "vanishes in generation 3, the median over seeds.",
     whole=True,
 )
 
@@ -136,6 +138,9 @@ def _panel(collection: Collection, kind: _Kind, group: SeedGroup, names: Sequenc
     generations = [generations[i] for i in evenly(len(generations), MOST_GENERATIONS)]
     if not generations or not names:
         return None
+    words = words_of(collection, names, kind.prefix)
+    if kind is RECALLS:
+        names, words = _in_order(group, names, words)
     # (class, generation, 3)
     generated = np.asarray([[point(group.runs, name.key, g) for g in generations] for name in names])
     if not np.isfinite(generated[..., 0]).any():
@@ -149,7 +154,7 @@ def _panel(collection: Collection, kind: _Kind, group: SeedGroup, names: Sequenc
         np.moveaxis(shares, 2, 0),
         x=np.asarray([-1.35] * known + list(range(len(generations))), float),
         columns=[floor_word] * known + [str(generation) for generation in generations],
-        rows=words_of(collection, [names[i] for i in kept], kind.prefix),
+        rows=[words[i] for i in kept],
         xlabel="generation",
         ylabel=kind.row,
         top=largest,
@@ -161,6 +166,14 @@ def _panel(collection: Collection, kind: _Kind, group: SeedGroup, names: Sequenc
         row=group.label,
         height=tiles.height,
     )
+
+
+def _in_order(group: SeedGroup, names: Sequence[Name], words: Sequence[str]) -> tuple[list[Name], list[str]]:
+    """Return groups in the order in which they vanish, with the generation behind the word of each that does."""
+    word = dict(zip(names, words, strict=True))
+    order = vanished(group.runs, names)
+    told = [f"{word[one.name]} · g{one.median:g}" if np.isfinite(one.median) else word[one.name] for one in order]
+    return [one.name for one in order], told
 
 
 def _real(collection: Collection, name: Name) -> tuple[float, float, float]:

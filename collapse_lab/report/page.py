@@ -23,6 +23,7 @@ from collapse_lab.report import (
     phase,
     tables,
     texts,
+    vanishing,
 )
 from collapse_lab.report.section import Section, environment
 from collapse_lab.report.style import used_inks
@@ -46,6 +47,7 @@ SECTIONS: tuple[Callable[[Collection], Section | None], ...] = (
     texts.examples,
     classes.section,
     classes.section_of_groups,
+    vanishing.section,
     perplexities.section,
     texts.histograms,
     curves.key_section,

@@ -1,11 +1,12 @@
 """Quantities of collapse, computed from the values of one chain or of one sweep.
 
-The quantities are the rate, the time to collapse, the half-life and the threshold dose. Schaeffer et al.
-(arXiv:2503.03150) count eight definitions of model collapse in the literature, and no single number fits all of them.
-In their words, each quantity measures these definitions:
+The quantities are the rate, the time to collapse, the generation in which a group vanishes, the half-life and the
+threshold dose. Schaeffer et al. (arXiv:2503.03150) count eight definitions of model collapse in the literature, and no
+single number fits all of them. In their words, each quantity measures these definitions:
 
 - `rate`: any increase of population risk; where the rate does not fall off with more generations, a diverging risk.
 - `time_to_collapse`: a catastrophic increase of population risk.
+- `vanishing`: of the recall of a group, the disappearance of modes.
 - `half_life`: of recall, the disappearance of modes and tails; of a variance, collapsing variance.
 - `threshold`: the dose at which any increase becomes an increase of a stated size.
 
@@ -100,9 +101,30 @@ def time_to_collapse(
             f"a multiple of the floor {floor:g} means nothing, because the floor is not above 0: "
             "take a metric whose floor is above 0, such as fid"
         )
-    beyond = y < floor / multiple if better == "higher" else y > multiple * floor
-    inside = np.flatnonzero(~beyond)
-    first = int(inside[-1]) + 1 if len(inside) else 0
+    return _for_good(x, y < floor / multiple if better == "higher" else y > multiple * floor)
+
+
+def vanishing(x: np.ndarray, y: np.ndarray, least: float) -> float | None:
+    """Return the first generation from which y < least holds until the end of the chain.
+
+    A group that comes back has not vanished. A group that falls below `least` only in the last generation has: no
+    earlier generation could have shown it.
+
+    Args:
+        x: The generations (m,), rising.
+        y: The recall of a group (m,), in [0, 1].
+        least: The recall from which on a group counts as surviving, in [0, 1].
+
+    Returns:
+        The generation; None where the group has not vanished.
+    """
+    return _for_good(x, y < least)
+
+
+def _for_good(x: np.ndarray, holds: np.ndarray) -> float | None:
+    """Return the first x from which a condition holds until the end; None where it does not hold at the end."""
+    broken = np.flatnonzero(~holds)
+    first = int(broken[-1]) + 1 if len(broken) else 0
     return float(x[first]) if first < len(x) else None
 
 

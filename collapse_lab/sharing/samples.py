@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image
 
+from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.payloads import samples_of
 from collapse_lab.images import as_uint8
 from collapse_lab.sharing.chosen import Chosen
@@ -28,8 +29,8 @@ def export_samples(chosen: Chosen, folder: Path) -> Exported:
 
     Images lie in a subfolder for each prompt set, and `metadata.jsonl` has a line for each: `file_name`, `prompts` (the
     prompt set), and, where the samples have them, `text`, `label` and `class`. An image that was drawn from a real one
-    also has `from_row`, the number of that row of the training split, and `strength`. Texts lie in `texts.jsonl`, a
-    line each.
+    also has `from_row`, the number of that row of the training split, and `strength`; and `from_file`, the name of its
+    file, where the data set has a file for each picture. Texts lie in `texts.jsonl`, a line each.
 
     Args:
         chosen: the generation.
@@ -45,7 +46,7 @@ def export_samples(chosen: Chosen, folder: Path) -> Exported:
         payload = chosen.stored("sample", stage.key)
         samples = samples_of(payload)
         rows = _images(samples, folder, name) if pictures else _texts(samples, spec)
-        parts = zip(rows, _conditions(samples, spec), _origins(payload, len(samples)), strict=True)
+        parts = zip(rows, _conditions(samples, spec), _origins(payload, len(samples), chosen.lab), strict=True)
         lines += [{**row, "prompts": name, **condition, **origin} for row, condition, origin in parts]
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     (folder / ("metadata.jsonl" if pictures else "texts.jsonl")).write_text(text)
@@ -79,7 +80,12 @@ def _conditions(samples: Samples, spec: Spec) -> Iterator[dict[str, Any]]:
         yield condition
 
 
-def _origins(payload: Payload, n: int) -> Iterator[dict[str, Any]]:
-    """Yield from which real row each of n samples was drawn, where it was."""
-    for row in payload.meta.get("rows", [None] * n):
-        yield {} if row is None else {"from_row": row, "strength": payload.meta["strength"]}
+def _origins(payload: Payload, n: int, lab: Lab) -> Iterator[dict[str, Any]]:
+    """Yield from which real row, and from which file, each of n samples was drawn; nothing where it was from none."""
+    if "rows" not in payload.meta:
+        yield from ({} for _ in range(n))
+        return
+    rows, strength, files = payload.meta["rows"], payload.meta["strength"], lab.real.files
+    for row in rows:
+        file = {} if files is None else {"from_file": files[row]}
+        yield {"from_row": row, **file, "strength": strength}

@@ -173,16 +173,18 @@ class RealData(Generic[R]):
         train: The rows that models may be trained on.
         reference: The rows that generated ones are compared with.
         validation: The rows that a fit may choose its weights on, and never trains on; None where none were set apart.
+        files: The name of the file of each row of `train`, in their order; None where rows have no files of their own.
     """
 
     train: Samples[R]
     reference: Samples[R]
     validation: Samples[R] | None = None
+    files: Sequence[str] | None = None
 
     def map(self, change: Callable[[Samples[R]], Samples[S]]) -> RealData[S]:
         """Return what a function makes of each part."""
         validation = None if self.validation is None else change(self.validation)
-        return RealData(change(self.train), change(self.reference), validation)
+        return RealData(change(self.train), change(self.reference), validation, self.files)
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,10 @@ class Metric(Protocol):
     is given the features of another member's samples for the same prompts in the place of real rows, once for each
     member before its own, and the other's name is appended to the names that it returns.
 
+    A metric that was given further numbers, and whose earlier ones are what they were, keeps its `version` and counts
+    such changes in a class attribute `additions`. Runs then keep their signatures, and floors are computed anew,
+    because a floor of before lacks the further numbers.
+
     A metric that does not take any number of rows may have a method `check_run(comparison: Comparison) -> None`. It is
     called for every prompt set before anything is computed, and raises UserError where the metric would fail later.
 

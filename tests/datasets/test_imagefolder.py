@@ -146,6 +146,21 @@ def test_rows_that_are_opened_are_those_that_are_loaded_and_copy_nothing(tmp_pat
     assert len(source.rows) == 12
 
 
+@pytest.mark.parametrize("on_bad", ["refuse", "skip"])
+def test_each_training_row_has_the_name_of_its_file(tmp_path: Path, on_bad: str) -> None:
+    write_folder(tmp_path, n=24)
+    if on_bad == "skip":
+        (tmp_path / "sub" / "0.png").write_bytes(b"no picture")
+    chosen = {"only": ["yellow", "red"], "limit": 6, "validation_fraction": 0.25}
+    for changes, rows in (({}, 18 - (on_bad == "skip")), ({"image_size": 5, "limit": 9}, 9), (chosen, 6)):
+        real = folder_of(tmp_path, on_bad=on_bad, **changes).load()
+        # The caption of a picture ends with the number that its name has
+        names = [f"sub/{text.split()[-1]}.png" for text in real.train.captions.texts()]
+        assert list(real.files or ()) == names
+        assert len(names) == rows
+        assert on_bad == "refuse" or "sub/0.png" not in names
+
+
 def test_decoded_pictures_that_change_under_a_run_are_refused_and_decoded_anew_by_the_next(tmp_path: Path) -> None:
     write_folder(tmp_path)
     data = folder_of(tmp_path)

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from collapse_lab.datasets.emoji import GROUPS, NAMES, PICTURES
 from tests.datasets.archives import encoded, write_tar
-from tests.e2e.command import entries, ledger
+from tests.e2e.command import entries, ledger, only_run
 from tests.nursery import Nursery
 
 KEPT = ("smileys & emotion", "animals & nature", "food & drink", "flags")
@@ -75,6 +75,24 @@ def test_seen_and_unseen_prompts_are_compared_with_real_pictures_of_their_groups
         for number, name in enumerate(("seen", "seen", "unseen", "unseen")):
             assert f"{name}/pixels/group_recall_{number}" in line["metrics"]
         assert "seen/pixels/group_recall_2" not in line["metrics"]
+
+
+def test_a_metric_that_is_added_to_a_finished_run_computes_its_floors_and_nothing_else(
+    nursery: Nursery, folder: Path
+) -> None:
+    place, before, (_, finished) = folder.parent, entries(folder / ".store"), chains(folder)
+    given = [f"dataset.root={place / 'packages'}", f"paths.runs={folder}", "name=measured_again", "ratio=1"]
+    end = nursery.run([*LINE, *given, "metrics=[fid,fd_infinity,by_group]"])
+    assert end.code == 0, end.err
+    computed = sorted(name.split("/")[0] for name in set(entries(folder / ".store")) - set(before))
+    assert computed == ["floor", "floor"]  # of seen and of unseen prompts
+    again = ledger(only_run(folder, "measured_again"))
+    for line, old in zip(again, finished, strict=True):
+        new = {name: number for name, number in line["metrics"].items() if "/fd_infinity" not in name}
+        assert (new, line["keys"]) == (old["metrics"], old["keys"])
+        assert {
+            f"{name}/pixels/fd_infinity{end}" for name in ("seen", "unseen") for end in ("", "_lo", "_hi", "_floor")
+        } <= set(line["metrics"])
 
 
 def test_both_ratios_share_generation_0_and_its_autoencoder(folder: Path) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.torch import load_file
 
 from collapse_lab.cli.export import main as export
+from collapse_lab.datasets.imagefolder import ImageFolder
 from tests.e2e.command import entries, ledger, only_run
 from tests.e2e.faces import GROUPS, needed
 from tests.nursery import Nursery
@@ -56,7 +58,20 @@ def test_exported_seed_images_name_the_real_row_that_they_were_drawn_from(folder
     # The groups take turns, and so do the pictures of a group
     assert len({line["from_row"] for line in lines[0]}) == len(lines[0])
     assert {line["strength"] for line in lines[0]} == {0.6}
-    assert not any("from_row" in line for line in lines[1])  # because later iterations start from noise
+    # The name of a file says the number of its group, and the row of the training split is that file's
+    assert all(line["from_file"].startswith(f"{GROUPS.index(line['class'])}-") for line in lines[0])
+    split = ImageFolder(
+        root=str(folder.parent / "faces"),
+        label_column="group",
+        image_size=8,
+        reference_fraction=0.2,
+        cache=str(folder.parent / "data"),
+    ).load()
+    for line in lines[0]:
+        with Image.open(folder.parent / "faces" / line["from_file"]) as picture:
+            assert np.array_equal(np.asarray(picture).transpose(2, 0, 1), split.train.data[line["from_row"]].numpy())
+    # Later iterations start from noise
+    assert not any({"from_row", "from_file"} & set(line) for line in lines[1])
 
 
 def test_generation_0_is_the_published_model_and_later_ones_are_not(folder: Path) -> None:

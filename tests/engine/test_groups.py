@@ -91,6 +91,27 @@ def test_a_floor_depends_on_the_numbers_of_the_prompts_only_where_they_are_group
         assert (one == other) is same
 
 
+@dataclass
+class Extended(Grouped):
+    """Ask for groups, and have been given further numbers."""
+
+    additions: ClassVar[int] = 1
+
+
+def test_floors_of_a_metric_with_further_numbers_are_computed_anew_and_its_runs_stay_the_same(tmp_path: Path) -> None:
+    before, after = (lab_of(tmp_path, metric, new=NEW) for metric in (Grouped(), Extended()))
+    assert before.metrics["metric"][1] == after.metrics["metric"][1]  # the identity, by which runs are signed
+    (one, steps), (other, _) = laid_out(before), laid_out(after)
+    assert floors(one)
+    assert not floors(one) & floors(other)
+
+    def of_generation_0(ruler: Ruler) -> set[str]:
+        return {stage.key for stage in ruler.features_of(steps[0]) if stage.kind == "floor"}
+
+    assert of_generation_0(one)
+    assert not of_generation_0(one) & of_generation_0(other)
+
+
 def test_by_group_is_measured_in_a_run_and_too_many_groups_are_refused(tmp_path: Path) -> None:
     lab = lab_of(tmp_path, ByGroup(bootstrap=2), new=NEW)
     ruler, steps = laid_out(lab)
@@ -100,6 +121,9 @@ def test_by_group_is_measured_in_a_run_and_too_many_groups_are_refused(tmp_path:
     )
     assert not any(name.startswith("new/") for name in first)
     assert {"all/flat/groups_surviving", "all/flat/groups_surviving_floor"} <= set(first)
+    assert {f"all/flat/group_{of}_sd{end}" for of in ("recall", "kid") for end in ("", "_lo", "_hi", "_floor")} <= set(
+        first
+    )
     assert {f"all/flat/group_kid_{group}" for group in range(10)} <= set(first)
     with pytest.raises(UserError, match=r"^metrics\.metric of prompt set 'all': 40 samples of 10 groups are 4 a group"):
         check_run(lab_of(tmp_path, ByGroup(k=4), new=NEW), {"model": Gaussian(DIGITS.spec)})

@@ -97,7 +97,7 @@ KINDS: list[tuple[type[StageKey], dict[str, Any], dict[str, Any]]] = [
     (
         FloorKey,
         {"metric": identity(), "rows": ("ab", "cd"), "n": 40},
-        {"metric": identity(k=5), "rows": ("cd", "ab"), "n": 41, "groups": "ef"},
+        {"metric": identity(k=5), "rows": ("cd", "ab"), "n": 41, "groups": "ef", "additions": 1},
     ),
     (EncodingKey, {"encoder": identity(), "rows": "ab"}, {"encoder": identity(a=1), "rows": "ac", "block": "ef"}),
     (PromptsKey, {"encoder": identity(), "texts": "ab"}, {"encoder": identity(a=1), "texts": "ac"}),

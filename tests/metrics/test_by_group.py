@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from collapse_lab.errors import UserError
-from collapse_lab.metrics.by_group import ByGroup, surviving
+from collapse_lab.metrics.by_group import ByGroup, dispersion, surviving
 from collapse_lab.metrics.kid import kernel_distance
 from collapse_lab.metrics.prdc import prdc
 from collapse_lab.types import Comparison, Estimate, FeatureSet
@@ -26,6 +26,12 @@ def grouped(n: int, seed: int, d: int = 6) -> FeatureSet:
 
 
 REAL = grouped(60, 1)
+BEFORE = {  # the last group's numbers, whose intervals are drawn last
+    "group_recall_lowest": (0.85, 0.7205559393885295, 0.9794440606114705),
+    "group_recall_2": (0.85, 0.7205559393885295, 0.9794440606114705),
+    "group_coverage_2": (0.8333333333333334, 0.699044409667345, 0.9676222569993217),
+    "group_kid_2": (-182764.48426246643, -2026315.2311744723, 1660786.2626495394),
+}
 
 
 def test_numbers_of_a_group_are_those_of_its_rows_alone() -> None:
@@ -82,14 +88,14 @@ def test_groups_with_too_few_rows_are_left_out_and_none_at_all_is_refused() -> N
     keep = (REAL.labels != 2) | (torch.arange(len(REAL)) < 8)  # two rows of group 2
     real = replace(REAL, values=REAL.values[keep], labels=REAL.labels[keep])
     names = {name for name in ByGroup()(generated, real, rng()) if name.startswith("group_recall_")}
-    assert names == {"group_recall_0", "group_recall_1", "group_recall_lowest"}
+    assert names == {"group_recall_0", "group_recall_1", "group_recall_lowest", "group_recall_sd"}
     with pytest.raises(UserError, match=r"no group has more than k=60 generated rows .* leave by_group out"):
         ByGroup(k=60)(generated, REAL, rng())
 
 
 def test_many_groups_have_a_summary_alone() -> None:
     estimates = ByGroup(most=2)(grouped(40, 2), REAL, rng())
-    assert set(estimates) == {"groups_surviving", "group_recall_lowest"}
+    assert set(estimates) == {"groups_surviving", "group_recall_lowest", "group_recall_sd", "group_kid_sd"}
     plain = ByGroup(bootstrap=0)(grouped(40, 2), REAL, rng())
     assert all(estimate.lo is None for estimate in plain.values())
 
@@ -115,6 +121,55 @@ def test_the_interval_of_the_survivors_is_that_of_independent_groups() -> None:
     assert interval.hi is not None
     # The standard error of a standard deviation over 20,000 draws is 0.5 %
     assert (interval.hi - interval.lo) / (2 * 1.959964) == pytest.approx(shares.std(), rel=0.02)
+
+
+@pytest.mark.parametrize("number", ["recall", "kid"])
+def test_the_dispersion_is_numpys_standard_deviation_over_the_groups(number: str) -> None:
+    generated = grouped(40, 2)
+    values = torch.where(generated.labels[:, None] == 0, 0.3 * generated.values, generated.values)
+    estimates = ByGroup()(replace(generated, values=values), REAL, rng())
+    of_groups = [estimates[f"group_{number}_{group}"].value for group in range(GROUPS)]
+    found = estimates[f"group_{number}_sd"]
+    assert found.value == pytest.approx(np.std(of_groups), rel=1e-12)
+    assert found.lo is not None
+    assert found.hi is not None
+    assert found.lo < found.value < found.hi
+    plain = ByGroup(bootstrap=0)(replace(generated, values=values), REAL, rng())[f"group_{number}_sd"]
+    assert plain == Estimate(found.value)
+
+
+def test_the_dispersion_of_one_group_is_not_known() -> None:
+    one = [replace(rows, labels=torch.zeros_like(rows.labels)) for rows in (grouped(40, 2), REAL)]
+    assert not {"group_recall_sd", "group_kid_sd"} & set(ByGroup()(one[0], one[1], rng()))
+
+
+def test_the_interval_of_the_dispersion_is_that_of_independent_groups() -> None:
+    values, errors = np.linspace(0.1, 0.9, 12), np.linspace(0.01, 0.05, 12)
+    halves = 1.959964 * errors
+    found = dispersion([Estimate(v, v - h, v + h) for v, h in zip(values, halves, strict=True)], 0.5)
+    assert found.value == pytest.approx(values.std(), rel=1e-12)
+    drawn = (values + np.random.default_rng(0).normal(0, errors, (20_000, 12))).std(axis=1)
+    assert found.lo is not None
+    assert found.hi is not None
+    # The standard error of a standard deviation over 20,000 draws is 0.5 %
+    assert (found.hi - found.lo) / (2 * 1.959964) == pytest.approx(drawn.std(), rel=0.02)
+
+
+def test_the_dispersion_of_equal_groups_reaches_as_far_as_their_noise() -> None:
+    equal = dispersion([Estimate(0.1, 0.1 - 0.0196, 0.1 + 0.0196)] * 7, 0.5)
+    assert (equal.value, equal.lo) == (0.0, 0.0)
+    assert equal.hi == pytest.approx(0.0196, rel=1e-9)
+    drawn = np.random.default_rng(0).normal(0.1, 0.01, (20_000, 7)).std(axis=1)
+    assert np.quantile(drawn, 0.975) < equal.hi
+    assert dispersion([Estimate(0.0, 0.0, 0.0), Estimate(1.0, 0.9, 1.0)], 0.5).hi == 0.5
+
+
+def test_the_numbers_of_the_groups_do_not_change_with_their_summary() -> None:
+    """The values are those that version 1 gave before it had a dispersion, so that stored results stay valid."""
+    estimates = ByGroup()(grouped(40, 2), REAL, np.random.default_rng(5))
+    for name, before in BEFORE.items():
+        found = estimates[name]
+        assert (found.value, found.lo, found.hi) == pytest.approx(before, rel=1e-9), name
 
 
 @pytest.mark.parametrize("number", ["recall", "coverage"])

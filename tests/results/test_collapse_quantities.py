@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from collapse_lab.errors import UserError
-from collapse_lab.results.collapse_quantities import half_life, rate, threshold, time_to_collapse
+from collapse_lab.results.collapse_quantities import half_life, rate, threshold, time_to_collapse, vanishing
 
 X = np.arange(6.0)
 
@@ -140,3 +140,26 @@ def test_the_rate_agrees_with_scipy() -> None:
     assert estimate is not None
     assert estimate.value == pytest.approx(np.median(slopes))
     assert estimate.lo == pytest.approx(stats.theilslopes(y, X, 0.95).low_slope)
+
+
+@pytest.mark.parametrize(
+    ("recall", "expected"),
+    [
+        ([0.9, 0.5, 0.09, 0.0, 0.05, 0.0], 2.0),
+        ([0.9, 0.0, 0.0, 0.1, 0.0, 0.0], 4.0),  # 0.1 is not below the limit, so the group came back
+        ([0.9, 0.5, 0.0, 0.0, 0.0, 0.2], None),
+        ([0.9, 0.9, 0.9, 0.9, 0.9, 0.0], 5.0),
+        ([0.0, 0.0, 0.0, 0.0, 0.0, 0.0], 0.0),
+    ],
+)
+def test_a_group_vanishes_in_the_first_generation_from_which_it_stays_below_the_limit(
+    recall: list[float], expected: float | None
+) -> None:
+    assert vanishing(X, np.asarray(recall), 0.1) == expected
+    # The second witness: of every generation, whether all later ones lie below the limit too
+    below = [float(g) for g in X if all(value < 0.1 for value in recall[int(g) :])]
+    assert min(below, default=None) == expected
+
+
+def test_a_chain_without_generations_has_no_generation_in_which_a_group_vanishes() -> None:
+    assert vanishing(X[:0], X[:0], 0.1) is None
