@@ -10,6 +10,7 @@ from torch import Tensor
 from collapse_lab.errors import UserError
 from collapse_lab.models.guided import GuidedDiffusion
 from collapse_lab.nn.encoders import LatentCoder
+from collapse_lab.nn.gpu_memory import holding_networks
 from collapse_lab.nn.noising import Noising
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pixels import Pixels
@@ -89,8 +90,13 @@ class Latent(GuidedDiffusion):
         return (self.latent_channels, *(side // self.factor for side in self.spec.shape[1:]))
 
     def begin(self, data: Samples[Rows], budget: Budget, seeds: Seeds) -> None:
-        """Take the encodings of pictures, or make them, and open the fit's stream of random numbers."""
-        self.to(budget.device)
+        """Take the encodings of pictures, or make them, and open the fit's stream of random numbers.
+
+        Raises:
+            UserError: the memory of the GPU is too small for the networks, or for a batch that is encoded.
+        """
+        with holding_networks():
+            self.to(budget.device)
         super().begin(data, budget, seeds)
         self.encode_rows()
         self.train()

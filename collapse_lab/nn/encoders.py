@@ -14,6 +14,7 @@ from torch import Tensor
 from collapse_lab.engine.view import Source, View
 from collapse_lab.errors import UserError
 from collapse_lab.images import as_float
+from collapse_lab.nn.gpu_memory import encoding
 from collapse_lab.nn.pipeline import PipelineFolder
 from collapse_lab.nn.spans import spans
 from collapse_lab.types import Allocate, Progress, Rows, States
@@ -62,6 +63,9 @@ class LatentCoder(ABC):
 
         Returns:
             The latents of the picture, and for k = 2 those of the mirrored one after them.
+
+        Raises:
+            UserError: the memory of the GPU is too small for a batch.
         """
         made = torch.empty(0)
         for span in spans(len(rows), self._batch):
@@ -80,6 +84,9 @@ class LatentCoder(ABC):
         Args:
             rows: Pictures (n, …), uint8 or in [-1, 1].
             device: Where they are encoded.
+
+        Raises:
+            UserError: the memory of the GPU is too small for a batch.
         """
         return torch.cat([self._latents(as_float(rows[span]), device) for span in spans(len(rows), self._batch)])
 
@@ -87,9 +94,10 @@ class LatentCoder(ABC):
     def _latents(self, x: Tensor, device: torch.device | str) -> Tensor:
         """Return mean and deviation of the latents of at most one batch of pictures."""
         filled = torch.cat([x, x[-1:].expand(self._batch - len(x), *x.shape[1:])])
-        law = self._vae.to(device).encode(filled.to(device)).latent_dist
-        self.pictures += len(x)
-        return torch.stack([law.mean, law.std], 1)[: len(x)].cpu()
+        with encoding(self._batch, "picture"):
+            law = self._vae.to(device).encode(filled.to(device)).latent_dist
+            self.pictures += len(x)
+            return torch.stack([law.mean, law.std], 1)[: len(x)].cpu()
 
     @torch.no_grad()
     def decoded(self, latents: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k p q"]:
@@ -155,7 +163,7 @@ class Encoders(LatentCoder):
             device: Where they are encoded.
 
         Raises:
-            UserError: a prompt is longer than the tokenizer takes.
+            UserError: a prompt is longer than the tokenizer takes, or the memory of the GPU is too small for a batch.
         """
         used, place = torch.unique(index, return_inverse=True)
         texts = [captions[number] for number in used.tolist()]
@@ -189,7 +197,7 @@ class Encoders(LatentCoder):
             allocate: Makes room for what is returned.
 
         Raises:
-            UserError: a prompt is longer than the tokenizer takes.
+            UserError: a prompt is longer than the tokenizer takes, or the memory of the GPU is too small for a batch.
         """
         self.check(texts)
         made = torch.empty(0)
@@ -243,7 +251,8 @@ class Encoders(LatentCoder):
         """Yield the states of one batch of prompts after another."""
         for span in spans(len(texts), self._batch):
             batch = list(texts[span])
-            states = self._states_of([*batch, *[""] * (self._batch - len(batch))], device)[: len(batch)].cpu()
+            with encoding(self._batch, "prompt"):
+                states = self._states_of([*batch, *[""] * (self._batch - len(batch))], device)[: len(batch)].cpu()
             if self._folder.empty_is_zero:
                 states[[text == "" for text in batch]] = 0
             self.prompts += len(batch)
