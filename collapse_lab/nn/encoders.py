@@ -19,7 +19,7 @@ from collapse_lab.nn.pipeline import PipelineFolder
 from collapse_lab.nn.spans import spans
 from collapse_lab.types import Allocate, Progress, Rows, States
 
-EMPTY = 0  # the number of the empty prompt, which stands for "no condition"
+EMPTY = 0  # the number of the empty prompt
 
 
 class LatentCoder(ABC):
@@ -142,8 +142,8 @@ class Encoders(LatentCoder):
     @property
     def prompt_identity(self) -> Mapping[str, Any]:
         """Return what the states of a prompt depend on besides its text."""
-        texts, zero = self._folder.checksum_of_texts, self._folder.empty_is_zero
-        return {"version": self.version, "texts": texts, "empty_is_zero": zero}
+        # Because stages of SDXL once held 0 for the empty prompt, the key says that they do not; others keep their keys
+        return {"version": self.version, "texts": self._folder.checksum_of_texts, "empty_is_zero": False}
 
     @property
     def scale(self) -> float:
@@ -174,16 +174,20 @@ class Encoders(LatentCoder):
         return View([Source(self._states)], numbers[place])
 
     def empty(self, device: torch.device) -> Float[Tensor, "length width"]:
-        """Return the states of the empty prompt, on the CPU.
+        """Return the states that stand for "no condition", on the CPU: those of the empty prompt.
+
+        Where the pipeline says so, as that of SDXL does, they are 0. A row whose prompt is empty has the text encoder's
+        states also there, as diffusers' pipeline has it.
 
         Args:
-            device: Where it is encoded.
+            device: Where the empty prompt is encoded.
         """
         if self.known is None:
             self._encode([], device)
         elif not len(self._states):
             self._states = self.known([""])[:]
-        return self._states[EMPTY]
+        states = self._states[EMPTY]
+        return torch.zeros_like(states) if self._folder.empty_is_zero else states
 
     def encode_prompts(
         self, texts: Sequence[str], device: str, progress: Progress | None = None, allocate: Allocate = torch.empty
@@ -253,8 +257,6 @@ class Encoders(LatentCoder):
             batch = list(texts[span])
             with encoding(self._batch, "prompt"):
                 states = self._states_of([*batch, *[""] * (self._batch - len(batch))], device)[: len(batch)].cpu()
-            if self._folder.empty_is_zero:
-                states[[text == "" for text in batch]] = 0
             self.prompts += len(batch)
             yield states
 
