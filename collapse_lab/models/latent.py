@@ -163,10 +163,21 @@ class Latent(GuidedDiffusion):
     def notes(self) -> tuple[str, ...]:
         """Return sentences on what an exported pipeline does otherwise than the run."""
         said = ["The pipeline has no safety checker, and its scheduler is the one that the run sampled by."]
-        if tuple(self.guidance_interval) != (0, 1):
-            low, high = self.guidance_interval
+        low, high = self.guidance_interval
+        if self.guidance_scale < 1:
+            said.append(
+                f"The run sampled with the guidance scale {self.guidance_scale:g}; pipelines of diffusers guide above "
+                "1 only, so this one draws what it would draw with 1."
+            )
+        elif self.guidance_scale > 1 and (low, high) != (0, 1):
             said.append(
                 f"The run guided between the noise levels {low:g} and {high:g}; this pipeline guides throughout."
+            )
+        if self.strength < 1:
+            said.append(
+                "Where the prompt set of the run gave pictures to start from, the images went through "
+                f"{self.strength:g} of the process (image-to-image); this pipeline draws from text alone, and "
+                "AutoPipelineForImage2Image of diffusers opens the folder to start from pictures."
             )
         if self.sampling_precision != "32-true":
             said.append("The run sampled with products in bfloat16; the weights are in float32.")
