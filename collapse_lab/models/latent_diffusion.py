@@ -199,7 +199,7 @@ class LatentDiffusion(Latent):
     def training_step(self, rows: Tensor) -> Tensor:
         """Return the loss of the rows with these numbers: that of the autoencoder first, then that of the U-Net."""
         if self.global_step < self._first:
-            chosen = rows[: self.autoencoder.batch_size]
+            chosen = rows[: self.autoencoder.rows_of_part(self._budget.accumulate)]
             x = self.pixels.seen(self._data.data[chosen], self._mirror).to(self.device)
             return self.autoencoder.loss(self.vae, x, self._noise)
         if not self._settled:

@@ -300,6 +300,26 @@ def test_prompts_that_are_longer_than_every_caption_are_refused() -> None:
         model.check_prompts(["a hand", "a hand of them all"])
 
 
+@pytest.mark.parametrize(("parts", "rows_of_each"), [(1, 4), (2, 2), (4, 1), (8, 1)])
+def test_the_parts_of_a_step_share_the_rows_of_the_autoencoder(
+    parts: int, rows_of_each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, loss = [], Autoencoder.loss
+
+    def noted(sizes: Autoencoder, vae: Any, x: Tensor, noise: torch.Generator) -> Tensor:
+        seen.append(x)
+        return loss(sizes, vae, x, noise)
+
+    monkeypatch.setattr(Autoencoder, "loss", noted)
+    model, data, size = ld(), rows(), budget(steps=4, accumulate=parts)  # 8 rows a step, 4 of them for the autoencoder
+    model.fit(data, size, place(), QUIET)
+    batches = [step for step, _ in zip(RandomRows(N, size, place()), range(2), strict=False)]
+    chosen = [part[:rows_of_each] for batch in batches for part in batch.chunk(parts)]
+    assert len(seen) == 2 * parts
+    for x, numbers in zip(seen, chosen, strict=True):
+        torch.testing.assert_close(x, data.data[numbers].float() / 127.5 - 1, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize(("steps", "expected"), [(0, 0), (1, 0), (2, 1), (10, 5)])
 def test_a_step_is_left_for_the_unet(steps: int, expected: int) -> None:
     assert SMALL.steps(steps) == expected
