@@ -148,7 +148,8 @@ class Experiment:
             computed = not self.layout.is_finished(recorded)
             if computed:
                 lab, layout = self.layout.lab, self.layout
-                with closing(self._noting), recording(self.info, self._sinks, self._config_text) as session:
+                record = recording(self.info, self._sinks, self._config_text, lab.skipped)
+                with closing(self._noting), record as session:
                     loop = Loop(lab, layout.work, layout.ruler, session.ledger, self._sinks, folder)
                     session.status = loop.run(layout.plan)
         records = tuple(records_of(folder))

@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="collapse-lab prefetch",
         description="Download and check the data sets, networks, pipelines and tokenizers that a run needs, on a node "
         "with network. What is there already is checked, and no request is made for it.",
-        epilog="Exit code: 0 everything is there; 1 something cannot be had, and why is listed; 2 bad input.",
+        epilog="Exit code: 0 everything is there; 1 something cannot be had, and why is listed; 2 bad input, such as a "
+        "path that is wrong, which is listed too: what else the run needs is fetched.",
     )
     parser.add_argument(
         "overrides", nargs="+", metavar="KEY=VALUE", help="as of the run or the sweep: +experiment=nepotistic …"
@@ -37,15 +38,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from collapse_lab.config.composing import compose
     from collapse_lab.config.needs import needs_of
 
-    by_name: dict[str, tuple[str, Need]] = {}
+    needs: dict[str, tuple[str, Need]] = {}
+    refusals: dict[str, str] = {}  # why -> the place in the configuration
     try:
         for line in told(cells_of(options.overrides)):
             for where, need in needs_of(compose(*line, config_dir=options.config_dir).cfg):
-                by_name.setdefault(need.what, (where, need))
+                if isinstance(need, UserError):
+                    refusals.setdefault(str(need), where)
+                else:
+                    needs.setdefault(need.what, (where, need))
     except UserError as error:
         print(f"collapse_lab: {error}", file=sys.stderr)
         return 2
-    needs = list(by_name.values())
+    for why, where in refusals.items():
+        print(f"{where}: cannot be had: {why.removeprefix(f'{where}: ')}", file=sys.stderr)
+    missing, total = len(refusals) + _missing(list(needs.values())), len(refusals) + len(needs)
+    fetched = sum(not need.held for _, need in needs.values())
+    if missing:
+        print(f"{missing} of {total} things that the run needs cannot be had", file=sys.stderr)
+        return 2 if refusals else 1
+    if fetched:
+        print(f"{fetched} of {total} things that the run needs were fetched, and the others were here")
+    elif needs:
+        print(f"everything that the run needs is here ({total} things are checked); no request was made")
+    else:
+        print("the run needs nothing from elsewhere; no request was made")
+    return 0
+
+
+def _missing(needs: Sequence[tuple[str, Need]]) -> int:
+    """Fetch and check things behind their places, and return how many of them cannot be had."""
     missing = 0
     for where, need in needs:
         print(f"{where}: {need.what}: {'here, is checked' if need.held else 'is fetched'} …", flush=True)
@@ -54,14 +76,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (UserError, OSError) as error:
             missing += 1
             print(f"{where}: {need.what}: cannot be had: {' '.join(str(error).split())}", file=sys.stderr)
-    fetched = sum(not need.held for _, need in needs)
-    if missing:
-        print(f"{missing} of {len(needs)} things that the run needs cannot be had", file=sys.stderr)
-        return 1
-    if fetched:
-        print(f"{fetched} of {len(needs)} things that the run needs were fetched, and the others were here")
-    elif needs:
-        print(f"everything that the run needs is here ({len(needs)} things are checked); no request was made")
-    else:
-        print("the run needs nothing from elsewhere; no request was made")
-    return 0
+    return missing

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from collapse_lab.cli.durations import duration
+from collapse_lab.cli.leftovers import said_of_leftovers
 from collapse_lab.cli.standings import Fate, Line, standings_below
 from collapse_lab.cli.sweep import COMMAND
 from collapse_lab.errors import UserError
@@ -35,13 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="collapse-lab status",
         description="List the runs at or below each PATH and the cells of sweeps: generation, phase, last metric, time "
-        "left, and why what failed has failed. The last lines are the commands that finish sweeps. Nothing is changed.",
+        "left, and why what failed has failed. The last lines are the commands that finish sweeps, and those that "
+        "remove what stopped runs have left in the store. Nothing is changed.",
         epilog="Exit code: 0 every run is at its end; 1 a run or a cell is not; 2 bad input.",
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="run folders, or folders of runs")
     options = parser.parse_args(arguments)
     try:
         standings = [standings_below(path) for path in options.paths]
+        left = list(said_of_leftovers(options.paths))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -54,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for standing in standings:
         for text in remedies(standing.fates):
             print(text)
+    for text in left:
+        print(text)
     return 1 if unfinished else 0
 
 

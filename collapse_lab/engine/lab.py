@@ -172,6 +172,14 @@ class Lab:
         opened: Callable[[], RealData[Rows]] = getattr(self.dataset, "open", self.dataset.load)
         return checked_data(opened(), type(self.dataset).__name__).map(viewed)
 
+    @property
+    def skipped(self) -> Sequence[str]:
+        """Return the pictures of the data set that were left out because they cannot be read, each with the reason."""
+        opened = self.real  # because the data set knows them once it was read
+        del opened
+        skipped: Sequence[str] = getattr(self.dataset, "skipped", ())
+        return skipped
+
     @cached_property
     def validation(self) -> Samples:
         """Return the validation rows.

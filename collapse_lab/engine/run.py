@@ -21,7 +21,7 @@ from collapse_lab.engine.work import Work
 from collapse_lab.errors import UserError
 from collapse_lab.storage.environment import describe_environment
 from collapse_lab.storage.files import full_disk_explained, write_whole
-from collapse_lab.storage.formats import CONFIG, ENVIRONMENT, STATUS
+from collapse_lab.storage.formats import CONFIG, ENVIRONMENT, SKIPPED, STATUS
 from collapse_lab.storage.ledger import LEDGER, Ledger, read
 from collapse_lab.types import Progress, Record, RunInfo, Sink
 
@@ -120,7 +120,7 @@ def records_of(folder: Path) -> list[Record]:
 
 
 @contextmanager
-def recording(info: RunInfo, sinks: Sequence[Sink], config_text: str) -> Iterator[Session]:
+def recording(info: RunInfo, sinks: Sequence[Sink], config_text: str, skipped: Sequence[str] = ()) -> Iterator[Session]:
     """Open a run's folder, ledger and sinks for the block, and write how the block ended.
 
     The caller holds the lock of the folder.
@@ -129,6 +129,7 @@ def recording(info: RunInfo, sinks: Sequence[Sink], config_text: str) -> Iterato
         info: the run's name, signature and folder.
         sinks: mirrors of the ledger.
         config_text: what config.yaml holds; it is written once.
+        skipped: the pictures that were left out, each with the reason; they are written once.
 
     Raises:
         UserError: a disk is full.
@@ -137,7 +138,7 @@ def recording(info: RunInfo, sinks: Sequence[Sink], config_text: str) -> Iterato
     opened: list[Sink] = []
     try:
         with full_disk_explained(info.folder):
-            _settle(info, config_text)
+            _settle(info, config_text, skipped)
             session = Session(Ledger(info.folder / LEDGER))
             for sink in sinks:
                 opened.append(sink)
@@ -170,9 +171,12 @@ def _finish(outcome: Outcome, folder: Path, sinks: Sequence[Sink]) -> None:
         raise errors[0]
 
 
-def _settle(info: RunInfo, config_text: str) -> None:
+def _settle(info: RunInfo, config_text: str, skipped: Sequence[str]) -> None:
     """Write what the run is, once."""
     if not (info.folder / CONFIG).exists():
         environment: Mapping[str, Any] = describe_environment(info.config["paths"], info.config["device"])
         write_whole(info.folder / ENVIRONMENT, json.dumps(environment, indent=1))
+        if skipped:
+            lines = [" ".join(picture.split()) for picture in skipped]  # because a name may hold the end of a line
+            write_whole(info.folder / SKIPPED, "\n".join(lines) + "\n")
         write_whole(info.folder / CONFIG, config_text)

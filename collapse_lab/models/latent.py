@@ -10,6 +10,7 @@ from torch import Tensor
 from collapse_lab.errors import UserError
 from collapse_lab.models.guided import GuidedDiffusion
 from collapse_lab.nn.encoders import LatentCoder
+from collapse_lab.nn.gpu_memory import holding_networks
 from collapse_lab.nn.noising import Noising
 from collapse_lab.nn.optimisation import Optimisation
 from collapse_lab.nn.pixels import Pixels
@@ -89,8 +90,13 @@ class Latent(GuidedDiffusion):
         return (self.latent_channels, *(side // self.factor for side in self.spec.shape[1:]))
 
     def begin(self, data: Samples[Rows], budget: Budget, seeds: Seeds) -> None:
-        """Take the encodings of pictures, or make them, and open the fit's stream of random numbers."""
-        self.to(budget.device)
+        """Take the encodings of pictures, or make them, and open the fit's stream of random numbers.
+
+        Raises:
+            UserError: the memory of the GPU is too small for the networks, or for a batch that is encoded.
+        """
+        with holding_networks():
+            self.to(budget.device)
         super().begin(data, budget, seeds)
         self.encode_rows()
         self.train()
@@ -157,10 +163,21 @@ class Latent(GuidedDiffusion):
     def notes(self) -> tuple[str, ...]:
         """Return sentences on what an exported pipeline does otherwise than the run."""
         said = ["The pipeline has no safety checker, and its scheduler is the one that the run sampled by."]
-        if tuple(self.guidance_interval) != (0, 1):
-            low, high = self.guidance_interval
+        low, high = self.guidance_interval
+        if self.guidance_scale < 1:
+            said.append(
+                f"The run sampled with the guidance scale {self.guidance_scale:g}; pipelines of diffusers guide above "
+                "1 only, so this one draws what it would draw with 1."
+            )
+        elif self.guidance_scale > 1 and (low, high) != (0, 1):
             said.append(
                 f"The run guided between the noise levels {low:g} and {high:g}; this pipeline guides throughout."
+            )
+        if self.strength < 1:
+            said.append(
+                "Where the prompt set of the run gave pictures to start from, the images went through "
+                f"{self.strength:g} of the process (image-to-image); this pipeline draws from text alone, and "
+                "AutoPipelineForImage2Image of diffusers opens the folder to start from pictures."
             )
         if self.sampling_precision != "32-true":
             said.append("The run sampled with products in bfloat16; the weights are in float32.")

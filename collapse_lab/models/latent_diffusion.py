@@ -194,12 +194,12 @@ class LatentDiffusion(Latent):
 
     def steps_ahead(self, device: str) -> int:
         """Return how many steps are drawn ahead: none in a cold fit, which makes its latents while it is under way."""
-        return 0 if self._first else super().steps_ahead(device)
+        return super().steps_ahead(device) if self._budget.warm else 0
 
     def training_step(self, rows: Tensor) -> Tensor:
         """Return the loss of the rows with these numbers: that of the autoencoder first, then that of the U-Net."""
         if self.global_step < self._first:
-            chosen = rows[: self.autoencoder.batch_size]
+            chosen = rows[: self.autoencoder.rows_of_part(self._budget.accumulate)]
             x = self.pixels.seen(self._data.data[chosen], self._mirror).to(self.device)
             return self.autoencoder.loss(self.vae, x, self._noise)
         if not self._settled:

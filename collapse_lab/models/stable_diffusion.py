@@ -88,7 +88,7 @@ class StableDiffusion(Latent):
             average.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     usual_batch: ClassVar[int] = 8
     sampling_only: ClassVar[frozenset[str]] = Latent.sampling_only | {"own_scheduler"}
     unsigned: ClassVar[frozenset[str]] = frozenset({"download", "gradient_checkpointing", "encoding_batch", "cache"})
@@ -200,7 +200,7 @@ class StableDiffusion(Latent):
         return self.encoders.states(captions.table, torch.from_numpy(np.ascontiguousarray(captions.index)), self.device)
 
     def nothing(self, condition: Tensor) -> Tensor:
-        """Return the states of the empty prompt, in the shape of `condition`."""
+        """Return the states that stand for "no condition", in the shape of `condition`."""
         return self.encoders.empty(self.device).to(condition.device).expand_as(condition)
 
     def embed(self, condition: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -26,7 +27,8 @@ class Autoencoder:
         layers_per_block: The number of residual layers of each resolution of the encoder; the decoder has one more.
         norm_groups: The groups of the group normalisation.
         share: The share of the steps of a cold fit that train the autoencoder, before all others; in [0, 1).
-        batch_size: The rows of a step that the autoencoder is trained on, if a step has as many.
+        batch_size: The rows of a step that the autoencoder is trained on, if a step has as many. Each part of a step
+            (trainer.accumulate) gives an equal number of them, rounded up.
         lr: The learning rate after the warm-up, which takes the course of `optimisation` over these steps alone.
         kl_weight: The weight of the KL term against the error of a pixel.
 
@@ -63,6 +65,14 @@ class Autoencoder:
     def steps(self, steps: int) -> int:
         """Return how many of the steps of a cold fit train the autoencoder; one at least is left for the others."""
         return min(round(self.share * steps), max(0, steps - 1))
+
+    def rows_of_part(self, parts: int) -> int:
+        """Return how many rows of each part of a step train the autoencoder; all parts count the same in a gradient.
+
+        Args:
+            parts: How many parts a step has, 1 or more.
+        """
+        return math.ceil(self.batch_size / parts)
 
     def built(self, spec: Spec) -> AutoencoderKL:
         """Return the network with random weights.

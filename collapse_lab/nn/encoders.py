@@ -14,11 +14,12 @@ from torch import Tensor
 from collapse_lab.engine.view import Source, View
 from collapse_lab.errors import UserError
 from collapse_lab.images import as_float
+from collapse_lab.nn.gpu_memory import encoding
 from collapse_lab.nn.pipeline import PipelineFolder
 from collapse_lab.nn.spans import spans
 from collapse_lab.types import Allocate, Progress, Rows, States
 
-EMPTY = 0  # the number of the empty prompt, which stands for "no condition"
+EMPTY = 0  # the number of the empty prompt
 
 
 class LatentCoder(ABC):
@@ -62,6 +63,9 @@ class LatentCoder(ABC):
 
         Returns:
             The latents of the picture, and for k = 2 those of the mirrored one after them.
+
+        Raises:
+            UserError: the memory of the GPU is too small for a batch.
         """
         made = torch.empty(0)
         for span in spans(len(rows), self._batch):
@@ -80,6 +84,9 @@ class LatentCoder(ABC):
         Args:
             rows: Pictures (n, …), uint8 or in [-1, 1].
             device: Where they are encoded.
+
+        Raises:
+            UserError: the memory of the GPU is too small for a batch.
         """
         return torch.cat([self._latents(as_float(rows[span]), device) for span in spans(len(rows), self._batch)])
 
@@ -87,9 +94,10 @@ class LatentCoder(ABC):
     def _latents(self, x: Tensor, device: torch.device | str) -> Tensor:
         """Return mean and deviation of the latents of at most one batch of pictures."""
         filled = torch.cat([x, x[-1:].expand(self._batch - len(x), *x.shape[1:])])
-        law = self._vae.to(device).encode(filled.to(device)).latent_dist
-        self.pictures += len(x)
-        return torch.stack([law.mean, law.std], 1)[: len(x)].cpu()
+        with encoding(self._batch, "picture"):
+            law = self._vae.to(device).encode(filled.to(device)).latent_dist
+            self.pictures += len(x)
+            return torch.stack([law.mean, law.std], 1)[: len(x)].cpu()
 
     @torch.no_grad()
     def decoded(self, latents: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k p q"]:
@@ -134,8 +142,8 @@ class Encoders(LatentCoder):
     @property
     def prompt_identity(self) -> Mapping[str, Any]:
         """Return what the states of a prompt depend on besides its text."""
-        texts, zero = self._folder.checksum_of_texts, self._folder.empty_is_zero
-        return {"version": self.version, "texts": texts, "empty_is_zero": zero}
+        # Because stages of SDXL once held 0 for the empty prompt, the key says that they do not; others keep their keys
+        return {"version": self.version, "texts": self._folder.checksum_of_texts, "empty_is_zero": False}
 
     @property
     def scale(self) -> float:
@@ -155,7 +163,7 @@ class Encoders(LatentCoder):
             device: Where they are encoded.
 
         Raises:
-            UserError: a prompt is longer than the tokenizer takes.
+            UserError: a prompt is longer than the tokenizer takes, or the memory of the GPU is too small for a batch.
         """
         used, place = torch.unique(index, return_inverse=True)
         texts = [captions[number] for number in used.tolist()]
@@ -166,16 +174,20 @@ class Encoders(LatentCoder):
         return View([Source(self._states)], numbers[place])
 
     def empty(self, device: torch.device) -> Float[Tensor, "length width"]:
-        """Return the states of the empty prompt, on the CPU.
+        """Return the states that stand for "no condition", on the CPU: those of the empty prompt.
+
+        Where the pipeline says so, as that of SDXL does, they are 0. A row whose prompt is empty has the text encoder's
+        states also there, as diffusers' pipeline has it.
 
         Args:
-            device: Where it is encoded.
+            device: Where the empty prompt is encoded.
         """
         if self.known is None:
             self._encode([], device)
         elif not len(self._states):
             self._states = self.known([""])[:]
-        return self._states[EMPTY]
+        states = self._states[EMPTY]
+        return torch.zeros_like(states) if self._folder.empty_is_zero else states
 
     def encode_prompts(
         self, texts: Sequence[str], device: str, progress: Progress | None = None, allocate: Allocate = torch.empty
@@ -189,7 +201,7 @@ class Encoders(LatentCoder):
             allocate: Makes room for what is returned.
 
         Raises:
-            UserError: a prompt is longer than the tokenizer takes.
+            UserError: a prompt is longer than the tokenizer takes, or the memory of the GPU is too small for a batch.
         """
         self.check(texts)
         made = torch.empty(0)
@@ -243,9 +255,8 @@ class Encoders(LatentCoder):
         """Yield the states of one batch of prompts after another."""
         for span in spans(len(texts), self._batch):
             batch = list(texts[span])
-            states = self._states_of([*batch, *[""] * (self._batch - len(batch))], device)[: len(batch)].cpu()
-            if self._folder.empty_is_zero:
-                states[[text == "" for text in batch]] = 0
+            with encoding(self._batch, "prompt"):
+                states = self._states_of([*batch, *[""] * (self._batch - len(batch))], device)[: len(batch)].cpu()
             self.prompts += len(batch)
             yield states
 

@@ -84,7 +84,7 @@ class PipelineFolder:
 
     @property
     def empty_is_zero(self) -> bool:
-        """Return whether 0 stands for the states of the empty prompt, as SDXL's pipeline is told in its index."""
+        """Return whether 0 stands for "no condition", as SDXL's pipeline is told in its index."""
         return self.two_texts and bool(self.index.get("force_zeros_for_empty_prompt", True))
 
     @property

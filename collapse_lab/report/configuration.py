@@ -13,7 +13,7 @@ import yaml
 from collapse_lab.report.section import Section
 from collapse_lab.results.collect import Collection
 from collapse_lab.results.settings import IGNORED_SETTINGS
-from collapse_lab.storage.formats import ENVIRONMENT, OLDER_ENVIRONMENT
+from collapse_lab.storage.formats import ENVIRONMENT, OLDER_ENVIRONMENT, SKIPPED
 
 _ABSENT = object()
 
@@ -52,6 +52,8 @@ def provenance(collection: Collection) -> Section:
     latest = next(run for run in collection.runs if run.records)
     versions = _provenance_of(latest.folder)
     made_with: dict[str, Any] = {"made with": versions} if versions else {}
+    if skipped := _skipped(latest.folder):
+        made_with["pictures that cannot be read"] = f"{skipped} left out; {SKIPPED} in the folder of the run names them"
     made_with |= {"features": latest.fingerprints, "stages of the last generation": latest.records[-1].keys}
     drawn_with = {
         "page drawn with": {"python": platform.python_version()}
@@ -73,6 +75,14 @@ def _provenance_of(folder: Path) -> Any:
     # Readers pass a page on, so leave out where files lie on the machine that made it.
     public = ("commit", "dirty", "started", "python", "packages", "machine")
     return {key: written[key] for key in public if key in written}
+
+
+def _skipped(folder: Path) -> int:
+    """Return how many pictures of its data set a run left out."""
+    try:
+        return len((folder / SKIPPED).read_text().splitlines())
+    except OSError:  # because all could be read, or an earlier version wrote the run
+        return 0
 
 
 def _common(a: Any, b: Any) -> Any:

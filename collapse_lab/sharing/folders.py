@@ -61,6 +61,15 @@ def environment_of(folder: Path) -> dict[str, Any]:
     return content
 
 
+def store_of(folder: Path) -> Path:
+    """Return the folder of the store of a run. A store that lay inside the folder of runs has moved with it.
+
+    Raises:
+        UserError: the file that says so cannot be read.
+    """
+    return Path(_paths(folder)["store"])
+
+
 def configuration_of(run: Run, changes: Sequence[str]) -> DictConfig:
     """Return the configuration of a run with the paths of this machine, on the CPU, without what measures it.
 

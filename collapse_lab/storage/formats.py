@@ -8,6 +8,7 @@ from typing import Any
 
 FORMAT = 2  # of config.yaml, stage keys and signatures; a folder without the mark has format 1
 CONFIG, ENVIRONMENT, STATUS = "config.yaml", "environment.json", "status.json"
+SKIPPED = "skipped.txt"  # in a run's folder: the pictures that cannot be read, one a line; none where all could be
 LOCK = ".lock"  # in a run's folder; its process holds it until it ends, however it ends
 OLDER_ENVIRONMENT = "provenance.json"  # what format 1 called `environment.json`
 MARK = "format"

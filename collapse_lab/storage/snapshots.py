@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 1
+DRAFT = ".draft"  # what the name of a snapshot ends with while it is written
 HEADER = "collapse_lab"  # the name of our JSON among the metadata of the file
 
 
@@ -25,7 +26,7 @@ class UnusableSnapshot(Exception):
 
 def draft_of(path: Path) -> Path:
     """Return the file in which a snapshot is written before it takes its name."""
-    return path.with_name(f"{path.name}.draft")
+    return path.with_name(path.name + DRAFT)
 
 
 def remove_snapshot(path: Path) -> None:

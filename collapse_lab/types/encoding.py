@@ -37,7 +37,7 @@ class Encoder(Protocol):
         ...
 
     def encode_prompts(self, texts: Sequence[str], device: str, progress: Progress, allocate: Allocate) -> Tensor:
-        """Return the encodings (n, …) of prompts, among which the empty one stands for "no condition".
+        """Return the encodings (n, …) of prompts, among which the empty one may stand for "no condition".
 
         Raises:
             UserError: the encoder does not take a prompt.

