@@ -30,7 +30,7 @@ def computed(nursery: Nursery, place: Path, kind: Kind, *more: str) -> Path:
 
 @pytest.mark.parametrize("kind", ["1.x", "xl"])
 def test_half_of_the_iterations_heal_on_real_faces_alone(kind: Kind, nursery: Nursery, tmp_path: Path) -> None:
-    runs = computed(nursery, tmp_path, kind, "mixing=heal_evenly", "generations=2")
+    runs = computed(nursery, tmp_path, kind, "mixing=heal_by_label", "generations=2")
     lines = ledger(only_run(runs, "nepotistic_faces"))
     assert [line["counts"] for line in lines][1:] == [{"real": 8, "synthetic": 8}, {"real": 16, "synthetic": 0}]
     assert all(line["status"] == "ok" and line["metrics"]["seen/pixels/fid"] > 0 for line in lines)
