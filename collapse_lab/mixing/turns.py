@@ -43,9 +43,9 @@ class Turns:
             The numbers of the rows in that order, (rows,).
         """
         order = in_turns(prompts, self.prompts)
-        if self.labels is None:
-            return order
-        return order[in_turns(labels[order], self.labels)]  # rows of a label keep their order, so their captions' turns
+        if self.labels is not None:  # the rows of a label keep their order, and with it the turns of their captions
+            order = order[in_turns(labels[order], self.labels)]
+        return order
 
 
 def turns_of(pool: Provenance, seeds: Seeds, stratify: Stratify) -> Turns | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file
+from safetensors.numpy import load_file
 
 from collapse_lab.cli.export import main as export
 from tests.e2e.command import entries, ledger, only_run
