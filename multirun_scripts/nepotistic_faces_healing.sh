@@ -10,5 +10,5 @@
 # trainer.precision=bf16-mixed model.sampling_precision=bf16-mixed), and years on two cores. It has not been timed on a
 # GPU.
 source "$(dirname "$0")/launch.sh"
-launch "${1:-local}" +experiment=nepotistic_faces name=nepotistic_faces_healing mixing=heal_evenly generations=10 \
+launch "${1:-local}" +experiment=nepotistic_faces name=nepotistic_faces_healing mixing=heal_by_label generations=10 \
   model.pretrained=stable-diffusion dataset.root=faces ratio=0,0.033,0.5,1 seed=0,1,2 "${@:2}"

@@ -32,8 +32,9 @@ def check_run(lab: Lab, models: Mapping[str, GenerativeModel]) -> None:
         models: a model of each member, built and neither fitted nor loaded.
 
     Raises:
-        UserError: a size takes more memory than there is; a prompt set has too few rows to compare with; a metric, a
-            probe or the curation refuses the run (`check_run` of `collapse_lab.types`).
+        UserError: a size takes more memory than there is; no later generation would be trained; a prompt set has too
+            few rows to compare with; a metric, a probe or the curation refuses the run (`check_run` of
+            `collapse_lab.types`).
     """
     check_sizes(lab, mapped=all(map(_maps, models.values())))
     if any(model.validates for model in lab.models):
@@ -53,6 +54,8 @@ def check_run(lab: Lab, models: Mapping[str, GenerativeModel]) -> None:
             for probe_name, (probe, _) in lab.probes.items():
                 where = f"probes.{probe_name} of prompt set '{subset}'"
                 refuse(probe, where if len(models) == 1 else f"{where} and member '{name}'", prospect)
+    for name, model in models.items():
+        _check_steps(lab, name, model)
 
 
 def _check_pictures(subset: str, conditions: Conditions, model: GenerativeModel) -> None:
@@ -92,10 +95,38 @@ def check_sizes(lab: Lab, mapped: bool = False) -> None:
     )
 
 
+def _check_steps(lab: Lab, name: str, model: GenerativeModel) -> None:
+    """Refuse fits of no step after a member's first generation, because each would be the model that it starts from."""
+    population = lab.population
+    member = population.names.index(name)
+    later = population.first_generation(member) + 1
+    if later > lab.generations or not population.is_present(member, later) or not _steps(model):
+        return
+    retrains = population.retrains(member)
+    if lab.training.budget(retrains, _least(lab.n_train), lab.device).steps:
+        return
+    lineage = population.lineages[name]
+    if retrains:
+        raise UserError(
+            f"generations after the first one of '{name}' would be fitted for 0 steps (trainer.finetune_steps, or "
+            "trainer.steps where that is null), so that nothing is trained on; give trainer.finetune_steps=1 or more"
+        )
+    raise UserError(
+        f"population.lineage={lineage} fits every generation of '{name}' for trainer.steps, which is 0, so that no "
+        "generation is trained; give population.lineage=first, which begins every later fit from generation 0 and "
+        "takes trainer.finetune_steps, or trainer.steps=1 or more"
+    )
+
+
+def _steps(model: GenerativeModel) -> bool:
+    """Return whether a family is trained by optimiser steps."""
+    return bool(getattr(model, "automatic_optimization", False))  # that of Lightning
+
+
 def _check_accumulate(lab: Lab, name: str, model: GenerativeModel) -> None:
     """Refuse steps in parts for a family that has no such steps."""
     parts = getattr(lab.training, "accumulate", 1)
-    if parts > 1 and not getattr(model, "automatic_optimization", False):  # that of Lightning
+    if parts > 1 and not _steps(model):
         raise UserError(
             f"trainer.accumulate={parts} computes the rows of an optimiser step in parts, and {type(model).__name__} "
             f"('{name}') is not trained by such steps; give trainer.accumulate=1"

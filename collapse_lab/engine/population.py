@@ -32,11 +32,12 @@ class Population:
     model, and for the first one all others alike; `one_way` is the model before it, and for the first one itself.
 
     Args:
-        lineage: where the weights of generation 1 and later start: `scratch` (a fresh initialisation), `previous`
+        lineage: where the weights of generation 1 and later start: `scratch` (where generation 0 starts), `previous`
             (the same model's last generation), `first` (the same model's generation 0), `pretrained` (the weights that
-            `model.pretrained` names). Generation 0 starts from the pretrained weights if there are any, else from
-            scratch. Members may differ: {bold: scratch, plain: first}; those that it does not name start from
-            `previous`.
+            `model.pretrained` names, which have to be there). Generation 0 starts from the pretrained weights if there
+            are any, else from a fresh initialisation. Fits that start like generation 0 take `trainer.steps`, the
+            others `trainer.finetune_steps`. Members may differ: {bold: scratch, plain: first}; those that it does not
+            name start from `previous`.
         members: name -> what differs from the `model` group, such as {bold: {guidance_scale: 4}, plain: {}}.
         exposure: (K, K) row-stochastic; row i says which share of model i's synthetic rows each model makes. A name
             stands for a matrix. {by_generation: [ring, complete]} gives one for each generation, the last of which
@@ -105,6 +106,10 @@ class Population:
         shares = [exposure.rows[member] for exposure in self.exposures]
         teachers = {k + 1: name for k, name in enumerate(self.names) if any(row[k] > 0 for row in shares)}
         return {} if list(teachers) == [member + 1] else teachers
+
+    def retrains(self, member: int) -> bool:
+        """Return whether later generations of one member start from weights of an earlier one."""
+        return self.lineages[self.names[member]] in ("previous", "first")
 
     def first_generation(self, member: int) -> int:
         """Return the generation in which one member is fitted for the first time."""

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from collapse_lab.errors import UserError
-from collapse_lab.mixing.turns import in_turns
+from collapse_lab.mixing.turns import Turns
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import REAL, Count, DrawRequest, Provenance, Share
 
@@ -51,8 +51,15 @@ class Policy(ABC):
         if request.generation > 0:
             return self.later(pool, request)
         real = pool.real
-        n = len(real) if self.initial == "all" else int(self.initial or request.n)
-        return choose(real, n, request.seeds.child("initial"), REAL_ROWS)
+        seeds = request.seeds.child("initial")
+        if self.initial == "all":  # no turns, because they would only put all rows in another order
+            return choose(real, len(real), seeds, REAL_ROWS)
+        return choose(real, int(self.initial or request.n), seeds, REAL_ROWS, self.turns(pool, request))
+
+    def turns(self, pool: Provenance, request: DrawRequest) -> Turns | None:
+        """Return the order in which strata take turns in a draw; None where the draw is not stratified."""
+        del pool, request
+        return None
 
     @abstractmethod
     def later(self, pool: Provenance, request: DrawRequest) -> np.ndarray:
@@ -89,7 +96,7 @@ def is_original(pool: Provenance, request: DrawRequest) -> np.ndarray:
 
 
 def choose(
-    rows: Provenance, n: int, seeds: Seeds, kind: str, turns: np.ndarray | None = None, of: int | None = None
+    rows: Provenance, n: int, seeds: Seeds, kind: str, turns: Turns | None = None, of: int | None = None
 ) -> np.ndarray:
     """Return the ids of n rows, drawn without replacement.
 
@@ -101,7 +108,7 @@ def choose(
         n: how many rows to draw, in [0, len(rows)].
         seeds: the place in the tree of seeds that gives the permutation.
         kind: what the rows are, in words for the error message, such as "real rows".
-        turns: the order in which prompts take turns in the permutation (`turns.in_turns`); None leaves it as it is.
+        turns: the order in which strata take turns in the permutation (`turns.turns_of`); None leaves it as it is.
         of: how many rows the training set has, for the error message.
 
     Returns:
@@ -119,18 +126,18 @@ def choose(
         )
     order = seeds.numpy().permutation(len(rows))
     if turns is not None:
-        order = order[in_turns(rows.prompts[order], turns)]
+        order = order[turns.order(rows.prompts[order], rows.labels[order])]
     return rows.ids[order[:n]]
 
 
-def choose_synthetic(pool: Provenance, n: int, request: DrawRequest, turns: np.ndarray | None = None) -> np.ndarray:
+def choose_synthetic(pool: Provenance, n: int, request: DrawRequest, turns: Turns | None = None) -> np.ndarray:
     """Return the ids of n synthetic rows, of which each source makes its exact share.
 
     Args:
         pool: the provenance of the rows to draw from; real rows are ignored.
         n: how many rows to draw.
         request: `request.exposure` holds the share of each source.
-        turns: the order in which prompts take turns among the rows of each source; None draws whatever the prompts.
+        turns: the order in which strata take turns among the rows of each source; None draws whatever the strata.
 
     Returns:
         The drawn ids, (n,), ordered by source.

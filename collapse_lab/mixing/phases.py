@@ -9,6 +9,7 @@ import numpy as np
 
 from collapse_lab.errors import UserError
 from collapse_lab.mixing.base import Initial, Policy
+from collapse_lab.mixing.turns import Turns
 from collapse_lab.types import DrawRequest, Provenance
 
 
@@ -58,5 +59,11 @@ class Phases(Policy):
 
     def later(self, pool: Provenance, request: DrawRequest) -> np.ndarray:
         """Return the ids that the policy of the current phase draws."""
-        policies = (p.policy for p in self.phases if p.until is None or request.generation <= p.until)
-        return next(policies).later(pool, request)
+        return self._current(request).later(pool, request)
+
+    def turns(self, pool: Provenance, request: DrawRequest) -> Turns | None:
+        """Return the order of turns of the current phase, which for generation 0 is the first one."""
+        return self._current(request).turns(pool, request)
+
+    def _current(self, request: DrawRequest) -> Policy:
+        return next(p.policy for p in self.phases if p.until is None or request.generation <= p.until)

@@ -14,12 +14,6 @@ from collapse_lab.types import Exported, Record
 
 TAGS = ("collapse-lab", "model-collapse", "synthetic-data")
 MOST_ROWS = 24  # generations in the table of the lineage; of longer chains the first and the last ones
-START = {
-    "previous": "generation {before}",
-    "first": "generation 0",
-    "pretrained": "the pretrained weights",
-    "scratch": "fresh weights",
-}
 INTRODUCTION = {
     "model": "This is generation {g} of a chain of models, each of which is trained on a mixture of real data and of "
     "what the generation before it sampled. It was made by collapse_lab to study model collapse: it is an object of "
@@ -118,18 +112,30 @@ def _origin(chosen: Chosen, facts: Mapping[str, Any]) -> Iterator[tuple[str, str
     yield "trained on", f"{rows['real']:,} real and {rows['synthetic']:,} synthetic rows"
     yield "data set", f"{facts['dataset']}" + (f" ({settings})" if settings else "")
     yield "family", facts["family"]
-    if pretrained := config["model"].get("pretrained"):
+    if pretrained := _pretrained(chosen):
         yield "pretrained weights", f"`{Path(pretrained).name if Path(pretrained).is_absolute() else pretrained}`"
-    yield "lineage", f"{facts['lineage']}: each fit from generation 1 on starts from {_start(facts['lineage'], None)}"
+    yield "lineage", f"{facts['lineage']}: each fit from generation 1 on starts from {_start(chosen)}"
     yield "seed", str(facts["seed"])
     if facts["commit"]:
         yield "code", f"collapse_lab at commit `{facts['commit']}`"
 
 
-def _start(lineage: str, generation: int | None) -> str:
-    if generation is None:
-        return "the generation before it" if lineage == "previous" else START[lineage]
-    return START[lineage].format(before=generation - 1)
+def _start(chosen: Chosen, generation: int | None = None) -> str:
+    """Return which weights the fit of a generation starts from; None means any generation after 0."""
+    lineage = _lineage_of(chosen)
+    if generation != 0 and lineage == "first":
+        return "generation 0"
+    if generation != 0 and lineage == "previous":
+        return "the generation before it" if generation is None else f"generation {generation - 1}"
+    # Because a family that is given pretrained weights starts from them wherever it starts from none of the chain
+    return "the pretrained weights" if _pretrained(chosen) else "fresh weights"
+
+
+def _pretrained(chosen: Chosen) -> Any:
+    """Return what the member's pretrained weights are called; None where it has none."""
+    config = chosen.run.config
+    changes = config["population"]["members"].get(chosen.step.model) or {}
+    return changes.get("pretrained", config["model"].get("pretrained"))
 
 
 def _lineage_of(chosen: Chosen) -> str:
@@ -139,8 +145,6 @@ def _lineage_of(chosen: Chosen) -> str:
 
 def _lineage(chosen: Chosen) -> str:
     """Return the chain of generations up to this one as a table."""
-    lineage = _lineage_of(chosen)
-    pretrained = "the pretrained weights" if chosen.run.config["model"].get("pretrained") else "fresh weights"
     records = list(chosen.records)
     cut = len(records) > MOST_ROWS
     kept = [records[0], *records[1 - MOST_ROWS :]] if cut else records
@@ -148,7 +152,7 @@ def _lineage(chosen: Chosen) -> str:
     rows = [
         (
             str(record.generation),
-            _start(lineage, record.generation) if record.generation else pretrained,
+            _start(chosen, record.generation),
             f"{record.counts['real']:,}",
             f"{record.counts['synthetic']:,}",
             *(_number(record.metrics.get(name.key)) for name in keys),

@@ -1,7 +1,8 @@
-"""Healing and a control of the paper on faces, with Stable Diffusion 1.x and SDXL, at the smallest size."""
+"""Healing and both controls of the paper on faces, with Stable Diffusion 1.x and SDXL, at the smallest size."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,15 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
+from collapse_lab.engine.executor import Alone
+from collapse_lab.engine.oversampling import joined
+from collapse_lab.engine.payloads import samples_of
+from collapse_lab.features.clip import Clip
+from collapse_lab.storage.store import Store
+from collapse_lab.types import Samples, Spec
 from tests.e2e.command import entries, ledger, only_run
-from tests.e2e.faces import needed
+from tests.e2e.faces import GROUPS, needed
+from tests.features.tiny_models import write_clip
 from tests.models.tiny_pipelines import Kind
 from tests.nursery import Nursery
 
@@ -30,7 +38,7 @@ def computed(nursery: Nursery, place: Path, kind: Kind, *more: str) -> Path:
 
 @pytest.mark.parametrize("kind", ["1.x", "xl"])
 def test_half_of_the_iterations_heal_on_real_faces_alone(kind: Kind, nursery: Nursery, tmp_path: Path) -> None:
-    runs = computed(nursery, tmp_path, kind, "mixing=heal_evenly", "generations=2")
+    runs = computed(nursery, tmp_path, kind, "mixing=heal_by_label", "generations=2")
     lines = ledger(only_run(runs, "nepotistic_faces"))
     assert [line["counts"] for line in lines][1:] == [{"real": 8, "synthetic": 8}, {"real": 16, "synthetic": 0}]
     assert all(line["status"] == "ok" and line["metrics"]["seen/pixels/fid"] > 0 for line in lines)
@@ -52,3 +60,38 @@ def test_models_train_on_own_images_with_the_colours_of_real_faces(nursery: Nurs
 
     # Not 0, because the faces that are trained on, whose colours are taken, are four fifths of all
     assert max(apart("curated")) < 12 < min(apart("sample"))
+
+
+def pictures(samples: Samples, rows: Iterable[int]) -> list[bytes]:
+    """Return the bytes of some pictures, in an order that does not depend on theirs."""
+    return sorted(samples.data[row].numpy().tobytes() for row in rows)
+
+
+def test_more_is_drawn_from_the_same_faces_and_those_least_like_their_prompt_are_dropped(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "clip")
+    filtered = ["curation=drop_unlike", "curation.fraction=0.5", "features=[pixels,clip]", "ratio=1"]
+    filtered += [f"features.clip.pretrained={clip}", "metrics.fid.features=[pixels]", "generations=1"]
+    runs = computed(nursery, tmp_path, "1.x", *filtered)
+    assert ledger(only_run(runs, "nepotistic_faces"))[1]["counts"] == {"real": 0, "synthetic": 16}
+    store = Store(runs / ".store", Alone())
+    drawn, (kept,) = (
+        [store.look_up(kind, name.split("/")[1]) for name in entries(runs / ".store", kind)]
+        for kind in ("sample", "curated")
+    )
+    # Images of generation 0 alone start from faces, and 50 of them are a grid
+    first = [payload for payload in drawn if len(payload.meta.get("rows", ())) in range(1, 50)]
+    more, asked = sorted(first, key=lambda payload: len(payload.meta["rows"]))
+    # Of 15 images of a group floor(0.5 * 15) = 7 are dropped, so that the 8 are left that are asked for
+    assert [len(payload.meta["rows"]) for payload in (more, asked)] == [14, 16]
+    assert set(more.meta["rows"]) < set(asked.meta["rows"])
+    images, left = joined([samples_of(asked), samples_of(more)]), samples_of(kept)
+    features = Clip(Spec("image", (3, 8, 8), GROUPS), pretrained=str(clip)).extract(images)
+    assert features.texts is not None
+    cosines = (features.values * features.texts).sum(1).numpy()
+    for label in range(len(GROUPS)):
+        rows = np.flatnonzero(images.labels == label)
+        best = rows[np.argsort(cosines[rows])[-8:]]
+        assert len(rows) == 15
+        assert pictures(left, np.flatnonzero(left.labels == label)) == pictures(images, best)

@@ -1,4 +1,4 @@
-"""Check that prompts take turns in stratified draws, by counting."""
+"""Check that prompts or labels take turns in stratified draws, by counting."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from hypothesis import strategies as st
 from collapse_lab.config.building import build
 from collapse_lab.config.composing import compose
 from collapse_lab.engine.executor import Alone
-from collapse_lab.engine.plan import Planner
 from collapse_lab.engine.run import lay_out
 from collapse_lab.engine.silent import Silent
 from collapse_lab.errors import UserError
+from collapse_lab.mixing.base import Policy
 from collapse_lab.mixing.contaminate import Contaminate
-from collapse_lab.mixing.turns import in_turns
+from collapse_lab.mixing.phases import Phase, Phases
+from collapse_lab.mixing.turns import Stratify, Turns, in_turns
 from collapse_lab.seeds import Seeds
 from collapse_lab.types import REAL, DrawRequest, Provenance
+from tests.e2e.faces import write_faces
+from tests.models.tiny_pipelines import write_pipeline
 
 NUMBERS = st.lists(st.integers(0, 6), min_size=1, max_size=60)
 
@@ -45,7 +48,15 @@ def unlabelled(pool: Provenance) -> Provenance:
     return replace(pool, labels=np.full(len(pool), -1))
 
 
-def drawn(pool: Provenance, ratio: float, n: int, seed: int = 0, generation: int = 1, sources: int = 1) -> Provenance:
+def drawn(
+    pool: Provenance,
+    ratio: float,
+    n: int,
+    seed: int = 0,
+    generation: int = 1,
+    sources: int = 1,
+    stratify: Stratify = True,
+) -> Provenance:
     shares = dict.fromkeys(range(1, sources + 1), 1 / sources)
     request = DrawRequest(generation, n, Seeds(seed, generation, "model", "mix"), pool.real.ids, shares)
     pool = Provenance(
@@ -57,7 +68,7 @@ def drawn(pool: Provenance, ratio: float, n: int, seed: int = 0, generation: int
         pool.prompts,
         pool.owner,
     )
-    ids = Contaminate(ratio, stratify=True).draw(pool, request)
+    ids = Contaminate(ratio, stratify=stratify).draw(pool, request)
     assert len(set(ids.tolist())) == len(ids) == n
     return pool.where(np.isin(pool.ids, ids))
 
@@ -76,6 +87,22 @@ def test_the_first_rows_of_an_order_are_dealt_as_cards_are(prompts: list[int], s
     assert in_turns(np.array(prompts), turns).tolist() == dealt
 
 
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=60), st.integers(0, 2**32))
+def test_labels_are_dealt_as_cards_are_from_hands_that_captions_were_dealt_into(
+    rows: list[tuple[int, int]], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    labels, prompts = np.array([label for label, _ in rows]), np.array([3 * label + text for label, text in rows])
+    turns = Turns(rng.permutation(12), rng.permutation(4))
+    dealt = in_turns(prompts, turns.prompts).tolist()
+    hands = {label: [row for row in dealt if labels[row] == label] for label in range(4)}
+    expected: list[int] = []
+    assert turns.labels is not None
+    while any(hands.values()):
+        expected += [hands[label].pop(0) for label in turns.labels.tolist() if hands[label]]
+    assert turns.order(prompts, labels).tolist() == expected
+
+
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**40), st.integers(0, 100), st.integers(1, 100), st.data())
 def test_every_prompt_gives_as_many_rows_up_to_one(
     prompts: int, rows: int, seed: int, percent: int, share: int, data: st.DataObject
@@ -88,6 +115,58 @@ def test_every_prompt_gives_as_many_rows_up_to_one(
     for part in (training, training.real, training.synthetic):
         assert np.ptp(counts(part, prompts)) <= 1
     assert len(training.synthetic) == k
+
+
+def captioned(captions: list[int], rows: int) -> Provenance:
+    """Return a pool of as many rows of each caption, real and synthetic, where labels have so many captions."""
+    prompts = [*range(sum(captions))] * rows
+    labels = np.repeat(np.arange(len(captions)), captions)
+    return replace(pool_of(prompts, prompts), labels=np.tile(labels, 2 * rows))
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=5), st.integers(1, 6), st.integers(0, 2**40), st.data())
+def test_every_label_gives_as_many_rows_up_to_one_and_so_do_the_captions_of_a_label(
+    captions: list[int], rows: int, seed: int, data: st.DataObject
+) -> None:
+    n = data.draw(st.integers(1, len(captions) * min(captions) * rows))
+    k = data.draw(st.integers(0, n))
+    training = drawn(captioned(captions, rows), k / n, n, seed, stratify="labels")
+    assert len(training.synthetic) == k
+    for part in (training, training.real, training.synthetic):
+        assert np.ptp(np.bincount(part.labels, minlength=len(captions))) <= 1
+        for own in np.split(counts(part, sum(captions)), np.cumsum(captions)[:-1]):
+            assert np.ptp(own) <= 1
+
+
+def test_a_label_with_more_captions_gives_more_rows_only_where_prompts_are_the_strata() -> None:
+    by_prompt, by_label = (drawn(captioned([1, 3], 6), 0.5, 8, stratify=strata) for strata in (True, "labels"))
+    assert np.bincount(by_prompt.synthetic.labels).tolist() == np.bincount(by_prompt.real.labels).tolist() == [1, 3]
+    assert np.bincount(by_label.synthetic.labels).tolist() == np.bincount(by_label.real.labels).tolist() == [2, 2]
+
+
+def first_set(policy: Policy, pool: Provenance, n: int) -> np.ndarray:
+    """Return the ids of the real rows that generation 0 draws."""
+    none = np.zeros(0, np.int64)
+    return policy.draw(pool.real, DrawRequest(0, n, Seeds(0, 0, "model", "mix"), none, {1: 1.0}))
+
+
+@pytest.mark.parametrize(("stratify", "each"), [(True, [5, 5, 5, 5]), ("labels", [10, 4, 3, 3])])
+def test_generation_0_draws_as_many_real_rows_of_every_stratum(stratify: Stratify, each: list[int]) -> None:
+    # Far more rows of the first prompt, which alone has the first label
+    real = pool_of([0] * 200 + [1] * 20 + [2] * 20 + [3] * 20, [])
+    pool = replace(real, labels=(real.prompts > 0).astype(np.int64))
+    policy = Contaminate(0.5, stratify=stratify)
+    ids = first_set(policy, pool, 20)
+    assert sorted(counts(pool.where(np.isin(pool.ids, ids)), 4).tolist(), reverse=True) == each
+    # A chain that is to heal shares generation 0 with one that is not
+    assert first_set(Phases([Phase(policy, 1), Phase(Contaminate(0))]), pool, 20).tolist() == ids.tolist()
+
+
+@pytest.mark.parametrize("stratify", [True, "labels"])
+def test_all_real_rows_are_in_the_same_order_whatever_the_strata(stratify: Stratify) -> None:
+    pool = pool_of([0] * 9 + [1] * 3, [])
+    plain, stratified = (first_set(Contaminate(0.5, "all", strata), pool, 4) for strata in (False, stratify))
+    assert stratified.tolist() == plain.tolist()
 
 
 def test_one_image_of_each_of_30_groups_is_3_percent_of_900() -> None:
@@ -155,17 +234,74 @@ def test_other_stratified_draws_are_not_refused(pool: Provenance, why: str) -> N
     drawn(pool, 0.5, 4)
 
 
+@pytest.mark.parametrize("void", ["real", "generated"])
+def test_labels_do_not_take_turns_where_a_row_has_none(void: str) -> None:
+    pool = pool_of([0, 1, 2, 3], [0, 1, 2])
+    rows = pool.source == REAL if void == "real" else pool.source != REAL
+    some = replace(pool, labels=np.where(rows & (pool.prompts == 1), -1, pool.labels))
+    with pytest.raises(
+        UserError, match=rf"stratify=labels .* 1 of the [34] {void} rows have none; .*contaminate_evenly"
+    ):
+        drawn(some, 0.5, 4, stratify="labels")
+
+
+def test_real_rows_that_no_later_generation_trains_on_need_no_label() -> None:
+    pool = pool_of([-1, 1, 2, 3], [1, 2, 3])
+    drawn(replace(pool, eligible=pool.prompts >= 0), 0.5, 4, stratify="labels")
+
+
+def training_sets(monkeypatch: pytest.MonkeyPatch, *line: str) -> list[Provenance]:
+    """Return what each generation of a run would be trained on, as its own plan draws it."""
+    lab = build(compose(*line, "device=cpu", "features=[pixels]", "metrics=[fid]", "sinks=[]").cfg, Alone())
+    draw, sets = lab.mixing.draw, []
+
+    def recording(pool: Provenance, request: DrawRequest) -> np.ndarray:
+        ids = draw(pool, request)
+        sets.append(pool.where(np.isin(pool.ids, ids)))
+        return ids
+
+    monkeypatch.setattr(lab.mixing, "draw", recording)
+    lay_out(lab, Silent())
+    return sets
+
+
 @pytest.mark.parametrize("experiment", ["nepotistic", "nepotistic_healing"])
-def test_the_nepotistic_presets_draw_as_many_images_of_each_seen_prompt(experiment: str) -> None:
-    line = [f"+experiment={experiment}", "+scale=tiny", "n_train=40", "n_samples=40", "ratio=0.5", "device=cpu"]
-    lab = build(compose(*line, "features=[pixels]", "metrics=[fid]", "sinks=[]").cfg, Alone())
-    layout = lay_out(lab, Silent())
-    planner = Planner(lab, layout.work)
-    planner.steps()
-    pool = planner._pool.provenance()
-    assert len(np.unique(pool.where(pool.eligible).prompts)) == 20
-    request = DrawRequest(1, 40, Seeds(0, 1, "model", "mix"), pool.real.ids, {1: 1.0})
-    training = pool.where(np.isin(pool.ids, lab.mixing.draw(pool, request)))
+def test_the_nepotistic_presets_draw_as_many_images_of_each_seen_prompt(
+    monkeypatch: pytest.MonkeyPatch, experiment: str
+) -> None:
+    line = [f"+experiment={experiment}", "+scale=tiny", "n_train=40", "n_samples=40", "ratio=0.5"]
+    training = training_sets(monkeypatch, *line)[1]
     assert np.unique(training.synthetic.prompts, return_counts=True)[1].tolist() == [1] * 20
     assert np.unique(training.real.prompts, return_counts=True)[1].tolist() == [1] * 20
     assert set(training.real.prompts) == set(training.synthetic.prompts)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Return overrides that name faces of two groups, of which one has twice as many pictures, and three prompts."""
+    place = tmp_path_factory.mktemp("faces")
+    prompts = (["a photo of an {}"], ["a photo of a {}", "a portrait of a {}", "a {}"])
+    root, pipeline = write_faces(place / "faces", [30, 60], prompts), write_pipeline(place / "sd", "2.x")
+    return [f"dataset.root={root}", f"model.pretrained={pipeline}", "dataset.image_size=8", f"paths.data={place}"]
+
+
+@pytest.mark.parametrize("mixing", [[], ["mixing=heal_by_label"]], ids=["chain", "healing"])
+def test_the_faces_preset_draws_as_many_images_of_each_group(
+    monkeypatch: pytest.MonkeyPatch, faces: list[str], mixing: list[str]
+) -> None:
+    # One own image of each group, as 3.3 % of 900 is with 30 groups
+    line = [
+        "+experiment=nepotistic_faces",
+        *faces,
+        *mixing,
+        "n_train=24",
+        "n_samples=24",
+        "generations=2",
+        "ratio=0.09",
+    ]
+    groups = [
+        [np.bincount(part.labels, minlength=2).tolist() for part in (training.real, training.synthetic)]
+        for training in training_sets(monkeypatch, *line)
+    ]
+    mixed = [[11, 11], [1, 1]]
+    assert groups == [[[12, 12], [0, 0]], mixed, [[12, 12], [0, 0]] if mixing else mixed]

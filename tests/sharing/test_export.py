@@ -83,6 +83,25 @@ def test_the_card_says_where_the_model_comes_from_and_how_good_it_is(run: Path, 
     assert f'from_pretrained("{folder}"' in card.text
 
 
+def test_the_card_of_a_chain_with_pretrained_weights_never_says_that_a_fit_starts_from_fresh_ones(
+    run: Path, place: Path
+) -> None:
+    (weights,) = (path for name, path in entries(run.parents[1] / ".store", "fit").items() if fit_of(run, 2) in name)
+    line = [*LINE, "generations=1", f"model.pretrained={weights}"]
+    runs = {name: computed(place / name, *line, f"population.lineage={name}") for name in ("scratch", "pretrained")}
+    assert fit_of(runs["scratch"], 1) == fit_of(runs["pretrained"], 1)
+    for name, begun in runs.items():
+        card = (exported(begun, place / f"card_{name}") / "README.md").read_text()
+        starts = [row.split(" | ")[1] for row in card.splitlines() if row.startswith(("| 0 |", "| 1 |"))]
+        assert starts == ["the pretrained weights"] * 2
+        assert f"{name}: each fit from generation 1 on starts from the pretrained weights" in card
+
+
+def fit_of(run: Path, generation: int) -> str:
+    """Return the key of the fit of a generation."""
+    return str(ledger(run)[generation]["keys"]["fit"])
+
+
 def test_the_card_shows_the_command_without_the_folders_of_the_machine(run: Path, place: Path) -> None:
     moved = shutil.copytree(run, place / "started" / "nepotistic" / run.name)
     environment = json.loads((moved / "environment.json").read_text())
