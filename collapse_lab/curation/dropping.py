@@ -59,6 +59,23 @@ class DropLowest(ABC):
             count -= 1
         return count
 
+    def check_conditions(self, conditions: Conditions) -> None:
+        """Refuse conditions of which no image would be dropped, because the step would then do nothing.
+
+        Args:
+            conditions: the images that are sampled.
+
+        Raises:
+            UserError: the share is less than one image of every condition.
+        """
+        counts = [len(g) for g in groups(conditions.labels, conditions.captions)]
+        if self.fraction and counts and all(self._remaining(count) == count for count in counts):
+            raise UserError(
+                f"curation.fraction={self.fraction} is a share of the images of each pair of label and caption, and "
+                f"none of the {len(counts)} pairs has more than {max(counts)}, so that no image would be dropped; give "
+                "a larger fraction, more images (n_samples), or one caption for each label"
+            )
+
     def enlarge(self, conditions: Conditions) -> Conditions:
         """Return the conditions to sample so that these remain: these, and then more of each."""
         if not self.oversample:

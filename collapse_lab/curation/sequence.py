@@ -59,6 +59,17 @@ class InOrder:
             )
         return next(iter(spaces), None)
 
+    def check_conditions(self, conditions: Conditions) -> None:
+        """Refuse conditions that a step refuses.
+
+        Raises:
+            UserError: a step refuses what the steps before it leave.
+        """
+        for step in self.steps:
+            if (check := getattr(step, "check_conditions", None)) is not None:
+                check(conditions)
+            conditions = step.plan(conditions)
+
     def plan(self, conditions: Conditions) -> Conditions:
         """Return the conditions that remain after the last step."""
         for step in self.steps:

@@ -13,6 +13,7 @@ from collapse_lab.engine.groups import Groups, is_grouped
 from collapse_lab.engine.judging import check_judges
 from collapse_lab.engine.lab import Lab
 from collapse_lab.engine.measuring import is_between
+from collapse_lab.engine.oversampling import enlarged
 from collapse_lab.engine.view import gathers
 from collapse_lab.errors import UserError
 from collapse_lab.memory import require
@@ -56,6 +57,8 @@ def check_run(lab: Lab, models: Mapping[str, GenerativeModel]) -> None:
                 refuse(probe, where if len(models) == 1 else f"{where} and member '{name}'", prospect)
     for name, model in models.items():
         _check_steps(lab, name, model)
+        wanted = lab.conditions(lab.generated_by(name), _least(lab.n_samples))
+        _ask(lab.curation, "check_conditions", "curation", enlarged(lab.curation, wanted))
 
 
 def _check_pictures(subset: str, conditions: Conditions, model: GenerativeModel) -> None:

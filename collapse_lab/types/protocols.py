@@ -257,6 +257,9 @@ class Curation(Protocol):
     A step that does not take any data may have a method `check_run(spec: Spec) -> None`, which raises UserError before
     anything is computed.
 
+    A step may have a method `check_conditions(conditions: Conditions) -> None`, which is given the conditions that a
+    generation samples for the pool, and raises UserError before anything is computed.
+
     A step that drops samples may have a method `enlarge(conditions: Conditions) -> Conditions`. It returns n conditions
     or more, of which the first are the n that it is given; `plan` of them are as many of each condition as the n have.
     The engine samples the ones behind the first n for the pool alone, so that metrics compare as many samples as ever.

@@ -97,6 +97,7 @@ def test_a_chain_retrains_on_the_images_that_clip_keeps(tmp_path: Path) -> None:
             *clip,
             *small,
             "curation=drop_unlike",
+            "curation.fraction=0.5",  # because each of the 20 prompts has one image, and two are sampled for it then
             "metrics=[fid]",
             "metrics.fid.features=[pixels]",
             "generations=1",

@@ -14,6 +14,7 @@ from collapse_lab.curation.none import Nothing
 from collapse_lab.curation.quality import DropWorst
 from collapse_lab.curation.quantiles import Quantiles, match_quantiles
 from collapse_lab.curation.sequence import InOrder
+from collapse_lab.engine.oversampling import enlarged
 from collapse_lab.errors import UserError
 from collapse_lab.images import as_uint8
 from collapse_lab.types import Captions, Conditions, Samples
@@ -79,6 +80,22 @@ def test_no_more_is_sampled_than_is_needed(fraction: float, kept: int, sampled: 
     wanted = Conditions(np.zeros(kept, np.int64), Captions())
     assert len(DropWorst(fraction, oversample=True).enlarge(wanted)) == sampled
     assert len(DropWorst(fraction).enlarge(wanted)) == kept
+
+
+@pytest.mark.parametrize("oversample", [False, True])
+def test_a_share_that_drops_no_image_is_refused(oversample: bool) -> None:
+    each = Conditions(np.array([0, 0, 0, 1]), Captions.of(["a", "b", "c", "d"]))
+    step = DropWorst(0.2, oversample=oversample)
+    for curation in (step, InOrder([MatchHistogram(), step])):
+        with pytest.raises(UserError, match=r"fraction=0\.2 .* none of the 4 pairs has more than 1, .* no image would"):
+            curation.check_conditions(enlarged(curation, each))
+    # Of five images of a condition one is dropped, and what is dropped entirely is nobody's mistake
+    several = Conditions(np.zeros(5, np.int64), Captions())
+    step.check_conditions(several)
+    DropWorst(0.0).check_conditions(each)
+    InOrder([DropWorst(0.5), step]).check_conditions(Conditions(np.zeros(12, np.int64), Captions()))
+    with pytest.raises(UserError, match="none of the 1 pairs has more than 3"):
+        InOrder([DropWorst(0.5), step]).check_conditions(several)
 
 
 def test_a_share_for_which_hundreds_would_be_sampled_is_refused() -> None:

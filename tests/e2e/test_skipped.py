@@ -17,7 +17,7 @@ def made_from(folder: Path) -> str:
 
 
 def test_the_folder_of_a_run_names_the_pictures_that_were_left_out(tmp_path: Path) -> None:
-    faces = write_faces(tmp_path / "faces", 12)
+    faces = write_faces(tmp_path / "faces", [12, 12])
     line = ["+experiment=nepotistic", *SMALL, *NET, *TEXT, "dataset=imagefolder", f"dataset.root={faces}"]
     line += ["dataset.image_size=8", "dataset.label_column=group", "mixing.initial=null", "prompts=all", "ratio=0.5"]
     line += ["dataset.on_bad=skip", f"paths.data={tmp_path / 'data'}", f"paths.runs={tmp_path / 'runs'}"]

@@ -12,7 +12,7 @@ from tests.e2e.command import entries, ledger, only_run
 from tests.models.tiny_pipelines import write_pipeline
 from tests.nursery import Nursery
 
-LINE = ["+experiment=nepotistic", "+scale=tiny", "model=stable_diffusion", "ratio=0.5", "mixing.initial=null"]
+LINE = ["+experiment=nepotistic", "+scale=tiny", "model=stable_diffusion", "ratio=0.5", "mixing.initial=24"]
 LINE += ["n_train=16", "n_samples=16", "trainer.steps=4", "trainer.finetune_steps=2", "model.sampler.steps=2"]
 LINE += ["model.sampling_batch=50", "model.encoding_batch=50", "features=[pixels]", "metrics=[fid]", "sinks=[console]"]
 LINE += ["probes=[denoising]", "probes.denoising.draws=1", "dataset.limit=120", "device=cpu"]
@@ -34,7 +34,7 @@ def runs(nursery: Nursery, pipeline: Path, tmp_path_factory: pytest.TempPathFact
 def test_the_nepotistic_chain_retrains_the_unet_on_its_own_images(runs: Path) -> None:
     lines = ledger(only_run(runs))
     assert [line["counts"] for line in lines] == [
-        {"real": 16, "synthetic": 0},
+        {"real": 24, "synthetic": 0},
         {"real": 8, "synthetic": 8},
         {"real": 8, "synthetic": 8},
     ]
