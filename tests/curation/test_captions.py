@@ -89,7 +89,7 @@ def test_the_features_that_choose_are_none_that_judge(tmp_path: Path) -> None:
 
 def test_a_chain_retrains_on_the_images_that_clip_keeps(tmp_path: Path) -> None:
     clip = [f"features.clip.pretrained={write_clip(tmp_path / 'clip')}", "features=[pixels,clip]"]
-    small = ["n_train=32", "n_samples=20", "trainer.steps=2", "trainer.finetune_steps=2", "model.sampler.steps=1"]
+    small = ["n_train=32", "n_samples=40", "trainer.steps=2", "trainer.finetune_steps=2", "model.sampler.steps=1"]
     run = prepare(
         compose(
             "+experiment=nepotistic",
@@ -97,7 +97,7 @@ def test_a_chain_retrains_on_the_images_that_clip_keeps(tmp_path: Path) -> None:
             *clip,
             *small,
             "curation=drop_unlike",
-            "curation.fraction=0.5",  # because each of the 20 prompts has one image, and two are sampled for it then
+            "curation.fraction=0.5",  # because each of the 20 prompts has two images, and three are sampled for it then
             "metrics=[fid]",
             "metrics.fid.features=[pixels]",
             "generations=1",

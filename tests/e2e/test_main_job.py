@@ -168,9 +168,11 @@ def test_healing_is_contaminated_first_and_real_then(nursery: Nursery, tmp_path:
     assert counts == [{"real": TRAIN_ROWS, "synthetic": 0}, {"real": 24, "synthetic": 8}, {"real": 32, "synthetic": 0}]
 
 
-@pytest.mark.parametrize("curation", ["histogram", "drop_worst"])
-def test_controls_run_as_curation(curation: str, nursery: Nursery, tmp_path: Path) -> None:
-    args = [*CHAIN, "ratio=0.25", "metrics=[fid]", "generations=1", f"curation={curation}", f"paths.runs={tmp_path}"]
+@pytest.mark.parametrize(
+    "curation", [["curation=histogram"], ["curation=drop_worst", "curation.fraction=0.5", "n_samples=40"]]
+)
+def test_controls_run_as_curation(curation: list[str], nursery: Nursery, tmp_path: Path) -> None:
+    args = [*CHAIN, "ratio=0.25", "metrics=[fid]", "generations=1", *curation, f"paths.runs={tmp_path}"]
     end = nursery.run(args)
     assert end.code == 0, end.err
     assert ledger(only_run(tmp_path))[1]["counts"] == {"real": 24, "synthetic": 8}
