@@ -14,7 +14,6 @@ from collapse_lab.curation.none import Nothing
 from collapse_lab.curation.quality import DropWorst
 from collapse_lab.curation.quantiles import Quantiles, match_quantiles
 from collapse_lab.curation.sequence import InOrder
-from collapse_lab.engine.oversampling import enlarged
 from collapse_lab.errors import UserError
 from collapse_lab.images import as_uint8
 from collapse_lab.types import Captions, Conditions, Samples
@@ -88,8 +87,8 @@ def test_a_share_that_drops_no_image_is_refused(oversample: bool) -> None:
     step = DropWorst(0.2, oversample=oversample)
     for curation in (step, InOrder([MatchHistogram(), step])):
         with pytest.raises(UserError, match=r"fraction=0\.2 .* none of the 4 pairs has more than 1, .* no image would"):
-            curation.check_conditions(enlarged(curation, each))
-    # Of five images of a condition one is dropped, and what is dropped entirely is nobody's mistake
+            curation.check_conditions(curation.enlarge(each))
+    # Of five images of a condition one is dropped
     several = Conditions(np.zeros(5, np.int64), Captions())
     step.check_conditions(several)
     DropWorst(0.0).check_conditions(each)
