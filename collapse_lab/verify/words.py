@@ -59,14 +59,15 @@ def by_chance(judgements: Sequence[Judgement]) -> str:
     without = sum(judgement.p is None for judgement in decided)
     late = sum(judgement.claim.post_hoc for judgement in decided)
     sentences = [
-        f"{len(judged)} claim{'s were' if len(judged) > 1 else ' was'} judged with three seeds or more, each at 95 %, "
-        f"so up to {ERROR * len(judged):.2g} false verdicts are expected by chance.",
+        f"{len(judged)} claim{'s were' if len(judged) > 1 else ' was'} judged with three seeds or more and "
+        f"{'have' if len(judged) > 1 else 'has'} a p value, each at 95 %, so up to {ERROR * len(judged):.2g} false "
+        "verdicts are expected by chance.",
         "Holm's method keeps the probability of any false verdict in the table below 5 %: "
         f"it leaves {left} of {len(decided)} verdicts.",
     ]
     if without:
         sentences.append(
-            f"Verdicts without a p value are open then: {without}. Their seeds are equal, or their runs lost."
+            f"Verdicts without a p value are open then: {without}. Their seeds are all equal, or their runs are lost."
         )
     if late:
         sentences.append(f"Verdicts of claims written post hoc: {late}.")
