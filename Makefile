@@ -1,4 +1,4 @@
-.PHONY: venv demo test tests orders lint types bench docs report sync lock clean
+.PHONY: venv demo test tests orders lint types bench docs claims report sync lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -46,6 +46,12 @@ bench: $(READY)  ## run the benchmarks, each as a ratio to the alternative that 
 
 docs: $(READY)  ## build the documentation into build/site; a warning, such as of a dead link, is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --config-file .mkdocs.yml
+
+# Judge first, because the page is written from the judgements; a claim that is not reproduced is no error here
+claims: $(READY)  ## judge the claims from docs/ledgers, and write docs/claims.json and docs/claims.md
+	$(BIN)/python -m docs.ledgers unpack build/ledgers
+	$(BIN)/python -m collapse_lab verify build/ledgers --earlier docs/claims.json --json docs/claims.json || test $$? = 1
+	$(BIN)/python -m collapse_lab verify --earlier docs/claims.json --markdown docs/claims.md || test $$? = 1
 
 report: $(READY)  ## write one page about all runs in RUNS
 	$(BIN)/python -m collapse_lab report $(RUNS) --out $(RUNS)/report.html
