@@ -49,6 +49,7 @@ docs: $(READY)  ## build the documentation into build/site; a warning, such as o
 
 # Judge first, because the page is written from the judgements; a claim that is not reproduced is no error here
 claims: $(READY)  ## judge the claims from docs/ledgers, and write docs/claims.json and docs/claims.md
+	rm -rf build/ledgers
 	$(BIN)/python -m docs.ledgers unpack build/ledgers
 	$(BIN)/python -m collapse_lab verify build/ledgers --earlier docs/claims.json --json docs/claims.json || test $$? = 1
 	$(BIN)/python -m collapse_lab verify --earlier docs/claims.json --markdown docs/claims.md || test $$? = 1

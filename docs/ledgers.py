@@ -19,6 +19,7 @@ from pathlib import Path
 
 from collapse_lab.errors import UserError
 from collapse_lab.results.collect import collect
+from collapse_lab.storage.files import write_whole
 from collapse_lab.storage.formats import CONFIG
 from collapse_lab.storage.ledger import LEDGER
 
@@ -71,9 +72,9 @@ def pack(paths: Sequence[Path], kept: Path) -> None:
     for experiment, members in of_experiments.items():
         path = kept / f"{experiment}{SUFFIX}"
         before = _members(path) if path.exists() else {}
-        path.write_bytes(_packed({**members, **before}))
-        runs = len({Path(name).parent for name in {**members, **before}})
-        print(f"{path}: {runs} runs, {len(set(members) - set(before)) // 2} of them new")
+        together = {**members, **before}
+        write_whole(path, _packed(together))
+        print(f"{path}: {len(together) // 2} runs, {(len(together) - len(before)) // 2} of them new")
 
 
 def unpack(kept: Path, folder: Path) -> None:

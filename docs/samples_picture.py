@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     groups = collect(options.folders).seed_groups
     first = groups[0].runs[0]
-    words = json.loads((first.folder / "real" / f"{options.prompts}.json").read_text())
     subset: str = options.prompts
+    words = json.loads((first.folder / "real" / f"{subset}.json").read_text())
     paths = {"real": first.folder / "real" / f"{subset}.png", "generation 0": _grid(first.folder, subset, 0)}
     paths |= {group.label: _grid(group.runs[0].folder, subset, group.runs[0].last) for group in groups}
     draw({label: Image.open(path) for label, path in paths.items()}, words["prompts"], words["columns"], options.out)
