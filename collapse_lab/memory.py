@@ -1,7 +1,8 @@
 """How much memory settings would take: refused by arithmetic, before anything is allocated.
 
 The numbers are lower bounds. A run that passes may still need more, but a typing error of some zeros does not make the
-machine swap until the kernel kills a process.
+machine swap until the kernel kills a process. What a GPU cannot hold is known only when it fails, and `gpu_too_small`
+words that.
 """
 
 from __future__ import annotations
@@ -15,6 +16,18 @@ from collapse_lab.errors import UserError
 
 UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
 LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
+
+GPU_FREED = "end what else computes on this GPU, or give device=cpu"  # the remedy where no setting takes less memory
+
+
+def gpu_too_small(to: str, remedy: str) -> UserError:
+    """Return the error of what a GPU has no memory for.
+
+    Args:
+        to: what it is too small to do, such as "fit 64 rows at a time".
+        remedy: what to do about it.
+    """
+    return UserError(f"the memory of the GPU is too small to {to}; {remedy}. What is finished is kept")
 
 
 @cache

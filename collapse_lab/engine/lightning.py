@@ -20,6 +20,7 @@ from collapse_lab.engine.fitting import Parts
 from collapse_lab.engine.glances import glance_at, tell
 from collapse_lab.engine.ranks import Ranks
 from collapse_lab.errors import Diverged, UserError
+from collapse_lab.memory import gpu_too_small
 from collapse_lab.types import Budget, Checkpointing, Glance, Progress
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -180,10 +181,10 @@ def _trainer(budget: Budget, ranks: Ranks, callbacks: list[pl.Callback], plugins
 def _too_large(budget: Budget) -> UserError:
     """Return the error of a step whose rows do not fit into the memory of the GPU."""
     together = budget.batch_size // (budget.accumulate * budget.devices)
-    return UserError(
-        f"the memory of the GPU is too small to fit {together} rows at a time: raise trainer.accumulate, which divides "
-        "the rows of a step into parts, or lower trainer.batch_size; large pipelines take "
-        "model.gradient_checkpointing=true. What is finished is kept"
+    return gpu_too_small(
+        f"fit {together} rows at a time",
+        "raise trainer.accumulate, which divides the rows of a step into parts, or lower trainer.batch_size; large "
+        "pipelines take model.gradient_checkpointing=true",
     )
 
 

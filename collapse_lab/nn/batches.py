@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from collapse_lab.errors import UserError
+from collapse_lab.memory import GPU_FREED, gpu_too_small
 from collapse_lab.nn.spans import spans
 from collapse_lab.types import AUTO, Batch
 
@@ -54,19 +55,13 @@ class Halving:
                 return torch.cat([part(slice(batch.start + at.start, batch.start + at.stop)) for at in parts])
             except torch.OutOfMemoryError as error:
                 if not self._auto or self._most == 1:
-                    raise UserError(self._too_small(min(n, self._most))) from error
+                    raise self._too_small(min(n, self._most)) from error
             # Outside the except block, because the error holds the tensors of the failed attempt
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             self._most = (min(n, self._most) + 1) // 2
 
-    def _too_small(self, rows: int) -> str:
+    def _too_small(self, rows: int) -> UserError:
         if self._auto:
-            return (
-                "the memory of the GPU is too small to sample one row; give device=cpu, or end what else computes on "
-                "this GPU. What is finished is kept"
-            )
-        return (
-            f"the memory of the GPU is too small to sample {rows} rows at a time; lower model.sampling_batch. "
-            "What is finished is kept"
-        )
+            return gpu_too_small("sample one row", GPU_FREED)
+        return gpu_too_small(f"sample {rows} rows at a time", "lower model.sampling_batch")

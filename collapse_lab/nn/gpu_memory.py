@@ -7,9 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from collapse_lab.errors import UserError
-
-OTHERWISE = "end what else computes on this GPU, or give device=cpu"
+from collapse_lab.memory import GPU_FREED, gpu_too_small
 
 
 @contextmanager
@@ -24,7 +22,7 @@ def encoding(rows: int, what: str) -> Iterator[None]:
         UserError: the memory of the GPU is too small for them.
     """
     together = f"{rows} {what}s at a time" if rows > 1 else f"one {what}"
-    with _explained(f"encode {together}", "lower model.encoding_batch" if rows > 1 else OTHERWISE):
+    with _explained(f"encode {together}", "lower model.encoding_batch" if rows > 1 else GPU_FREED):
         yield
 
 
@@ -35,7 +33,7 @@ def holding_networks() -> Iterator[None]:
     Raises:
         UserError: the memory of the GPU is too small for them.
     """
-    with _explained("hold the networks of the model", OTHERWISE):
+    with _explained("hold the networks of the model", GPU_FREED):
         yield
 
 
@@ -44,6 +42,4 @@ def _explained(failed: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise UserError(
-            f"the memory of the GPU is too small to {failed}; {remedy}. What is finished is kept"
-        ) from error
+        raise gpu_too_small(failed, remedy) from error

@@ -88,5 +88,5 @@ def test_a_fit_that_does_not_fit_into_the_memory_says_what_to_change(monkeypatch
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(model, "predict", full)
-    with pytest.raises(UserError, match=r"too small to fit 4 rows at a time: raise trainer\.accumulate, .*batch_size"):
+    with pytest.raises(UserError, match=r"too small to fit 4 rows at a time; raise trainer\.accumulate, .*batch_size"):
         model.fit(DATA.load().train, budget(batch_size=8, accumulate=2), place(), QUIET)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import logging
+import re
 import shlex
 from dataclasses import fields
 from pathlib import Path
@@ -15,8 +17,10 @@ from collapse_lab.config.binding import bind
 from collapse_lab.config.composing import compose
 from collapse_lab.config.signature import canonical
 from collapse_lab.errors import UserError
+from collapse_lab.experiment import prepare
 from collapse_lab.verify import statistics
 from collapse_lab.verify.__main__ import main
+from collapse_lab.verify.cells import cells
 from collapse_lab.verify.claims import Claim, read, shipped
 from collapse_lab.verify.commands import commands
 from collapse_lab.verify.measured import Measured
@@ -168,3 +172,17 @@ def test_a_wrong_file_is_refused(tmp_path: Path) -> None:
     del missing["size"]
     with pytest.raises(UserError, match="size is missing"):
         read(claims_file(path, missing))
+
+
+def test_linear_models_converge_is_judged_where_the_spectral_radius_is_below_1(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The settings determine the radius, and no ledger has it, so the claim cannot ask for it."""
+    converges = next(one for one in SHIPPED if one.id == "linear_models_converge")
+    (cell,) = cells(converges).values()
+    for seed in converges.seeds:
+        caplog.clear()
+        with caplog.at_level(logging.INFO, logger="collapse_lab"):
+            prepare(compose(*cell.line, f"seed={seed}", "generations=1", f"paths.runs={tmp_path}"))
+        (radius,) = re.findall(r"the spectral radius of an update is ([0-9.]+)\b", caplog.text)
+        assert 0.5 < float(radius) < 1
